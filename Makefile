@@ -1,10 +1,67 @@
 # Every target says what it is for: `make help`.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help env
+.PHONY: help env run test check fast lab-tests story rewrite format bench lock clean clean-lab
+
+# A login without /sbin in its path has no `ip`; ~/.local would hide the locked packages.
+export PATH := $(PATH):/usr/sbin:/sbin
+export PYTHONNOUSERSITE := 1
+
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+AS_ROOT := $(SUDO) env PATH="$(PATH)" PYTHONNOUSERSITE=1 PYTHONDONTWRITEBYTECODE=1
+PYTEST := .venv/bin/pytest
+# Tests that break hosts share one worker (see tests/conftest.py); the others fill the rest.
+IN_PARALLEL := --numprocesses=auto --dist=loadgroup
 
 help: ## What can be made here
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+run: ## Install what is missing, watch the VMs of this host, and say what to try next
+	@scripts/install run
+	@$(AS_ROOT) .venv/bin/holdfast up
+
+test: ## Install what the tests need, and run all of them (needs root or sudo)
+	@scripts/install test
+	@$(AS_ROOT) $(PYTEST) $(IN_PARALLEL) -m "not bench"; result=$$?; $(give_back); exit $$result
+
+check: env ## Format, lint, types, architecture and the fast tests: before every commit
+	@$(PYTEST) $(IN_PARALLEL) -m "not lab and not slow and not bench"
+
+fast: env ## The fast tests alone
+	@$(PYTEST) $(IN_PARALLEL) -m "not lab and not slow and not bench" --ignore=tests/architecture
+
+lab-tests: ## The tests that break hosts in the lab (needs root or sudo)
+	@scripts/install test
+	@$(AS_ROOT) $(PYTEST) -m lab; result=$$?; $(give_back); exit $$result
+
+story: env ## One story, told at length: make story NAME=vm_is_killed
+	@test -n "$(NAME)" || { echo "Which one? make story NAME=..., of:"; ls tests/stories; exit 2; }
+	@$(PYTEST) tests/stories -vv -k "$(NAME)"
+
+rewrite: env ## Accept what the system now says into the stories; review the diff
+	@$(PYTEST) $(IN_PARALLEL) -m "not lab and not bench" --rewrite
+	@git --no-pager diff --stat -- tests
+
+format: env ## Lay the code out, and mend what the linter can mend
+	@.venv/bin/ruff format --quiet . && .venv/bin/ruff check --quiet --fix .
+
+bench: ## Measure DESIGN's figures on the lab, and write the table (needs root or sudo)
+	@scripts/install test
+	@$(AS_ROOT) $(PYTEST) -m bench -s bench; result=$$?; $(give_back); exit $$result
 
 env: ## The Python environment to work on Holdfast (.venv)
 	@scripts/install env
+
+lock: env ## Write the locks anew from pyproject.toml (make lock ARGS=--upgrade for newer releases)
+	@scripts/lock $(ARGS)
+
+clean-lab: ## Remove every host of the lab, and what a killed one left
+	@test ! -x .venv/bin/holdfast || $(AS_ROOT) .venv/bin/holdfast lab down --all
+
+clean: ## Take everything of ours away, and name the distribution packages that stay
+	@$(MAKE) --no-print-directory clean-lab || echo "clean: the lab could not be asked (above); going on"
+	@scripts/clean
+
+# What root's tests wrote into this clone belongs to its owner.
+give_back = $(if $(SUDO),find .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache -user root \
+	-exec sudo chown -h "$$(id -u):$$(id -g)" {} + 2>/dev/null,true)
