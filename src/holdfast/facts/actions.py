@@ -1,0 +1,131 @@
+"""What to do. An action is a request to an executor, never a call; each has one seat.
+
+Ids are derived from inputs, so that a replay of the journal gives the same actions to the letter.
+"""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from holdfast.facts.alarms import Alarm
+from holdfast.facts.incidents import Incident
+from holdfast.facts.promises import Answer
+from holdfast.facts.subjects import Incarnation
+from holdfast.facts.tenure import DeathProof, LocalProof, Tenure
+
+
+class Act(Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
+    pass
+
+
+class Report(Act, frozen=True, kw_only=True):
+    """Tell the VIM. Stored before it is sent, repeated until the VIM answers."""
+
+    alarm: Alarm
+
+
+class TellTenure(Act, frozen=True, kw_only=True):
+    """Wanted or state of a VM changed here: keep it, let the store know. Travels as alarms do."""
+
+    tenure: Tenure
+    reason: str
+
+
+class TellIncident(Act, frozen=True, kw_only=True):
+    """An incident opened, changed or closed. Travels as alarms do."""
+
+    incident: Incident
+
+
+class CaptureLastWords(Act, frozen=True, kw_only=True):
+    """Keep the evidence, within a budget; recovery does not wait longer than that for it.
+
+    `screenshot` and `dump` are only possible while QEMU still lives.
+    """
+
+    incident: str
+    life: Incarnation
+    name: str
+    screenshot: bool = False
+    dump: bool = False
+    budget_ms: int = 0
+
+
+class ProveGone(Act, frozen=True, kw_only=True):
+    """Look whether anything of this VM is left on this host."""
+
+    incident: str
+    life: Incarnation
+    name: str
+
+
+class EndVm(Act, frozen=True, kw_only=True):
+    """End what is left of a VM that panicked or is stuck, so that it can start again."""
+
+    incident: str
+    life: Incarnation
+    name: str
+    reason: str
+
+
+class RestartHere(Act, frozen=True, kw_only=True):
+    """Start a VM in place. The proof says that the kernel saw it go, in this boot."""
+
+    incident: str
+    name: str
+    tenure: Tenure
+    proof: LocalProof
+    attempt: int
+    reason: str
+
+
+class RestartElsewhere(Act, frozen=True, kw_only=True):
+    """Start a VM on another host. Needs a proof of death; no policy emits it yet."""
+
+    incident: str
+    vm: str
+    target: str
+    proof: DeathProof
+
+
+class AwaitAnswer(Act, frozen=True, kw_only=True):
+    """Wait until the guest answers as promised, or the limit passes."""
+
+    incident: str
+    life: Incarnation
+    name: str
+    answer: Answer
+    limit_ms: int
+
+
+Action = (
+    Report
+    | TellTenure
+    | TellIncident
+    | CaptureLastWords
+    | ProveGone
+    | EndVm
+    | RestartHere
+    | RestartElsewhere
+    | AwaitAnswer
+)
+
+
+class Seat(StrEnum):
+    """Who alone may carry out an action."""
+
+    AGENT = "agent"
+    LEADER = "leader"
+
+
+SEATS: dict[type[Act], Seat] = {
+    Report: Seat.AGENT,
+    TellTenure: Seat.AGENT,
+    TellIncident: Seat.AGENT,
+    CaptureLastWords: Seat.AGENT,
+    ProveGone: Seat.AGENT,
+    EndVm: Seat.AGENT,
+    RestartHere: Seat.AGENT,
+    RestartElsewhere: Seat.LEADER,
+    AwaitAnswer: Seat.AGENT,
+}

@@ -1,0 +1,101 @@
+"""An alarm: X.733-shaped, alive, with an identity and an order.
+
+Key = (incarnation of the subject, condition). Only the owner (the agent for its VMs) changes or
+clears one, with rising revisions; receivers keep the highest, so a late message reopens nothing.
+"""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from holdfast.facts.instants import Instant
+from holdfast.facts.subjects import Subject
+from holdfast.facts.verdicts import Certainty
+
+
+class Severity(StrEnum):
+    """perceivedSeverity of X.733."""
+
+    CRITICAL = "critical"
+    MAJOR = "major"
+    MINOR = "minor"
+    WARNING = "warning"
+    INDETERMINATE = "indeterminate"
+    CLEARED = "cleared"
+
+
+class EventType(StrEnum):
+    """eventType of X.733."""
+
+    COMMUNICATIONS = "communicationsAlarm"
+    QUALITY = "qualityOfServiceAlarm"
+    PROCESSING = "processingErrorAlarm"
+    EQUIPMENT = "equipmentAlarm"
+    ENVIRONMENTAL = "environmentalAlarm"
+
+
+class AlarmState(StrEnum):
+    RAISED = "raised"
+    CHANGED = "changed"
+    CLEARED = "cleared"
+
+
+class Alarm(Struct, frozen=True, kw_only=True):
+    """One revision of one alarm, as its owner states it.
+
+    `root` is the key of the alarm that caused this one; empty for a root cause. Instants are
+    those of host `host` in boot `boot`; what leaves the host carries ages (AlarmReport).
+    """
+
+    key: str
+    condition: str
+    revision: int
+    state: AlarmState
+    subject: Subject
+    host: str
+    boot: str
+    certainty: Certainty
+    severity: Severity
+    text: str
+    fault_at: Instant
+    detected_at: Instant
+    cause: str = ""
+    root: str = ""
+    incident: str = ""
+    not_before: Instant | None = None
+    repair: str = ""  # What is being done, or what a person should do.
+    details: dict[str, str] = {}
+
+
+class AlarmReport(Struct, frozen=True, kw_only=True):
+    """An alarm on its way: with ages at sending, so that no two clocks are ever subtracted.
+
+    Ages are microseconds before `sent`; `sent_utc_ms` is the sender's wall clock, for people.
+    `is_estimated` says that the ages come from wall clocks since the host was booted in between.
+    """
+
+    alarm: Alarm
+    fault_age_us: int
+    detected_age_us: int
+    sent_utc_ms: int
+    is_estimated: bool = False
+
+
+class AlarmRecord(Struct, frozen=True, kw_only=True):
+    """An alarm as the VIM keeps it: the highest revision, every time in UTC, who acknowledged."""
+
+    alarm: Alarm
+    raised_utc_ms: int
+    changed_utc_ms: int
+    fault_utc_ms: int
+    detected_utc_ms: int
+    sent_utc_ms: int
+    arrived_utc_ms: int
+    cleared_utc_ms: int | None = None
+    fault_to_arrival_ms: float | None = None
+    acknowledged_by: str = ""
+    acknowledged_utc_ms: int | None = None
+
+
+def alarm_key(incarnation: str, condition: str) -> str:
+    return f"{incarnation}:{condition}"

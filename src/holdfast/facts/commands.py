@@ -1,0 +1,93 @@
+"""What a person, or the controller for one, tells an agent. Each is an input of policy."""
+
+from msgspec import Struct
+
+from holdfast.facts.instants import Instant
+from holdfast.facts.promises import Disarm, Group, Protection
+
+
+class Told(Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
+    at: Instant
+
+
+class ProtectionGranted(Told, frozen=True, kw_only=True):
+    """The store gave this host the tenure of a VM (protect, or a grant after a boot)."""
+
+    protection: Protection
+    by: str
+
+
+class ProtectionEnded(Told, frozen=True, kw_only=True):
+    vm: str
+    by: str
+
+
+class GroupSet(Told, frozen=True, kw_only=True):
+    """A group's settings are these now. Known groups that are not named stay as they are."""
+
+    group: Group
+
+
+class GroupForgotten(Told, frozen=True, kw_only=True):
+    name: str
+
+
+class Disarmed(Told, frozen=True, kw_only=True):
+    """`until` is the monotonic instant that matches disarm.until_utc_ms when it was told."""
+
+    disarm: Disarm
+    until: Instant
+
+
+class Armed(Told, frozen=True, kw_only=True):
+    by: str
+
+
+class RecoveryAsked(Told, frozen=True, kw_only=True):
+    """A person says: try again (`holdfast vm recover NAME`). Back-off and budget begin anew."""
+
+    vm: str
+    by: str
+
+
+class IncidentSettled(Told, frozen=True, kw_only=True):
+    """A person says: this is dealt with. The incident closes and its alarms clear."""
+
+    incident: str
+    by: str
+
+
+Command = (
+    ProtectionGranted
+    | ProtectionEnded
+    | GroupSet
+    | GroupForgotten
+    | Disarmed
+    | Armed
+    | RecoveryAsked
+    | IncidentSettled
+)
+
+
+class Woke(Told, frozen=True, kw_only=True):
+    """A deadline that policy asked for has come."""
+
+
+class Restarted(Told, frozen=True, kw_only=True):
+    """The agent came back in the same boot: what was under way is unknown and is done again."""
+
+
+class Booted(Told, frozen=True, kw_only=True):
+    """The agent started: who it is. `amnesiac`: its memory is new, corrupt or rolled back.
+
+    In a new boot it holds nothing until it is granted again.
+    """
+
+    host: str
+    host_name: str
+    boot: str
+    state_id: str
+    is_amnesiac: bool = False
+
+
+Wake = Woke | Restarted | Booted

@@ -1,0 +1,82 @@
+"""What came of an action. Policy hears of each exactly once, through the journal."""
+
+from msgspec import Struct
+
+from holdfast.facts.instants import Instant
+from holdfast.facts.subjects import Incarnation
+from holdfast.facts.tenure import LocalProof
+
+
+class Done(Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
+    incident: str
+    at: Instant
+
+
+class GoneProven(Done, frozen=True, kw_only=True):
+    proof: LocalProof
+
+
+class GoneNotProven(Done, frozen=True, kw_only=True):
+    """Something of the VM is still there; `reason` names the first thing found."""
+
+    reason: str
+
+
+class VmEnded(Done, frozen=True, kw_only=True):
+    """What was left of a failed VM (panicked, stuck) was ended so that it can start again."""
+
+    life: Incarnation
+
+
+class VmNotEnded(Done, frozen=True, kw_only=True):
+    reason: str
+
+
+class VmStarted(Done, frozen=True, kw_only=True):
+    """libvirt started it; `life` is what now runs. A repeat finds it running: also this."""
+
+    life: Incarnation
+
+
+class StartFailed(Done, frozen=True, kw_only=True):
+    """`is_final` when a repeat cannot help (the definition is gone, tenure refuses)."""
+
+    reason: str
+    is_final: bool = False
+
+
+class VmAnswered(Done, frozen=True, kw_only=True):
+    """`how` says what answered; `verified` is false when running was all that could be seen."""
+
+    life: Incarnation
+    how: str
+    verified: bool
+
+
+class AnswerOverdue(Done, frozen=True, kw_only=True):
+    life: Incarnation
+    reason: str
+
+
+class LastWordsCaptured(Done, frozen=True, kw_only=True):
+    bundle: str
+    cause: str = ""
+    missing: tuple[str, ...] = ()
+
+
+class LastWordsFailed(Done, frozen=True, kw_only=True):
+    reason: str
+
+
+Outcome = (
+    GoneProven
+    | GoneNotProven
+    | VmEnded
+    | VmNotEnded
+    | VmStarted
+    | StartFailed
+    | VmAnswered
+    | AnswerOverdue
+    | LastWordsCaptured
+    | LastWordsFailed
+)

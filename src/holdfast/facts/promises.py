@@ -1,0 +1,96 @@
+"""What a VM, and a group of VMs, has been promised: who recovers it, and how it answers."""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from holdfast.facts.tenure import Tenure
+
+
+class Owner(StrEnum):
+    """Who recovers the VMs of a group."""
+
+    HOLDFAST = "holdfast"
+    EXTERNAL = "external"  # Report only: somebody above, say a VNF manager, acts.
+    NOBODY = "nobody"
+
+
+class AnswerKind(StrEnum):
+    AGENT = "agent"
+    TCP = "tcp"
+    CONSOLE = "console"
+    RUNNING = "running"
+    DEFAULT = "default"  # The guest agent if it ever answered, else running, *not verified*.
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """How a VM shows that it serves: `agent`, `tcp:PORT`, `console:TEXT`, `running:SECONDS`.
+
+    `value` is the port (or ADDRESS:PORT), the text, or the seconds; empty for agent and default.
+    """
+
+    kind: AnswerKind = AnswerKind.DEFAULT
+    value: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.value}" if self.value else str(self.kind)
+
+
+def parse_answer(text: str) -> Answer:
+    """The inverse of str(answer). Raises ValueError with a sentence that says what is allowed."""
+    word, _, value = text.partition(":")
+    allowed = "agent, tcp:PORT, tcp:ADDRESS:PORT, console:TEXT, running:SECONDS or default"
+    try:
+        kind = AnswerKind(word)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a way to answer; use {allowed}") from None
+    plain = kind in (AnswerKind.AGENT, AnswerKind.DEFAULT)
+    if plain != (not value):
+        raise ValueError(f"{text!r} is not a way to answer; use {allowed}")
+    if kind is AnswerKind.TCP and not _is_port(value.rpartition(":")[2]):
+        raise ValueError(f"{text!r} does not end in a port from 1 to 65535")
+    if kind is AnswerKind.RUNNING and not (value.isdigit() and int(value) <= 3_600):
+        raise ValueError(f"{text!r} does not end in seconds from 0 to 3600")
+    return Answer(kind=kind, value=value)
+
+
+def _is_port(text: str) -> bool:
+    return text.isdigit() and 0 < int(text) < 65_536
+
+
+class Group(Struct, frozen=True, kw_only=True):
+    """A named set of VMs that share an owner of recovery and a service level.
+
+    `level` 1 to 3 are the service levels of docs/REQUIREMENTS.md. `restarts` may happen in
+    `restarts_window_s` before the VM is handed over with the reason. `dump` asks for a memory
+    dump of a guest that panicked or is stuck.
+    """
+
+    name: str
+    owner: Owner = Owner.HOLDFAST
+    level: int = 3
+    restarts: int = 5
+    restarts_window_s: int = 600
+    dump: bool = False
+
+
+DEFAULT_GROUP = Group(name="default")
+
+
+class Protection(Struct, frozen=True, kw_only=True):
+    """One protected VM as the store and the agent's durable copy hold it."""
+
+    vm: str
+    name: str
+    group: str
+    answer: Answer
+    tenure: Tenure
+
+
+class Disarm(Struct, frozen=True, kw_only=True):
+    """Recovery is switched off by a person, for a reason, until an end. UTC milliseconds."""
+
+    owner: str
+    reason: str
+    since_utc_ms: int
+    until_utc_ms: int

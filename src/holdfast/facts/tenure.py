@@ -1,0 +1,64 @@
+"""Who may run a VM: one record per protected VM, from which nobody may deviate.
+
+The store holds the record; the host's agent keeps a durable copy and starts the VM only if that
+copy says held, wanted running, this host, this boot. A restart in place keeps the generation; a
+start elsewhere compare-and-swaps to generation + 1.
+"""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class TenureState(StrEnum):
+    HELD = "held"
+    MIGRATING = "migrating"
+    RECOVERING = "recovering"
+
+
+class Wanted(StrEnum):
+    RUNNING = "running"
+    STOPPED = "stopped"
+
+
+class Tenure(Struct, frozen=True, kw_only=True):
+    vm: str
+    generation: int
+    host: str
+    boot: str
+    state: TenureState
+    wanted: Wanted
+
+
+class LocalProof(Struct, frozen=True, kw_only=True):
+    """No process with this uuid, its cgroup empty, in this boot; its disks and taps free.
+
+    Only adapters make one, after they looked. It permits a restart in place and nothing else.
+    `shown` lists, in words, what was looked at.
+    """
+
+    vm: str
+    boot: str
+    incarnation: str
+    shown: tuple[str, ...]
+    at: int
+
+
+class ProofKind(StrEnum):
+    POWER = "power"
+    WATCHDOG = "watchdog"
+    STORAGE = "storage"
+
+
+class DeathProof(Struct, frozen=True, kw_only=True):
+    """That a host (host id, boot), or a VM's disks (VM, generation), can do no more harm.
+
+    A restart elsewhere takes one. Nothing makes one yet: no fencer is built in this release.
+    """
+
+    kind: ProofKind
+    host: str
+    boot: str
+    vm: str = ""
+    generation: int = 0
+    shown: tuple[str, ...] = ()

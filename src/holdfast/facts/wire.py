@@ -1,0 +1,141 @@
+"""What agent, controller and faces say to each other, and how it is written: one codec.
+
+JSON frames, each an object with its name in `is`. Changes only add; an unknown frame is counted
+and shown, never acted on. Versions N and N-1 work together.
+"""
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from holdfast.facts.alarms import AlarmReport
+from holdfast.facts.incidents import Incident
+from holdfast.facts.promises import Disarm, Group, Protection
+from holdfast.facts.tenure import Tenure
+
+VERSION = 1
+
+
+class Frame(Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
+    pass
+
+
+class VmSummary(Struct, frozen=True, kw_only=True):
+    """One VM as the agent sees it. `obstacle` is why it could not be restarted here, or empty."""
+
+    vm: str
+    name: str
+    state: str
+    is_running: bool
+    is_protected: bool
+    pid: int = 0
+    group: str = ""
+    owner: str = ""
+    answer: str = ""
+    wanted: str = ""
+    obstacle: str = ""
+    watched_by: str = ""
+    incident: str = ""
+    restarts_left: int | None = None
+
+
+class Hello(Frame, frozen=True, kw_only=True):
+    """An agent greets. `tenures` are its durable copies, so that the store can reconcile."""
+
+    version: int
+    host: str
+    host_name: str
+    boot: str
+    state_id: str
+    stream: str
+    features: tuple[str, ...] = ()
+    is_amnesiac: bool = False
+    tenures: tuple[Tenure, ...] = ()
+
+
+class Welcome(Frame, frozen=True, kw_only=True):
+    """The controller answers a greeting with all that this agent needs to know."""
+
+    version: int
+    term: int
+    groups: tuple[Group, ...] = ()
+    protections: tuple[Protection, ...] = ()
+    disarm: Disarm | None = None
+    host_is_new: bool = False
+
+
+class Entry(Frame, frozen=True, kw_only=True):
+    """One outbox entry: written before it is sent. Identity: (host, stream, sequence)."""
+
+    host: str
+    stream: str
+    sequence: int
+    gap: int = 0  # Entries lost before this one, where known.
+    alarm: AlarmReport | None = None
+    tenure: Tenure | None = None
+    tenure_reason: str = ""
+    incident: Incident | None = None
+
+
+class EntryAnswered(Frame, frozen=True, kw_only=True):
+    """The VIM has it. `arrived_utc_ms` is when its receiver had read the whole message."""
+
+    stream: str
+    sequence: int
+    arrived_utc_ms: int
+
+
+class Inventory(Frame, frozen=True, kw_only=True):
+    """All VMs of the host, sent on greeting and on change."""
+
+    vms: tuple[VmSummary, ...]
+
+
+class RecorderCopy(Frame, frozen=True, kw_only=True):
+    """The newest part of each VM's flight recorder; never stored in the outbox."""
+
+    pieces: dict[str, str]  # VM uuid -> JSON lines
+
+
+class Question(Frame, frozen=True, kw_only=True):
+    """A face asks, or a controller commands an agent. `id` pairs it with the reply."""
+
+    id: int
+    name: str
+    args: dict[str, Any] = {}
+    by: str = ""
+    term: int = 0
+
+
+class Reply(Frame, frozen=True, kw_only=True):
+    """`error` is a sentence, `hint` what to do about it; `more`: further replies follow."""
+
+    id: int
+    data: Any = None
+    error: str = ""
+    hint: str = ""
+    code: int = 0
+    more: bool = False
+
+
+AnyFrame = Hello | Welcome | Entry | EntryAnswered | Inventory | RecorderCopy | Question | Reply
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[AnyFrame] = msgspec.json.Decoder(AnyFrame)
+
+
+class MalformedFrame(ValueError):
+    """What arrived is no frame of ours; the text says why."""
+
+
+def encode(frame: Struct) -> bytes:
+    return _encoder.encode(frame)
+
+
+def decode(raw: bytes | str) -> AnyFrame:
+    """Raises MalformedFrame."""
+    try:
+        return _decoder.decode(raw)
+    except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
+        raise MalformedFrame(str(error)) from None

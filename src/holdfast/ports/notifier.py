@@ -1,0 +1,35 @@
+"""Something that passes alarms on, in order: a webhook, a program. The VIM keeps; this tells."""
+
+from typing import Protocol
+
+from msgspec import Struct
+
+from holdfast.facts.alarms import AlarmRecord
+
+
+class NotifyFailed(Exception):
+    """It did not arrive; the text says why. It is tried again, in order."""
+
+
+class Notice(Struct, frozen=True, kw_only=True):
+    """What is passed on: a sequence without holes per `stream`, so that a gap is visible.
+
+    `record` is None in a heartbeat, which is sent so that silence is noticed.
+    """
+
+    stream: str
+    sequence: int
+    host: str
+    record: AlarmRecord | None = None
+    gap: int = 0
+
+
+class Notifier(Protocol):
+    name: str
+    heartbeat_s: float  # 0: none.
+
+    async def notify(self, notice: Notice) -> None:
+        """Raises NotifyFailed."""
+        ...
+
+    async def close(self) -> None: ...
