@@ -1,0 +1,30 @@
+"""What all tests share: the option that rewrites stories, and where lab tests may run."""
+
+import os
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--rewrite",
+        action="store_true",
+        help="accept what the system now says into the stories; review the diff",
+    )
+
+
+@pytest.fixture
+def rewrite(request: pytest.FixtureRequest) -> bool:
+    """Whether stories are to be rewritten rather than compared."""
+    return bool(request.config.getoption("--rewrite"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put lab tests on one worker, since they share the machine's cores; skip them without root."""
+    for item in items:
+        if item.get_closest_marker("lab") is None:
+            continue
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group("lab"))
+        if os.geteuid() != 0:
+            item.add_marker(pytest.mark.skip(reason="the lab needs root"))
