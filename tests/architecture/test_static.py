@@ -21,6 +21,7 @@ def test_the_linter_finds_nothing() -> None:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.xdist_group("types")
 def test_the_types_hold() -> None:
     answer = run_checker("mypy", folder=PROJECT)
     assert answer.returncode == 0, answer.stdout
