@@ -1,0 +1,46 @@
+"""A command of the lab either succeeds in time, or fails with words that say what to do."""
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+
+class LabError(Exception):
+    """The lab could not do what it was asked; the text is for a person."""
+
+
+def run_command(
+    argv: Sequence[str],
+    *,
+    timeout_s: float,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin_text: str | None = None,
+) -> str:
+    """Run a command to its end and return its standard output.
+
+    Raises LabError with the command's own words when it is missing, fails or overruns.
+    """
+    try:
+        done = subprocess.run(
+            argv,
+            input=stdin_text,
+            stdin=subprocess.DEVNULL if stdin_text is None else None,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout_s,
+            cwd=cwd,
+            env=env,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise LabError(
+            f"`{argv[0]}` is not on this machine: install what Holdfast needs first (`make test`)"
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise LabError(f"`{' '.join(argv)}` did not end within {timeout_s:g} s") from error
+    if done.returncode != 0:
+        words = (done.stderr.strip() or done.stdout.strip())[-2000:]
+        raise LabError(f"`{' '.join(argv)}` failed ({done.returncode}): {words}")
+    return done.stdout
