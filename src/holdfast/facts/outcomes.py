@@ -13,7 +13,10 @@ class Done(Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
 
 
 class GoneProven(Done, frozen=True, kw_only=True):
+    """`wanted` is libvirt's word where it says that somebody wanted this end, else empty."""
+
     proof: LocalProof
+    wanted: str = ""
 
 
 class GoneNotProven(Done, frozen=True, kw_only=True):

@@ -1,0 +1,104 @@
+"""Incidents: opened by a fault, joined by what belongs to it, closed by the guest's answer."""
+
+import zlib
+
+import msgspec
+
+from holdfast.facts.actions import Action, TellIncident
+from holdfast.facts.incidents import Incident, IncidentState
+from holdfast.facts.instants import elapsed_ms, spoken
+from holdfast.facts.promises import Owner
+from holdfast.facts.subjects import Incarnation
+from holdfast.facts.verdicts import FaultRaised
+from holdfast.policy import alarms
+from holdfast.policy.timing import LEVEL_MS
+from holdfast.policy.world import VmRecord, World
+
+
+def open_or_join(world: World, record: VmRecord, fault: FaultRaised) -> Incident:
+    """The record's incident, new if it has none; what is new in the fault is noted in it."""
+    known = world.incidents.get(record.incident)
+    if known is None:
+        return _open(world, record, fault)
+    conditions = known.conditions
+    if fault.condition not in conditions:
+        conditions = (*conditions, fault.condition)
+    return update(world, known.id, conditions=conditions, cause=known.cause or fault.cause)
+
+
+def _open(world: World, record: VmRecord, fault: FaultRaised) -> Incident:
+    life = fault.life or record.life
+    assert life is not None, "a fault of a VM names its life"
+    group = world.group_of(record)
+    incident = Incident(
+        id=_id_for(world, record, life, fault.condition),
+        vm=record.vm,
+        name=record.name,
+        life=life,
+        group=record.protection.group if record.protection else "",
+        owner=group.owner if record.protection else Owner.NOBODY,
+        state=IncidentState.OPEN,
+        title=fault.reason,
+        fault_at=fault.fault_at,
+        detected_at=fault.detected_at,
+        conditions=(fault.condition,),
+        cause=fault.cause,
+        level_ms=LEVEL_MS.get(group.level) if record.protection else None,
+    )
+    world.incidents[incident.id] = incident
+    record.incident = incident.id
+    return incident
+
+
+def _id_for(world: World, record: VmRecord, life: Incarnation, condition: str) -> str:
+    """Short, typeable, and derived from what happened: a replay gives the same one."""
+    plain = "".join(c if c.isalnum() or c in "-_" else "-" for c in record.name.lower())
+    number = zlib.crc32(f"{life.key}:{condition}".encode())
+    while (found := f"{plain[:40].strip('-') or 'vm'}-{number % 0x10000:04x}") in world.incidents:
+        number += 1
+    return found
+
+
+def update(world: World, incident: str, **changes: object) -> Incident:
+    changed = msgspec.structs.replace(world.incidents[incident], **changes)
+    world.incidents[incident] = changed
+    return changed
+
+
+def step(world: World, record: VmRecord, text: str, needs_you: str = "") -> list[Action]:
+    """Say where recovery stands; nothing if that was said already."""
+    known = world.incidents.get(record.incident)
+    if known is None or (known.step == text and known.needs_you == needs_you):
+        return []
+    return [TellIncident(incident=update(world, known.id, step=text, needs_you=needs_you))]
+
+
+def close(
+    world: World, record: VmRecord, reason: str, *, answered: bool = False, verified: bool = False
+) -> list[Action]:
+    """Close the record's incident and clear its alarms; nothing if it has none."""
+    known = world.incidents.get(record.incident)
+    if known is None:
+        return []
+    recovered_ms = elapsed_ms(known.fault_at, world.now) if answered else None
+    closed = update(
+        world,
+        known.id,
+        state=IncidentState.CLOSED,
+        closed_at=world.now,
+        step=reason + _against_level(known, recovered_ms),
+        recovered_ms=recovered_ms,
+        verified=verified,
+        needs_you="",
+    )
+    record.incident = ""
+    told: list[Action] = list(alarms.clear_of_incident(world, closed.id, closed.step))
+    return [*told, TellIncident(incident=closed)]
+
+
+def _against_level(incident: Incident, recovered_ms: float | None) -> str:
+    if recovered_ms is None or incident.level_ms is None:
+        return ""
+    word = "within" if recovered_ms <= incident.level_ms else "later than"
+    allowed = spoken(incident.level_ms)
+    return f", {spoken(recovered_ms)} after the fault, {word} the {allowed} of its service level"

@@ -1,0 +1,81 @@
+"""What was promised, and whether it can be kept: the first obstacle, and each group's count."""
+
+from holdfast.facts.actions import Report
+from holdfast.facts.promises import Owner
+from holdfast.facts.subjects import Subject, SubjectKind
+from holdfast.facts.tenure import TenureState, Wanted
+from holdfast.policy import alarms
+from holdfast.policy.vm_states import VmState
+from holdfast.policy.world import VmRecord, World
+
+
+def restarts_in_window(world: World, record: VmRecord) -> int:
+    window_ns = world.group_of(record).restarts_window_s * 1_000_000_000
+    return sum(1 for at in record.starts if world.now - at < window_ns)
+
+
+def not_ours(world: World, record: VmRecord) -> str:
+    """Why recovery of this VM is not Holdfast's, or empty if it is."""
+    if record.protection is None:
+        return "it is not protected"
+    owner = world.group_of(record).owner
+    if owner is Owner.EXTERNAL:
+        return f"the owner of recovery of group {record.protection.group} is external"
+    if owner is Owner.NOBODY:
+        return f"the owner of recovery of group {record.protection.group} is nobody"
+    return ""
+
+
+def awaits_grant(world: World, record: VmRecord) -> bool:
+    """Held by this host in an earlier boot: a new boot holds nothing until granted again."""
+    if record.protection is None:
+        return False
+    tenure = record.protection.tenure
+    return tenure.host == world.host and tenure.boot != world.boot
+
+
+def obstacle(world: World, record: VmRecord) -> str:
+    """The first thing that keeps this VM from being restarted here, or empty."""
+    reason = not_ours(world, record)
+    if reason or record.protection is None:
+        return reason
+    tenure = record.protection.tenure
+    if tenure.host != world.host:
+        return f"it is held by host {tenure.host}"
+    if tenure.boot != world.boot:
+        return "this boot has not been granted it yet"
+    if tenure.state is not TenureState.HELD:
+        return f"its tenure is {tenure.state}"
+    if tenure.wanted is not Wanted.RUNNING:
+        return "it is wanted stopped"
+    group = world.group_of(record)
+    if restarts_in_window(world, record) >= group.restarts:
+        used = f"{group.restarts} restarts in {group.restarts_window_s // 60} min"
+        return f"its budget of {used} is used up"
+    if world.disarm is not None:
+        return f"recovery is disarmed by {world.disarm.owner} ({world.disarm.reason})"
+    return ""
+
+
+def judge_group(world: World, name: str) -> list[Report]:
+    """Raise, change or clear the alarm on a group whose promised count cannot be kept."""
+    subject = Subject(kind=SubjectKind.POOL, id=f"group/{name}", name=name)
+    lost = [r for r in _members(world, name) if r.state is VmState.HANDED_OVER]
+    if not lost:
+        key = alarms.own_key(world, "promise-broken", subject)
+        return alarms.clear(world, key, f"every VM of group {name} that should run does")
+    promised = [r for r in _members(world, name) if _wanted_running(r)]
+    names = ", ".join(sorted(r.name for r in lost))
+    text = (
+        f"group {name}: {len(promised) - len(lost)} of {len(promised)} promised VMs in service, "
+        f"missing: {names}"
+    )
+    return alarms.own(world, "promise-broken", subject, text, world.now)
+
+
+def _members(world: World, name: str) -> list[VmRecord]:
+    return [r for r in world.vms.values() if r.protection and r.protection.group == name]
+
+
+def _wanted_running(record: VmRecord) -> bool:
+    return record.protection is not None and record.protection.tenure.wanted is Wanted.RUNNING

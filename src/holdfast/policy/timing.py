@@ -1,0 +1,47 @@
+"""Every deadline of the system, with the asserts that tie it to its neighbours. Milliseconds."""
+
+from holdfast.facts.promises import Group
+
+REPORT_LIMIT_MS = 1_000  # H6: a VM failure reaches the VIM within one second.
+CLEAN_END_WAIT_MS = 700  # How long a clean end waits for libvirt's word (detectors/vm_gone.py).
+REPORT_MARGIN_MS = 250  # What is left for the way to the VIM after the longest judgement.
+
+# A failed VM that ended by itself is proven gone at once. libvirt takes some 200 ms to see the
+# end; asking again every few tens of milliseconds costs nothing and keeps recovery close to it.
+PROVE_RETRY_MS = (20, 20, 20, 40, 40, 40, 80, 80, 160, 320, 640, 1_280, 2_560, 5_000)
+PROVE_GIVE_UP_MS = 600_000
+
+# A VM judged stuck may be ended by an operator at the same moment: wait for libvirt's word.
+SETTLE_MS = 1_000
+END_RETRY_MS = 2_000
+END_TRIES = 5
+UNEXPLAINED_WAIT_MS = 60_000  # A stop that nobody can explain waits this long for a witness.
+
+BACK_OFF_MS = (0, 1_000, 5_000, 15_000, 30_000, 60_000)  # By restarts already in the window.
+ANSWER_LIMIT_MS = 300_000  # A guest may check its file systems before it answers.
+
+LAST_WORDS_BUDGET_MS = 1_500  # Recovery of a live but stuck VM waits this long for evidence.
+DUMP_LIMIT_MS = 60_000  # More only when the group asked for a memory dump.
+
+LEVEL_MS = {1: 6_000, 2: 15_000, 3: 25_000}  # Recovery by service level (docs/REQUIREMENTS.md).
+
+# A clean end is judged, reported and answered within the promised second.
+assert CLEAN_END_WAIT_MS + REPORT_MARGIN_MS < REPORT_LIMIT_MS
+# An operator's word is awaited longer than libvirt usually needs to give it.
+assert SETTLE_MS > CLEAN_END_WAIT_MS
+# Level 1 leaves room for evidence, proof and a boot of some seconds.
+assert LAST_WORDS_BUDGET_MS < LEVEL_MS[1] / 2
+assert list(BACK_OFF_MS) == sorted(BACK_OFF_MS)
+assert list(PROVE_RETRY_MS) == sorted(PROVE_RETRY_MS)
+
+
+def back_off_ms(restarts_in_window: int) -> int:
+    return BACK_OFF_MS[min(restarts_in_window, len(BACK_OFF_MS) - 1)]
+
+
+def prove_retry_ms(tries: int) -> int:
+    return PROVE_RETRY_MS[min(tries, len(PROVE_RETRY_MS) - 1)]
+
+
+def evidence_limit_ms(group: Group) -> int:
+    return LAST_WORDS_BUDGET_MS + (DUMP_LIMIT_MS if group.dump else 0)
