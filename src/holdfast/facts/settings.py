@@ -1,4 +1,4 @@
-"""What a site decides once, in /etc/holdfast/holdfast.toml; every value has a default that works."""
+"""What a site decides once, in /etc/holdfast/holdfast.toml; every default works."""
 
 from msgspec import Struct
 
