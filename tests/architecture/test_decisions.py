@@ -44,7 +44,7 @@ def test_no_number_is_given_twice() -> None:
     assert len(set(numbers)) == len(numbers)
 
 
-@pytest.mark.parametrize("part", ["# The", "Created", "Status", "## Con", "## Dec", "worse"])
+@pytest.mark.parametrize("part", ["# The", "Created", "Status", "## Con", "## Dec", "Worse"])
 def test_a_record_without_a_part_is_named(tmp_path: Path, part: str) -> None:
     whole = (PROJECT / "docs/decisions/0001-the-lock-is-a-list-of-hashes.md").read_text()
     mutant = tmp_path / "0001-the-lock-is-a-list.md"

@@ -16,12 +16,11 @@ PURE_MODULES = {
     "__future__", "abc", "base64", "bisect", "collections", "copy", "dataclasses", "datetime",
     "difflib", "enum", "fractions", "functools", "hashlib", "heapq", "hmac", "holdfast",
     "ipaddress", "itertools", "math", "msgspec", "operator", "re", "statistics", "string",
-    "struct", "textwrap", "types", "typing", "typing_extensions", "unicodedata", "uuid",
+    "struct", "textwrap", "types", "typing", "typing_extensions", "unicodedata", "uuid", "zlib",
 }  # fmt: skip
 PURE_NAMES = {
     "pathlib": {"PurePath", "PurePosixPath"},
     "urllib.parse": {"quote", "unquote", "urlsplit", "urlunsplit", "SplitResult"},
-    "zlib": {"adler32", "crc32"},
 }
 IMPURE_CALLS = {
     "open",

@@ -11,7 +11,7 @@ class UnknownPlugin(LookupError):
 
 
 def names(package: str) -> list[str]:
-    """Every plug-in of a folder. A plug-in folder holds plug-ins only, and none is imported here."""
+    """Every plug-in of a folder. A plug-in folder holds plug-ins only; none is imported here."""
     root = importlib.import_module(package)
     return sorted(module.name for module in pkgutil.iter_modules(root.__path__))
 
