@@ -8,7 +8,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from holdfast.lab import cpio, guest_init, guest_kernel, packages_aside
+from holdfast.lab import guest_init
 from holdfast.lab.commands import LabError, run_command
 from holdfast.lab.cpio import CpioArchive
 from holdfast.lab.guest_kernel import (
@@ -21,6 +21,8 @@ from holdfast.lab.guest_kernel import (
 from holdfast.lab.packages_aside import list_dependencies, unpack_packages
 
 DEFAULT_CACHE = Path("/var/cache/holdfast")
+# A change to any of these makes another image.
+IMAGE_SOURCES = ("guest_image.py", "guest_init.py", "guest_kernel.py", "cpio.py")
 GUEST_FOLDERS = ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/log")
 
 
@@ -59,9 +61,8 @@ def build_guest_image(cache: Path = DEFAULT_CACHE) -> GuestImage:
 def _content_key() -> str:
     """Everything that decides the image: our own text, the distribution, the kernels at hand."""
     digest = hashlib.sha256()
-    for module in (cpio, guest_init, guest_kernel, packages_aside):
-        digest.update(Path(module.__file__).read_bytes())
-    digest.update(Path(__file__).read_bytes())
+    for source in IMAGE_SOURCES:
+        digest.update(Path(__file__).with_name(source).read_bytes())
     digest.update(Path("/etc/os-release").read_bytes())
     for image in sorted(Path("/boot").glob("vmlinuz-*")):
         facts = image.stat()

@@ -12,7 +12,8 @@ ip link set lo up
 # Without udev the agent's port is found by its name.
 find_agent_port() {
     for port in /sys/class/virtio-ports/*; do
-        [ "$(cat $port/name 2>/dev/null)" = org.qemu.guest_agent.0 ] && echo /dev/${port##*/} && return
+        name=$(cat $port/name 2>/dev/null)
+        [ "$name" = org.qemu.guest_agent.0 ] && echo /dev/${port##*/} && return
     done
     return 1
 }

@@ -42,9 +42,8 @@ def wait_answer(domain: Any, deadline: float) -> Answer:
 
 def start_program(domain: Any, limit_s: int, argv: list[str], output: bool) -> Answer:
     """Start a program in the guest."""
-    return ask(
-        domain, limit_s, "guest-exec", **{"path": argv[0], "arg": argv[1:], "capture-output": output}
-    )
+    words = {"path": argv[0], "arg": argv[1:], "capture-output": output}
+    return ask(domain, limit_s, "guest-exec", **words)
 
 
 def execute(domain: Any, deadline: float, argv: list[str]) -> Answer:

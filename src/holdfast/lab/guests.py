@@ -1,4 +1,4 @@
-"""A sample guest on a lab host can be started, asked to answer, told to run a program, and ended."""
+"""A sample guest on a lab host is started, asked to answer, told to run a program, and ended."""
 
 import json
 import sys

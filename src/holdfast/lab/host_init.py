@@ -45,7 +45,12 @@ def unshare(flags: int) -> None:
 def command(*argv: str) -> None:
     """Run a command; its words are part of the error."""
     done = subprocess.run(
-        argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=START_LIMIT_S
+        argv,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=START_LIMIT_S,
+        check=False,
     )
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(argv)}: {(done.stderr or done.stdout).strip()}")

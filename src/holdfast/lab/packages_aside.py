@@ -28,7 +28,7 @@ def is_known_package(package: str) -> bool:
 
 
 def unpack_packages(packages: Sequence[str], folder: Path) -> Path:
-    """Download packages with apt into `folder` and unpack them together; returns the tree's root."""
+    """Download packages into `folder` and unpack them together; returns the tree's root."""
     root = folder / "root"
     root.mkdir(parents=True, exist_ok=True)
     try:

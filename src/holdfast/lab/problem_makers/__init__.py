@@ -1,0 +1,1 @@
+"""Each file breaks one thing for real and says when, on CLOCK_MONOTONIC, just before it did."""
