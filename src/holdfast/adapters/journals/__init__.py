@@ -1,0 +1,1 @@
+"""Journals: where every input and action of policy is kept, in the order it was consumed."""
