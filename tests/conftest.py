@@ -4,6 +4,9 @@ import os
 
 import pytest
 
+# Contracts and other files that hold asserts without being named test_*.
+pytest.register_assert_rewrite("tests")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
