@@ -1,11 +1,14 @@
 """What all tests share: the option that rewrites stories, and where lab tests may run."""
 
 import os
+from pathlib import Path
 
 import pytest
 
-# Contracts and other files that hold asserts without being named test_*.
-pytest.register_assert_rewrite("tests")
+# Contracts hold asserts without being named test_*: they too explain what failed.
+for folder in Path(__file__).parent.iterdir():
+    if folder.is_dir():
+        pytest.register_assert_rewrite(f"tests.{folder.name}")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
