@@ -14,7 +14,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -271,6 +271,7 @@ class Lab:
             shutil.rmtree(STATE_FOLDER / name, ignore_errors=True)
             if not Lab.list_names():
                 _remove_mount_points()
+                shutil.rmtree(STATE_FOLDER, ignore_errors=True)
 
     def down(self) -> None:
         """Take this lab away without a trace."""
@@ -327,10 +328,16 @@ def wire_record(lab: str) -> Path:
 
 @contextmanager
 def _only_one_at_a_time() -> Iterator[None]:
-    STATE_FOLDER.mkdir(parents=True, exist_ok=True)
-    with (STATE_FOLDER / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    """Make and take down labs one after the other; the last one down takes the lock along."""
+    path = STATE_FOLDER / "lock"
+    while True:
+        STATE_FOLDER.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError), path.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            # While we waited, its owner may have removed the file: then we locked nothing.
+            if path.exists() and os.fstat(lock.fileno()).st_ino == path.stat().st_ino:
+                yield
+                return
 
 
 def _read_record(lab: str) -> dict[str, Any] | None:
