@@ -85,7 +85,7 @@ def test_nothing_is_said_or_asked_when_nothing_is_missing(machine: Machine) -> N
 def test_what_is_missing_is_named_installed_and_remembered(machine: Machine) -> None:
     status, said = machine.install("env")
     assert status == 0
-    packages = "python3 python3-libvirt python3-venv"
+    packages = "ca-certificates python3 python3-libvirt python3-venv"
     assert said == f"install: installing distribution packages: {packages}\n"
     [call] = machine.installed
     assert call.endswith(packages)
