@@ -1,0 +1,137 @@
+"""Whether a guest answers as promised: by its agent, a port, its console, or by running on."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from holdfast.facts.instants import Instant
+from holdfast.facts.promises import Answer, AnswerKind
+from holdfast.facts.subjects import Incarnation
+from holdfast.ports.hypervisor import CallFailed, Domain, Hypervisor
+
+POLL_S = 0.05
+AGENT_LIMIT_MS = 500
+CONNECT_LIMIT_S = 0.5
+RUNNING_DEFAULT_S = 10.0
+
+
+class Answers:
+    """`runs` tells whether a life still runs; `has_agent` whether the VM's agent ever answered."""
+
+    def __init__(
+        self,
+        hypervisor: Hypervisor,
+        runs: Callable[[Incarnation], bool],
+        has_agent: Callable[[str], bool],
+    ) -> None:
+        self._hypervisor = hypervisor
+        self._runs = runs
+        self._has_agent = has_agent
+        self._console_starts: dict[str, int] = {}
+
+    def still_runs(self, life: Incarnation) -> bool:
+        return self._runs(life)
+
+    async def wait_answer(
+        self, life: Incarnation, answer: Answer, limit_ms: int
+    ) -> tuple[str, bool] | None:
+        """What answered, in words, and whether that verifies the guest; None if nothing did.
+
+        None also when the life ended meanwhile: its end is somebody else's verdict.
+        """
+        kind = answer.kind
+        if kind is AnswerKind.DEFAULT:
+            kind = AnswerKind.AGENT if self._has_agent(life.vm) else AnswerKind.RUNNING
+        since = Instant(time.monotonic_ns())
+        deadline = time.monotonic() + limit_ms / 1_000
+        seconds = float(answer.value) if answer.kind is AnswerKind.RUNNING else RUNNING_DEFAULT_S
+        console = await self._console_start(life, kind)
+        while time.monotonic() < deadline and self._runs(life):
+            said = await self._ask(life, kind, answer.value, since, seconds, console)
+            if said:
+                return said, kind is not AnswerKind.RUNNING or answer.kind is kind
+            await asyncio.sleep(POLL_S)
+        return None
+
+    async def _ask(
+        self,
+        life: Incarnation,
+        kind: AnswerKind,
+        value: str,
+        since: Instant,
+        seconds: float,
+        console: tuple[Path, int] | None,
+    ) -> str:
+        match kind:
+            case AnswerKind.AGENT:
+                return await self._ask_agent(life.vm)
+            case AnswerKind.TCP:
+                return await self._ask_port(life.vm, value)
+            case AnswerKind.CONSOLE:
+                return _read_console(console, value)
+            case _:
+                ran_s = (time.monotonic_ns() - since) / 1e9
+                return f"it has run for {seconds:g} s" if ran_s >= seconds else ""
+
+    async def _ask_agent(self, vm: str) -> str:
+        try:
+            is_there = await self._hypervisor.ping_agent(vm, AGENT_LIMIT_MS)
+        except CallFailed:
+            return ""
+        return "its guest agent answers" if is_there else ""
+
+    async def _ask_port(self, vm: str, value: str) -> str:
+        address, _, port = value.rpartition(":")
+        try:
+            addresses = [address.strip("[]")] if address else await self._hypervisor.addresses(vm)
+        except CallFailed:
+            return ""
+        for host in addresses:
+            if await _accepts(host, int(port)):
+                return f"port {port} of {host} accepts connections"
+        return ""
+
+    async def _console_start(self, life: Incarnation, kind: AnswerKind) -> tuple[Path, int] | None:
+        """Where the console stands when first asked: what an earlier life said is no answer."""
+        if kind is not AnswerKind.CONSOLE:
+            return None
+        try:
+            domain: Domain = await self._hypervisor.domain(life.vm)
+        except CallFailed:
+            return None
+        if not domain.console_log:
+            return None
+        path = Path(domain.console_log)
+        return path, self._console_starts.setdefault(life.key, _size(path))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _read_console(console: tuple[Path, int] | None, text: str) -> str:
+    if console is None:
+        return ""
+    path, start = console
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(start, size - 65_536))
+            said = file.read().decode(errors="replace")
+    except OSError:
+        return ""
+    return f"its console says {text!r}" if text in said else ""
+
+
+async def _accepts(host: str, port: int) -> bool:
+    try:
+        async with asyncio.timeout(CONNECT_LIMIT_S):
+            _, writer = await asyncio.open_connection(host, port)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True

@@ -1,0 +1,188 @@
+"""Commands to this agent, each with its answer: grants, groups, disarm, and questions about it."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from holdfast.adapters.journals.segments import read
+from holdfast.agent.health import Health
+from holdfast.agent.loop import Loop, now
+from holdfast.agent.questions import (
+    PLAIN,
+    Questions,
+    Unanswerable,
+    read_disarm,
+    read_group,
+    read_protection,
+)
+from holdfast.agent.view import View
+from holdfast.facts import commands as told
+from holdfast.facts import wire
+from holdfast.facts.incidents import Incident
+from holdfast.facts.instants import NS_PER_MS, NS_PER_S, Instant
+from holdfast.ports.archive import Archive
+from holdfast.ports.hypervisor import CallFailed, Hypervisor
+from holdfast.ports.journal import Record
+
+STORY_BEFORE_S = 30
+STORY_RECORDS = 2_000
+
+
+class Commands:
+    def __init__(
+        self,
+        loop: Loop,
+        view: View,
+        hypervisor: Hypervisor,
+        archive: Archive,
+        journal: Path,
+        health: Health,
+    ) -> None:
+        self._loop, self._view, self._hypervisor = loop, view, hypervisor
+        self._archive, self._journal, self._health = archive, journal, health
+
+    def add_to(self, questions: Questions) -> None:
+        table = {
+            "status": self._status,
+            "vms": self._vms,
+            "grant": self._grant,
+            "release": self._release,
+            "group": self._group,
+            "group-forget": self._group_forget,
+            "disarm": self._disarm,
+            "arm": self._arm,
+            "recover": self._recover,
+            "settle": self._settle,
+            "alarms": self._alarms,
+            "incidents": self._incidents,
+            "explain": self._explain,
+            "last-words": self._last_words,
+        }
+        for name, handler in table.items():
+            questions.add(name, handler)
+
+    async def _status(self, _asked: wire.Question) -> Any:
+        return {**self._view.health(), **self._health.shown(), "vms": PLAIN(self._view.vms())}
+
+    async def _vms(self, _asked: wire.Question) -> Any:
+        return PLAIN(self._view.vms())
+
+    async def _grant(self, asked: wire.Question) -> Any:
+        """Take the VM over: its settings first, since what cannot be kept must not be promised."""
+        protection = read_protection(asked.args)
+        world = self._loop.decider.world
+        try:
+            domain = await self._hypervisor.domain(protection.vm)
+            if not domain.is_persistent:
+                raise Unanswerable(
+                    f"{domain.name} is transient: libvirt keeps no definition to restart it from",
+                    f"virsh dumpxml {domain.name} > vm.xml && virsh define vm.xml",
+                    4,
+                )
+            taken = await self._hypervisor.take_over(protection.vm)
+        except CallFailed as error:
+            raise Unanswerable(
+                f"libvirt: {error}", "is libvirtd well? holdfast status", 4
+            ) from None
+        self._health.keep_taken(taken)
+        granted = told.ProtectionGranted(
+            at=now(), protection=protection, by=asked.by or "the controller"
+        )
+        self._loop.consume(granted)
+        record = world.vms[protection.vm]
+        held = record.protection or protection
+        return {"protection": PLAIN(held), "domain": PLAIN(domain)}
+
+    async def _release(self, asked: wire.Question) -> Any:
+        vm = str(asked.args["vm"])
+        taken = self._health.taken(vm)
+        if taken is not None:
+            try:
+                await self._hypervisor.give_back(taken)
+            except CallFailed as error:
+                if not error.is_final:
+                    raise Unanswerable(f"libvirt: {error}", "try again", 4) from None
+            self._health.forget_taken(vm)
+        self._loop.consume(told.ProtectionEnded(at=now(), vm=vm, by=asked.by or "the controller"))
+        return {}
+
+    async def _group(self, asked: wire.Question) -> Any:
+        self._loop.consume(told.GroupSet(at=now(), group=read_group(asked.args)))
+        return {}
+
+    async def _group_forget(self, asked: wire.Question) -> Any:
+        self._loop.consume(told.GroupForgotten(at=now(), name=str(asked.args["name"])))
+        return {}
+
+    async def _disarm(self, asked: wire.Question) -> Any:
+        order = read_disarm(asked.args, asked.by, now())
+        self._loop.consume(order)
+        return PLAIN(order.disarm)
+
+    async def _arm(self, asked: wire.Question) -> Any:
+        was = self._loop.decider.world.disarm
+        self._loop.consume(told.Armed(at=now(), by=asked.by or "the controller"))
+        return {"was": PLAIN(was) if was else None}
+
+    async def _recover(self, asked: wire.Question) -> Any:
+        record = self._loop.decider.world.vms.get(str(asked.args["vm"]))
+        if record is None:
+            raise Unanswerable(
+                f"no VM {asked.args['vm']} is known on this host", "holdfast vm list", 2
+            )
+        if not record.incident:
+            raise Unanswerable(f"{record.name} has nothing to recover from: it {record.state}")
+        self._loop.consume(told.RecoveryAsked(at=now(), vm=record.vm, by=asked.by))
+        return {"state": record.state.value, "incident": record.incident}
+
+    async def _settle(self, asked: wire.Question) -> Any:
+        incident = self._incident(str(asked.args["incident"]))
+        self._loop.consume(told.IncidentSettled(at=now(), incident=incident.id, by=asked.by))
+        return PLAIN(self._incident(incident.id))
+
+    async def _alarms(self, _asked: wire.Question) -> Any:
+        """Open ones, with the fault's time by the wall clock of now."""
+        at, utc_ms = now(), time.time_ns() // NS_PER_MS
+        return [
+            {**PLAIN(alarm), "fault_utc_ms": utc_ms - (at - alarm.fault_at) // NS_PER_MS}
+            for alarm in self._loop.decider.world.alarms.values()
+        ]
+
+    async def _incidents(self, _asked: wire.Question) -> Any:
+        return PLAIN(self._view.incidents())
+
+    def _incident(self, name: str) -> Incident:
+        """By id, or the newest one of a VM, or the newest of all when nothing is named."""
+        found = self._view.incidents()
+        chosen = [i for i in found if not name or name in (i.id, i.name, i.vm)]
+        if not chosen:
+            text = f"there is no incident {name!r}" if name else "there has been no incident"
+            raise Unanswerable(text, "holdfast incidents lists them" if name else "", 2)
+        return chosen[-1]
+
+    async def _explain(self, asked: wire.Question) -> Any:
+        incident = self._incident(str(asked.args.get("incident") or ""))
+        since = Instant(incident.fault_at - STORY_BEFORE_S * NS_PER_S)
+        records = [r for r in read(self._journal) if r.at >= since and _is_about(r, incident)]
+        shown = [msgspec.json.decode(msgspec.json.encode(r)) for r in records[:STORY_RECORDS]]
+        return {"incident": PLAIN(incident), "records": shown}
+
+    async def _last_words(self, asked: wire.Question) -> Any:
+        name = str(asked.args["vm"])
+        ids = {s.name: s.vm for s in self._view.vms()}
+        vm = ids.get(name, name)
+        wanted = str(asked.args.get("incident") or "")
+        for folder, bundle in self._archive.bundles(vm):
+            if not wanted or bundle.incident == wanted:
+                return {"bundle": PLAIN(bundle), "folder": str(folder)}
+        raise Unanswerable(f"there are no last words of {name}", "holdfast incidents", 2)
+
+
+def _is_about(record: Record, incident: Incident) -> bool:
+    """Its VM or its id is named in the line; a snapshot tells nothing of the story."""
+    if record.kind == "snapshot":
+        return False
+    body = bytes(record.body)
+    return incident.vm.encode() in body or incident.id.encode() in body

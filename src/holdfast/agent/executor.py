@@ -1,0 +1,199 @@
+"""Carries out what policy decided for this host, and tells policy what came of it.
+
+An action is started within the turn that decided it; what takes time is a task of its own, so
+that no VM waits for another. Starts are bounded: a hundred VMs at once would boot none in time.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+from holdfast.agent.answers import Answers
+from holdfast.agent.loop import now
+from holdfast.facts import actions as act
+from holdfast.facts import outcomes as came
+from holdfast.facts.actions import Action
+from holdfast.facts.outcomes import Outcome
+from holdfast.facts.tenure import TenureState, Wanted
+from holdfast.ports.hypervisor import CallFailed, Domain, Hypervisor
+
+log = logging.getLogger(__name__)
+
+STARTS_AT_ONCE = 8
+PROOFS_AT_ONCE = 16
+END_SEEN_WAIT_S = 0.3  # libvirt takes some 200 ms to see that a process ended.
+ENDED_STATES = {"shut off", "crashed"}
+WANTED_REASONS = {"destroyed", "shutdown", "migrated", "saved"}
+
+
+class Capture(Protocol):
+    async def __call__(self, asked: act.CaptureLastWords) -> Outcome: ...
+
+
+class Uplink(Protocol):
+    def report(self, action: act.Report) -> None: ...
+
+    def tell_tenure(self, action: act.TellTenure) -> None: ...
+
+    def tell_incident(self, action: act.TellIncident) -> None: ...
+
+
+class Executor:
+    """`consume` gives policy the outcome. `await_end` waits for libvirt's word on a VM's end."""
+
+    def __init__(
+        self,
+        *,
+        hypervisor: Hypervisor,
+        uplink: Uplink,
+        answers: Answers,
+        capture: Capture,
+        await_end: Callable[[str, float], Coroutine[Any, Any, None]],
+        boot: str,
+        consume: Callable[[Outcome], None],
+    ) -> None:
+        self._hypervisor = hypervisor
+        self._uplink = uplink
+        self._answers = answers
+        self._capture = capture
+        self._await_end = await_end
+        self._boot = boot
+        self._consume = consume
+        self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
+        self._proofs = asyncio.Semaphore(PROOFS_AT_ONCE)
+        self._tasks: dict[asyncio.Task[None], str] = {}
+        self._waiting: dict[str, asyncio.Task[None]] = {}
+
+    def carry_out(self, action: Action) -> None:
+        match action:
+            case act.Report():
+                self._uplink.report(action)
+            case act.TellTenure():
+                self._uplink.tell_tenure(action)
+            case act.TellIncident():
+                self._uplink.tell_incident(action)
+            case act.CaptureLastWords():
+                self._spawn(self._capture_words(action), "capture last words")
+            case act.ProveGone():
+                self._spawn(self._prove(action), "prove gone")
+            case act.EndVm():
+                self._spawn(self._end(action), "end")
+            case act.RestartHere():
+                self._spawn(self._start(action), "restart")
+            case act.AwaitAnswer():
+                self._await_answer(action)
+            case act.RestartElsewhere():
+                log.error("refused: RestartElsewhere has its seat at the leader, not here")
+
+    async def close(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _spawn(self, work: Coroutine[Any, Any, None], what: str) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks[task] = what
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        what = self._tasks.pop(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("%s: a defect of ours", what, exc_info=task.exception())
+
+    async def _capture_words(self, asked: act.CaptureLastWords) -> None:
+        self._consume(await self._capture(asked))
+
+    async def _prove(self, asked: act.ProveGone) -> None:
+        """Libvirt must have seen the end too: it would refuse to start what it thinks runs."""
+        async with self._proofs:
+            try:
+                domain = await self._stopped_domain(asked.life.vm)
+                proof = await self._hypervisor.prove_gone(asked.life, asked.name)
+            except CallFailed as error:
+                reason = str(error)
+                failed = came.GoneNotProven(incident=asked.incident, at=now(), reason=reason)
+                self._consume(failed)
+                return
+        wanted = ""
+        if domain is not None and domain.reason in WANTED_REASONS:
+            wanted = f"libvirt says {domain.reason}"
+        self._consume(
+            came.GoneProven(incident=asked.incident, at=now(), proof=proof, wanted=wanted)
+        )
+
+    async def _stopped_domain(self, vm: str) -> Domain | None:
+        """The domain as libvirt has it once it saw the end; None if it has none (transient)."""
+        domain = await self._domain(vm)
+        if domain is not None and domain.state not in ENDED_STATES:
+            await self._await_end(vm, END_SEEN_WAIT_S)
+            domain = await self._domain(vm)
+        if domain is not None and domain.state not in ENDED_STATES:
+            raise CallFailed(f"libvirt still says {domain.state}")
+        return domain
+
+    async def _domain(self, vm: str) -> Domain | None:
+        try:
+            return await self._hypervisor.domain(vm)
+        except CallFailed as error:
+            if error.is_final:
+                return None
+            raise
+
+    async def _end(self, asked: act.EndVm) -> None:
+        try:
+            await self._hypervisor.end(asked.life)
+        except CallFailed as error:
+            reason = str(error)
+            self._consume(came.VmNotEnded(incident=asked.incident, at=now(), reason=reason))
+            return
+        self._consume(came.VmEnded(incident=asked.incident, at=now(), life=asked.life))
+
+    async def _start(self, asked: act.RestartHere) -> None:
+        """The last look before a VM may run: the tenure that policy held, once more, here."""
+        tenure = asked.tenure
+        refusal = ""
+        if tenure.boot != self._boot or asked.proof.boot != self._boot:
+            refusal = "the proof or the tenure is of another boot"
+        elif tenure.state is not TenureState.HELD or tenure.wanted is not Wanted.RUNNING:
+            refusal = f"the tenure says {tenure.state}, wanted {tenure.wanted}"
+        if refusal:
+            self._consume(self._not_started(asked, refusal, is_final=True))
+            return
+        async with self._starts:
+            try:
+                life = await self._hypervisor.start(tenure.vm)
+            except CallFailed as error:
+                self._consume(self._not_started(asked, str(error), is_final=error.is_final))
+                return
+        self._consume(came.VmStarted(incident=asked.incident, at=now(), life=life))
+
+    @staticmethod
+    def _not_started(asked: act.RestartHere, reason: str, *, is_final: bool) -> came.StartFailed:
+        return came.StartFailed(incident=asked.incident, at=now(), reason=reason, is_final=is_final)
+
+    def _await_answer(self, asked: act.AwaitAnswer) -> None:
+        """One waiter per incident: a newer life, or a repeat, replaces the older."""
+        older = self._waiting.pop(asked.incident, None)
+        if older is not None:
+            older.cancel()
+        task = self._spawn(self._answer(asked), "await an answer")
+        self._waiting[asked.incident] = task
+
+    async def _answer(self, asked: act.AwaitAnswer) -> None:
+        said = await self._answers.wait_answer(asked.life, asked.answer, asked.limit_ms)
+        if said is not None:
+            how, verified = said
+            self._consume(
+                came.VmAnswered(
+                    incident=asked.incident, at=now(), life=asked.life, how=how, verified=verified
+                )
+            )
+        elif self._answers.still_runs(asked.life):
+            reason = f"it did not answer ({asked.answer}) within {asked.limit_ms // 1_000} s"
+            self._consume(
+                came.AnswerOverdue(
+                    incident=asked.incident, at=now(), life=asked.life, reason=reason
+                )
+            )

@@ -1,0 +1,23 @@
+"""After a gap (agent away, host booted), find the VMs that ran and have no process any more."""
+
+from holdfast.facts.instants import Instant
+from holdfast.facts.observations import VmFoundGone
+from holdfast.facts.subjects import Incarnation
+from holdfast.policy.world import World
+
+
+def found_gone(
+    world: World, running: dict[str, Incarnation], boot: str, at: Instant
+) -> list[VmFoundGone]:
+    """One for each life that policy believes to run and that does not."""
+    return [
+        VmFoundGone(
+            at=at,
+            incarnation=record.life,
+            name=record.name,
+            last_seen=world.now if record.life.boot == boot else at,
+            same_boot=record.life.boot == boot,
+        )
+        for record in world.vms.values()
+        if record.life is not None and not record.is_gone and running.get(record.vm) != record.life
+    ]

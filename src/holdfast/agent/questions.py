@@ -1,0 +1,97 @@
+"""What the agent answers when asked: one table, for the controller and for its own door."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from holdfast.facts import commands as told
+from holdfast.facts import wire
+from holdfast.facts.incidents import IncidentState
+from holdfast.facts.instants import NS_PER_MS, Instant
+from holdfast.facts.promises import Disarm, Group, Protection
+
+HERE = " (told on this host)"
+LONGEST_DISARM_S = 24 * 3_600
+PLAIN = msgspec.to_builtins
+
+
+class Unanswerable(Exception):
+    """The question cannot be answered; `hint` says what to do, `code` is the exit code."""
+
+    def __init__(self, error: str, hint: str = "", code: int = 1) -> None:
+        super().__init__(error)
+        self.hint, self.code = hint, code
+
+
+Handler = Callable[[wire.Question], Awaitable[Any]]
+
+
+class Questions:
+    """Handlers are added by the parts of the agent that know the answers."""
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, Handler] = {}
+
+    def add(self, name: str, handler: Handler) -> None:
+        self._handlers[name] = handler
+
+    async def answer(self, question: wire.Question) -> wire.Reply:
+        handler = self._handlers.get(question.name)
+        if handler is None:
+            known = ", ".join(sorted(self._handlers))
+            error = f"the agent does not know the question {question.name!r}"
+            return wire.Reply(id=question.id, error=error, hint=f"it knows: {known}", code=2)
+        try:
+            data = await handler(question)
+        except Unanswerable as error:
+            return wire.Reply(id=question.id, error=str(error), hint=error.hint, code=error.code)
+        except (msgspec.ValidationError, KeyError, ValueError) as error:
+            text = f"the question {question.name!r} cannot be understood: {error}"
+            return wire.Reply(id=question.id, error=text, code=2)
+        return wire.Reply(id=question.id, data=data)
+
+
+def read_disarm(args: dict[str, Any], by: str, at: Instant) -> told.Disarmed:
+    """From the controller a whole Disarm; from a person here a reason and seconds."""
+    utc_ms = time.time_ns() // NS_PER_MS
+    if "disarm" in args:
+        disarm = msgspec.convert(args["disarm"], Disarm)
+    else:
+        seconds = float(args.get("seconds") or 3_600)
+        if not 0 < seconds <= LONGEST_DISARM_S:
+            raise Unanswerable("a disarm lasts from 1 s to 24 h", "use --for 1h", 2)
+        if not str(args.get("reason") or "").strip():
+            raise Unanswerable("a disarm needs a reason", "use --reason TEXT", 2)
+        disarm = Disarm(
+            owner=by + HERE,
+            reason=str(args["reason"]),
+            since_utc_ms=utc_ms,
+            until_utc_ms=utc_ms + int(seconds * 1_000),
+        )
+    left_ms = max(0, disarm.until_utc_ms - utc_ms)
+    return told.Disarmed(at=at, disarm=disarm, until=Instant(at + left_ms * NS_PER_MS))
+
+
+def read_protection(args: dict[str, Any]) -> Protection:
+    return msgspec.convert(args["protection"], Protection)
+
+
+def read_group(args: dict[str, Any]) -> Group:
+    return msgspec.convert(args["group"], Group)
+
+
+def is_open(state: IncidentState) -> bool:
+    return state is IncidentState.OPEN
+
+
+async def wait_until(condition: Callable[[], bool], limit_s: float) -> bool:
+    """Poll a cheap condition; whether it came true in time."""
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(0.02)
+    return True

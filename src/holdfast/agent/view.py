@@ -1,0 +1,112 @@
+"""What the agent shows of itself: its VMs, their obstacles, incidents and health."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from holdfast.agent.loop import Loop, now
+from holdfast.facts import wire
+from holdfast.facts.incidents import Incident, IncidentState
+from holdfast.facts.instants import NS_PER_MS
+from holdfast.policy import promise
+from holdfast.policy.vm_states import VmState
+from holdfast.policy.world import VmRecord
+from holdfast.ports.hypervisor import Domain
+
+
+class View:
+    """`domains` is what libvirt last said of its VMs; `watched_by` which mechanism watches one."""
+
+    def __init__(
+        self, loop: Loop, domains: Callable[[], dict[str, Domain]], watched_by: Callable[[str], str]
+    ) -> None:
+        self._loop = loop
+        self._domains = domains
+        self._watched_by = watched_by
+
+    def vms(self) -> list[wire.VmSummary]:
+        """Running and defined VMs alike, by name."""
+        world = self._loop.decider.world
+        domains = self._domains()
+        known = [self._summary(record, domains.get(record.vm)) for record in world.vms.values()]
+        others = [_defined(d) for d in domains.values() if d.vm not in world.vms]
+        shown = [
+            s for s in known if s.vm in domains or s.is_running or s.is_protected or s.incident
+        ]
+        return sorted([*shown, *others], key=lambda s: s.name)
+
+    def _summary(self, record: VmRecord, domain: Domain | None) -> wire.VmSummary:
+        world = self._loop.decider.world
+        kept = record.protection
+        is_running = record.life is not None and not record.is_gone
+        group = world.group_of(record)
+        left = group.restarts - promise.restarts_in_window(world, record)
+        return wire.VmSummary(
+            vm=record.vm,
+            name=record.name,
+            state=_state(record, domain),
+            is_running=is_running,
+            is_protected=kept is not None,
+            pid=record.life.pid if is_running and record.life else 0,
+            group=kept.group if kept else "",
+            owner=str(group.owner) if kept else "",
+            answer=str(kept.answer) if kept else "",
+            wanted=str(kept.tenure.wanted) if kept else "",
+            obstacle=promise.obstacle(world, record) or _transient(domain),
+            watched_by=self._watched_by(record.vm) if is_running else "",
+            incident=record.incident,
+            restarts_left=max(0, left) if kept else None,
+        )
+
+    def incidents(self) -> list[Incident]:
+        """Newest last, with the fault's time by the wall clock of now."""
+        world = self._loop.decider.world
+        at, utc_ms = now(), time.time_ns() // NS_PER_MS
+        return [
+            msgspec.structs.replace(
+                incident,
+                fault_utc_ms=incident.fault_utc_ms
+                or utc_ms - (at - incident.fault_at) // NS_PER_MS,
+            )
+            for incident in world.incidents.values()
+        ]
+
+    def health(self) -> dict[str, Any]:
+        world = self._loop.decider.world
+        open_ones = [i for i in world.incidents.values() if i.state is IncidentState.OPEN]
+        return {
+            "host": world.host,
+            "host_name": world.host_name,
+            "boot": world.boot,
+            "is_amnesiac": world.is_amnesiac,
+            "disarm": msgspec.to_builtins(world.disarm) if world.disarm else None,
+            "open_incidents": len(open_ones),
+            "open_alarms": len(world.alarms),
+        }
+
+
+def _state(record: VmRecord, domain: Domain | None) -> str:
+    """Policy's word, and libvirt's where it says more (paused, crashed)."""
+    if record.state is VmState.RUNNING and domain and domain.state not in ("running", ""):
+        return domain.state
+    return record.state.value
+
+
+def _transient(domain: Domain | None) -> str:
+    if domain is not None and not domain.is_persistent:
+        return "it is transient: libvirt keeps no definition to start it from"
+    return ""
+
+
+def _defined(domain: Domain) -> wire.VmSummary:
+    is_running = domain.state in ("running", "paused", "blocked")
+    return wire.VmSummary(
+        vm=domain.vm,
+        name=domain.name,
+        state=domain.state,
+        is_running=is_running,
+        is_protected=False,
+        obstacle="it is not protected",
+    )
