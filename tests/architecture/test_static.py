@@ -32,7 +32,7 @@ def test_the_types_hold() -> None:
     [
         (("ruff", "format", "--check"), "x = {  'a':1 }\n", "would be reformatted"),
         (("ruff", "check"), "try:\n    f()\nexcept Exception:\n    pass\n", "BLE001"),
-        (("ruff", "check"), '"""No full stop"""\n', "D400"),
+        (("ruff", "check"), '"""No full stop"""\n', "D415"),
         (("ruff", "check"), f'"""Long."""\n\nx = "{"x" * 100}"\n', "E501"),
         (("mypy", *STRICT), "def f(x): return x\n", "no-untyped-def"),
         (("mypy", *STRICT), "def f() -> int:\n    return 'x'\n", "return-value"),
