@@ -5,7 +5,7 @@ from msgspec import Struct
 from holdfast.facts.instants import Instant
 
 
-class Sample(Struct, frozen=True, kw_only=True):
+class Sample(Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
     """One second of a VM. Counters are totals since its start, in the unit of their name.
 
     Source: /proc/PID/{stat,statm,io} of QEMU and the counters of its taps; block counters are
@@ -23,7 +23,7 @@ class Sample(Struct, frozen=True, kw_only=True):
     state: str = ""
 
 
-class Noted(Struct, frozen=True, kw_only=True):
+class Noted(Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
     """A line of the flight recorder that is not a sample: an event, or a piece of console."""
 
     at: Instant

@@ -1,0 +1,1 @@
+"""Flight recorders: where a VM's last minutes are kept while it lives."""
