@@ -1,5 +1,8 @@
 """What a sensor saw. An observation is never a judgement, and an event is only a hint."""
 
+from typing import Any
+
+import msgspec
 from msgspec import Struct
 
 from holdfast.facts.instants import Instant
@@ -67,6 +70,13 @@ class QmpEventSeen(Seen, frozen=True, kw_only=True):
     vm: str
     event: str
     data: str = "{}"
+
+    def details(self) -> dict[str, Any]:
+        """The event's data; empty where it is not the JSON object that it should be."""
+        try:
+            return msgspec.json.decode(self.data, type=dict[str, Any])
+        except (msgspec.DecodeError, msgspec.ValidationError, RecursionError):
+            return {}
 
 
 class DomainStateRead(Seen, frozen=True, kw_only=True):
