@@ -12,6 +12,7 @@ from holdfast.lab.event_watch import EventWatch
 from holdfast.lab.guests import Guest, plan_guest
 from holdfast.lab.hosts import Host, Lab
 from holdfast.lab.namespaces import read_start_ticks
+from holdfast.lab.problem_makers.core_dumped import dump_core, is_dumping, remove_cores
 from holdfast.lab.problem_makers.disk_failed import BreakableDisk, fail_disk
 from holdfast.lab.problem_makers.guest_panicked import panic_guest
 from holdfast.lab.problem_makers.guest_stuck import starve_guest
@@ -86,6 +87,28 @@ def test_a_crashed_qemu_is_a_failure(
     assert stopped.detail == FAILED
     assert read_start_ticks(pid) is None
     assert "SHUTDOWN" not in [each.word for each in watch.list_heard("shared", injected_ns)]
+
+
+def test_a_core_dump_takes_time_and_stays_on_its_host(host: Host, watch: EventWatch) -> None:
+    plan = plan_guest(
+        NAME, "dumper", memory_mib=1024, has_touched_memory=True, is_memory_dumped=True
+    )
+    dumper = Guest.define(host, plan)
+    dumper.start()
+    pid = dumper.qemu_pid()
+    try:
+        injected_ns = dump_core(dumper)
+    except LabError as error:
+        dumper.end()
+        pytest.skip(str(error))
+    was_dumping = False
+    while read_start_ticks(pid) is not None:
+        was_dumping = was_dumping or is_dumping(pid)
+    assert was_dumping
+    assert watch.wait("stopped", guest="dumper", since_ns=injected_ns).detail == FAILED
+    assert remove_cores(dumper) > 1024 * 1024 * 1024
+    assert not list(Path("/").glob("core*"))
+    dumper.end()
 
 
 def test_a_terminated_qemu_says_that_the_host_asked(guest: Guest, watch: EventWatch) -> None:

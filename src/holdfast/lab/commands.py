@@ -1,5 +1,6 @@
 """A command of the lab either succeeds in time, or fails with words that say what to do."""
 
+import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,6 +8,15 @@ from pathlib import Path
 
 class LabError(Exception):
     """The lab could not do what it was asked; the text is for a person."""
+
+
+# A login that is not root's may lack these in its PATH.
+SYSTEM_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"
+
+
+def system_environment() -> dict[str, str]:
+    """Our own environment, with the system's programs in reach."""
+    return {**os.environ, "PATH": f"{os.environ.get('PATH', os.defpath)}:{SYSTEM_FOLDERS}"}
 
 
 def run_command(
@@ -31,7 +41,7 @@ def run_command(
             errors="replace",
             timeout=timeout_s,
             cwd=cwd,
-            env=env,
+            env=system_environment() if env is None else env,
             check=False,
         )
     except FileNotFoundError as error:

@@ -27,12 +27,17 @@ class GuestDisk:
 
 @dataclass(frozen=True)
 class GuestPlan:
-    """What one sample guest is made of. `address` is like 10.77.0.101/24 and needs a bridge."""
+    """What one sample guest is made of. `address` is like 10.77.0.101/24 and needs a bridge.
+
+    With `has_touched_memory` QEMU touches all of it at the start; with `is_memory_dumped` it is
+    part of a core dump.
+    """
 
     name: str
     uuid: str
     memory_mib: int = 128
     has_touched_memory: bool = False
+    is_memory_dumped: bool = False
     vcpus: int = 1
     bridge: str | None = None
     address: str | None = None
@@ -50,10 +55,11 @@ def render_guest_xml(plan: GuestPlan, image: GuestImage, acceleration: Accelerat
     """Write the domain XML of a sample guest."""
     has_kvm = acceleration.kind == "kvm"
     words = KERNEL_WORDS + (f" holdfast.ip={plan.address}" if plan.address else "")
+    dumped = "on" if plan.is_memory_dumped else "off"
     return f"""<domain type='{"kvm" if has_kvm else "qemu"}'>
   <name>{plan.name}</name>
   <uuid>{plan.uuid}</uuid>
-  <memory unit='MiB'>{plan.memory_mib}</memory>
+  <memory unit='MiB' dumpCore='{dumped}'>{plan.memory_mib}</memory>
   {_render_touched_memory(plan)}
   <vcpu>{plan.vcpus}</vcpu>
   <os>

@@ -25,6 +25,8 @@ DISK_FOLDERS = (
     "/var/cache/libvirt",
     "/var/lib/holdfast",
 )
+# What a host does not share with the machine at all.
+OWN_FOLDERS = ("proc", "run", "sys", "lost+found")
 # virtlogd keeps the consoles; libvirtd says that it is up before its QEMU driver is.
 START_LIBVIRT = (
     ("virtlogd", "--daemon"),
@@ -56,18 +58,33 @@ def command(*argv: str) -> None:
         raise RuntimeError(f"{' '.join(argv)}: {(done.stderr or done.stdout).strip()}")
 
 
-def mount_own_view(disks: Path) -> None:
-    """Give the host its own /proc, /sys, /run and disk folders; nothing leaks to the machine."""
+def mount_own_root(root: Path) -> None:
+    """Make `/` a folder in memory that shows the machine's folders; `/core` is then our own."""
     command("mount", "--make-rprivate", "/")
-    command("mount", "-t", "proc", "proc", "/proc")
-    command("mount", "-t", "tmpfs", "-o", "mode=755", "run", "/run")
+    command("mount", "-t", "tmpfs", "-o", "mode=755", "root", str(root))
+    for entry in Path("/").iterdir():
+        place = root / entry.name
+        if entry.is_symlink():
+            place.symlink_to(entry.readlink())
+        elif entry.is_dir():
+            place.mkdir()
+            if entry.name not in OWN_FOLDERS:
+                command("mount", "--rbind", str(entry), str(place))
+    command("mount", "-t", "proc", "proc", str(root / "proc"))
+    command("mount", "-t", "tmpfs", "-o", "mode=755", "run", str(root / "run"))
+    # A new /sys shows the host's own network devices; the cgroups are the machine's.
+    command("mount", "-t", "sysfs", "sysfs", str(root / "sys"))
+    command("mount", "--rbind", "/sys/fs/cgroup", str(root / "sys/fs/cgroup"))
+    (root / "machine").mkdir()
+    command("pivot_root", str(root), str(root / "machine"))
+    os.chdir("/")
+    command("umount", "--lazy", "/machine")
+    Path("/machine").rmdir()
+
+
+def mount_own_disks(disks: Path) -> None:
+    """Cover what a host keeps with folders of its own; nothing leaks to the machine."""
     Path("/run/lock").mkdir()
-    # A new /sys shows the host's own network devices; the machine's cgroups move into it.
-    Path("/run/cgroup").mkdir()
-    command("mount", "--rbind", "/sys/fs/cgroup", "/run/cgroup")
-    command("mount", "-t", "sysfs", "sysfs", "/sys")
-    command("mount", "--move", "/run/cgroup", "/sys/fs/cgroup")
-    Path("/run/cgroup").rmdir()
     for folder in DISK_FOLDERS:
         own = disks / folder.lstrip("/")
         own.mkdir(parents=True, exist_ok=True)
@@ -79,7 +96,8 @@ def run_host(name: str, disks: Path, report: int) -> None:
     """Be the first process of a host, for ever."""
     try:
         socket.sethostname(name)
-        mount_own_view(disks)
+        mount_own_root(disks / "root")
+        mount_own_disks(disks)
         command("ip", "link", "set", "lo", "up")
         for step in START_LIBVIRT:
             command(*step)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_DNS, uuid5
 
-from holdfast.lab.commands import LabError
+from holdfast.lab.commands import LabError, system_environment
 from holdfast.lab.host_init import DISK_FOLDERS, START_LIBVIRT
 from holdfast.lab.namespaces import (
     HOST_VARIABLE,
@@ -46,7 +46,7 @@ auth_tcp = "none"
 host_uuid = "{host_uuid}"
 log_outputs = "3:file:/var/log/libvirt/libvirtd.log"
 """
-# Namespaces and owners are the machine's, which other hosts share; cores would fill its disk.
+# Namespaces and owners are the machine's, which other hosts share.
 QEMU_CONF = """# Written by the lab.
 user = "root"
 group = "root"
@@ -55,7 +55,7 @@ namespaces = []
 cgroup_controllers = []
 remember_owner = 0
 stdio_handler = "logd"
-max_core = 0
+max_core = "unlimited"
 """
 
 
@@ -131,7 +131,8 @@ class Host:
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """Our own environment with the marks of this host."""
-        return {**os.environ, LAB_VARIABLE: self.lab, HOST_VARIABLE: self.name, **(extra or {})}
+        marks = {LAB_VARIABLE: self.lab, HOST_VARIABLE: self.name}
+        return {**system_environment(), **marks, **(extra or {})}
 
     def run(
         self,
@@ -201,6 +202,7 @@ class Host:
     def _write_configuration(self) -> None:
         folder = self.disks / "etc/libvirt"
         folder.mkdir(parents=True, exist_ok=True)
+        (self.disks / "root").mkdir(exist_ok=True)
         host_uuid = uuid5(NAMESPACE_DNS, f"{self.name}.{self.lab}.holdfast-lab")
         (folder / "libvirtd.conf").write_text(LIBVIRTD_CONF.format(host_uuid=host_uuid))
         (folder / "qemu.conf").write_text(QEMU_CONF)
