@@ -1,0 +1,1 @@
+"""Archives: where bundles of last words are kept."""
