@@ -1,0 +1,1 @@
+"""Sensors: what looks at the kernel, QEMU and libvirt, and says what it saw."""
