@@ -143,8 +143,9 @@ def enter_command(holder: Holder, argv: Sequence[str]) -> list[str]:
     nsenter waits for the command outside; if nsenter is killed, the command dies with it.
     """
     namespaces = ["--mount", "--uts", "--ipc", "--net", "--pid"]
+    # The holder's own root and folder: those of its mount namespace could be others (chroot).
     return [
-        *("nsenter", "--target", str(holder.pid), *namespaces, "--"),
+        *("nsenter", "--target", str(holder.pid), *namespaces, "--root", "--wd", "--"),
         *("setpriv", "--pdeathsig", "KILL", "--", *argv),
     ]
 
