@@ -13,15 +13,14 @@ is woken exactly when it asks to be.
 """
 
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, assert_never, get_args, get_type_hints
 from uuid import NAMESPACE_DNS, uuid5
 
 import msgspec
 
-from holdfast.facts import observations
 from holdfast.facts.instants import NS_PER_MS, NS_PER_S, Instant
 from holdfast.facts.observations import Observation
 from holdfast.facts.subjects import Incarnation
@@ -169,11 +168,7 @@ def write(at: Instant, verdict: Verdict, zero: Instant) -> str:
 
     match verdict:
         case FaultRaised():
-            text = f"({verdict.effect}, {verdict.certainty}): {verdict.reason}"
-            text += f"; fault at {when(verdict.fault_at)}" if verdict.fault_at != at else ""
-            text += f"; not before {when(verdict.not_before)}" if verdict.not_before else ""
-            told = " ".join(f"{key}={value!r}" for key, value in verdict.evidence.items())
-            text = f"RAISED {verdict.condition} of {verdict.subject.name} {text} [{told}]"
+            text = write_raised(verdict, at, when)
         case FaultCleared():
             was = "RETRACTED" if verdict.was_wrong else "CLEARED"
             text = f"{was} {verdict.condition} of {verdict.subject.name}: {verdict.reason}"
@@ -184,8 +179,19 @@ def write(at: Instant, verdict: Verdict, zero: Instant) -> str:
             text = f"RAN {verdict.name}{' (found)' if verdict.found else ''}"
         case VmProcessEnded():
             text = "PROCESS ENDED"
+        case _:
+            assert_never(verdict)
     number = "" if verdict_life(verdict) < 2 else f" #{verdict_life(verdict)}"
     return f"{when(at):>10}  {text}{number}"
+
+
+def write_raised(fault: FaultRaised, at: Instant, when: Callable[[Instant], str]) -> str:
+    about = f"{fault.condition} of {fault.subject.name} ({fault.effect}, {fault.certainty})"
+    text = f"RAISED {about}: {fault.reason}"
+    text += f"; fault at {when(fault.fault_at)}" if fault.fault_at != at else ""
+    text += f"; not before {when(fault.not_before)}" if fault.not_before else ""
+    told = ", ".join(f"{key}: {value}" for key, value in fault.evidence.items())
+    return f"{text} [{told}]" if told else text
 
 
 def verdict_life(verdict: Verdict) -> int:
