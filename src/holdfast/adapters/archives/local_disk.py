@@ -8,19 +8,29 @@ import errno
 import os
 import re
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
-from msgspec import structs
+from msgspec import Struct, structs
 
 from holdfast.facts.last_words import Bundle
 
 INDEX = "bundle.json"
+DUMP = ".dump"
 LATEST_KEPT = 5
 TOTAL_BYTES = 4 << 30
 CUT_SHORT = "cut short: the agent ended while it took these last words"
 _decoder = msgspec.json.Decoder(Bundle)
+
+
+class _Closed(Struct, frozen=True, kw_only=True):
+    """What retention needs to know of a bundle, so that it reads no index twice."""
+
+    captured_utc_ms: int
+    size_bytes: int
+    dump_bytes: int
 
 
 class LocalDisk:
@@ -37,7 +47,12 @@ class LocalDisk:
         self._latest_kept = latest_kept
         self._total_bytes = total_bytes
         self.damaged = 0
+        self._closed: dict[Path, _Closed] = {}
+        self._closing = threading.Lock()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for parent in [path for path in folder.iterdir() if path.is_dir()]:
+            for path, bundle in self._bundles_in(parent):
+                self._closed[path] = _summary(bundle)
         self._finish_half_written()
 
     def open_bundle(self, vm: str, incident: str) -> Path:
@@ -54,16 +69,11 @@ class LocalDisk:
 
     def close_bundle(self, folder: Path, bundle: Bundle) -> str:
         """A bundle may be closed again, when more has come into its folder."""
-        while True:
-            try:
-                _write_index(folder, bundle)
-                break
-            except OSError as error:
-                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                    raise
-                bundle = _give_up_largest(folder, bundle, error)
-        self._keep_first_and_latest(folder.parent)
-        self._keep_within_size(folder)
+        written = _write_at_any_price(folder, bundle)
+        with self._closing:
+            self._closed[folder] = _summary(written)
+            self._keep_first_and_latest(folder.parent)
+            self._keep_within_size(folder)
         return folder.name
 
     def bundles(self, vm: str) -> list[tuple[Path, Bundle]]:
@@ -80,42 +90,47 @@ class LocalDisk:
         return sorted(found, key=lambda pair: (pair[1].captured_utc_ms, pair[0].name), reverse=True)
 
     def _keep_first_and_latest(self, parent: Path) -> None:
-        for path, _ in self._bundles_in(parent)[self._latest_kept : -1]:
-            _remove(path)
+        for path in self._of_vm(parent)[1 : -self._latest_kept]:
+            self._remove(path)
 
     def _keep_within_size(self, newest: Path) -> None:
         """Free what must be freed, cheapest first: dumps, middling bundles, then firsts and latest
         ones; of the newest bundle only its dump."""
-        sizes: dict[Path, int] = {}
-        ranked: list[tuple[int, int, Path, Bundle]] = []
-        for parent in self._folder.iterdir():
-            of_vm = self._bundles_in(parent)
-            for place, (path, bundle) in enumerate(of_vm):
-                sizes[path] = sum(bundle.files.values())
-                is_edge = place in (0, len(of_vm) - 1)
-                ranked.append((int(is_edge), bundle.captured_utc_ms, path, bundle))
-        ranked.sort(key=lambda row: (row[2] == newest, *row[:2]))
-        for _, _, path, bundle in ranked:
-            if sum(sizes.values()) <= self._total_bytes:
-                return
-            sizes[path] -= self._drop_dumps(path, bundle)
-        for _, _, path, _ in ranked[:-1]:
-            if sum(sizes.values()) <= self._total_bytes:
-                return
-            _remove(path)
-            del sizes[path]
+        if self._fits():
+            return
+        edges = {of_vm[i] for of_vm in map(self._of_vm, self._parents()) for i in (0, -1)}
+        ranked = sorted(
+            self._closed, key=lambda p: (p == newest, p in edges, self._closed[p].captured_utc_ms)
+        )
+        for path in ranked:
+            if not self._fits() and self._closed[path].dump_bytes:
+                self._drop_dumps(path)
+        for path in ranked[:-1]:
+            if not self._fits():
+                self._remove(path)
 
-    def _drop_dumps(self, folder: Path, bundle: Bundle) -> int:
-        """Bytes freed."""
-        dumps = [name for name in bundle.files if name.endswith(".dump")]
-        freed = sum(bundle.files[name] for name in dumps)
-        for name in dumps:
+    def _of_vm(self, parent: Path) -> list[Path]:
+        """Oldest first."""
+        found = [path for path in self._closed if path.parent == parent]
+        return sorted(found, key=lambda path: self._closed[path].captured_utc_ms)
+
+    def _parents(self) -> set[Path]:
+        return {path.parent for path in self._closed}
+
+    def _fits(self) -> bool:
+        return sum(one.size_bytes for one in self._closed.values()) <= self._total_bytes
+
+    def _remove(self, folder: Path) -> None:
+        self._closed.pop(folder, None)
+        _remove(folder)
+
+    def _drop_dumps(self, folder: Path) -> None:
+        bundle = _decoder.decode((folder / INDEX).read_bytes())
+        for name in [name for name in bundle.files if name.endswith(DUMP)]:
             (folder / name).unlink(missing_ok=True)
             reason = f"removed to keep all last words within {self._total_bytes >> 20} MiB"
             bundle = structs.replace(bundle, missing={**bundle.missing, name: reason})
-        if dumps:
-            _write_index(folder, bundle)
-        return freed
+        self._closed[folder] = _summary(_write_index(folder, bundle))
 
     def _finish_half_written(self) -> None:
         for folder in _folders(self._folder):
@@ -143,14 +158,23 @@ class LocalDisk:
             self.close_bundle(folder, bundle)
 
 
+def _summary(bundle: Bundle) -> _Closed:
+    dumps = sum(size for name, size in bundle.files.items() if name.endswith(DUMP))
+    return _Closed(
+        captured_utc_ms=bundle.captured_utc_ms,
+        size_bytes=sum(bundle.files.values()),
+        dump_bytes=dumps,
+    )
+
+
 def _folders(root: Path) -> Iterator[Path]:
     for parent in sorted(root.iterdir()):
         if parent.is_dir():
             yield from (path for path in sorted(parent.iterdir()) if path.is_dir())
 
 
-def _write_index(folder: Path, bundle: Bundle) -> None:
-    """All of it or none. What is listed is what is there."""
+def _write_index(folder: Path, bundle: Bundle) -> Bundle:
+    """All of it or none. What is listed is what is there: that is returned."""
     files = {
         path.name: path.stat().st_size
         for path in sorted(folder.iterdir())
@@ -158,7 +182,8 @@ def _write_index(folder: Path, bundle: Bundle) -> None:
     }
     for name in files:
         (folder / name).chmod(0o600)
-    raw = msgspec.json.format(msgspec.json.encode(structs.replace(bundle, files=files)))
+    bundle = structs.replace(bundle, files=files)
+    raw = msgspec.json.format(msgspec.json.encode(bundle))
     new = folder / f"{INDEX}.new"
     try:
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -170,6 +195,18 @@ def _write_index(folder: Path, bundle: Bundle) -> None:
     except OSError:
         new.unlink(missing_ok=True)
         raise
+    return bundle
+
+
+def _write_at_any_price(folder: Path, bundle: Bundle) -> Bundle:
+    """On a full disk, files make room for the index that names them."""
+    while True:
+        try:
+            return _write_index(folder, bundle)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            bundle = _give_up_largest(folder, bundle, error)
 
 
 def _give_up_largest(folder: Path, bundle: Bundle, error: OSError) -> Bundle:

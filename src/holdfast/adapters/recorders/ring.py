@@ -29,6 +29,7 @@ _HEADER = struct.Struct("<16sQI")
 _HEADER_BYTES = 64
 _MARK = b"\xff\xf8\xfe\xfb"
 _RECORD = struct.Struct("<4sQII")
+_FIRST_WINDOW = 64 << 10  # Holds the last two minutes, unless the console was busy.
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Kept] = msgspec.json.Decoder(Kept)
 
@@ -76,7 +77,12 @@ class Ring:
         self._head += len(record)
 
     def since(self, at: Instant) -> list[Kept]:
-        return from_then_on(_decode(self._payloads(self._size)), at, self._boot)
+        window = _FIRST_WINDOW
+        while True:
+            kept = _decode(self._payloads(window))
+            if window >= self._size or (kept and kept[0].at < at):
+                return from_then_on(kept, at, self._boot)
+            window *= 4
 
     def newest(self, max_bytes: int) -> str:
         lines: list[bytes] = []
