@@ -17,10 +17,11 @@ LIFECYCLE = (
 )
 
 
-def say(guest: str, word: str, detail: Any) -> None:
-    """Print one event."""
-    line = {"at_ns": time.monotonic_ns(), "guest": guest, "word": word, "detail": detail}
-    print(json.dumps(line), flush=True)
+def say(guest: str, word: str, detail: Any, age_ns: int = 0) -> None:
+    """Print one event; its age is by whoever said it first."""
+    at_ns = time.monotonic_ns()
+    line = {"at_ns": at_ns, "said_ns": at_ns - age_ns, "guest": guest, "word": word}
+    print(json.dumps({**line, "detail": detail}), flush=True)
 
 
 def on_lifecycle(_: Any, domain: Any, event: int, detail: int, __: Any) -> None:
@@ -29,10 +30,11 @@ def on_lifecycle(_: Any, domain: Any, event: int, detail: int, __: Any) -> None:
 
 
 def on_monitor_event(
-    _: Any, domain: Any, event: str, __: int, ___: int, details: str | None, ____: Any
+    _: Any, domain: Any, event: str, seconds: int, micros: int, details: str | None, __: Any
 ) -> None:
-    """QEMU's words as they are, such as GUEST_PANICKED."""
-    say(domain.name(), event, json.loads(details) if details else None)
+    """QEMU's words as they are, such as GUEST_PANICKED; it stamps them by the wall clock."""
+    age_ns = time.time_ns() - (seconds * 1_000_000 + micros) * 1_000
+    say(domain.name(), event, json.loads(details) if details else None, age_ns)
 
 
 def main() -> None:

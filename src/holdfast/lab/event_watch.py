@@ -18,9 +18,13 @@ SUBSCRIBER_PROGRAM = Path(__file__).with_name("event_subscriber.py")
 
 @dataclass(frozen=True)
 class Heard:
-    """One event: `word` is libvirt's lifecycle event (stopped ...) or QEMU's (SHUTDOWN ...)."""
+    """One event: `word` is libvirt's lifecycle event (stopped ...) or QEMU's (SHUTDOWN ...).
+
+    It was heard at `at_ns`; QEMU's own stamp of its events is `said_ns`.
+    """
 
     at_ns: int
+    said_ns: int
     guest: str
     word: str
     detail: Any

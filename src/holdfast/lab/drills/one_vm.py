@@ -108,7 +108,8 @@ class Series:
             self.guest = Guest.define(host, plan)
             try:
                 self.scene.say(f"starting {GUEST_NAME} ({self.memory_mib} MiB)")
-                self.guest.start_and_answer(self.answer_limit_s)
+                self.guest.start()
+                self.guest.wait_answer(self.answer_limit_s)
                 self.scene.stage.protect(self.guest)
                 self.scene.stage.wait_settled(self.guest)
                 yield
@@ -122,6 +123,7 @@ class Series:
         """Break, wait for the alarm and the answer, measure the peers, make whole again."""
         drill, scene, guest = self.drill, self.scene, self.guest
         what = f"run {number} of {runs}"
+        recovery_ms: float | None = None
         with AnswerWatch(guest, self.answer_limit_s + drill.alarm_limit_s) as answers:
             injected_ns = drill.inject(guest, self.disk)
             arrival = scene.wait_alarm(
@@ -135,45 +137,53 @@ class Series:
                     self.word_to_vim_ms.append((arrival.at_ns - word.said_ns) / NS_PER_MS)
                 scene.say(f"{what}: reported after {self.to_vim_ms[-1]:.1f} ms")
                 if drill.recovers:
-                    self._see_recovery(answers, fault_ns, what)
-        if drill.has_peers:
-            self._hear_libvirt(injected_ns)
+                    recovery_ms = self._see_recovery(answers, fault_ns, what)
+        if drill.has_peers and arrival is not None:
+            self._hear_libvirt(injected_ns, arrival.at_ns)
         scene.judge()
-        self._make_whole(what, is_lost=arrival is None)
+        self._make_whole(what, recovery_ms)
 
     def _hear_word(self, injected_ns: int) -> Heard | None:
-        if not self.drill.word:
-            return None
-        return self.scene.events.wait(
-            self.drill.word, guest=GUEST_NAME, since_ns=injected_ns, limit_s=EVENT_LIMIT_S
-        )
+        return self._hear(self.drill.word, injected_ns) if self.drill.word else None
 
-    def _see_recovery(self, answers: AnswerWatch, fault_ns: int, what: str) -> None:
+    def _hear(self, word: str, since_ns: int) -> Heard | None:
+        try:
+            return self.scene.events.wait(
+                word, guest=GUEST_NAME, since_ns=since_ns, limit_s=EVENT_LIMIT_S
+            )
+        except LabError as error:
+            self.scene.overrun(str(error))
+            return None
+
+    def _see_recovery(self, answers: AnswerWatch, fault_ns: int, what: str) -> float | None:
         answered_ns = answers.wait()
         if answered_ns is None:
             self.scene.overrun(f"{what}: the guest did not answer again")
-            return
-        self.to_answering_ms.append((answered_ns - fault_ns) / NS_PER_MS)
-        self.scene.say(f"{what}: answers again after {self.to_answering_ms[-1]:.0f} ms")
+            return None
+        took_ms = (answered_ns - fault_ns) / NS_PER_MS
+        self.to_answering_ms.append(took_ms)
+        self.scene.say(f"{what}: answers again after {took_ms:.0f} ms")
+        return took_ms
 
-    def _hear_libvirt(self, injected_ns: int) -> None:
-        heard = self.scene.events.wait(
-            "stopped", guest=GUEST_NAME, since_ns=injected_ns, limit_s=EVENT_LIMIT_S
-        )
-        self.libvirt_ms.append((heard.at_ns - injected_ns) / NS_PER_MS)
-        if self.to_vim_ms:
-            self.libvirt_ratios.append(self.libvirt_ms[-1] / self.to_vim_ms[-1])
+    def _hear_libvirt(self, injected_ns: int, arrived_ns: int) -> None:
+        """When a plain subscriber of libvirt's events heard of the same fault."""
+        heard = self._hear("stopped", injected_ns)
+        if heard is not None:
+            self.libvirt_ms.append((heard.at_ns - injected_ns) / NS_PER_MS)
+            self.libvirt_ratios.append(
+                (heard.at_ns - injected_ns) / max(1, arrived_ns - injected_ns)
+            )
 
-    def _make_whole(self, what: str, *, is_lost: bool) -> None:
+    def _make_whole(self, what: str, recovery_ms: float | None) -> None:
         """The guest runs, answers and is watched; where nobody else started it, we do."""
-        is_back = self.drill.recovers and not is_lost
-        if is_back:
+        if recovery_ms is not None:
             self._settle(what)
-        if not is_back or self.drill.has_peers:
-            self._start_plainly(what, is_peer=is_back)
+        if recovery_ms is None or self.drill.has_peers:
+            self._start_plainly(what, recovery_ms)
             self._settle(what)
 
-    def _start_plainly(self, what: str, *, is_peer: bool) -> None:
+    def _start_plainly(self, what: str, recovery_ms: float | None) -> None:
+        """A plain start of the same guest, to compare a recovery with; or only to have it run."""
         if self.disk is not None:
             self.disk.mend()
         if self.guest.state() != "shut off":
@@ -181,9 +191,9 @@ class Series:
         took_ms = time_plain_start(self.guest, self.answer_limit_s)
         if took_ms is None:
             raise LabError(f"{what}: a plain start did not bring the guest back")
-        if is_peer and self.to_answering_ms:
+        if recovery_ms is not None:
             self.plain_ms.append(took_ms)
-            self.restart_ratios.append(self.to_answering_ms[-1] / took_ms)
+            self.restart_ratios.append(recovery_ms / took_ms)
             self.scene.say(f"{what}: a plain start answers after {took_ms:.0f} ms")
 
     def _settle(self, what: str) -> None:
@@ -222,9 +232,17 @@ class Series:
     def _list_goals(self, to_vim: Spread | None, peers: dict[str, Any]) -> tuple[Goal, ...]:
         p50, p99 = (to_vim.p50, to_vim.p99) if to_vim else (None, None)
         if not self.drill.has_peers:
-            return (Goal(what="reported, max", limit=self.drill.goal_ms, measured=to_vim and to_vim.max),)
+            return (
+                Goal(
+                    what="reported, max",
+                    limit=self.drill.goal_ms,
+                    measured=to_vim.max if to_vim else None,
+                ),
+            )
         ratio = peers["libvirt_event_ratio_median"]
-        faster = Goal(what="faster than libvirt's event", limit=10, unit="×", at_least=True, measured=ratio)
+        faster = Goal(
+            what="faster than libvirt's event", limit=10, unit="×", at_least=True, measured=ratio
+        )
         if self.scene.choices.is_busy:
             return (Goal(what="reported, p99, every core busy", limit=150, measured=p99),)
         return (

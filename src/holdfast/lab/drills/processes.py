@@ -23,7 +23,7 @@ def list_children(pid: int) -> list[int]:
 
 
 def list_tree(pid: int) -> list[Holder]:
-    """The process and all that it started, itself first; those that ended meanwhile are left out."""
+    """The process and all that it started, itself first, without those that ended meanwhile."""
     found, waiting = [], [pid]
     while waiting:
         one = waiting.pop(0)

@@ -84,7 +84,7 @@ class Program:
         return [holder for child in children for holder in list_tree(child)]
 
     def kill(self) -> list[Holder]:
-        """kill -9 the program itself, not its workers; returns those that outlive it for long."""
+        """Kill -9 the program itself, not its workers; returns those that outlive it for long."""
         tree = self.list_tree()
         if tree:
             signal_holder(tree[0], signal.SIGKILL)
@@ -128,9 +128,7 @@ class Stage:
             exits.enter_context(self.inbox)
             text = SETTINGS.format(state=STATE_FOLDER, run=RUN_FOLDER, port=self.inbox.port)
             self._inside("holdfast.toml").write_text(text)
-            controller = Program(
-                self.host, holdfast("controller"), self._inside("controller.log")
-            )
+            controller = Program(self.host, holdfast("controller"), self._inside("controller.log"))
             exits.callback(self._end, controller, "controller")
             self._wait_answer("controller", controller)
             exits.callback(self._end_agent)
@@ -158,7 +156,7 @@ class Stage:
         self._wait_answer("agent", self._agent)
 
     def kill_agent(self) -> None:
-        """kill -9 the agent and see its workers end by themselves."""
+        """Kill -9 the agent and see its workers end by themselves."""
         assert self._agent is not None
         self._note_left(self._agent.kill(), "agent (kill -9)")
         self._agent = None
