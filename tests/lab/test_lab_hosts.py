@@ -72,10 +72,12 @@ def test_a_lab_whose_maker_crashed_is_found_and_taken_away() -> None:
     # As after a crash between the start of a host and its record.
     (STATE_FOLDER / name / "h1.pid").unlink()
     (STATE_FOLDER / name / "wire.pid").unlink()
+    (STATE_FOLDER / name / "lab.json").unlink()
     assert name in Lab.list_names()
     Lab.take_down(name)
     assert is_gone(pid1)
     assert name not in Lab.list_names()
+    assert not (DISK_FOLDER / f"holdfast-lab-{name}").exists()
 
 
 def test_a_start_that_fails_takes_itself_away(tmp_path: Path) -> None:

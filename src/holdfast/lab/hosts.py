@@ -36,6 +36,7 @@ from holdfast.lab.network import address_of_host, plug_host, start_wire
 
 STATE_FOLDER = Path("/run/holdfast-lab")
 DISK_FOLDER = Path("/var/tmp")
+DISK_PREFIX = "holdfast-lab-"
 MOST_HOSTS = 90
 LIBVIRTD_CONF = """# Written by the lab.
 auth_unix_ro = "none"
@@ -230,7 +231,7 @@ class Lab:
             if name in Lab.list_names():
                 raise LabError(f"lab {name} is up: `holdfast lab down` takes it away")
             _make_mount_points()
-            lab = cls._record_new(name, hosts, disks or DISK_FOLDER / f"holdfast-lab-{name}")
+            lab = cls._record_new(name, hosts, disks or _default_disks(name))
         try:
             start_wire(name, wire_record(name))
             with ThreadPoolExecutor(max_workers=8) as pool:
@@ -252,9 +253,10 @@ class Lab:
 
     @staticmethod
     def list_names() -> list[str]:
-        """Name every lab of which something is left: a record or a process."""
+        """Name every lab of which something is left: a record, disks or a process."""
         recorded = {path.name for path in STATE_FOLDER.glob("*/") if path.is_dir()}
-        return sorted(recorded | find_marked_labs())
+        stored = {path.name.removeprefix(DISK_PREFIX) for path in _list_default_disks()}
+        return sorted(recorded | stored | find_marked_labs())
 
     @staticmethod
     def take_down(name: str) -> None:
@@ -267,9 +269,8 @@ class Lab:
                 if holder.is_alive():
                     os.kill(holder.pid, signal.SIGKILL)
             wait_until_dead(leftovers)
-            about = _read_record(name)
-            if about is not None:
-                shutil.rmtree(about["disks"], ignore_errors=True)
+            about = _read_record(name) or {"disks": _default_disks(name)}
+            shutil.rmtree(about["disks"], ignore_errors=True)
             shutil.rmtree(STATE_FOLDER / name, ignore_errors=True)
             if not Lab.list_names():
                 _remove_mount_points()
@@ -340,6 +341,14 @@ def _only_one_at_a_time() -> Iterator[None]:
             if path.exists() and os.fstat(lock.fileno()).st_ino == path.stat().st_ino:
                 yield
                 return
+
+
+def _default_disks(lab: str) -> Path:
+    return DISK_FOLDER / f"{DISK_PREFIX}{lab}"
+
+
+def _list_default_disks() -> list[Path]:
+    return list(DISK_FOLDER.glob(f"{DISK_PREFIX}*"))
 
 
 def _read_record(lab: str) -> dict[str, Any] | None:
