@@ -78,6 +78,7 @@ class Recorder:
         self.guest = guest
         self.began_ns = time.monotonic_ns()
         self._watch = watch
+        self.had_gap = False
         self.pid = guest.qemu_pid()
         ticks = int(Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[19])
         boot = "00000000-0000-4000-8000-00000000b001"
@@ -213,7 +214,7 @@ def exit_status(fd: int) -> int | None:
 def probe_libvirt(recorder: Recorder, seconds: float) -> None:
     """Ask libvirt something small, again and again, and note whether it answers in time."""
     end = time.monotonic() + seconds
-    answered_at, had_gap = now(), False
+    answered_at = now()
     command = ["virsh", "--quiet", "--connect", "qemu:///system", "uri"]
     while time.monotonic() < end:
         process = recorder.guest.host.popen(
@@ -225,16 +226,16 @@ def probe_libvirt(recorder: Recorder, seconds: float) -> None:
             process.kill()
             process.communicate()
             recorder.seen.append(LibvirtSilent(at=now(), since=answered_at))
-            had_gap = True
+            recorder.had_gap = True
             continue
         if process.returncode:
             reason = words.strip().splitlines()[-1].removeprefix("error: ")
             recorder.seen.append(LibvirtGone(at=now(), reason=reason))
-            had_gap = True
+            recorder.had_gap = True
         else:
             answered_at = now()
-            recorder.seen.append(LibvirtAnswered(at=answered_at, after_gap=had_gap))
-            had_gap = False
+            recorder.seen.append(LibvirtAnswered(at=answered_at, after_gap=recorder.had_gap))
+            recorder.had_gap = False
         time.sleep(0.2)
 
 
