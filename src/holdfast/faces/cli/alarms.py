@@ -1,0 +1,150 @@
+"""Alarms: what is open now, what comes, who has seen it."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import click
+
+from holdfast.faces.cli.asking import CONTROLLER, Away, Said, ask, convert, link_to, replies
+from holdfast.faces.cli.choosing import Choices, rows_of
+from holdfast.faces.cli.exits import Exit, Failure
+from holdfast.faces.cli.settings import Site
+from holdfast.faces.cli.showing import json_option, note, show, show_json
+from holdfast.facts.alarms import Alarm, AlarmRecord
+
+RETRY_S = 1.0
+
+
+@click.group(cls=Choices, invoke_without_command=True)
+@click.option("--follow", is_flag=True, help="Print each alarm as it comes, until Ctrl-C.")
+@click.option("--all", "with_cleared", is_flag=True, help="Cleared ones too.")
+@click.option("--catalogue", is_flag=True, help="Every type of alarm: meaning, clearing, repair.")
+@json_option
+@click.pass_context
+def alarms(
+    ctx: click.Context, follow: bool, with_cleared: bool, catalogue: bool, as_json: bool
+) -> None:
+    """List the open alarms. `alarms ack NUMBER` says that you have seen one."""
+    if ctx.invoked_subcommand is not None:
+        return
+    site = ctx.ensure_object(Site)
+    if catalogue:
+        show_catalogue(as_json)
+    elif follow:
+        follow_alarms(site, as_json)
+    else:
+        list_alarms(site, with_cleared, as_json)
+
+
+def list_alarms(site: Site, with_cleared: bool, as_json: bool) -> None:
+    said = ask(site.settings, "alarms", or_agent=True, include_cleared=with_cleared)
+    records = read_alarms(said)
+    if as_json:
+        return show_json({"alarms": records, "from": said.source})
+    # Late: JSON needs no tables.
+    from holdfast.faces.pages.alarms import alarms_page
+
+    note(said.note)
+    return show(alarms_page(records, wall_ms()))
+
+
+def show_catalogue(as_json: bool) -> None:
+    # Late: only this option needs it.
+    from holdfast.faces.pages.alarms import catalogue_page
+    from holdfast.facts.catalogue import CATALOGUE  # Late: likewise.
+
+    if as_json:
+        return show_json({"alarm_types": CATALOGUE})
+    return show(catalogue_page())
+
+
+def follow_alarms(site: Site, as_json: bool) -> None:
+    """Never ends by itself."""
+    # Late: only this option needs it.
+    from holdfast.faces.pages.alarms import alarm_line
+
+    for record in alarm_stream(site, note):
+        if as_json:
+            click.echo(_json_line(record))
+        else:
+            show([alarm_line(record, wall_ms())])
+
+
+def alarm_stream(site: Site, say: Callable[[str], None]) -> Iterator[AlarmRecord]:
+    """Each alarm as it comes; a controller that goes away is awaited, and `say` hears of it."""
+    was_up = True
+    while True:
+        try:
+            with link_to(site.settings, CONTROLLER) as link:
+                if not was_up:
+                    say("the controller answers again")
+                was_up = True
+                for reply in replies(link, "follow-alarms", {}, limit_s=None):
+                    yield from read_alarms(Said(_one_or_many(reply.data), CONTROLLER))
+        except Away as away:
+            if was_up:
+                say(f"{away}; waiting for it")
+            was_up = False
+        time.sleep(RETRY_S)
+
+
+@alarms.command()
+@click.argument("which", metavar="KEY|NUMBER")
+@json_option
+@click.pass_context
+def ack(ctx: click.Context, which: str, as_json: bool) -> None:
+    """Say that you have seen an alarm; NUMBER is that of `holdfast alarms`."""
+    site = ctx.ensure_object(Site)
+    records = read_alarms(ask(site.settings, "alarms", include_cleared=False))
+    key = _key(which, records)
+    data = ask(site.settings, "acknowledge", key=key).data
+    if as_json:
+        return show_json(data)
+    return click.echo(f"acknowledged: {key}")
+
+
+def _key(which: str, records: list[AlarmRecord]) -> str:
+    if not which.isdigit():
+        return which
+    if 1 <= int(which) <= len(records):
+        return records[int(which) - 1].alarm.key
+    reason = f"there is no alarm number {which}: {len(records)} open"
+    raise Failure(reason, "holdfast alarms lists them with their numbers", Exit.USAGE)
+
+
+def read_alarms(said: Said) -> list[AlarmRecord]:
+    """The agent has alarms without what only the VIM knows; they are filled up with its times."""
+    return [_record(row) for row in rows_of(said.data, "alarms")]
+
+
+def _record(row: Any) -> AlarmRecord:
+    if isinstance(row, dict) and "alarm" not in row:
+        fault_utc_ms = int(row.get("fault_utc_ms", 0))
+        return AlarmRecord(
+            alarm=convert(row, Alarm),
+            raised_utc_ms=fault_utc_ms,
+            changed_utc_ms=fault_utc_ms,
+            fault_utc_ms=fault_utc_ms,
+            detected_utc_ms=fault_utc_ms,
+            sent_utc_ms=0,
+            arrived_utc_ms=0,
+        )
+    return convert(row, AlarmRecord)
+
+
+def _one_or_many(data: Any) -> Any:
+    if isinstance(data, dict) and "alarms" not in data:
+        return [data]
+    return [] if data is None else data
+
+
+def _json_line(record: AlarmRecord) -> str:
+    # Late: only --follow --json writes lines.
+    import msgspec
+
+    return msgspec.json.encode(record).decode()
+
+
+def wall_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,63 @@
+"""Recovery switched off by a person, for a reason, until an end; and on again."""
+
+import re
+
+import click
+
+from holdfast.faces.cli.asking import ask, convert, login_user
+from holdfast.faces.cli.exits import Exit, Failure
+from holdfast.faces.cli.settings import Site, pass_site
+from holdfast.faces.cli.showing import json_option, note, show_json
+from holdfast.facts.promises import Disarm
+
+UNITS_S = {"s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400}
+
+
+def read_duration_s(text: str) -> int:
+    """Seconds of a text like 90s, 30m, 1h or 1h30m. Raises Failure."""
+    parts = re.findall(r"(\d+)(min|[smhd])", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise Failure(f"{text!r} is no duration", "write it like 90s, 30m, 1h or 1h30m", Exit.USAGE)
+    return sum(int(number) * UNITS_S[unit] for number, unit in parts)
+
+
+@click.command()
+@click.option("--reason", required=True, metavar="TEXT", help="Why; everybody will see it.")
+@click.option("--for", "duration", default="1h", show_default=True, metavar="TIME")
+@json_option
+@pass_site
+def disarm(site: Site, reason: str, duration: str, as_json: bool) -> None:
+    """Switch automatic recovery off; it comes back by itself.
+
+    Faults are still seen and reported.
+    """
+    seconds = read_duration_s(duration)
+    said = ask(site.settings, "disarm", or_agent=True, reason=reason, seconds=seconds)
+    if as_json:
+        return show_json({"disarm": said.data, "from": said.source})
+    # Late: JSON needs no words.
+    from holdfast.faces.cli.alarms import wall_ms
+    from holdfast.faces.pages.tables import clock
+
+    note(said.note)
+    data = said.data.get("disarm", said.data) if isinstance(said.data, dict) else said.data
+    until = clock(convert(data, Disarm).until_utc_ms, wall_ms())
+    click.echo(f"recovery is off until {until}, owner {login_user()}: {reason}")
+    return click.echo("sooner: holdfast arm")
+
+
+@click.command()
+@json_option
+@pass_site
+def arm(site: Site, as_json: bool) -> None:
+    """Switch automatic recovery on again."""
+    said = ask(site.settings, "arm", or_agent=True)
+    if as_json:
+        return show_json({**(said.data or {}), "from": said.source})
+    note(said.note)
+    was = said.data.get("was") if isinstance(said.data, dict) else None
+    if not was:
+        return click.echo("recovery is on; it was on already")
+    return click.echo(
+        f"recovery is on again; {was.get('owner')} had switched it off: {was.get('reason')}"
+    )

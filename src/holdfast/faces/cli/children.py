@@ -1,0 +1,101 @@
+"""The programs that `holdfast up` starts: restarted when they die, and none left behind."""
+
+import ctypes
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+FIRST_WAIT_S = 0.2
+LONGEST_WAIT_S = 10.0
+CALM_S = 20.0
+END_LIMIT_S = 10.0
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _die_with_parent() -> None:
+    """So that even kill -9 of `up` leaves no program behind. One system call: safe after a fork."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
+@dataclass
+class Child:
+    """One program. It stays in our process group, so that a Ctrl-C reaches it as well."""
+
+    name: str
+    argv: Sequence[str]
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    wait_s: float = FIRST_WAIT_S
+    start_again_at: float = 0.0
+    deaths: int = 0
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(self.argv, preexec_fn=_die_with_parent)  # noqa: PLW1509
+        self.started_at = time.monotonic()
+
+
+@dataclass
+class Children:
+    """`say` hears of each death and each new start."""
+
+    say: Callable[[str], None]
+    children: list[Child] = field(default_factory=list)
+
+    def start(self, name: str, *arguments: str) -> None:
+        argv = [sys.executable, "-m", "holdfast.faces.cli.main", *arguments]
+        child = Child(name, argv)
+        self.children.append(child)
+        child.start()
+
+    def look(self) -> None:
+        """Start what died again, when its back-off is over. Call it often."""
+        for child in self.children:
+            self._look_at(child, time.monotonic())
+
+    def _look_at(self, child: Child, now: float) -> None:
+        if child.process is None:
+            if now >= child.start_again_at:
+                child.start()
+            return
+        code = child.process.poll()
+        if code is None:
+            return
+        if now - child.started_at > CALM_S:
+            child.wait_s = FIRST_WAIT_S
+        child.process = None
+        child.deaths += 1
+        child.start_again_at = now + child.wait_s
+        self.say(f"the {child.name} ended ({how_ended(code)}); starting it again")
+        child.wait_s = min(child.wait_s * 2, LONGEST_WAIT_S)
+
+    def deaths(self) -> int:
+        return max((child.deaths for child in self.children), default=0)
+
+    def stop(self) -> None:
+        """End all in the order opposite to their start; what does not end in time is killed."""
+        living = [child.process for child in reversed(self.children) if child.process]
+        for process in living:
+            process.terminate()
+        deadline = time.monotonic() + END_LIMIT_S
+        for process in living:
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self.children.clear()
+
+
+def how_ended(code: int) -> str:
+    """An exit status in words."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"

@@ -1,0 +1,104 @@
+"""Hosts made on this machine in namespaces of their own, to be broken without harm."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from holdfast.faces.cli.choosing import Choices
+from holdfast.faces.cli.exits import Exit, Failure
+from holdfast.faces.cli.showing import json_option, show, show_json
+from holdfast.lab.commands import LabError
+from holdfast.lab.hosts import MOST_HOSTS, Lab
+
+DEFAULT_NAME = "lab"
+name_option = click.option("--name", default=DEFAULT_NAME, show_default=True, help="Which lab.")
+
+
+@contextmanager
+def _lab_errors() -> Iterator[None]:
+    try:
+        yield
+    except LabError as error:
+        raise Failure(str(error)) from None
+    except PermissionError:
+        raise Failure("the lab needs root", "run it with sudo") from None
+
+
+@click.group(cls=Choices)
+def lab() -> None:
+    """Make hosts on this machine, each with a libvirt of its own, to break them.
+
+    Nothing outside of their own namespaces is touched.
+    """
+
+
+@lab.command()
+@click.option("--hosts", type=click.IntRange(1, MOST_HOSTS), default=3, show_default=True)
+@name_option
+@json_option
+def up(hosts: int, name: str, as_json: bool) -> None:
+    """Make a lab; returns when the libvirt of every host answers."""
+    with _lab_errors():
+        made = Lab.up(hosts=hosts, name=name)
+        if not as_json:
+            click.echo(f"lab {name} is up; run something there: holdfast lab exec h1 -- virsh list")
+        _show_status(made, as_json)
+
+
+@lab.command()
+@name_option
+@click.option("--all", "everything", is_flag=True, help="Every lab of this machine.")
+def down(name: str, everything: bool) -> None:
+    """Take a lab away without a trace, in whatever state it is."""
+    with _lab_errors():
+        names = Lab.list_names() if everything else [name]
+        for one in names:
+            Lab.take_down(one)
+            click.echo(f"lab {one} is gone")
+
+
+@lab.command()
+@name_option
+@json_option
+def status(name: str, as_json: bool) -> None:
+    """Every host of a lab: its power, address and guests."""
+    with _lab_errors():
+        _show_status(Lab.find(name), as_json)
+
+
+@lab.command("exec", context_settings={"ignore_unknown_options": True})
+@name_option
+@click.argument("host")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def execute(name: str, host: str, command: tuple[str, ...]) -> int:
+    """Run COMMAND on HOST (h1, h2 ...), and end with its exit code."""
+    with _lab_errors():
+        process = Lab.find(name).host(host).popen(command, stdin=sys.stdin)
+    try:
+        return int(process.wait())
+    except KeyboardInterrupt:
+        process.kill()
+        process.wait()
+        return Exit.INTERRUPTED
+
+
+def _show_status(found: Lab, as_json: bool) -> None:
+    states = found.status()
+    if as_json:
+        return show_json({"lab": found.name, "hosts": states})
+    # Late: JSON needs no tables.
+    from holdfast.faces.pages.tables import table
+
+    rows = [
+        [
+            state.name,
+            "on" if state.is_powered_on else "off",
+            state.address,
+            str(state.pid1 or "-"),
+            ", ".join(state.guests) or "-",
+        ]
+        for state in states
+    ]
+    return show([table(("HOST", "POWER", "ADDRESS", "PID", "GUESTS"), rows)])

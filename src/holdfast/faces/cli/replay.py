@@ -1,0 +1,133 @@
+"""Run a journal through policy again: the same inputs must give the same actions."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from msgspec import Struct
+
+from holdfast.adapters.journals.segments import read
+from holdfast.agent.memory import Snapshot, read_input
+from holdfast.faces.cli.exits import Exit, Failure
+from holdfast.faces.cli.settings import Site, pass_site
+from holdfast.faces.cli.showing import json_option, show_json
+from holdfast.policy.decide import Decider
+from holdfast.policy.world import SCHEMA
+from holdfast.ports.journal import Record
+
+
+class Difference(Struct, frozen=True, kw_only=True):
+    """Where policy now decides otherwise than it did: the input's number, and both answers."""
+
+    n: int
+    input: Any
+    did: list[Any]
+    would_do: list[Any]
+
+
+class Replayed(Struct, kw_only=True):
+    """`cut_off` are inputs whose actions the journal no longer holds in full (a kill, a gap)."""
+
+    segments: int = 0
+    inputs: int = 0
+    actions: int = 0
+    cut_off: int = 0
+    unreadable: int = 0
+    differences: list[Difference] = []
+
+
+def replay_records(records: Iterable[Record]) -> Replayed:
+    """From the first snapshot on; each snapshot begins anew with the world that it holds."""
+    told = Replayed()
+    decider: Decider | None = None
+    asked: Record | None = None
+    would_do: list[Any] = []
+    did: list[Any] = []
+    for record in records:
+        if record.kind == "action":
+            did.append(msgspec.json.decode(record.body))
+            continue
+        if asked is not None and record.kind != "note":
+            _compare(told, asked, did, would_do, is_last=record.kind == "snapshot")
+            asked = None
+        if record.kind == "snapshot":
+            told.segments += 1
+            decider = _decider(record)
+        elif record.kind == "input" and decider is not None:
+            try:
+                actions = decider.step(read_input(record))
+            except msgspec.ValidationError:
+                told.unreadable += 1
+                continue
+            told.inputs += 1
+            asked, did = record, []
+            would_do = [msgspec.json.decode(msgspec.json.encode(action)) for action in actions]
+            told.actions += len(actions)
+    if asked is not None:
+        _compare(told, asked, did, would_do, is_last=True)
+    return told
+
+
+def _decider(record: Record) -> Decider | None:
+    """None for a world that this version does not know: it is not guessed at."""
+    if record.schema != SCHEMA:
+        return None
+    return Decider(msgspec.json.decode(record.body, type=Snapshot).world)
+
+
+def _compare(
+    told: Replayed, asked: Record, did: list[Any], would_do: list[Any], *, is_last: bool
+) -> None:
+    if did == would_do:
+        return
+    if len(did) < len(would_do) and did == would_do[: len(did)] and (is_last or not did):
+        told.cut_off += 1
+        return
+    told.differences.append(
+        Difference(
+            n=asked.n, input=msgspec.json.decode(asked.body), did=list(did), would_do=would_do
+        )
+    )
+
+
+@click.command()
+@click.argument("folder", required=False, type=click.Path(file_okay=False))
+@json_option
+@pass_site
+def replay(site: Site, folder: str | None, as_json: bool) -> int:
+    """Run the journal in FOLDER (by default this host's) through policy again.
+
+    Exit code 1 says that policy now decides otherwise.
+    """
+    path = Path(folder or Path(site.settings.state_dir) / "journal")
+    if not path.is_dir():
+        raise Failure(f"there is no journal in {path}", "holdfast replay FOLDER", Exit.USAGE)
+    try:
+        told = replay_records(read(path))
+    except PermissionError as error:
+        raise Failure(f"cannot read {error.filename}", "run it with sudo") from None
+    if as_json:
+        show_json(told)
+    else:
+        _tell(told)
+    return Exit.BAD_NEWS if told.differences else Exit.FINE
+
+
+def _tell(told: Replayed) -> None:
+    click.echo(f"{told.inputs} inputs in {told.segments} segments gave {told.actions} actions")
+    for count, what in ((told.cut_off, "cut off by a kill or a gap"), (told.unreadable, "unknown")):
+        if count:
+            click.echo(f"{count} inputs were {what}")
+    if not told.differences:
+        return click.echo("policy decides the same")
+    first = told.differences[0]
+    click.secho(f"policy decides otherwise {len(told.differences)} times, first at", fg="red")
+    click.echo(f"  line {first.n}: {msgspec.json.encode(first.input).decode()}")
+    click.echo(f"  did:      {_names(first.did)}")
+    return click.echo(f"  would do: {_names(first.would_do)}")
+
+
+def _names(actions: list[Any]) -> str:
+    return ", ".join(msgspec.json.encode(action).decode() for action in actions) or "nothing"

@@ -1,0 +1,71 @@
+"""The sample VM: small, protected, and there to be killed."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from uuid import uuid4
+
+from holdfast.faces.cli.asking import CONTROLLER, Away, ask_program, convert
+from holdfast.faces.cli.choosing import rows_of
+from holdfast.faces.cli.exits import Exit, Failure
+from holdfast.faces.cli.host_libvirt import virsh
+from holdfast.facts.settings import Settings
+from holdfast.facts.wire import VmSummary
+
+NAME = "holdfast-sample"
+SEEN_LIMIT_S = 20.0
+POLL_S = 0.1
+
+
+def make_sample(settings: Settings, say: Callable[[str], None]) -> None:
+    """Define it, start it, protect it. Raises Failure."""
+    # Late: only a host without VMs builds an image.
+    from holdfast.lab.acceleration import choose_acceleration
+    from holdfast.lab.commands import LabError  # Late: likewise.
+    from holdfast.lab.guest_image import build_guest_image  # Late: likewise.
+    from holdfast.lab.guest_xml import GuestPlan, render_guest_xml  # Late: likewise.
+
+    say(f"no VM is here yet: making a small one, {NAME} (the first time takes up to a minute)")
+    cache = Path(settings.cache_dir)
+    plan = GuestPlan(name=NAME, uuid=str(uuid4()))
+    try:
+        image = build_guest_image(cache)
+        acceleration = choose_acceleration(image, cache)
+    except LabError as error:
+        raise Failure(f"the sample VM cannot be made: {error}") from None
+    say(f"its kernel is {image.kernel_version} from {image.kernel_source}; {acceleration.reason}")
+    virsh(
+        settings.libvirt_uri,
+        "define",
+        "/dev/stdin",
+        stdin=render_guest_xml(plan, image, acceleration),
+    )
+    virsh(settings.libvirt_uri, "start", NAME, limit_s=120)
+    _wait_seen(settings)
+    ask_program(settings, CONTROLLER, "protect", vm=plan.uuid, group="", answer="agent")
+
+
+def remove_sample(settings: Settings) -> bool:
+    """Whether there was one."""
+    uri = settings.libvirt_uri
+    if NAME not in virsh(uri, "list", "--all", "--name").split():
+        return False
+    if NAME in virsh(uri, "list", "--name").split():
+        virsh(uri, "destroy", NAME)
+    virsh(uri, "undefine", NAME, "--managed-save", "--nvram")
+    return True
+
+
+def _wait_seen(settings: Settings) -> VmSummary:
+    deadline = time.monotonic() + SEEN_LIMIT_S
+    while time.monotonic() < deadline:
+        try:
+            rows = rows_of(ask_program(settings, CONTROLLER, "vms"), "vms")
+        except Away:
+            rows = []
+        for vm in convert(rows, list[VmSummary]):
+            if vm.name == NAME and vm.is_running:
+                return vm
+        time.sleep(POLL_S)
+    hint = f"protect it by hand: holdfast vm protect {NAME}"
+    raise Failure(f"{NAME} was started, and the agent does not see it yet", hint, Exit.AWAY)

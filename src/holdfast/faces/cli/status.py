@@ -1,0 +1,55 @@
+"""Is everything well on this host? Asked of both programs, so that either alone still answers."""
+
+from typing import Any
+
+import click
+
+from holdfast.faces.cli.alarms import wall_ms
+from holdfast.faces.cli.asking import AGENT, CONTROLLER, Away, ask_program, nothing_runs
+from holdfast.faces.cli.exits import Exit
+from holdfast.faces.cli.settings import Site, pass_site
+from holdfast.faces.cli.showing import json_option, note, show, show_json
+from holdfast.faces.cli.status_view import make_view
+from holdfast.facts.settings import Settings
+
+
+@click.command()
+@json_option
+@pass_site
+def status(site: Site, as_json: bool) -> int:
+    """Tell whether everything is well, and what to do if not.
+
+    Exit code 1 says that something is not well. Works on the host itself without a controller.
+    """
+    controller, controller_away = _ask(site.settings, CONTROLLER)
+    agent, agent_away = _ask(site.settings, AGENT)
+    if controller is None and agent is None:
+        raise nothing_runs(controller_away, agent_away)
+    view = make_view(controller, agent, controller_away, agent_away)
+    # Late: only `status` needs its page.
+    from holdfast.faces.pages.status import status_page, troubles
+
+    found = troubles(view)
+    if as_json:
+        show_json({"is_well": not found, "troubles": found, **_plain(view)})
+    else:
+        if controller is None:
+            note(f"{controller_away}: this is what the agent of this host knows")
+        show(status_page(view, wall_ms()))
+    return Exit.BAD_NEWS if found else Exit.FINE
+
+
+def _ask(settings: Settings, program: str) -> tuple[dict[str, Any] | None, str]:
+    try:
+        data = ask_program(settings, program, "status")
+    except Away as away:
+        return None, str(away)
+    return (data if isinstance(data, dict) else {}), ""
+
+
+def _plain(view: Any) -> dict[str, Any]:
+    # Late: only JSON needs it.
+    import msgspec
+
+    plain: dict[str, Any] = msgspec.to_builtins(view)
+    return plain

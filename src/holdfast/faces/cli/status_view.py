@@ -1,0 +1,80 @@
+"""What controller and agent say of themselves, put together for one page."""
+
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+from holdfast.faces.cli.asking import convert
+from holdfast.faces.cli.choosing import rows_of
+from holdfast.faces.pages.status import Delivery, Part, StatusView
+from holdfast.facts.incidents import Incident, IncidentState
+from holdfast.facts.promises import Disarm
+from holdfast.facts.wire import VmSummary
+
+Told = dict[str, Any]
+
+
+def make_view(
+    controller: Told | None, agent: Told | None, controller_away: str = "", agent_away: str = ""
+) -> StatusView:
+    """`None` is a program that is away, for the reason beside it."""
+    upper, here = controller or {}, agent or {}
+    disarm = upper.get("disarm") or here.get("disarm")
+    incidents = convert(_first_rows("incidents", upper, here), list[Incident])
+    return StatusView(
+        host_name=str(here.get("host_name") or upper.get("host_name") or socket.gethostname()),
+        parts=tuple(_parts(controller, agent, controller_away, agent_away)),
+        deliveries=tuple(_deliveries(upper)),
+        report_p99_ms=upper.get("report_p99_ms"),
+        disarm=convert(disarm, Disarm) if disarm else None,
+        vms=tuple(convert(_first_rows("vms", here, upper), list[VmSummary])),
+        incidents=tuple(one for one in incidents if one.state is IncidentState.OPEN),
+        open_alarms=int(upper.get("open_alarms", 0) or here.get("open_alarms", 0)),
+        warnings=tuple(_warnings(here)),
+    )
+
+
+def _first_rows(name: str, *told: Told) -> list[Any]:
+    return next((rows_of(one, name) for one in told if one.get(name)), [])
+
+
+def _parts(
+    controller: Told | None, agent: Told | None, controller_away: str, agent_away: str
+) -> Iterator[Part]:
+    yield _program("controller", controller, controller_away)
+    yield _program("agent", agent, agent_away)
+    if agent is not None:
+        libvirt = agent.get("libvirt", "")
+        if libvirt:
+            yield Part(name="libvirt", is_well=_is_well(libvirt), said=str(libvirt))
+        if agent.get("watch_mechanism"):
+            yield Part(name="watching by", is_well=True, said=str(agent["watch_mechanism"]))
+
+
+def _program(name: str, told: Told | None, away: str) -> Part:
+    if told is None:
+        said = away.removeprefix(f"the {name} ").replace(f"no {name} runs here", "does not run")
+        return Part(name=name, is_well=False, said=said)
+    return Part(name=name, is_well=True, said="runs")
+
+
+def _is_well(said: Any) -> bool:
+    return str(said).startswith("answers")
+
+
+def _deliveries(upper: Told) -> Iterator[Delivery]:
+    for row in rows_of(upper.get("notifiers", []), "notifiers"):
+        yield convert(row, Delivery)
+
+
+def _warnings(here: Told) -> Iterator[str]:
+    if here.get("is_amnesiac"):
+        yield "the agent lost its memory: it reports, and starts nothing until VMs are granted"
+    for what, count in (here.get("records_lost") or {}).items():
+        if count:
+            yield f"{count} records of the {what} were lost"
+    for name, count in (here.get("detector_defects") or {}).items():
+        if count:
+            yield f"detector {name} failed {count} times"
+    if here.get("unknown_events"):
+        yield f"{here['unknown_events']} events of unknown kinds were seen"

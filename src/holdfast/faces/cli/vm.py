@@ -1,0 +1,128 @@
+"""VMs: what they are promised, and to promise it."""
+
+from typing import Any
+
+import click
+
+from holdfast.faces.cli.asking import Said, ask, convert
+from holdfast.faces.cli.choosing import Choices, complete_group, complete_vm, find_vm
+from holdfast.faces.cli.exits import Exit, Failure
+from holdfast.faces.cli.settings import Site, pass_site
+from holdfast.faces.cli.showing import json_option, note, show, show_json
+from holdfast.facts.promises import parse_answer
+from holdfast.facts.wire import VmSummary
+
+vm_argument = click.argument("name", metavar="VM", shell_complete=complete_vm)
+
+
+@click.group(cls=Choices)
+def vm() -> None:
+    """List, show, protect, unprotect and recover VMs.
+
+    A VM is named by its libvirt name or its uuid.
+    """
+
+
+def ask_vms(site: Site) -> tuple[list[VmSummary], Said]:
+    said = ask(site.settings, "vms", or_agent=True)
+    data = said.data.get("vms", []) if isinstance(said.data, dict) else said.data
+    return convert(data, list[VmSummary]), said
+
+
+@vm.command("list")
+@json_option
+@pass_site
+def list_vms(site: Site, as_json: bool) -> None:
+    """Every VM here, and whether it can be restarted here."""
+    vms, said = ask_vms(site)
+    if as_json:
+        return show_json({"vms": vms, "from": said.source})
+    # Late: JSON needs no tables.
+    from holdfast.faces.pages.vms import vms_page
+
+    note(said.note)
+    return show(vms_page(vms))
+
+
+@vm.command("show")
+@vm_argument
+@json_option
+@pass_site
+def show_vm(site: Site, name: str, as_json: bool) -> None:
+    """All that is known of one VM, and its incidents."""
+    vms, said = ask_vms(site)
+    chosen = find_vm(name, vms)
+    told = ask(site.settings, "incidents", or_agent=True)
+    # Late: most commands have nothing to do with incidents.
+    from holdfast.faces.cli.incidents import read_incidents
+
+    incidents = [i for i in read_incidents(told) if i.vm == chosen.vm]
+    if as_json:
+        return show_json({"vm": chosen, "incidents": incidents, "from": said.source})
+    # Late: JSON needs no tables.
+    from holdfast.faces.pages.vms import vm_page
+
+    note(said.note)
+    return show(vm_page(chosen, incidents))
+
+
+@vm.command()
+@vm_argument
+@click.option("--group", default="", metavar="GROUP", shell_complete=complete_group)
+@click.option(
+    "--answers",
+    default="",
+    metavar="HOW",
+    help="agent, tcp:PORT, console:TEXT or running:SECONDS; by default the guest agent"
+    " if it ever answered, else running.",
+)
+@json_option
+@pass_site
+def protect(site: Site, name: str, group: str, answers: str, as_json: bool) -> None:
+    """Restart this VM when it fails.
+
+    Holdfast takes over its autostart and what libvirt does on a crash; unprotect gives them back.
+    """
+    args: dict[str, Any] = {"group": group}
+    if answers:
+        try:
+            args["answer"] = str(parse_answer(answers))
+        except ValueError as error:
+            raise Failure(str(error), "holdfast vm protect --help", Exit.USAGE) from None
+    chosen = find_vm(name, ask_vms(site)[0])
+    data = ask(site.settings, "protect", vm=chosen.vm, **args).data
+    if as_json:
+        return show_json(data)
+    after = find_vm(chosen.vm, ask_vms(site)[0])
+    click.echo(f"{after.name} is protected: group {after.group}, owner {after.owner or 'holdfast'}")
+    click.echo(f"it answers by: {after.answer}")
+    if after.obstacle:
+        return click.secho(f"but it could not be restarted here: {after.obstacle}", fg="yellow")
+    return click.echo("it can be restarted here")
+
+
+@vm.command()
+@vm_argument
+@json_option
+@pass_site
+def unprotect(site: Site, name: str, as_json: bool) -> None:
+    """Leave this VM alone again, and give back the settings that protect took over."""
+    chosen = find_vm(name, ask_vms(site)[0])
+    data = ask(site.settings, "unprotect", vm=chosen.vm).data
+    if as_json:
+        return show_json(data)
+    return click.echo(f"{chosen.name} is no longer protected; it is still watched and reported")
+
+
+@vm.command()
+@vm_argument
+@json_option
+@pass_site
+def recover(site: Site, name: str, as_json: bool) -> None:
+    """Try again to bring a VM back, with a new budget of restarts."""
+    chosen = find_vm(name, ask_vms(site)[0])
+    data = ask(site.settings, "recover", vm=chosen.vm).data
+    if as_json:
+        return show_json(data)
+    click.echo(f"recovery of {chosen.name} begins anew")
+    return click.echo("watch it: holdfast incidents")

@@ -1,0 +1,1 @@
+"""Pages that a person reads, made from facts: no page asks, waits or decides."""

@@ -1,0 +1,88 @@
+"""Alarms as lists: what is open, one line for each that comes, and the catalogue of all types."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from rich.text import Text
+
+from holdfast.faces.pages.tables import GOOD, QUIET, STRONG, clock, counted, severity, table
+from holdfast.facts.alarms import AlarmRecord, AlarmState
+from holdfast.facts.catalogue import CATALOGUE, AlarmType
+from holdfast.facts.instants import spoken
+
+
+def alarms_page(records: Sequence[AlarmRecord], now_ms: int) -> Iterator[Any]:
+    """Numbers are those that `alarms ack` takes."""
+    if not records:
+        yield Text("No open alarms.", style=GOOD)
+        return
+    yield table(
+        ("#", "SEVERITY", "SINCE", "SUBJECT", "ALARM", "WHAT"),
+        [_row(number, record, now_ms) for number, record in enumerate(records, start=1)],
+    )
+    waiting = sum(1 for record in records if _is_unacknowledged(record))
+    if waiting:
+        yield ""
+        yield f"{counted(waiting, 'alarm')} not acknowledged: holdfast alarms ack NUMBER"
+
+
+def _is_unacknowledged(record: AlarmRecord) -> bool:
+    return not record.acknowledged_by and record.alarm.state is not AlarmState.CLEARED
+
+
+def _row(number: int, record: AlarmRecord, now_ms: int) -> list[str | Text]:
+    alarm = record.alarm
+    is_cleared = alarm.state is AlarmState.CLEARED
+    what = Text(alarm.text)
+    if alarm.certainty != "certain":
+        what.append(f" ({alarm.certainty})")
+    for said in _beside(record, now_ms):
+        what.append(f"\n{said}", style=QUIET)
+    return [
+        str(number),
+        severity("cleared" if is_cleared else str(alarm.severity)),
+        clock(record.fault_utc_ms, now_ms),
+        alarm.subject.name,
+        alarm.condition,
+        what,
+    ]
+
+
+def _beside(record: AlarmRecord, now_ms: int) -> Iterator[str]:
+    alarm = record.alarm
+    if record.fault_to_arrival_ms is not None:
+        yield f"reported {spoken(record.fault_to_arrival_ms)} after the fault"
+    if record.cleared_utc_ms:
+        yield f"cleared {clock(record.cleared_utc_ms, now_ms)}"
+    elif alarm.repair:
+        yield alarm.repair
+    if alarm.root:
+        yield f"caused by {alarm.root}"
+    if record.acknowledged_by:
+        when = clock(record.acknowledged_utc_ms, now_ms)
+        yield f"acknowledged by {record.acknowledged_by}, {when}"
+
+
+def alarm_line(record: AlarmRecord, now_ms: int) -> Text:
+    """One line for an alarm that just came, changed or cleared."""
+    alarm = record.alarm
+    line = Text(f"{clock(record.changed_utc_ms, now_ms)}  ")
+    line.append_text(severity("cleared" if alarm.state is AlarmState.CLEARED else alarm.severity))
+    line.append(f"  {alarm.subject.name}", style=STRONG)
+    line.append(f"  {alarm.text}")
+    if alarm.state is AlarmState.RAISED and record.fault_to_arrival_ms is not None:
+        line.append(f"  (reported in {spoken(record.fault_to_arrival_ms)})", style=QUIET)
+    return line
+
+
+def catalogue_page(rows: Iterable[AlarmType] = CATALOGUE) -> Iterator[Any]:
+    for row in rows:
+        title = Text(row.id, style=STRONG)
+        title.append(f"  {row.title}  ", style="not bold")
+        title.append_text(severity(row.severity))
+        yield title
+        when = "reported within a second" if row.pushed else f"found within {row.period_s} s"
+        yield f"  means   {row.means} ({when})"
+        yield f"  clears  {row.clears}"
+        yield f"  do      {row.repair}"
+        yield ""

@@ -1,0 +1,179 @@
+"""Status at a glance: is everything well, what is not, each VM, and what to do next."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from msgspec import Struct
+from rich.text import Text
+
+from holdfast.faces.pages.incidents import incident_line
+from holdfast.faces.pages.tables import (
+    BAD,
+    GOOD,
+    QUIET,
+    STRONG,
+    UNSURE,
+    ago,
+    clock,
+    counted,
+    facts,
+    table,
+)
+from holdfast.faces.pages.vms import protection_text, restart_text, state_text
+from holdfast.facts.incidents import Incident
+from holdfast.facts.instants import spoken
+from holdfast.facts.promises import Disarm
+from holdfast.facts.wire import VmSummary
+
+REPORT_LIMIT_MS = 1_000
+
+
+class Part(Struct, frozen=True, kw_only=True):
+    """A program, libvirt, or somebody who is told of alarms. `said` is a few words."""
+
+    name: str
+    is_well: bool
+    said: str
+
+
+class Delivery(Struct, frozen=True, kw_only=True):
+    """Somebody who is told of alarms: the VIM, a webhook, a program."""
+
+    name: str
+    is_well: bool = True
+    answered_utc_ms: int | None = None
+    backlog: int = 0
+    gaps: int = 0
+    reason: str = ""
+
+
+class StatusView(Struct, frozen=True, kw_only=True):
+    """What both programs said, put together; None and empty are what nobody could say."""
+
+    host_name: str
+    parts: tuple[Part, ...] = ()
+    deliveries: tuple[Delivery, ...] = ()
+    report_p99_ms: float | None = None
+    disarm: Disarm | None = None
+    vms: tuple[VmSummary, ...] = ()
+    incidents: tuple[Incident, ...] = ()  # Open ones.
+    open_alarms: int = 0
+    warnings: tuple[str, ...] = ()
+
+
+def troubles(view: StatusView) -> list[str]:
+    """What is not well, worst first; empty when everything is."""
+    found = [f"incident {one.id}: {one.title}" for one in view.incidents if one.needs_you]
+    found += [f"{part.name} {part.said}" for part in view.parts if not part.is_well]
+    found += [f"incident {one.id}: {one.title}" for one in view.incidents if not one.needs_you]
+    found += [f"{one.name} is not told: {one.reason}" for one in view.deliveries if not one.is_well]
+    if view.report_p99_ms is not None and view.report_p99_ms > REPORT_LIMIT_MS:
+        found.append(f"reporting is slow: p99 {spoken(view.report_p99_ms)}")
+    return [*found, *view.warnings]
+
+
+def status_page(view: StatusView, now_ms: int) -> Iterator[Any]:
+    yield _verdict(view)
+    yield ""
+    yield facts(_fact_rows(view, now_ms))
+    if view.vms:
+        yield ""
+        yield _vm_table(view.vms)
+    if view.incidents:
+        yield ""
+        for incident in view.incidents:
+            yield incident_line(incident, now_ms, incident.fault_utc_ms)
+    yield ""
+    yield _next(view)
+
+
+def _verdict(view: StatusView) -> Text:
+    found = troubles(view)
+    if not found:
+        loose = sum(1 for vm in view.vms if not vm.is_protected)
+        text = Text(f"{view.host_name}: everything is well", style=GOOD)
+        if view.disarm:
+            text.append(", but recovery is off", style=UNSURE)
+        elif view.vms and loose == len(view.vms):
+            text.append("; no VM is protected yet", style=UNSURE)
+        return text
+    text = Text(f"{view.host_name}: {counted(len(found), 'thing is', 'things are')} not well")
+    text.stylize(BAD)
+    for trouble in found[:5]:
+        text.append(f"\n  {trouble}")
+    if len(found) > 5:
+        text.append(f"\n  and {len(found) - 5} more")
+    return text
+
+
+def _fact_rows(view: StatusView, now_ms: int) -> Iterator[tuple[str, Text]]:
+    for part in view.parts:
+        yield part.name, Text(part.said, style="" if part.is_well else BAD)
+    for one in view.deliveries:
+        yield one.name, _delivery(one, now_ms)
+    if view.report_p99_ms is not None:
+        is_slow = view.report_p99_ms > REPORT_LIMIT_MS
+        said = f"p99 {spoken(view.report_p99_ms)} from the fault to the VIM's answer"
+        yield "reporting", Text(said, style=BAD if is_slow else "")
+    yield "recovery", _recovery(view.disarm, now_ms)
+    yield (
+        "open",
+        Text(f"{counted(view.open_alarms, 'alarm')}, ").append(
+            counted(len(view.incidents), "incident")
+        ),
+    )
+
+
+def _delivery(one: Delivery, now_ms: int) -> Text:
+    if not one.is_well:
+        text = Text(one.reason or "does not answer", style=BAD)
+    elif one.answered_utc_ms:
+        text = Text(f"answered {ago(one.answered_utc_ms, now_ms)}")
+    else:
+        text = Text("nothing to tell yet", style=QUIET)
+    if one.backlog:
+        text.append(f", {counted(one.backlog, 'message')} waiting", style=UNSURE)
+    if one.gaps:
+        text.append(f", {one.gaps} lost", style=BAD)
+    return text
+
+
+def _recovery(disarm: Disarm | None, now_ms: int) -> Text:
+    if disarm is None:
+        return Text("on")
+    until = clock(disarm.until_utc_ms, now_ms)
+    return Text(f"off until {until}, by {disarm.owner}: {disarm.reason}", style=UNSURE)
+
+
+def _vm_table(vms: Sequence[VmSummary]) -> Any:
+    return table(
+        ("VM", "STATE", "GROUP", "ANSWERS BY", "WATCHED BY", "RESTART HERE"),
+        [
+            [
+                Text(vm.name, style=STRONG),
+                state_text(vm),
+                protection_text(vm),
+                vm.answer or "-",
+                vm.watched_by or "-",
+                restart_text(vm),
+            ]
+            for vm in vms
+        ],
+    )
+
+
+def _next(view: StatusView) -> Text:
+    """Always ends with what to type, or that there is nothing to do."""
+    needed = list(dict.fromkeys(one.needs_you for one in view.incidents if one.needs_you))
+    if needed:
+        return Text("Needs you: " + "\n           ".join(needed), style=BAD)
+    if view.incidents:
+        return Text(f"Being mended. Its story: holdfast explain {view.incidents[-1].id}")
+    if view.disarm:
+        return Text("Switch recovery on again: holdfast arm")
+    loose = [vm.name for vm in view.vms if not vm.is_protected and vm.is_running]
+    if loose:
+        return Text(f"To restart a VM when it fails: holdfast vm protect {loose[0]}")
+    if troubles(view):
+        return Text("What it means, and what to do: holdfast alarms")
+    return Text("Nothing to do.", style=GOOD)

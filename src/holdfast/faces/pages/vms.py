@@ -1,0 +1,96 @@
+"""VMs: one line for each, the first obstacle to a restart here, and all that is known of one."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.text import Text
+
+from holdfast.faces.pages.tables import BAD, GOOD, QUIET, STRONG, UNSURE, clock, facts, table
+from holdfast.facts.incidents import Incident, IncidentState
+from holdfast.facts.wire import VmSummary
+
+UNPROTECTED = "not protected"
+
+
+def vms_page(vms: Sequence[VmSummary]) -> Iterator[Any]:
+    if not vms:
+        yield "No VM is known here. Define one with virsh or virt-install; it is seen at once."
+        return
+    yield vms_table(vms)
+    loose = [vm.name for vm in vms if not vm.is_protected]
+    if loose:
+        yield ""
+        yield f"To restart a VM when it fails: holdfast vm protect {loose[0]}"
+
+
+def vms_table(vms: Sequence[VmSummary]) -> Any:
+    return table(
+        ("VM", "STATE", "PROTECTED", "ANSWERS BY", "WATCHED BY", "RESTART HERE"),
+        [
+            [
+                Text(vm.name, style=STRONG),
+                state_text(vm),
+                protection_text(vm),
+                vm.answer or "-",
+                vm.watched_by or "-",
+                restart_text(vm),
+            ]
+            for vm in vms
+        ],
+    )
+
+
+def state_text(vm: VmSummary) -> Text:
+    text = Text(vm.state, style=GOOD if vm.is_running and not vm.incident else "")
+    if vm.incident:
+        text = Text(vm.state, style=BAD)
+    return text
+
+
+def protection_text(vm: VmSummary) -> Text:
+    if not vm.is_protected:
+        return Text("no", style=QUIET)
+    owner = "" if vm.owner == "holdfast" else f", by {vm.owner}"
+    return Text(f"{vm.group}{owner}")
+
+
+def restart_text(vm: VmSummary) -> Text:
+    """Whether it can be restarted here, or the first obstacle; an open incident is told too."""
+    if not vm.is_protected:
+        text = Text("no: it is not protected", style=QUIET)
+    elif vm.obstacle:
+        text = Text(f"no: {vm.obstacle}", style=UNSURE)
+    else:
+        text = Text("yes", style=GOOD)
+        if vm.restarts_left is not None:
+            text.append(f", {vm.restarts_left} left", style=QUIET)
+    if vm.incident:
+        text.append(f"\nincident {vm.incident}", style=BAD)
+    return text
+
+
+def vm_page(vm: VmSummary, incidents: Sequence[Incident], now_ms: int = 0) -> Iterator[Any]:
+    yield facts(
+        [
+            ("VM", Text(vm.name, style=STRONG)),
+            ("uuid", vm.vm),
+            ("state", state_text(vm)),
+            ("QEMU's pid", str(vm.pid) if vm.pid else "-"),
+            ("watched by", vm.watched_by or "-"),
+            ("protected", protection_text(vm)),
+            ("wanted", vm.wanted or "-"),
+            ("answers by", vm.answer or "-"),
+            ("restart here", restart_text(vm)),
+        ]
+    )
+    yield ""
+    if not incidents:
+        yield "No incident."
+    for incident in incidents[-10:]:
+        style = GOOD if incident.state is IncidentState.CLOSED else BAD
+        line = Text(f"{clock(incident.fault_utc_ms, now_ms)}  {incident.id}  ")
+        line.append(str(incident.state), style=style)
+        line.append(f"  {incident.title}")
+        yield line
+    if not vm.is_protected:
+        yield f"To restart it when it fails: holdfast vm protect {vm.name}"

@@ -1,0 +1,265 @@
+"""Settings are read from TOML whole: every mistake is named at once, with its line."""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from holdfast.facts.promises import Group, Owner
+from holdfast.facts.settings import Exec, Settings, Webhook
+from holdfast.facts.settings_lines import Lines, Path
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+AT_LINE = re.compile(r" ?\(at (?:line (\d+), column \d+|end of document)\)")
+
+# A check returns the value to keep, or raises ValueError with the rest of a sentence.
+Check = Callable[[Any], Any]
+
+
+class Problem(Struct, frozen=True):
+    """One mistake; `text` is a sentence that begins with the key."""
+
+    file: str
+    line: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.text}"
+
+
+class SettingsWrong(ValueError):
+    """The text is no settings; `problems` are all its mistakes, in the order of their lines."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = tuple(sorted(problems, key=lambda problem: problem.line))
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+def read_settings(text: str, file: str) -> Settings:
+    """Raises SettingsWrong."""
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsWrong([_syntax_problem(str(error), text, file)]) from None
+    reader = _Reader(file, Lines(text))
+    settings = reader.read(tree)
+    if reader.problems:
+        raise SettingsWrong(reader.problems)
+    return settings
+
+
+def _syntax_problem(said: str, text: str, file: str) -> Problem:
+    found = AT_LINE.search(said)
+    line = int(found[1]) if found and found[1] else max(1, len(text.splitlines()))
+    reason = AT_LINE.sub("", said)
+    return Problem(file, line, f"this is not TOML: {reason[:1].lower()}{reason[1:]}")
+
+
+def text_of(what: str) -> Check:
+    def check(value: Any) -> str:
+        if not isinstance(value, str) or not value.strip():
+            raise ValueError(f"must be {what}, in quotes")
+        return value
+
+    return check
+
+
+def _absolute_path(value: Any) -> str:
+    path = text_of("the path of a file or folder")(value)
+    if not path.startswith("/"):
+        raise ValueError(f"must be an absolute path, and {path!r} does not begin with /")
+    return str(path)
+
+
+def _url(value: Any) -> str:
+    url = str(text_of("a URL like http://HOST:PORT/PATH")(value))
+    try:
+        parts = urlsplit(url)
+        has_host = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        has_host = False
+    if not has_host or parts.scheme not in ("http", "https"):
+        raise ValueError(f"must be a URL like http://HOST:PORT/PATH, and {url!r} is none")
+    return url
+
+
+def whole_number(least: int, most: int, unit: str = "") -> Check:
+    allowed = f"must be a whole number from {least} to {most}" + (f" ({unit})" if unit else "")
+
+    def check(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise ValueError(f"{allowed}, not {_shown(value)}")
+        return value
+
+    return check
+
+
+def _seconds(least: float, most: float) -> Check:
+    def check(value: Any) -> float:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not least <= value <= most:
+            raise ValueError(f"must be seconds from {least:g} to {most:g}, not {_shown(value)}")
+        return float(value)
+
+    return check
+
+
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"must be true or false, not {_shown(value)}")
+    return value
+
+
+def _owner(value: Any) -> Owner:
+    words = [str(owner) for owner in Owner]
+    if value not in words:
+        raise ValueError(f"must be one of {', '.join(words)}{_near(str(value), words)}")
+    return Owner(value)
+
+
+def _command(value: Any) -> tuple[str, ...]:
+    is_list = isinstance(value, list) and value and all(isinstance(word, str) for word in value)
+    if not is_list:
+        raise ValueError('must be a list of words, like ["/usr/local/bin/mail-alarm", "--brief"]')
+    if not value[0].startswith("/"):
+        raise ValueError(f"must begin with an absolute path, and {value[0]!r} is none")
+    return tuple(value)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(value) if isinstance(value, str | int | float) else "this"
+
+
+def _near(word: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=2, cutoff=0.6)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+_SIZE = whole_number(1, 1_048_576, "MiB")
+
+# Each table of the file: its keys, the field of Settings each one fills, and its check.
+SECTIONS: Mapping[str, Mapping[str, tuple[str, Check]]] = {
+    "host": {"name": ("host_name", text_of("the host's name"))},
+    "storage": {
+        "state_dir": ("state_dir", _absolute_path),
+        "run_dir": ("run_dir", _absolute_path),
+        "cache_dir": ("cache_dir", _absolute_path),
+        "recorder_mib": ("recorder_mib", _SIZE),
+        "last_words_mib": ("last_words_mib", _SIZE),
+        "journal_mib": ("journal_mib", _SIZE),
+        "outbox_mib": ("outbox_mib", _SIZE),
+    },
+    "libvirt": {"uri": ("libvirt_uri", text_of("a libvirt URI like qemu:///system"))},
+}
+
+# Tables of which there may be many, each with a name: what they make, their keys, what is needed.
+KINDS: Mapping[str, tuple[Callable[..., Any], Mapping[str, Check], tuple[str, ...]]] = {
+    "webhook": (
+        Webhook,
+        {"url": _url, "secret_file": _absolute_path, "heartbeat_s": _seconds(1, 3_600)},
+        ("url",),
+    ),
+    "exec": (Exec, {"command": _command, "timeout_s": _seconds(0.1, 600)}, ("command",)),
+    "group": (
+        Group,
+        {
+            "owner": _owner,
+            "level": whole_number(1, 3),
+            "restarts": whole_number(0, 1_000),
+            "restarts_window_s": whole_number(1, 604_800, "seconds"),
+            "dump": _truth,
+        },
+        (),
+    ),
+}
+TABLES = [*SECTIONS, *KINDS]
+
+
+class _Reader:
+    def __init__(self, file: str, lines: Lines) -> None:
+        self._file, self._lines = file, lines
+        self.problems: list[Problem] = []
+
+    def read(self, tree: dict[str, Any]) -> Settings:
+        for key in tree:
+            if key not in TABLES:
+                shown = f"[{key}]" if isinstance(tree[key], dict) else key
+                self._note((key,), f"{shown} is not known{_near(key, TABLES)}", hint=TABLES)
+        fields: dict[str, Any] = {}
+        for section, checks in SECTIONS.items():
+            fields |= self._section(section, checks, tree.get(section, {}))
+        made = {kind: self._kind(kind, tree.get(kind, {})) for kind in KINDS}
+        self._refuse_shared_names(tree)
+        if self.problems:
+            return Settings()
+        return Settings(
+            **fields, webhooks=made["webhook"], execs=made["exec"], groups=made["group"]
+        )
+
+    def _section(
+        self, section: str, checks: Mapping[str, tuple[str, Check]], table: Any
+    ) -> dict[str, Any]:
+        plain = {key: check for key, (_, check) in checks.items()}
+        found = self._values((section,), plain, table)
+        return {checks[key][0]: value for key, value in found.items()}
+
+    def _kind(self, kind: str, tables: Any) -> tuple[Any, ...]:
+        make, checks, needed = KINDS[kind]
+        made = []
+        if not isinstance(tables, dict):
+            self._note((kind,), f"{kind} must be tables with names: [{kind}.NAME]")
+            return ()
+        for name, table in tables.items():
+            path = (kind, name)
+            if isinstance(table, dict) and not NAME.fullmatch(name):
+                self._note(
+                    path, f"[{kind}.{name!r}]: a name has letters, digits, and . _ - inside, to 63"
+                )
+            elif not isinstance(table, dict):
+                self._note(path, f"{kind} needs a name before its keys: [{kind}.NAME]")
+                continue
+            before = len(self.problems)
+            values = self._values(path, checks, table)
+            for key in needed:
+                if key not in table:
+                    self._note(path, f"[{kind}.{name}] lacks {key}")
+            if len(self.problems) == before:
+                made.append(make(name=name, **values))
+        return tuple(made)
+
+    def _values(self, path: Path, checks: Mapping[str, Check], table: Any) -> dict[str, Any]:
+        if not isinstance(table, dict):
+            self._note(path, f"{path[0]} must be a table: [{path[0]}]")
+            return {}
+        values = {}
+        known = list(checks)
+        for key, value in table.items():
+            where, check = (*path, key), checks.get(key)
+            if check is None:
+                text = f"{key} is not known in [{'.'.join(path)}]{_near(key, known)}"
+                self._note(where, text, known)
+                continue
+            try:
+                values[key] = check(value)
+            except ValueError as error:
+                self._note(where, f"{key} {error}")
+        return values
+
+    def _refuse_shared_names(self, tree: dict[str, Any]) -> None:
+        """Webhooks and programs are told apart by name alone, in status and on disk."""
+        webhooks, execs = tree.get("webhook"), tree.get("exec")
+        if isinstance(webhooks, dict) and isinstance(execs, dict):
+            for name in sorted(webhooks.keys() & execs.keys()):
+                text = f"[exec.{name}] has the name of [webhook.{name}]; give it another"
+                self._note(("exec", name), text)
+
+    def _note(self, path: Path, text: str, hint: list[str] | None = None) -> None:
+        if hint and "did you mean" not in text:
+            text += f"; known are {', '.join(hint)}"
+        self.problems.append(Problem(self._file, self._lines.of(path), text))
