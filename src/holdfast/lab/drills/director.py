@@ -24,6 +24,7 @@ from holdfast.lab.drills.one_vm import ROWS
 from holdfast.lab.drills.scene import Choices, Scene
 from holdfast.lab.drills.stage import Say, Stage
 from holdfast.lab.drills.stopped_on_purpose import StoppedOnPurpose
+from holdfast.lab.drills.this_machine import ThisMachine
 from holdfast.lab.event_watch import EventWatch
 from holdfast.lab.guest_image import build_guest_image
 from holdfast.lab.hosts import STATE_FOLDER, Host, Lab
@@ -61,10 +62,14 @@ DRILLS: dict[str, Drill] = {
 
 @dataclass(frozen=True)
 class Place:
-    """Where to drill: a host of a lab; None is the lab that is up, or one made for the drill."""
+    """Where to drill: a host of a lab; None is the lab that is up, or one made for the drill.
+
+    This machine itself is taken only by its own name, and with `is_sure`.
+    """
 
     lab: str | None = None
     host: str | None = None
+    is_sure: bool = False
 
 
 def run_drill(drill: Drill, choices: Choices, place: Place, say: Say) -> Result:
@@ -126,6 +131,14 @@ def _spell(choices: Choices) -> list[str]:
 @contextmanager
 def _find_host(place: Place, say: Say) -> Iterator[Host]:
     """A host of the lab that is up; without one, of a lab that lives as long as the drill."""
+    if place.lab is None and place.host == ThisMachine().name:
+        if not place.is_sure:
+            raise LabError(
+                f"{place.host} is this machine, not a lab host: a VM made for the drill would fail"
+                " on it, and cores may be kept busy; if you mean it, add --yes"
+            )
+        yield ThisMachine()
+        return
     name = place.lab or USUAL_LAB
     if place.lab or name in Lab.list_names():
         lab = Lab.find(name)
@@ -145,7 +158,8 @@ def _find_host(place: Place, say: Say) -> Iterator[Host]:
 @contextmanager
 def _alone(host: Host) -> Iterator[None]:
     """Two drills at once would measure each other."""
-    path = Path(STATE_FOLDER / host.lab / "drill.lock")
+    folder = STATE_FOLDER / host.lab
+    path = folder / "drill.lock" if folder.is_dir() else Path("/run/holdfast-drill.lock")
     with path.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

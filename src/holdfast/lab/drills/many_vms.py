@@ -3,11 +3,13 @@
 import os
 import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from holdfast.lab.commands import LabError
 from holdfast.lab.drills.figures import NS_PER_MS, Goal, Result, Spread, median
-from holdfast.lab.drills.processes import list_children, read_cpu_s, read_pss_mib
+from holdfast.lab.drills.processes import read_cpu_s, read_pss_mib
 from holdfast.lab.drills.scene import AFTERMATH_S, Scene
 from holdfast.lab.drills.stand_ins import StandIn, stand_ins
 from holdfast.lab.namespaces import Holder
@@ -77,7 +79,7 @@ class VmsKilledTogether:
 
 def kill_together(scene: Scene, vms: list[StandIn], what: str) -> list[float]:
     """Kill all; milliseconds from the first kill to each alarm's arrival."""
-    pids = find_pids(scene, vms)
+    pids = find_pids(vms)
     injected_ns = time.monotonic_ns()
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
@@ -96,25 +98,18 @@ def kill_together(scene: Scene, vms: list[StandIn], what: str) -> list[float]:
     return times
 
 
-def find_pids(scene: Scene, vms: list[StandIn]) -> list[int]:
-    """The machine's pids of the VMs' processes: children of the host's first process."""
-    names = {one.name for one in vms}
+def find_pids(vms: list[StandIn]) -> list[int]:
+    """The machine's pids of the VMs' processes, which name their uuids."""
+    wanted = {f"-uuid\0{one.uuid}\0".encode() for one in vms}
     found = []
-    for pid in list_children(scene.host.pid1):
-        words = _read_words(pid)
-        if any(word.startswith("guest=") and word[6:].split(",")[0] in names for word in words):
-            found.append(pid)
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            words = (entry / "cmdline").read_bytes()
+            if any(word in words for word in wanted):
+                found.append(int(entry.name))
     if len(found) != len(vms):
-        raise LabError(f"{len(found)} of {len(vms)} light VMs have a process")
+        raise LabError(f"{len(vms)} light VMs have {len(found)} processes")
     return found
-
-
-def _read_words(pid: int) -> list[str]:
-    try:
-        with open(f"/proc/{pid}/cmdline") as file:
-            return file.read().split("\0")
-    except OSError:
-        return []
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,58 @@
+"""Measures the figures of the design by drills, one command each, and writes docs/figures.md."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.figures_page import render_page
+
+PROJECT = Path(__file__).resolve().parents[1]
+# The newest result of each command, so that one of them can be measured again alone.
+DATA, PAGE = PROJECT / "docs/figures.json", PROJECT / "docs/figures.md"
+LIMIT_S = 3_600
+
+COMMANDS = (
+    "vm-killed --runs 100",
+    "vm-killed --runs 20 --busy",
+    "vm-killed --runs 5 --memory 12G",
+    "vm-panicked --runs 10",
+    "vm-watchdog --runs 10",
+    "vm-io-error --runs 10",
+    "vm-stuck --runs 5",
+    "vm-stopped-on-purpose --runs 2",
+    "agent-killed-then-vm-killed --runs 5",
+    "vms-killed-together --runs 3",
+    "agent-idle --runs 2",
+)
+
+
+@pytest.mark.bench
+@pytest.mark.timeout(LIMIT_S + 60)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_figures_are_measured(command: str) -> None:
+    """Time is not judged here, but nothing may be lost, false or overrun."""
+    holdfast = Path(sys.executable).with_name("holdfast")
+    done = subprocess.run(
+        [str(holdfast), "drill", *command.split(), "--json"],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    assert done.stdout, f"holdfast drill {command} measured nothing"
+    result: dict[str, Any] = json.loads(done.stdout)
+    keep(command, result)
+    assert result["passed"], result["notes"]
+
+
+def keep(command: str, result: dict[str, Any]) -> None:
+    """Store the result in place of an older one, and write the page anew."""
+    kept: dict[str, Any] = json.loads(DATA.read_text()) if DATA.exists() else {}
+    kept[command] = result
+    ordered = {each: kept[each] for each in COMMANDS if each in kept}
+    DATA.write_text(json.dumps(ordered, indent=1) + "\n")
+    PAGE.write_text(render_page(list(ordered.values())))
