@@ -1,6 +1,7 @@
 """Take away what Holdfast made on this host: the sample VM, its files, its sockets."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import click
@@ -44,7 +45,7 @@ def _confirm(folders: list[Path]) -> None:
     names = ", ".join(map(str, folders)) or "no folders (there are none)"
     click.echo(f"This removes the VM {NAME} if there is one, and {names},")
     click.echo("with the journal, undelivered alarms and all last words in them.")
-    if not click.get_text_stream("stdin").isatty():
+    if not sys.stdin.isatty():
         raise Failure("nobody is here to say yes", "holdfast clean --yes", Exit.USAGE)
     click.confirm("Remove them?", abort=True)
 

@@ -56,8 +56,8 @@ class Commands(click.Group):
 
     def get_command(
         self,
-        ctx: click.Context,
-        cmd_name: str,  # noqa: ARG002
+        ctx: click.Context,  # noqa: ARG002
+        cmd_name: str,
     ) -> click.Command | None:
         place = COMMANDS.get(cmd_name)
         if place is None:
@@ -75,8 +75,8 @@ class Commands(click.Group):
 
     def format_commands(
         self,
-        ctx: click.Context,
-        formatter: click.HelpFormatter,  # noqa: ARG002
+        ctx: click.Context,  # noqa: ARG002
+        formatter: click.HelpFormatter,
     ) -> None:
         for section in (LOOK, ACT, RUN, TRY):
             with formatter.section(section):

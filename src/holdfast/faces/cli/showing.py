@@ -17,6 +17,7 @@ def show(page: Iterable[Any], file: IO[str] | None = None) -> None:
     """Print what rich can render, one after the other."""
     # Late: with --json nothing is laid out.
     from rich.console import Console
+    from rich.text import Text  # Late: likewise.
 
     out = file or sys.stdout
     is_terminal = out.isatty()
@@ -30,8 +31,11 @@ def show(page: Iterable[Any], file: IO[str] | None = None) -> None:
         color_system="auto" if is_terminal else None,
         legacy_windows=False,
     )
-    for part in page:
-        console.print(part, soft_wrap=isinstance(part, str))
+    with console.capture() as captured:
+        for part in page:
+            console.print(part, soft_wrap=isinstance(part, str | Text))
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip(), file=out, color=is_terminal)
 
 
 def show_json(data: Any) -> None:

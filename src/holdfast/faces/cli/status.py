@@ -6,6 +6,7 @@ import click
 
 from holdfast.faces.cli.alarms import wall_ms
 from holdfast.faces.cli.asking import AGENT, CONTROLLER, Away, ask_program, nothing_runs
+from holdfast.faces.cli.choosing import rows_of
 from holdfast.faces.cli.exits import Exit
 from holdfast.faces.cli.settings import Site, pass_site
 from holdfast.faces.cli.showing import json_option, note, show, show_json
@@ -42,9 +43,12 @@ def status(site: Site, as_json: bool) -> int:
 def _ask(settings: Settings, program: str) -> tuple[dict[str, Any] | None, str]:
     try:
         data = ask_program(settings, program, "status")
+        told: dict[str, Any] = data if isinstance(data, dict) else {}
+        if "incidents" not in told:
+            told["incidents"] = rows_of(ask_program(settings, program, "incidents"), "incidents")
     except Away as away:
         return None, str(away)
-    return (data if isinstance(data, dict) else {}), ""
+    return told, ""
 
 
 def _plain(view: Any) -> dict[str, Any]:

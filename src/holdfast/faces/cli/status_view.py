@@ -12,6 +12,7 @@ from holdfast.facts.promises import Disarm
 from holdfast.facts.wire import VmSummary
 
 Told = dict[str, Any]
+LIBVIRT = "VMs run on; restart libvirt when convenient: systemctl restart libvirtd"
 
 
 def make_view(
@@ -46,7 +47,7 @@ def _parts(
     if agent is not None:
         libvirt = agent.get("libvirt", "")
         if libvirt:
-            yield Part(name="libvirt", is_well=_is_well(libvirt), said=str(libvirt))
+            yield Part(name="libvirt", is_well=_is_well(libvirt), said=str(libvirt), hint=LIBVIRT)
         if agent.get("watch_mechanism"):
             yield Part(name="watching by", is_well=True, said=str(agent["watch_mechanism"]))
 
@@ -54,7 +55,7 @@ def _parts(
 def _program(name: str, told: Told | None, away: str) -> Part:
     if told is None:
         said = away.removeprefix(f"the {name} ").replace(f"no {name} runs here", "does not run")
-        return Part(name=name, is_well=False, said=said)
+        return Part(name=name, is_well=False, said=said, hint=f"sudo holdfast {name}")
     return Part(name=name, is_well=True, said="runs")
 
 

@@ -148,7 +148,7 @@ def _introduce(vms: list[VmSummary]) -> None:
 
     click.echo("")
     if vms:
-        show([vms_table(vms)])
+        show(vms_table(vms))
     else:
         click.echo("No VM is here. Define one with virsh or virt-install; it is seen at once.")
     click.echo("\nWhat to try next, in another terminal:")
@@ -194,6 +194,8 @@ def _watch(site: Site, children: Children) -> None:
             if seen.get(incident.id) != _state(incident):
                 seen[incident.id] = _state(incident)
                 show([incident_line(incident, wall_ms())])
+                if incident.needs_you:
+                    show([f"          Needs you: {incident.needs_you}"])
 
 
 def _listen(site: Site, put: Callable[[AlarmRecord], None]) -> None:

@@ -70,6 +70,8 @@ def alarm_line(record: AlarmRecord, now_ms: int) -> Text:
     line.append_text(severity("cleared" if alarm.state is AlarmState.CLEARED else alarm.severity))
     line.append(f"  {alarm.subject.name}", style=STRONG)
     line.append(f"  {alarm.text}")
+    if alarm.certainty != "certain" and alarm.state is not AlarmState.CLEARED:
+        line.append(f" ({alarm.certainty})")
     if alarm.state is AlarmState.RAISED and record.fault_to_arrival_ms is not None:
         line.append(f"  (reported in {spoken(record.fault_to_arrival_ms)})", style=QUIET)
     return line

@@ -47,7 +47,7 @@ def group_page(group: Group, members: Sequence[VmSummary]) -> Iterator[Any]:
     )
     if members:
         yield ""
-        yield vms_table(members)
+        yield from vms_table(members)
 
 
 def _budget(group: Group) -> str:

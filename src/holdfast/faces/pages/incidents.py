@@ -26,9 +26,7 @@ def incidents_page(incidents: Sequence[Incident], now_ms: int) -> Iterator[Any]:
 
 def _row(incident: Incident, now_ms: int) -> list[str | Text]:
     what = Text(incident.title)
-    if incident.needs_you:
-        what.append(f"\nNeeds you: {incident.needs_you}", style=BAD)
-    elif incident.state is IncidentState.OPEN and incident.step:
+    if incident.state is IncidentState.OPEN and incident.step:
         what.append(f"\n{incident.step}", style=UNSURE)
     return [
         incident.id,
@@ -79,6 +77,4 @@ def incident_line(incident: Incident, now_ms: int, at_ms: int = 0) -> Text:
         line.append(f"  incident {incident.id} is closed")
     else:
         line.append(f"  back in service {spoken(incident.recovered_ms)} after the fault")
-    if incident.needs_you:
-        line.append(f"  Needs you: {incident.needs_you}", style=BAD)
     return line

@@ -1,6 +1,6 @@
 """Status at a glance: is everything well, what is not, each VM, and what to do next."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from msgspec import Struct
@@ -11,15 +11,13 @@ from holdfast.faces.pages.tables import (
     BAD,
     GOOD,
     QUIET,
-    STRONG,
     UNSURE,
     ago,
     clock,
     counted,
     facts,
-    table,
 )
-from holdfast.faces.pages.vms import protection_text, restart_text, state_text
+from holdfast.faces.pages.vms import vms_table
 from holdfast.facts.incidents import Incident
 from holdfast.facts.instants import spoken
 from holdfast.facts.promises import Disarm
@@ -29,11 +27,12 @@ REPORT_LIMIT_MS = 1_000
 
 
 class Part(Struct, frozen=True, kw_only=True):
-    """A program, libvirt, or somebody who is told of alarms. `said` is a few words."""
+    """A program, or libvirt. `said` is a few words; `hint` what to do where it is not well."""
 
     name: str
     is_well: bool
     said: str
+    hint: str = ""
 
 
 class Delivery(Struct, frozen=True, kw_only=True):
@@ -78,7 +77,7 @@ def status_page(view: StatusView, now_ms: int) -> Iterator[Any]:
     yield facts(_fact_rows(view, now_ms))
     if view.vms:
         yield ""
-        yield _vm_table(view.vms)
+        yield from vms_table(view.vms)
     if view.incidents:
         yield ""
         for incident in view.incidents:
@@ -145,28 +144,14 @@ def _recovery(disarm: Disarm | None, now_ms: int) -> Text:
     return Text(f"off until {until}, by {disarm.owner}: {disarm.reason}", style=UNSURE)
 
 
-def _vm_table(vms: Sequence[VmSummary]) -> Any:
-    return table(
-        ("VM", "STATE", "GROUP", "ANSWERS BY", "WATCHED BY", "RESTART HERE"),
-        [
-            [
-                Text(vm.name, style=STRONG),
-                state_text(vm),
-                protection_text(vm),
-                vm.answer or "-",
-                vm.watched_by or "-",
-                restart_text(vm),
-            ]
-            for vm in vms
-        ],
-    )
-
-
 def _next(view: StatusView) -> Text:
     """Always ends with what to type, or that there is nothing to do."""
     needed = list(dict.fromkeys(one.needs_you for one in view.incidents if one.needs_you))
     if needed:
         return Text("Needs you: " + "\n           ".join(needed), style=BAD)
+    hints = [part.hint for part in view.parts if part.hint and not part.is_well]
+    if hints:
+        return Text("What to do: " + "\n            ".join(hints), style=UNSURE)
     if view.incidents:
         return Text(f"Being mended. Its story: holdfast explain {view.incidents[-1].id}")
     if view.disarm:

@@ -27,7 +27,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Table:
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=STRONG)
     for number, title in enumerate(columns):
         is_last = number == len(columns) - 1
-        made.add_column(title, overflow="fold", no_wrap=not is_last and number < 2)
+        made.add_column(title, overflow="fold", no_wrap=number == 0, ratio=1 if is_last else None)
     for row in rows:
         made.add_row(*row)
     return made

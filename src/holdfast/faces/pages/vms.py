@@ -9,42 +9,51 @@ from holdfast.faces.pages.tables import BAD, GOOD, QUIET, STRONG, UNSURE, clock,
 from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.wire import VmSummary
 
-UNPROTECTED = "not protected"
-
 
 def vms_page(vms: Sequence[VmSummary]) -> Iterator[Any]:
     if not vms:
         yield "No VM is known here. Define one with virsh or virt-install; it is seen at once."
         return
-    yield vms_table(vms)
+    yield from vms_table(vms)
     loose = [vm.name for vm in vms if not vm.is_protected]
     if loose:
         yield ""
         yield f"To restart a VM when it fails: holdfast vm protect {loose[0]}"
 
 
-def vms_table(vms: Sequence[VmSummary]) -> Any:
-    return table(
-        ("VM", "STATE", "PROTECTED", "ANSWERS BY", "WATCHED BY", "RESTART HERE"),
+def vms_table(vms: Sequence[VmSummary]) -> Iterator[Any]:
+    """One line for each; below them the first obstacle of each that could not be restarted here."""
+    yield table(
+        ("VM", "STATE", "PROTECTED", "ANSWERS BY", "RESTART HERE", "WATCHED BY"),
         [
             [
                 Text(vm.name, style=STRONG),
                 state_text(vm),
                 protection_text(vm),
                 vm.answer or "-",
+                _restart_word(vm),
                 vm.watched_by or "-",
-                restart_text(vm),
             ]
             for vm in vms
         ],
     )
+    blocked = [vm for vm in vms if vm.is_protected and vm.obstacle]
+    if blocked:
+        yield ""
+    for vm in blocked:
+        yield Text(f"{vm.name} could not be restarted here: {vm.obstacle}", style=UNSURE)
+
+
+def _restart_word(vm: VmSummary) -> Text:
+    if not vm.is_protected:
+        return Text("-", style=QUIET)
+    return Text("no", style=UNSURE) if vm.obstacle else restart_text(vm)
 
 
 def state_text(vm: VmSummary) -> Text:
-    text = Text(vm.state, style=GOOD if vm.is_running and not vm.incident else "")
     if vm.incident:
-        text = Text(vm.state, style=BAD)
-    return text
+        return Text(vm.state, style=BAD)
+    return Text(vm.state, style=GOOD if vm.is_running else "")
 
 
 def protection_text(vm: VmSummary) -> Text:
@@ -55,17 +64,12 @@ def protection_text(vm: VmSummary) -> Text:
 
 
 def restart_text(vm: VmSummary) -> Text:
-    """Whether it can be restarted here, or the first obstacle; an open incident is told too."""
-    if not vm.is_protected:
-        text = Text("no: it is not protected", style=QUIET)
-    elif vm.obstacle:
-        text = Text(f"no: {vm.obstacle}", style=UNSURE)
-    else:
-        text = Text("yes", style=GOOD)
-        if vm.restarts_left is not None:
-            text.append(f", {vm.restarts_left} left", style=QUIET)
-    if vm.incident:
-        text.append(f"\nincident {vm.incident}", style=BAD)
+    """Whether it can be restarted here, or the first obstacle."""
+    if vm.obstacle or not vm.is_protected:
+        return Text(f"no: {vm.obstacle or 'it is not protected'}", style=UNSURE)
+    text = Text("yes", style=GOOD)
+    if vm.restarts_left is not None:
+        text.append(f", {vm.restarts_left} left", style=QUIET)
     return text
 
 
@@ -81,11 +85,12 @@ def vm_page(vm: VmSummary, incidents: Sequence[Incident], now_ms: int = 0) -> It
             ("wanted", vm.wanted or "-"),
             ("answers by", vm.answer or "-"),
             ("restart here", restart_text(vm)),
+            ("open incident", Text(vm.incident, style=BAD) if vm.incident else "none"),
         ]
     )
     yield ""
     if not incidents:
-        yield "No incident."
+        yield "It has had no incident."
     for incident in incidents[-10:]:
         style = GOOD if incident.state is IncidentState.CLOSED else BAD
         line = Text(f"{clock(incident.fault_utc_ms, now_ms)}  {incident.id}  ")
@@ -93,4 +98,5 @@ def vm_page(vm: VmSummary, incidents: Sequence[Incident], now_ms: int = 0) -> It
         line.append(f"  {incident.title}")
         yield line
     if not vm.is_protected:
+        yield ""
         yield f"To restart it when it fails: holdfast vm protect {vm.name}"

@@ -1,0 +1,171 @@
+"""Facts for pages: a small host with VMs in every condition, as its programs would tell of it."""
+
+from msgspec import to_builtins
+from msgspec.structs import replace
+
+from holdfast.facts.alarms import (
+    Alarm,
+    AlarmRecord,
+    AlarmState,
+    Severity,
+    alarm_key,
+)
+from holdfast.facts.incidents import Incident, IncidentState
+from holdfast.facts.instants import Instant
+from holdfast.facts.promises import Disarm, Group, Owner
+from holdfast.facts.subjects import Incarnation, vm_subject
+from holdfast.facts.verdicts import Certainty
+from holdfast.facts.wire import VmSummary
+
+NOW_MS = 1_764_000_000_000  # 2025-11-24 16:00:00 UTC
+WEB = "11111111-1111-4111-8111-111111111111"
+DB = "22222222-2222-4222-8222-222222222222"
+
+WEB_1 = VmSummary(
+    vm=WEB,
+    name="web-1",
+    state="runs",
+    is_running=True,
+    is_protected=True,
+    pid=4242,
+    group="gateways",
+    owner="holdfast",
+    answer="agent",
+    wanted="running",
+    watched_by="pidfd on 4 threads",
+    restarts_left=5,
+)
+DB_1 = VmSummary(
+    vm=DB,
+    name="db-1",
+    state="waits for its next start",
+    is_running=False,
+    is_protected=True,
+    group="default",
+    owner="external",
+    answer="tcp:5432",
+    wanted="running",
+    obstacle="its group is recovered by external",
+    incident="db-1-2-7c1d",
+)
+SPARE = VmSummary(
+    vm="33333333-3333-4333-8333-333333333333",
+    name="spare",
+    state="shut off",
+    is_running=False,
+    is_protected=False,
+    obstacle="it is not protected",
+)
+VMS = (DB_1, SPARE, WEB_1)
+
+CLOSED = Incident(
+    id="web-1-1-3f2a",
+    vm=WEB,
+    name="web-1",
+    life=Incarnation(vm=WEB, boot="b1", pid=4000, started_ticks=7),
+    group="gateways",
+    owner=Owner.HOLDFAST,
+    state=IncidentState.CLOSED,
+    title="QEMU of web-1 was killed by signal 9",
+    fault_at=Instant(1_000_000_000),
+    detected_at=Instant(1_000_300_000),
+    closed_at=Instant(4_100_000_000),
+    recovered_ms=3_100.0,
+    level_ms=6_000,
+    verified=True,
+    fault_utc_ms=NOW_MS - 3_600_000,
+)
+OPEN = Incident(
+    id="db-1-2-7c1d",
+    vm=DB,
+    name="db-1",
+    life=Incarnation(vm=DB, boot="b1", pid=4100, started_ticks=9),
+    group="default",
+    owner=Owner.EXTERNAL,
+    state=IncidentState.OPEN,
+    title="The guest kernel of db-1 panicked",
+    step="left to its owner, external",
+    fault_at=Instant(9_000_000_000),
+    detected_at=Instant(9_000_900_000),
+    level_ms=25_000,
+    needs_you="holdfast vm recover db-1",
+    fault_utc_ms=NOW_MS - 65_000,
+)
+SLOW = replace(
+    CLOSED, id="web-1-3-9b9b", recovered_ms=9_400.0, verified=False, fault_utc_ms=NOW_MS - 300_000
+)
+
+ALARM = Alarm(
+    key=alarm_key(OPEN.life.key, "vm-panicked"),
+    condition="vm-panicked",
+    revision=1,
+    state=AlarmState.RAISED,
+    subject=vm_subject(DB, "db-1"),
+    host="h",
+    boot="b1",
+    certainty=Certainty.CERTAIN,
+    severity=Severity.CRITICAL,
+    text="The guest kernel of db-1 panicked.",
+    fault_at=OPEN.fault_at,
+    detected_at=OPEN.detected_at,
+    incident=OPEN.id,
+    repair="Nothing is done: its recovery is owned by external.",
+)
+RAISED = AlarmRecord(
+    alarm=ALARM,
+    raised_utc_ms=NOW_MS - 65_000,
+    changed_utc_ms=NOW_MS - 65_000,
+    fault_utc_ms=NOW_MS - 65_000,
+    detected_utc_ms=NOW_MS - 65_000,
+    sent_utc_ms=NOW_MS - 65_000,
+    arrived_utc_ms=NOW_MS - 64_997,
+    fault_to_arrival_ms=3.2,
+)
+SUSPECTED = replace(
+    RAISED,
+    alarm=replace(
+        ALARM,
+        key="k2",
+        condition="vm-stuck",
+        severity=Severity.MAJOR,
+        certainty=Certainty.SUSPECTED,
+        subject=vm_subject(WEB, "web-1"),
+        text="The guest of web-1 is silent and its vCPU spins.",
+    ),
+    acknowledged_by="anna",
+    acknowledged_utc_ms=NOW_MS - 30_000,
+)
+CLEARED = replace(
+    RAISED,
+    alarm=replace(ALARM, key="k3", state=AlarmState.CLEARED, revision=2, text="db-1 serves again."),
+    changed_utc_ms=NOW_MS - 10_000,
+    cleared_utc_ms=NOW_MS - 10_000,
+)
+DISARM = Disarm(
+    owner="anna",
+    reason="disk swap",
+    since_utc_ms=NOW_MS - 600_000,
+    until_utc_ms=NOW_MS + 3_000_000,
+)
+GROUPS = (
+    Group(name="default"),
+    Group(name="gateways", level=1, dump=True),
+    Group(name="vnf", owner=Owner.EXTERNAL, level=2),
+)
+
+AGENT_STATUS = {
+    "host": "h-1",
+    "host_name": "kvm-7",
+    "boot": "b1",
+    "is_amnesiac": False,
+    "disarm": None,
+    "open_incidents": 1,
+    "open_alarms": 1,
+    "libvirt": "answers",
+    "watch_mechanism": "pidfd on threads",
+    "records_lost": {"journal": 0, "outbox": 0},
+    "detector_defects": {},
+    "unknown_events": 0,
+    "vms": to_builtins(list(VMS)),
+    "incidents": to_builtins([OPEN]),
+}

@@ -1,0 +1,135 @@
+"""Every page reads as its text file says; `make rewrite` accepts what it says now."""
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from holdfast.faces.cli.showing import show
+from holdfast.faces.cli.status_view import make_view
+from holdfast.faces.pages.alarms import alarm_line, alarms_page, catalogue_page
+from holdfast.faces.pages.drills import drill_page
+from holdfast.faces.pages.groups import group_page, groups_page
+from holdfast.faces.pages.incidents import incident_line, incidents_page
+from holdfast.faces.pages.status import Delivery, Part, StatusView, status_page, troubles
+from holdfast.faces.pages.vms import vm_page, vms_page
+from holdfast.lab.drills.figures import Goal, Result, Spread
+from tests.faces import examples as known
+from tests.faces.examples import NOW_MS
+
+GOLDEN = Path(__file__).with_name("pages")
+PARTS = (
+    Part(name="controller", is_well=True, said="runs"),
+    Part(name="agent", is_well=True, said="runs"),
+    Part(name="libvirt", is_well=True, said="answers"),
+)
+WELL = StatusView(
+    host_name="kvm-7",
+    parts=PARTS,
+    deliveries=(Delivery(name="VIM", answered_utc_ms=NOW_MS - 4_000), Delivery(name="webhook noc")),
+    report_p99_ms=12.3,
+    vms=(known.WEB_1, known.SPARE),
+)
+ILL = replace(
+    WELL,
+    parts=(PARTS[0], PARTS[1], Part(name="libvirt", is_well=False, said="does not answer")),
+    deliveries=(
+        Delivery(name="VIM", answered_utc_ms=NOW_MS - 4_000),
+        Delivery(
+            name="webhook noc", is_well=False, reason="connection refused", backlog=12, gaps=1
+        ),
+    ),
+    report_p99_ms=2_300.0,
+    vms=known.VMS,
+    incidents=(known.OPEN,),
+    open_alarms=2,
+    warnings=("3 records of the journal were lost",),
+)
+
+PAGES: dict[str, Callable[[], Iterator[Any]]] = {
+    "status_when_all_is_well": lambda: status_page(WELL, NOW_MS),
+    "status_when_disarmed": lambda: status_page(replace(WELL, disarm=known.DISARM), NOW_MS),
+    "status_when_much_is_wrong": lambda: status_page(ILL, NOW_MS),
+    "status_of_the_agent_alone": lambda: status_page(
+        make_view(None, known.AGENT_STATUS, "no controller runs here"), NOW_MS
+    ),
+    "status_of_an_empty_host": lambda: status_page(
+        StatusView(host_name="kvm-7", parts=PARTS), NOW_MS
+    ),
+    "vms": lambda: vms_page(known.VMS),
+    "vms_when_there_is_none": lambda: vms_page(()),
+    "vm_protected": lambda: vm_page(known.WEB_1, (known.CLOSED, known.SLOW), NOW_MS),
+    "vm_not_protected": lambda: vm_page(known.SPARE, (), NOW_MS),
+    "vm_failed": lambda: vm_page(known.DB_1, (known.OPEN,), NOW_MS),
+    "groups": lambda: groups_page(known.GROUPS, known.VMS),
+    "group": lambda: group_page(known.GROUPS[1], (known.WEB_1,)),
+    "alarms": lambda: alarms_page((known.RAISED, known.SUSPECTED, known.CLEARED), NOW_MS),
+    "alarms_when_there_is_none": lambda: alarms_page((), NOW_MS),
+    "alarms_as_they_come": lambda: iter(
+        alarm_line(one, NOW_MS) for one in (known.RAISED, known.SUSPECTED, known.CLEARED)
+    ),
+    "catalogue": catalogue_page,
+    "incidents": lambda: incidents_page((known.CLOSED, known.SLOW, known.OPEN), NOW_MS),
+    "incidents_when_there_was_none": lambda: incidents_page((), NOW_MS),
+    "incidents_as_they_come": lambda: iter(
+        incident_line(one, NOW_MS) for one in (known.OPEN, known.CLOSED)
+    ),
+    "drill": lambda: drill_page(
+        Result(
+            drill="vm-killed",
+            runs=20,
+            lost=0,
+            false_alarms=1,
+            fault_to_vim_ms=Spread(p50=2.1, p99=4.5, max=4.5),
+            goals=(
+                Goal(what="killed to VIM, p50", limit=10, measured=2.1),
+                Goal(what="faster than libvirt", limit=10, unit="x", at_least=True, measured=8.0),
+            ),
+            notes=("vm-stuck: a false alarm",),
+        )
+    ),
+}
+
+# Lines that a terminal wraps by itself, so that they can be cut and pasted, and found with grep.
+FLOWING = {"catalogue", "alarms_as_they_come", "incidents_as_they_come"}
+
+
+def rendered(page: Iterator[Any]) -> str:
+    """As it is printed into a file: plain, a hundred columns."""
+    out = io.StringIO()
+    show(page, out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_reads_as_its_file_says(name: str, rewrite: bool) -> None:
+    path = GOLDEN / f"{name}.txt"
+    text = rendered(PAGES[name]())
+    if rewrite:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    assert text == path.read_text()
+
+
+def test_no_file_is_left_of_a_page_that_is_gone() -> None:
+    assert {path.stem for path in GOLDEN.iterdir()} == set(PAGES)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_plain_and_not_wider_than_a_terminal(name: str) -> None:
+    text = rendered(PAGES[name]())
+    assert "\x1b" not in text
+    assert all(line == line.rstrip() for line in text.splitlines())
+    if name not in FLOWING:
+        assert max(map(len, text.splitlines())) <= 100
+
+
+def test_trouble_is_told_worst_first() -> None:
+    assert troubles(WELL) == []
+    first, *rest = troubles(ILL)
+    assert first == "incident db-1-2-7c1d: The guest kernel of db-1 panicked"
+    assert "libvirt does not answer" in rest
+    assert "reporting is slow: p99 2.3 s" in rest
