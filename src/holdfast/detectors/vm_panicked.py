@@ -101,9 +101,10 @@ class VmPanicked:
     def _become(
         self, life: _Life, condition: str, fault_at: Instant, now: Instant, cause: str
     ) -> list[Verdict]:
-        verdicts: list[Verdict] = []
+        """Raise it, and then clear what it takes the place of: at no time the VM seems well."""
+        replaced: list[Verdict] = []
         if life.condition:
-            verdicts.append(self._cleared(life, now, f"it is more than that: {cause}"))
+            replaced.append(self._cleared(life, now, f"it is more than that: {cause}"))
         if condition == PANICKED:
             life.due = None
         life.condition, life.since = condition, fault_at
@@ -120,7 +121,7 @@ class VmPanicked:
             life=life.life,
             cause=cause,
         )
-        return [*verdicts, raised]
+        return [raised, *replaced]
 
     def _on_answer(self, life: _Life, at: Instant) -> list[Verdict]:
         if life.condition and elapsed_ms(life.since, at) < ON_ITS_WAY_MS:

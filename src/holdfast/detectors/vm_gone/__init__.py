@@ -269,17 +269,21 @@ class VmGone:
         return verdicts
 
     def _change(self, life: Life, before: Judgement | None, now: Judgement) -> list[Verdict]:
-        """What is said when one judgement takes the place of another, retraction first."""
-        verdicts: list[Verdict] = []
+        """What is said when one judgement takes the place of another.
+
+        A retraction comes before the stop that explains it, but after the fault that takes its
+        place: so that at no time the VM seems to be well.
+        """
         if isinstance(now, Told):
-            return verdicts
+            return []
+        retracted: list[Verdict] = []
         if isinstance(before, Fault) and before.condition != getattr(now, "condition", ""):
-            verdicts.append(self._cleared(life, before, now))
+            retracted.append(self._cleared(life, before, now))
         if isinstance(now, Fault):
-            verdicts.append(self._raised(life, now))
-        elif not (isinstance(before, Stop) and before.moved_away == now.moved_away):
-            verdicts.append(_stopped(life, now, self._now))
-        return verdicts
+            return [self._raised(life, now), *retracted]
+        if isinstance(before, Stop) and before.moved_away == now.moved_away:
+            return []
+        return [*retracted, _stopped(life, now, self._now)]
 
     def _raised(self, life: Life, fault: Fault) -> FaultRaised:
         name = self._lives.name(life.life.vm)

@@ -221,6 +221,7 @@ def _signal_line(life: Life) -> str:
 
 def _outside_cause(life: Life) -> str:
     line = _signal_line(life)
-    if line and not line.endswith(LIBVIRT_PROGRAMS):
-        return f"ended by {line}"
-    return "" if line else life.outside
+    if line.endswith(LIBVIRT_PROGRAMS):
+        return ""
+    has_sender = " from pid " in line
+    return f"ended by {line}" if has_sender or (line and not life.outside) else life.outside
