@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.adapters.recorders.ring import DamagedRing, Ring, read
-from holdfast.facts.instants import Instant
+from holdfast.facts.instants import NS_PER_S, Instant
 from holdfast.facts.last_words import Noted
 from holdfast.ports.recorder import Recorder
 from tests.adapters.contract_recorder import START, RecorderContract, noted, sample, without_boot
@@ -108,6 +108,45 @@ def test_flipped_and_torn_bytes_cost_their_own_records_only(
     assert again.since(Instant(START))[-1] == sample(1_000)
     assert again.lost == 0
     again.close()
+
+
+def test_what_an_older_lap_left_is_not_taken_for_new(tmp_path: Path) -> None:
+    """As after a power cut, when a page of the file is older than its neighbours."""
+    path = tmp_path / "r"
+    ring = Ring(path, "b", 16 << 10)
+    for second in range(150):
+        ring.add(sample(second))
+    old_page = path.read_bytes()[4_096:8_192]
+    for second in range(150, 240):
+        ring.add(sample(second))
+    ring.close()
+    whole = read(path)
+    raw = bytearray(path.read_bytes())
+    raw[4_096:8_192] = old_page
+    path.write_bytes(raw)
+    left = read(path)
+    assert 20 < len(left) < len(whole)
+    assert all(item in whole for item in left)
+    assert left == sorted(left, key=lambda item: item.at)
+
+
+def test_a_record_that_still_reads_well_but_was_changed_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "r"
+    ring = Ring(path, "b")
+    for second in range(3):
+        ring.add(sample(second))
+    ring.close()
+    path.write_bytes(path.read_bytes().replace(b'"read_bytes":4096', b'"read_bytes":4097'))
+    assert without_boot(read(path)) == [sample(0), sample(2)]
+
+
+def test_a_busy_console_hides_none_of_the_last_two_minutes(tmp_path: Path) -> None:
+    ring = Ring(tmp_path / "r", "b")
+    for second in range(200):
+        ring.add(noted(second, "x" * 4_000))
+    kept = ring.since(Instant(START + 80 * NS_PER_S))
+    assert [item.at for item in kept] == [noted(second).at for second in range(80, 200)]
+    ring.close()
 
 
 @pytest.mark.parametrize(

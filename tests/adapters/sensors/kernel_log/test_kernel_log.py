@@ -139,6 +139,13 @@ def test_lines_of_before_this_life_are_not_about_it(kernel: Kernel) -> None:
     assert kernel.words(77, since_s=60, died_s=50) == [("machine check", True)]
 
 
+@needs_initial_pids
+def test_an_earlier_process_with_the_same_pid_is_another(kernel: Kernel) -> None:
+    kernel.say(OOM, ago_s=100)
+    assert kernel.words(77, since_s=60) == []
+    assert kernel.words(77, since_s=200) == [("out of memory", False)]
+
+
 def test_a_line_that_a_program_wrote_is_not_believed(kernel: Kernel) -> None:
     kernel.say(OOM, priority=(1 << 3) + 6)
     kernel.ours.send(b"garbage")
