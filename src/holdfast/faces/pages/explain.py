@@ -1,0 +1,200 @@
+"""The story of one incident, from the journal: what happened, what was done, what is left to do."""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct, structs
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from holdfast.faces.pages.sentences import Fact, sentence
+from holdfast.faces.pages.tables import BAD, GOOD, QUIET, STRONG, UNSURE, facts
+from holdfast.facts import actions as act
+from holdfast.facts import commands as told
+from holdfast.facts.incidents import Incident, IncidentState
+from holdfast.facts.instants import Instant, elapsed_ms, spoken
+from holdfast.facts.verdicts import FaultRaised
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """One line of the journal. `fact` is None where this version does not know what it says."""
+
+    at: Instant
+    kind: str
+    fact: Struct | None
+    name: str = ""
+
+
+class Line(Struct, frozen=True, kw_only=True):
+    """One line of the story; what was done stands below what it answers to."""
+
+    at: Instant
+    text: str
+    is_action: bool
+
+
+def explain_page(data: Mapping[str, Any]) -> Iterator[Any]:
+    """`data` holds `incident`, and `records`: the lines of the journal that are about it."""
+    incident = msgspec.convert(data["incident"], Incident)
+    steps = [read_step(record) for record in data.get("records", ())]
+    yield headline(incident)
+    yield ""
+    yield facts(_known(incident))
+    yield ""
+    if steps:
+        yield Text("What happened, and when after the fault", style=STRONG)
+        yield _table(incident, story(incident, steps))
+    else:
+        yield Text("The journal has nothing more about it: it was too long ago.", style=UNSURE)
+    yield ""
+    yield needs_you(incident)
+
+
+def story(incident: Incident, steps: Iterable[Step]) -> list[Line]:
+    """In the order of causes: each input, then what was done because of it."""
+    lines: list[Line] = []
+    for cause, actions in _turns(steps):
+        done = [step for step in actions if not _says_no_more(step, actions)]
+        if cause is not None and not isinstance(cause.fact, told.Woke):
+            lines.append(_line(cause, incident, is_action=False))
+        lines += [_line(step, incident, is_action=True) for step in done]
+    return _without_repeats(lines)
+
+
+def headline(incident: Incident) -> Text:
+    if incident.state is IncidentState.OPEN:
+        style = BAD if incident.needs_you else UNSURE
+        return Text(f"{incident.title}. Now: {incident.step or 'under way'}.", style=style)
+    if incident.recovered_ms is None:
+        return Text(f"{incident.title}. It is closed.", style=GOOD)
+    verified = "" if incident.verified else " (not verified)"
+    back = f"{incident.name} was back {spoken(incident.recovered_ms)} after the fault"
+    return Text(f"{incident.title}. {back}{verified}.", style=GOOD)
+
+
+def needs_you(incident: Incident) -> Text:
+    if incident.needs_you:
+        return Text(f"Needs you: {incident.needs_you}", style=BAD)
+    return Text("Nothing to do.", style=GOOD)
+
+
+def read_step(record: Mapping[str, Any]) -> Step:
+    body = record.get("body")
+    name = str(body.get("is", "")) if isinstance(body, Mapping) else ""
+    try:
+        fact: Struct | None = msgspec.convert(body, Fact)
+    except msgspec.ValidationError:
+        fact = None
+    at = Instant(int(record.get("at", 0)))
+    return Step(at=at, kind=str(record.get("kind", "")), fact=fact, name=name)
+
+
+def _known(incident: Incident) -> list[tuple[str, str | Text]]:
+    rows: list[tuple[str, str | Text]] = [
+        ("Incident", incident.id),
+        ("VM", f"{incident.name} ({incident.vm})"),
+        ("Fault at", _wall_clock(incident.fault_utc_ms)),
+        ("Noticed", f"{spoken(elapsed_ms(incident.fault_at, incident.detected_at))} later"),
+        ("Cause", incident.cause or "not known"),
+        ("Recovery", _recovery(incident)),
+    ]
+    if incident.bundle:
+        rows.append(("Last words", f"holdfast last-words {incident.name} ({incident.bundle})"))
+    return rows
+
+
+def _recovery(incident: Incident) -> str:
+    owner = f"owner {incident.owner}, group {incident.group}" if incident.group else incident.owner
+    if incident.recovered_ms is None or incident.level_ms is None:
+        return str(owner)
+    word = "within" if incident.recovered_ms <= incident.level_ms else "longer than"
+    took = spoken(incident.recovered_ms)
+    return f"{owner}; took {took}, {word} the promised {spoken(incident.level_ms)}"
+
+
+def _wall_clock(utc_ms: int) -> str:
+    if not utc_ms:
+        return "not known"
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(utc_ms / 1_000))
+
+
+def _turns(steps: Iterable[Step]) -> Iterator[tuple[Step | None, list[Step]]]:
+    cause: Step | None = None
+    actions: list[Step] = []
+    for step in steps:
+        if step.kind == "action":
+            actions.append(step)
+            continue
+        if cause is not None or actions:
+            yield cause, actions
+        cause, actions = step, []
+    if cause is not None or actions:
+        yield cause, actions
+
+
+def _says_no_more(step: Step, turn: list[Step]) -> bool:
+    """The word of an open incident repeats what another action of its turn says better."""
+    if not isinstance(step.fact, act.TellIncident):
+        return False
+    is_open = step.fact.incident.state is IncidentState.OPEN
+    others = [s for s in turn if not isinstance(s.fact, act.TellIncident | act.Report)]
+    return is_open and bool(others or not step.fact.incident.step)
+
+
+def _line(step: Step, incident: Incident, *, is_action: bool) -> Line:
+    if step.fact is None:
+        text = f"(something that this version does not know: {step.name or step.kind})"
+    else:
+        text = sentence(step.fact, incident.name)
+    return Line(at=_instant(step), text=text, is_action=is_action)
+
+
+def _instant(step: Step) -> Instant:
+    """When it was so, as the fact itself says; else when it was written down."""
+    if isinstance(step.fact, FaultRaised):
+        return step.fact.detected_at
+    at = getattr(step.fact, "at", None)
+    return Instant(at) if isinstance(at, int) else step.at
+
+
+def _without_repeats(lines: list[Line]) -> list[Line]:
+    """A line, or a pair of lines, that comes again at once is told once, with how often."""
+    kept: list[Line] = []
+    counts: list[int] = []
+    for line in lines:
+        kept.append(line)
+        counts.append(1)
+        for period in (1, 2):
+            if _texts(kept[-period:]) == _texts(kept[-2 * period : -period]):
+                del kept[-period:], counts[-period:]
+                counts[-1] += 1
+    return [
+        line if count == 1 else structs.replace(line, text=f"{line.text} ({count} times)")
+        for line, count in zip(kept, counts, strict=True)
+    ]
+
+
+def _texts(lines: list[Line]) -> list[str]:
+    return [line.text for line in lines]
+
+
+def _table(incident: Incident, lines: list[Line]) -> Table:
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    made.add_column(no_wrap=True, style=QUIET, justify="right")
+    made.add_column(overflow="fold")
+    last = ""
+    for line in lines:
+        when = since_fault(incident.fault_at, line.at)
+        made.add_row(
+            "" if when == last else when, Padding(line.text, (0, 0, 0, 4 * line.is_action))
+        )
+        last = when
+    return made
+
+
+def since_fault(fault_at: Instant, at: Instant) -> str:
+    after_ms = elapsed_ms(fault_at, at)
+    return f"{'-' if after_ms < 0 else '+'}{spoken(abs(after_ms))}"
