@@ -10,8 +10,9 @@ from websockets.sync.server import ServerConnection, unix_serve
 
 from holdfast.facts import wire
 
-# An answer is data, a Reply, several replies, or a function of the question that gives one.
+# An answer is data, a Reply, several replies, a function of the question, or a broken link.
 Answer = Any
+HANG_UP = "hang up"
 
 
 class FakeProgram:
@@ -26,6 +27,8 @@ class FakeProgram:
             question = wire.decode(raw)
             assert isinstance(question, wire.Question)
             self.asked.append(question)
+            if self.table.get(question.name) == HANG_UP:
+                return
             for reply in self._replies(question):
                 link.send(wire.encode(reply).decode())
 
@@ -51,7 +54,8 @@ def _with_id(reply: wire.Reply, number: int) -> wire.Reply:
 def answering(run_dir: Path, program: str, table: dict[str, Answer]) -> Iterator[FakeProgram]:
     """The program answers on its socket in `run_dir` as long as the block lasts."""
     fake = FakeProgram(table)
-    with unix_serve(fake.serve, str(run_dir / f"{program}.sock"), compression=None) as server:
+    path = run_dir / f"{program}.sock"
+    with unix_serve(fake.serve, str(path), compression=None) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
@@ -59,3 +63,4 @@ def answering(run_dir: Path, program: str, table: dict[str, Answer]) -> Iterator
         finally:
             server.shutdown()
             thread.join(10)
+            path.unlink()

@@ -77,14 +77,17 @@ def _absolute_path(value: Any) -> str:
 
 def _url(value: Any) -> str:
     url = str(text_of("a URL like http://HOST:PORT/PATH")(value))
-    try:
-        parts = urlsplit(url)
-        has_host = bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        has_host = False
-    if not has_host or parts.scheme not in ("http", "https"):
+    if not _is_web_address(url):
         raise ValueError(f"must be a URL like http://HOST:PORT/PATH, and {url!r} is none")
     return url
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def whole_number(least: int, most: int, unit: str = "") -> Check:
@@ -187,9 +190,9 @@ class _Reader:
         self.problems: list[Problem] = []
 
     def read(self, tree: dict[str, Any]) -> Settings:
-        for key in tree:
+        for key, value in tree.items():
             if key not in TABLES:
-                shown = f"[{key}]" if isinstance(tree[key], dict) else key
+                shown = f"[{key}]" if isinstance(value, dict) else key
                 self._note((key,), f"{shown} is not known{_near(key, TABLES)}", hint=TABLES)
         fields: dict[str, Any] = {}
         for section, checks in SECTIONS.items():

@@ -143,10 +143,8 @@ def run(args: list[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("", err=True)
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has enough of it; nothing more may be written at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.FINE
+    except SystemExit:
+        return Exit.FINE  # So click says that whoever read our output has enough of it.
     except Exception:  # noqa: BLE001  The last place where an error can be told to a person.
         return _show_crash()
 

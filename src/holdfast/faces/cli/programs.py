@@ -17,10 +17,10 @@ config_option = click.option(
 @pass_site
 def agent(site: Site, own_config: str | None) -> None:
     """Run this host's agent in the foreground: it watches and recovers VMs. Needs root."""
+    settings = checked_settings(site, own_config)
     # Late: only this command is the agent.
     from holdfast.agent.main import CannotRun, run
 
-    settings = checked_settings(site, own_config)
     try:
         run(settings)
     except CannotRun as reason:
@@ -32,10 +32,10 @@ def agent(site: Site, own_config: str | None) -> None:
 @pass_site
 def controller(site: Site, own_config: str | None) -> None:
     """Run the controller in the foreground: it keeps promises and alarms. Needs root."""
+    settings = checked_settings(site, own_config)
     # Late: only this command is the controller.
     from holdfast.controller.main import CannotRun, run
 
-    settings = checked_settings(site, own_config)
     try:
         run(settings)
     except CannotRun as reason:

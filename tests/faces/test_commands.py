@@ -1,0 +1,212 @@
+"""What each command asks, prints and ends with."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from msgspec import to_builtins
+
+from holdfast.faces.cli.main import COMMANDS
+from holdfast.facts import wire
+from holdfast.facts.catalogue import CATALOGUE
+from tests.faces import examples as known
+from tests.faces.conftest import Run
+from tests.faces.programs_that_answer import answering
+
+VMS = to_builtins(list(known.VMS))
+WELL: dict[str, Any] = {**known.AGENT_STATUS, "incidents": [], "open_alarms": 0}
+
+
+def test_status_of_a_well_host_is_zero(run: Run, run_dir: Path) -> None:
+    with (
+        answering(run_dir, "agent", {"status": WELL}),
+        answering(run_dir, "controller", {"status": {"incidents": []}}),
+    ):
+        ran = run("status")
+    assert ran.code == 0
+    assert ran.out.startswith("kvm-7: everything is well")
+
+
+def test_status_with_an_open_incident_is_one(run: Run, run_dir: Path) -> None:
+    with (
+        answering(run_dir, "agent", {"status": known.AGENT_STATUS}),
+        answering(run_dir, "controller", {"status": {}, "incidents": to_builtins([known.OPEN])}),
+    ):
+        ran = run("status", "--json")
+    told = json.loads(ran.out)
+    assert (ran.code, told["is_well"]) == (1, False)
+    assert told["troubles"] == ["incident db-1-2-7c1d: The guest kernel of db-1 panicked"]
+    assert told["incidents"][0]["needs_you"] == "holdfast vm recover db-1"
+
+
+def test_status_works_without_a_controller_and_says_so(run: Run, run_dir: Path) -> None:
+    with answering(run_dir, "agent", {"status": WELL}):
+        ran = run("status")
+    assert ran.code == 1
+    assert "no controller runs here: this is what the agent of this host knows" in ran.err
+    assert "What to do: sudo holdfast controller" in ran.out
+
+
+def test_protect_tells_what_is_promised_and_the_first_obstacle(run: Run, run_dir: Path) -> None:
+    with answering(run_dir, "controller", {"vms": VMS, "protect": {}}) as fake:
+        fine = run("vm", "protect", "web-1", "--group", "gateways", "--answers", "tcp:80")
+        blocked = run("vm", "protect", "db-1")
+    asked = [question for question in fake.asked if question.name == "protect"]
+    assert asked[0].args == {"vm": known.WEB, "group": "gateways", "answer": "tcp:80"}
+    assert fine.out == (
+        "web-1 is protected: group gateways, owner holdfast\n"
+        "it answers by: agent\nit can be restarted here\n"
+    )
+    said = "but it could not be restarted here: its group is recovered by external"
+    assert said in blocked.out
+
+
+def test_unprotect_and_recover_name_the_vm_by_its_uuid(run: Run, run_dir: Path) -> None:
+    with answering(run_dir, "controller", {"vms": VMS, "unprotect": {}, "recover": {}}) as fake:
+        assert "no longer protected" in run("vm", "unprotect", "web-1").out
+        assert "begins anew" in run("vm", "recover", known.WEB).out
+    asked = [(one.name, one.args) for one in fake.asked if one.name != "vms"]
+    assert asked == [("unprotect", {"vm": known.WEB}), ("recover", {"vm": known.WEB})]
+
+
+def test_group_set_tells_only_what_was_given(run: Run, run_dir: Path) -> None:
+    with answering(run_dir, "controller", {"group-set": {}, "group-forget": {}}) as fake:
+        run("group", "set", "vnf", "--owner", "external", "--level", "2", "--no-dump")
+        run("group", "forget", "vnf")
+    assert fake.asked[0].args == {"name": "vnf", "owner": "external", "level": 2, "dump": False}
+    assert fake.asked[1].args == {"name": "vnf"}
+
+
+def test_alarms_of_the_agent_are_shown_though_only_the_vim_knows_all(
+    run: Run, run_dir: Path
+) -> None:
+    bare = {**to_builtins(known.ALARM), "fault_utc_ms": known.NOW_MS}
+    with answering(run_dir, "agent", {"alarms": [bare]}):
+        ran = run("alarms")
+    assert "The guest kernel of db-1 panicked." in ran.out
+
+
+def test_an_alarm_is_acknowledged_by_its_number_or_key(run: Run, run_dir: Path) -> None:
+    alarms = to_builtins([known.RAISED, known.SUSPECTED])
+    with answering(run_dir, "controller", {"alarms": alarms, "acknowledge": {}}) as fake:
+        run("alarms", "ack", "2")
+        run("alarms", "ack", known.RAISED.alarm.key)
+    keys = [one.args["key"] for one in fake.asked if one.name == "acknowledge"]
+    assert keys == [known.SUSPECTED.alarm.key, known.RAISED.alarm.key]
+
+
+def test_the_catalogue_needs_no_program(run: Run) -> None:
+    ran = run("alarms", "--catalogue", "--json")
+    rows = json.loads(ran.out)["alarm_types"]
+    assert [row["id"] for row in rows] == [row.id for row in CATALOGUE]
+
+
+def test_settle_asks_for_the_incident(run: Run, run_dir: Path) -> None:
+    table = {"incidents": to_builtins([known.CLOSED, known.OPEN]), "settle": {}}
+    with answering(run_dir, "controller", table) as fake:
+        ran = run("settle", "db-1-2-7c1d")
+    assert ran.out == "incident db-1-2-7c1d of db-1 is settled\n"
+    assert fake.asked[-1].args == {"incident": "db-1-2-7c1d"}
+
+
+def test_arm_tells_who_had_disarmed(run: Run, run_dir: Path) -> None:
+    with answering(run_dir, "controller", {"arm": {"was": to_builtins(known.DISARM)}}):
+        told = run("arm")
+    with answering(run_dir, "controller", {"arm": {"was": None}}):
+        nothing = run("arm")
+    assert "anna had switched it off: disk swap" in told.out
+    assert nothing.out == "recovery is on; it was on already\n"
+
+
+def follow(environment: dict[str, str], *words: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "holdfast.faces.cli.main", "alarms", "--follow", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+
+
+def test_alarms_are_followed_through_a_restart_of_the_controller(run_dir: Path) -> None:
+    streamed = [
+        wire.Reply(id=0, data=to_builtins(known.RAISED), more=True),
+        wire.Reply(id=0, data=to_builtins(known.CLEARED)),
+    ]
+    process = follow({"PYTHONUNBUFFERED": "1"})
+    assert process.stdout is not None
+    try:
+        with answering(run_dir, "controller", {"follow-alarms": streamed}):
+            first = [process.stdout.readline() for _ in range(2)]
+        with answering(run_dir, "controller", {"follow-alarms": streamed}):
+            again = process.stdout.readline()
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    assert "critical  db-1  The guest kernel of db-1 panicked." in first[0]
+    assert "cleared  db-1  db-1 serves again." in first[1]
+    assert again
+    assert process.returncode == 130
+    assert "Traceback" not in err
+
+
+def test_help_of_every_command_is_had_and_short(run: Run) -> None:
+    for name in COMMANDS:
+        ran = run(name, "--help")
+        assert ran.code == 0, name
+        assert ran.out.startswith(f"Usage: holdfast {name}"), name
+
+
+def test_help_imports_no_command() -> None:
+    program = (
+        "import sys; from holdfast.faces.cli.main import run; run(['--help']);"
+        "print([m for m in sys.modules if m.split('.')[0] in ('rich', 'websockets', 'libvirt')])"
+    )
+    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout
+    assert out.splitlines()[-1] == "[]"
+
+
+def test_a_crash_is_kept_in_a_file_and_not_shown(run_dir: Path, tmp_path: Path) -> None:
+    with answering(run_dir, "controller", {"arm": 7}):
+        done = subprocess.run(
+            [sys.executable, "-m", "holdfast.faces.cli.main", "arm", "--json"],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "TMPDIR": str(tmp_path)},
+        )
+    assert done.returncode == 5
+    assert "Traceback" not in done.stderr
+    [file] = tmp_path.glob("holdfast-crash-*.txt")
+    assert str(file) in done.stderr
+    assert "Traceback" in file.read_text()
+    assert file.stat().st_mode & 0o077 == 0
+
+
+def test_output_that_nobody_reads_on_is_no_error(run_dir: Path) -> None:
+    program = [sys.executable, "-m", "holdfast.faces.cli.main", "alarms", "--catalogue"]
+    process = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait(20) == 0
+
+
+def test_status_starts_fast_enough_to_be_typed_often(run_dir: Path) -> None:
+    """Judged by what it imports, not by the clock: nothing heavy beyond tables."""
+    program = (
+        "import sys; from holdfast.faces.cli.main import run; run(['status', '--json']);"
+        "heavy = ('asyncio', 'aiohttp', 'libvirt', 'holdfast.agent', 'holdfast.controller');"
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    with answering(run_dir, "agent", {"status": WELL}):
+        began = time.monotonic()
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert time.monotonic() - began < 20
