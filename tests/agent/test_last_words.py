@@ -15,13 +15,15 @@ import pytest
 
 from holdfast.adapters.archives.local_disk import LocalDisk
 from holdfast.adapters.sensors.kernel_log import KernelLog, has_initial_pids
-from holdfast.agent.last_words import Known, LastWords, began_at, of_this_life
+from holdfast.agent.last_words import LastWords, began_at, of_this_life
 from holdfast.agent.recorder import Recorder
 from holdfast.agent.screens import png_of_ppm
 from holdfast.facts.actions import CaptureLastWords
+from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.instants import NS_PER_MS, NS_PER_S, Instant
 from holdfast.facts.last_words import Bundle
 from holdfast.facts.outcomes import LastWordsCaptured, LastWordsFailed
+from holdfast.facts.promises import Owner
 from holdfast.facts.subjects import Incarnation
 from holdfast.ports.hypervisor import CallFailed, CallOverran, Domain
 
@@ -81,14 +83,28 @@ class Scene:
         self.recorder = Recorder(folder / "rings", "b", list)
         self.recorder.note("vm-1", "lifecycle", "stopped: failed")
         (folder / "console.log").write_text("login:\nKernel panic - not syncing\n")
-        (folder / "qemu.log").write_text(QEMU_LOG)
+        (folder / "web-1.log").write_text(QEMU_LOG)
         self.life = Incarnation(vm="vm-1", boot="b", pid=4_242, started_ticks=1)
-        self.known = Known(
+        self.domain: Domain | None = Domain(
+            vm="vm-1",
+            name="web-1",
+            state="running",
+            reason="booted",
+            is_persistent=True,
+            console_log=str(folder / "console.log"),
+        )
+        self.incident = Incident(
+            id="web-1-3f2a",
+            vm="vm-1",
+            name="web-1",
+            life=self.life,
+            group="default",
+            owner=Owner.HOLDFAST,
+            state=IncidentState.OPEN,
             title="web-1 was killed",
             fault_at=Instant(time.monotonic_ns()),
-            status=9,
-            console_log=str(folder / "console.log"),
-            qemu_log=str(folder / "qemu.log"),
+            detected_at=Instant(time.monotonic_ns()),
+            cause="killed by SIGKILL",
         )
 
     def capture(self, **wishes: bool | int) -> LastWordsCaptured | LastWordsFailed:
@@ -101,11 +117,13 @@ class Scene:
             recorder=self.recorder,
             hypervisor=self.libvirt,
             kernel_log=self.kernel_log,
-            known=lambda _: self.known,
-            host="host-a",
+            domain=lambda _: self.domain,
+            incident=lambda _: self.incident,
+            host_name="host-a",
             boot="b",
+            qemu_logs=self.folder,
         )
-        return asyncio.run(last_words(asked))
+        return asyncio.run(last_words.capture(asked))
 
     def captured(self, **wishes: bool | int) -> tuple[Path, Bundle, LastWordsCaptured]:
         outcome = self.capture(**wishes)
@@ -152,7 +170,8 @@ def test_everything_that_is_there_is_kept(scene: Scene) -> None:
 
 
 def test_what_is_not_there_is_named_with_its_reason(scene: Scene) -> None:
-    scene.known = msgspec.structs.replace(scene.known, console_log="", qemu_log="/not/there")
+    scene.domain = None
+    (scene.folder / "web-1.log").unlink()
     scene.libvirt.refusal = "libvirt does not know it"
     scene.kernel_log.close()
     scene.kernel_log = KernelLog(lambda: os.open("/not/there", os.O_RDONLY))
@@ -222,65 +241,59 @@ def test_a_disk_that_hangs_does_not_hold_recovery_up(scene: Scene) -> None:
     outcome = scene.capture(budget_ms=400)
     assert isinstance(outcome, LastWordsFailed)
     assert outcome.reason == "the disk did not answer"
-    assert outcome.at - scene.known.fault_at < 1_900 * NS_PER_MS
+    assert outcome.at - scene.incident.fault_at < 1_900 * NS_PER_MS
 
 
 @pytest.mark.skipif(not has_initial_pids(), reason="needs the host's own pids")
 @pytest.mark.parametrize(
-    ("line", "status", "given", "cause"),
+    ("line", "given", "cause"),
     [
         (
             "oom-kill:constraint=CONSTRAINT_MEMCG,task=qemu-system-x86,pid=4242,uid=0",
-            9,
             "killed by SIGKILL",
             "out of memory: the kernel killed it, its memory cgroup was full",
         ),
         (
             "Out of memory: Killed process 4242 (qemu) total-vm:1kB",
-            9,
             "",
             "out of memory: the kernel killed it, the host had none left",
         ),
         (
             "Out of memory: Killed process 99 (qemu) total-vm:1kB",
-            9,
             "killed by SIGKILL",
             "killed by SIGKILL (the kernel's log tells of no kill for want of memory)",
         ),
         (
             "qemu-system-x86[4242]: segfault at 0 ip 0 sp 0",
-            11,
-            "",
+            "crashed (SIGSEGV)",
             "crashed (SIGSEGV): qemu-system-x86[4242]: segfault at 0 ip 0 sp 0",
         ),
         (
             "CPU 0/KVM[4250]: segfault at 0 ip 0 sp 0",
-            139,
-            "",
+            "crashed (SIGSEGV), its core was written",
             "likely crashed (SIGSEGV): CPU 0/KVM[4250]: segfault at 0 ip 0 sp 0",
         ),
         (
             MACHINE_CHECK,
-            7,
-            "",
+            "crashed (SIGBUS)",
             f"a machine check: the hardware under it failed ({MACHINE_CHECK})",
         ),
-        ("mce: [Hardware Error]: x", None, "the guest panicked", "the guest panicked"),
+        ("mce: [Hardware Error]: x", "the guest panicked", "the guest panicked"),
         (
             "mce: [Hardware Error]: x",
-            None,
             "",
             "likely a machine check: the hardware under it failed (mce: [Hardware Error]: x)",
         ),
-        ("br0: a line of no interest", 256, "", "exit code 1"),
-        ("br0: a line of no interest", None, "", "not known"),
+        ("mce: [Hardware Error]: x", "exit code 1", "exit code 1"),
+        ("br0: a line of no interest", "", "not known"),
     ],
 )
 def test_the_cause_comes_from_all_witnesses(
-    scene: Scene, line: str, status: int | None, given: str, cause: str
+    scene: Scene, line: str, given: str, cause: str
 ) -> None:
-    scene.kernel.send(f"6,1,1,-;{line}\n".encode())
-    scene.known = msgspec.structs.replace(scene.known, status=status, cause=given)
+    stamp_us = time.monotonic_ns() // 1_000
+    scene.kernel.send(f"6,1,{stamp_us},-;{line}\n".encode())
+    scene.incident = msgspec.structs.replace(scene.incident, cause=given)
     assert scene.captured()[1].cause == cause
 
 

@@ -1,39 +1,35 @@
-"""Why a VM died, in words: its exit status, and what the kernel's log says about it."""
+"""Why a VM died, in words: how it ended, and what the kernel's log says about that."""
 
 from collections.abc import Sequence
 
 from holdfast.adapters.sensors.kernel_log import KernelWord, Word
-from holdfast.facts.exits import spoken_exit
 
-# With which signals a death for that reason ends; a guest that is only stuck has no status.
-_SIGKILL, _SIGBUS, _SIGSEGV = 9, 7, 11
-_SIGNALS = {
-    Word.OUT_OF_MEMORY: {_SIGKILL},
-    Word.MACHINE_CHECK: {_SIGBUS, _SIGKILL},
-    Word.SEGFAULT: {_SIGSEGV},
+# How a death for that reason reads in the detectors' words. A guest that is only stuck, or that
+# was found gone, has no such words.
+_ENDS = {
+    Word.OUT_OF_MEMORY: ("SIGKILL",),
+    Word.MACHINE_CHECK: ("SIGBUS", "SIGKILL"),
+    Word.SEGFAULT: ("SIGSEGV",),
 }
+_ANY_END = ("SIG", "exit code", "signal ")
 
 
-def cause_of(status: int | None, given: str, words: Sequence[KernelWord] | None) -> str:
-    """`given` is what the detectors said; `status` as wait(2) gives it; `words` are None when the
-    kernel's log could not be read."""
-    known = words or ()
-    fitting = sorted((w for w in known if _fits(w, status, given)), key=lambda w: w.is_likely)
+def cause_of(given: str, words: Sequence[KernelWord] | None) -> str:
+    """`given` is what the detectors said; `words` are None when the kernel's log was not read."""
+    fitting = sorted((w for w in words or () if _fits(w, given)), key=lambda w: w.is_likely)
     if fitting:
         word = fitting[0]
         return ("likely " if word.is_likely else "") + _in_words(word)
-    if status is None:
-        return given or "not known"
-    said = given or spoken_exit(status)
-    if status & 0x7F == _SIGKILL and words is not None:
-        said += " (the kernel's log tells of no kill for want of memory)"
-    return said
+    if "SIGKILL" in given and words is not None:
+        return f"{given} (the kernel's log tells of no kill for want of memory)"
+    return given or "not known"
 
 
-def _fits(word: KernelWord, status: int | None, given: str) -> bool:
-    if status is not None:
-        return status & 0x7F in _SIGNALS[word.line.word]
-    return not (word.is_likely and given)  # What was seen goes before what is likely.
+def _fits(word: KernelWord, given: str) -> bool:
+    """How it ended must fit; what was seen otherwise goes before what is only likely."""
+    if any(end in given for end in _ANY_END):
+        return any(end in given for end in _ENDS[word.line.word])
+    return not (word.is_likely and given)
 
 
 def _in_words(word: KernelWord) -> str:

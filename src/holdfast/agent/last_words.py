@@ -17,6 +17,7 @@ from holdfast.agent.recorder import Recorder
 from holdfast.agent.screens import png_of_ppm
 from holdfast.agent.tails import last_text
 from holdfast.facts.actions import CaptureLastWords
+from holdfast.facts.incidents import Incident
 from holdfast.facts.instants import NS_PER_MS, NS_PER_S, Instant, elapsed_ms, spoken
 from holdfast.facts.last_words import Bundle, Noted, Sample
 from holdfast.facts.outcomes import LastWordsCaptured, LastWordsFailed
@@ -31,6 +32,7 @@ CONSOLE_BYTES = 256 << 10
 CONSOLE_SHOWN = 4_096
 QEMU_LOG_BYTES = 64 << 10
 NOTES_SHOWN = 100
+QEMU_LOGS = Path("/var/log/libvirt/qemu")  # Of qemu:///system.
 GATHER_SHARE = 0.75  # Of the budget; the rest is for writing it down.
 BEFORE_LIFE_NS = 60 * NS_PER_S  # The kernel's stamps may be off by that much.
 DUMP = "memory.dump"
@@ -38,15 +40,14 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _BEGINNING = ": starting up libvirt version"  # libvirt's line at the begin of each life.
 
 
-class Known(Struct, frozen=True, kw_only=True):
-    """What the agent knows already when it asks for last words. `status` as wait(2) gives it."""
+class _Known(Struct, frozen=True, kw_only=True):
+    """What is known already when last words are asked for."""
 
     title: str
     fault_at: Instant
-    cause: str = ""
-    status: int | None = None
-    console_log: str = ""
-    qemu_log: str = ""
+    cause: str
+    console_log: str
+    qemu_log: Path
 
 
 class _Gathered(Struct, kw_only=True):
@@ -75,7 +76,7 @@ class Unavailable(Exception):
 
 
 class LastWords:
-    """Called with the action, it answers with the outcome, and never raises.
+    """`domain` and `incident` look up what libvirt last said of a VM, and what policy knows.
 
     A memory dump is outside of the budget: the bundle is whole without it before it begins.
     """
@@ -86,20 +87,25 @@ class LastWords:
         archive: Archive,
         recorder: Recorder,
         hypervisor: Witness,
-        kernel_log: KernelLog,
-        known: Callable[[CaptureLastWords], Known],
-        host: str,
+        domain: Callable[[str], Domain | None],
+        incident: Callable[[str], Incident | None],
+        host_name: str,
         boot: str,
+        kernel_log: KernelLog | None = None,
+        qemu_logs: Path = QEMU_LOGS,
     ) -> None:
         self._archive = archive
         self._recorder = recorder
         self._hypervisor = hypervisor
-        self._kernel_log = kernel_log
-        self._known = known
-        self._host = host
+        self._domain = domain
+        self._incident = incident
+        self._host_name = host_name
         self._boot = boot
+        self._kernel_log = kernel_log or KernelLog()
+        self._qemu_logs = qemu_logs
 
-    async def __call__(self, asked: CaptureLastWords) -> LastWordsCaptured | LastWordsFailed:
+    async def capture(self, asked: CaptureLastWords) -> LastWordsCaptured | LastWordsFailed:
+        """Never raises."""
         try:
             return await self._capture(asked)
         except Exception as error:
@@ -132,8 +138,19 @@ class LastWords:
             incident=asked.incident, at=_now(), bundle=name, cause=bundle.cause, missing=missing
         )
 
+    def _known(self, asked: CaptureLastWords) -> _Known:
+        incident = self._incident(asked.incident)
+        domain = self._domain(asked.life.vm)
+        return _Known(
+            title=incident.title if incident else asked.name,
+            fault_at=incident.fault_at if incident else _now(),
+            cause=incident.cause if incident else "",
+            console_log=domain.console_log if domain else "",
+            qemu_log=self._qemu_logs / f"{asked.name}.log",
+        )
+
     async def _gather(
-        self, asked: CaptureLastWords, known: Known, folder: Path, limit_ms: float
+        self, asked: CaptureLastWords, known: _Known, folder: Path, limit_ms: float
     ) -> _Gathered:
         """All items at once; what is not there in time is left behind."""
         had = _Gathered()
@@ -158,7 +175,7 @@ class LastWords:
             had.missing[tasks[task]] = f"it could not be had within {spoken(limit_ms)}"
         return had
 
-    async def _recorded(self, asked: CaptureLastWords, known: Known, had: _Gathered) -> None:
+    async def _recorded(self, asked: CaptureLastWords, known: _Known, had: _Gathered) -> None:
         kept = self._recorder.since(asked.life.vm, Instant(known.fault_at - RECORDED_NS))
         if not kept:
             raise Unavailable("nothing was recorded of it")
@@ -169,20 +186,18 @@ class LastWords:
             had.console = "".join(item.text for item in notes if item.kind == "console")
         had.files["recorder.jsonl"] = b"".join(msgspec.json.encode(item) + b"\n" for item in kept)
 
-    async def _console(self, known: Known, had: _Gathered) -> None:
+    async def _console(self, known: _Known, had: _Gathered) -> None:
         if not known.console_log:
             raise Unavailable("the VM has no console log (a <log file=.../> of its serial console)")
         text = await asyncio.to_thread(last_text, Path(known.console_log), CONSOLE_BYTES)
         had.console = text or had.console
         had.files["console.txt"] = text.encode()
 
-    async def _qemu_log(self, known: Known, had: _Gathered) -> None:
-        if not known.qemu_log:
-            raise Unavailable("it is not known where it is")
-        text = await asyncio.to_thread(last_text, Path(known.qemu_log), QEMU_LOG_BYTES)
+    async def _qemu_log(self, known: _Known, had: _Gathered) -> None:
+        text = await asyncio.to_thread(last_text, known.qemu_log, QEMU_LOG_BYTES)
         had.files["qemu.log"] = of_this_life(text).encode()
 
-    async def _kernel_words(self, asked: CaptureLastWords, known: Known, had: _Gathered) -> None:
+    async def _kernel_words(self, asked: CaptureLastWords, known: _Known, had: _Gathered) -> None:
         began = Instant(began_at(asked.life.started_ticks) - BEFORE_LIFE_NS)
         words = await asyncio.to_thread(
             self._kernel_log.words_about, asked.life, began, known.fault_at
@@ -231,7 +246,7 @@ class LastWords:
         return structs.replace(bundle, missing=missing)
 
     def _bundle(
-        self, asked: CaptureLastWords, known: Known, had: _Gathered, began: Instant
+        self, asked: CaptureLastWords, known: _Known, had: _Gathered, began: Instant
     ) -> Bundle:
         utc_ms = time.time_ns() // NS_PER_MS
         now = _now()
@@ -241,10 +256,10 @@ class LastWords:
             incident=asked.incident,
             vm=asked.life.vm,
             name=asked.name,
-            host=self._host,
+            host=self._host_name,
             boot=self._boot,
             title=known.title,
-            cause=cause_of(known.status, known.cause, had.words),
+            cause=cause_of(known.cause, had.words),
             captured_utc_ms=utc_ms,
             took_ms=elapsed_ms(began, now),
             fault_utc_ms=utc_ms - (now - known.fault_at) // NS_PER_MS,

@@ -41,7 +41,7 @@ class LocalDisk:
     """
 
     def __init__(
-        self, folder: Path, *, latest_kept: int = LATEST_KEPT, total_bytes: int = TOTAL_BYTES
+        self, folder: Path, total_bytes: int = TOTAL_BYTES, *, latest_kept: int = LATEST_KEPT
     ) -> None:
         self._folder = folder
         self._latest_kept = latest_kept

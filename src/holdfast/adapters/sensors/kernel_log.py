@@ -82,18 +82,20 @@ class KernelLog:
         self._lines: deque[KernelLine] = deque(maxlen=LINES_KEPT)
         self._fd: int | None = None
         self._is_reading = threading.Lock()
-        self._is_live = False  # Whether all that was there before us has been read.
+        self._is_live = False  # Whether lines are read as they come.
         self._overrun = 0
 
     async def run(self, see: See) -> None:
         """Raises OSError when the kernel's log may not be read."""
         await asyncio.to_thread(self.read_new)
+        self._is_live = True
         assert self._fd is not None
         loop = asyncio.get_running_loop()
         loop.add_reader(self._fd, self._follow, see)
         try:
             await loop.create_future()
         finally:
+            self._is_live = False
             loop.remove_reader(self._fd)
 
     def words_about(self, life: Incarnation, since: Instant, died_at: Instant) -> list[KernelWord]:
@@ -129,7 +131,6 @@ class KernelLog:
                 if not raw:
                     break
                 self._take(raw)
-            self._is_live = True
 
     def close(self) -> None:
         if self._fd is not None:
@@ -158,8 +159,8 @@ class KernelLog:
             return
         said = parse(text.split(b"\n", 1)[0].decode(errors="replace"))
         if said is not None:
-            # The kernel's stamps drift from the monotonic clock over weeks: trust them only for
-            # lines that were there before us.
+            # The kernel's stamps drift from the monotonic clock over weeks: our own are better
+            # for lines that are read as they come.
             stamped = int(fields[2]) * 1_000
             at = Instant(time.monotonic_ns() if self._is_live else stamped)
             self._lines.append(

@@ -153,6 +153,13 @@ def test_a_line_that_a_program_wrote_is_not_believed(kernel: Kernel) -> None:
     assert kernel.words(77) == []
 
 
+def test_a_line_that_is_read_late_is_not_taken_for_new(kernel: Kernel) -> None:
+    assert kernel.words(77) == []
+    kernel.say("mce: [Hardware Error]: Machine check events logged", ago_s=30)
+    assert kernel.words(77, died_s=0) == []
+    assert kernel.words(77, died_s=30) == [("machine check", True)]
+
+
 def test_a_flood_of_other_lines_drowns_nothing(kernel: Kernel) -> None:
     kernel.say("mce: [Hardware Error]: Machine check events logged")
     assert kernel.words(77)
