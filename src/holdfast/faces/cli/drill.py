@@ -36,7 +36,8 @@ def complete_drill(_ctx: click.Context, _param: click.Parameter, incomplete: str
 @click.option("--vms", type=click.IntRange(1, 1_000), help="How many, where there are several.")
 @click.option("--busy", is_flag=True, help="With every core busy.")
 @click.option("--lab", "lab", metavar="NAME", help="On this lab; by default the one that is up.")
-@click.option("--on", "host", metavar="HOST", help="On this host of the lab (h1, h2 ...).")
+@click.option("--on", "host", metavar="HOST", help="h1, h2 ... of a lab, or this machine's name.")
+@click.option("--yes", is_flag=True, help="Yes, on this machine itself, which is no lab host.")
 @json_option
 def drill(
     name: str,
@@ -46,20 +47,21 @@ def drill(
     busy: bool,
     lab: str | None,
     host: str | None,
+    yes: bool,
     as_json: bool,
 ) -> int:
     """Break one thing for real on a lab host, and measure. `drill list` names them.
 
-    It takes the lab that is up, or makes one and takes it away again. VMs of this machine are
-    never touched. Exit code 1 says that an alarm was lost, a false one came, or a
-    wait reached its limit.
+    It takes the lab that is up, or makes one and takes it away again. This machine itself is
+    drilled only with --on ITS-NAME --yes, and even then only a VM made for it is broken. Exit
+    code 1 says that an alarm was lost, a false one came, or a wait reached its limit.
     """
     if name == LISTED:
         _list(as_json)
         return Exit.FINE
     choices = Choices(runs=runs, memory_mib=memory, is_busy=busy, vms=vms)
     with _drill_errors():
-        result = run_drill(_find(name), choices, Place(lab=lab, host=host), note)
+        result = run_drill(_find(name), choices, Place(lab=lab, host=host, is_sure=yes), note)
     if as_json:
         show_json(result.as_dict())
     else:

@@ -1,28 +1,58 @@
-"""What a drill measured, beside what was to be reached."""
+"""What a drill measured, beside what was to be reached, and on what machine."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from rich.text import Text
 
-from holdfast.faces.pages.tables import BAD, GOOD, STRONG, facts, table
+from holdfast.faces.pages.tables import BAD, GOOD, QUIET, STRONG, counted, facts, table
 from holdfast.lab.drills.figures import Goal, Result, Spread
+
+SPREADS = {"libvirt_event_ms": "libvirt's own event", "plain_start_ms": "a plain libvirt start"}
+RATIOS = {
+    "libvirt_event_ratio_median": "libvirt's event against ours, median of the runs",
+    "restart_ratio_median": "our restart against a plain start, median of the runs",
+}
 
 
 def drill_page(result: Result) -> Iterator[Any]:
-    title = Text(f"{result.drill}, {result.runs} runs: ", style=STRONG)
-    said = f"{result.lost} alarms lost, {result.false_alarms} false"
+    title = Text(f"{result.drill}, {counted(result.runs, 'run')}: ", style=STRONG)
+    said = f"{counted(result.lost, 'alarm')} lost, {result.false_alarms or 'none'} false"
+    if result.overran:
+        said += f", {counted(len(result.overran), 'wait')} overrun"
     yield title.append(said, style=GOOD if result.is_passed else BAD)
-    rows = [
-        ("fault to VIM", _spread(result.fault_to_vim_ms)),
-        ("fault to answer", _spread(result.fault_to_answering_ms)),
-    ]
-    yield facts(rows)
+    yield facts(list(_rows(result)))
     if result.goals:
         yield ""
         yield table(("GOAL", "MEASURED", "", "WHAT"), [_goal(goal) for goal in result.goals])
-    for text in result.notes:
+    for text in (*result.overran, *result.notes):
         yield f"  {text}"
+    if result.machine is not None:
+        made = result.machine
+        yield Text(
+            f"{result.date}, kernel {made.kernel}, {counted(made.cores, 'core')},"
+            f" guests by {made.accelerator}, VM of {result.vm_memory_mib} MiB",
+            style=QUIET,
+        )
+
+
+def _rows(result: Result) -> Iterator[tuple[str, str]]:
+    yield "fault to VIM", _spread(result.fault_to_vim_ms)
+    yield "fault to answer", _spread(result.fault_to_answering_ms)
+    for key, what in SPREADS.items():
+        if key in result.peers:
+            yield what, _spread(result.peers[key])
+    for key, what in RATIOS.items():
+        if result.peers.get(key) is not None:
+            yield what, f"{result.peers[key]:g} ×"
+    for key, value in result.figures.items():
+        yield key.replace("_", " "), _figure(value)
+
+
+def _figure(value: Any) -> str:
+    if value is None or isinstance(value, Spread):
+        return _spread(value)
+    return ", ".join(value) if isinstance(value, list) else str(value)
 
 
 def _spread(spread: Spread | None) -> str:
@@ -34,5 +64,5 @@ def _spread(spread: Spread | None) -> str:
 def _goal(goal: Goal) -> list[str | Text]:
     sign = ">=" if goal.at_least else "<="
     measured = "-" if goal.measured is None else f"{goal.measured:g} {goal.unit}"
-    met = Text("reached", style=GOOD) if goal.is_met else Text("missed", style=BAD)
+    met = Text("met", style=GOOD) if goal.is_met else Text("not met", style=BAD)
     return [f"{sign} {goal.limit:g} {goal.unit}", measured, met, goal.what]
