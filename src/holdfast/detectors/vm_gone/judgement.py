@@ -161,10 +161,13 @@ def judge(life: Life, watchdog_ms: float) -> Judgement | None:
 
 def _judge_overdue(life: Life) -> Judgement | None:
     """Without libvirt's word, or one that does not say who wanted it, the others decide."""
-    if life.has("migrated"):
+    has_ended = life.gone_at is not None or life.found is not None
+    if life.has("migrated") or life.has("guest-shutdown"):
+        if not has_ended:
+            return None  # A thread ended; QEMU may still wait for libvirt, or go on.
+        if life.has("guest-shutdown"):
+            return _guest_stop()
         return Stop("saved or migrated", "its memory was moved out of it before it ended")
-    if life.has("guest-shutdown"):
-        return _guest_stop()
     outside = _outside_cause(life)
     if outside:
         return Fault(OUTSIDE, outside)
@@ -176,7 +179,7 @@ def _judge_overdue(life: Life) -> Judgement | None:
         return Fault(GONE, "its host was restarted")
     if life.found is not None and life.has_newer:
         return Told()  # It was stopped and started again while nobody looked.
-    if life.gone_at is None and life.found is None:
+    if not has_ended:
         return None
     ended = "" if life.status is None else f" ({spoken_exit(life.status)})"
     return Fault(UNEXPLAINED, f"stopped, cause unknown{ended}", Certainty.SUSPECTED)
