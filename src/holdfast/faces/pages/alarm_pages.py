@@ -1,0 +1,48 @@
+"""The operator's page of each alarm, made from the catalogue."""
+
+from holdfast.facts.catalogue import CATALOGUE, AlarmType
+
+
+def page(row: AlarmType) -> str:
+    """One page, in Markdown."""
+    if row.pushed:
+        when = "within a second: the kernel, QEMU or libvirt tells it."
+    else:
+        when = f"by asking, so within {row.period_s} s rather than at once."
+    covers = ", ".join(row.covers)
+    return f"""# {row.id}: {row.title}
+
+| | |
+|---|---|
+| Means | {row.means} |
+| Severity | {row.severity} (a mere suspicion of a critical one is major) |
+| Reported | {when} |
+| Clears | {row.clears} |
+| What to do | {row.repair} |
+| Subject | {row.subject} |
+| X.733 event type | {row.event_type} |
+| X.733 probable cause | {row.probable_cause} |
+| Requirements | {covers} |
+
+`holdfast alarms` lists it while it is open; `holdfast explain` tells the story of the incident it belongs to.
+"""
+
+
+def index() -> str:
+    rows = "\n".join(
+        f"| [{row.id}]({row.id}.md) | {row.title} | {row.severity} | {row.repair} |"
+        for row in CATALOGUE
+    )
+    return f"""# Alarms
+
+Every alarm that Holdfast can raise. `holdfast alarms --catalogue --json` prints the same for programs.
+
+| alarm | what happened | severity | what to do |
+|---|---|---|---|
+{rows}
+"""
+
+
+def pages() -> dict[str, str]:
+    """File name to text, for docs/operate/alarms."""
+    return {"README.md": index(), **{f"{row.id}.md": page(row) for row in CATALOGUE}}
