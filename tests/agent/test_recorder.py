@@ -64,6 +64,23 @@ def test_a_sample_says_what_the_process_uses(process: subprocess.Popen[str]) -> 
     assert taps_of(process.pid) == []
 
 
+OPEN_TAP = """
+import fcntl, os, struct
+from holdfast.agent.counters import taps_of
+tap = os.open("/dev/net/tun", os.O_RDWR)
+fcntl.ioctl(tap, 0x400454CA, struct.pack("16sH22x", b"vnet7", 0x1002))
+print(taps_of(os.getpid()))
+"""
+
+
+@pytest.mark.lab
+@pytest.mark.skipif(not Path("/dev/net/tun").exists(), reason="no tap can be made here")
+def test_a_tap_is_found_by_its_open_file() -> None:
+    command = ["unshare", "--net", sys.executable, "-c", OPEN_TAP]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert said.stdout == "['vnet7']\n", said.stderr
+
+
 def test_another_process_with_the_same_pid_is_not_taken_for_it(
     process: subprocess.Popen[str],
 ) -> None:

@@ -60,7 +60,7 @@ def story(incident: Incident, steps: Iterable[Step]) -> list[Line]:
         done = [step for step in actions if not _says_no_more(step, actions)]
         if cause is not None and not isinstance(cause.fact, told.Woke):
             lines.append(_line(cause, incident, is_action=False))
-        lines += [_line(step, incident, is_action=True) for step in done]
+        lines += [_without_echo(_line(s, incident, is_action=True), cause) for s in done]
     return _without_repeats(lines)
 
 
@@ -150,6 +150,14 @@ def _line(step: Step, incident: Incident, *, is_action: bool) -> Line:
     else:
         text = sentence(step.fact, incident.name)
     return Line(at=_instant(step), text=text, is_action=is_action)
+
+
+def _without_echo(line: Line, cause: Step | None) -> Line:
+    """A report says again what the line above it has just said: leave that out."""
+    if cause is None or not isinstance(cause.fact, FaultRaised):
+        return line
+    echo = f"Reporting to the VIM: {cause.fact.reason}"
+    return structs.replace(line, text=line.text.replace(echo, "Reporting it to the VIM"))
 
 
 def _instant(step: Step) -> Instant:
