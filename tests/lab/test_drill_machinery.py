@@ -1,5 +1,6 @@
 """What a drill counts and measures is right: percentiles, missing numbers, whole messages."""
 
+import hmac
 import json
 import socket
 import subprocess
@@ -103,3 +104,15 @@ def test_a_message_without_a_length_is_refused() -> None:
 def test_a_body_that_is_no_notice_is_an_error() -> None:
     with pytest.raises((ValueError, KeyError)):
         read_arrival(json.dumps({"at_ns": 1, "body": '{"hello": 1}'}))
+
+
+def test_a_notice_counts_only_with_its_signature() -> None:
+    body = '{"stream": "a", "sequence": 3, "record": null}'
+    signature = hmac.digest(b"key", f"7.{body}".encode(), "sha256").hex()
+    header = {"holdfast-timestamp": "7", "holdfast-signature": f"sha256={signature}"}
+    told = {"at_ns": 1, "header": header, "body": body}
+    assert read_arrival(json.dumps(told), b"key").sequence == 3
+    with pytest.raises(ValueError, match="signature"):
+        read_arrival(json.dumps(told), b"another key")
+    with pytest.raises(KeyError):
+        read_arrival(json.dumps({**told, "header": {}}), b"key")

@@ -101,6 +101,8 @@ def perform(drill: Drill, host: Host, choices: Choices, say: Say) -> Result:
         scene.judge()
         counts = stage.inbox.count()
         strange = stage.inbox.strange
+    if strange:
+        scene.lost.append(f"{len(strange)} messages were not understood: {strange[0]}")
     if counts.gaps:
         scene.lost.append(f"{counts.gaps} messages never came: their numbers are missing")
     return msgspec.structs.replace(
@@ -116,7 +118,6 @@ def perform(drill: Drill, host: Host, choices: Choices, say: Say) -> Result:
             *scene.lost,
             *scene.false_alarms,
             *stage.notes,
-            *(f"not understood: {one}" for one in strange[:3]),
         ),
     )
 

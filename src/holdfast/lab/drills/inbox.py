@@ -1,7 +1,9 @@
 """Everything that arrived at a drill's receiver can be waited for, looked up and counted."""
 
 import fcntl
+import hmac
 import json
+import secrets
 import subprocess
 import sys
 import threading
@@ -42,9 +44,14 @@ class Arrival:
         return self.state == "raised"
 
 
-def read_arrival(line: str) -> Arrival:
-    """Read what the receiver wrote; a body that is no notice of ours is an error."""
+def read_arrival(line: str, secret: bytes = b"") -> Arrival:
+    """Read what the receiver wrote.
+
+    Raises ValueError, KeyError or TypeError for what is no notice of ours or is wrongly signed.
+    """
     told = json.loads(line)
+    if secret:
+        _verify(told["header"], told["body"], secret)
     body = json.loads(told["body"])
     alarm: dict[str, Any] = (body.get("record") or {}).get("alarm") or {}
     return Arrival(
@@ -59,6 +66,12 @@ def read_arrival(line: str) -> Arrival:
         key=alarm.get("key", ""),
         text=alarm.get("text", ""),
     )
+
+
+def _verify(header: dict[str, str], body: str, secret: bytes) -> None:
+    signed = f"{header['holdfast-timestamp']}.{body}".encode()
+    if header["holdfast-signature"] != f"sha256={hmac.digest(secret, signed, 'sha256').hex()}":
+        raise ValueError("the signature is wrong")
 
 
 @dataclass(frozen=True)
@@ -83,7 +96,7 @@ def count_sequences(arrivals: Iterable[Arrival]) -> Counts:
 
 
 class Inbox:
-    """A receiver on a host, for the length of a `with` block."""
+    """A receiver on a host, for the length of a `with` block. Messages are signed with `secret`."""
 
     def __init__(self, host: Host) -> None:
         """Nothing runs until the block begins."""
@@ -94,6 +107,7 @@ class Inbox:
         self._process: subprocess.Popen[Any] | None = None
         self._reader = threading.Thread(target=self._read, daemon=True)
         self.port = 0
+        self.secret = secrets.token_hex(32)
 
     def __enter__(self) -> Self:
         process = self._process = self._host.popen(
@@ -174,6 +188,6 @@ class Inbox:
             self.port = json.loads(line)["port"]
             return
         try:
-            self._arrivals.append(read_arrival(line))
+            self._arrivals.append(read_arrival(line, self.secret.encode()))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             self._strange.append(f"{error!r}: {line[:300]}")

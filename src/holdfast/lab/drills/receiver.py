@@ -39,8 +39,9 @@ class Caller:
             header, separator, rest = self._buffer.partition(b"\r\n\r\n")
             if not separator:
                 return True
-            length = read_length(header)
-            if length is None:
+            told = read_header(header)
+            length = int(told.get("content-length", "-1"))
+            if length < 0:
                 self.link.sendall(REFUSAL)
                 return False
             if len(rest) < length:
@@ -49,16 +50,14 @@ class Caller:
             self.link.sendall(ANSWER)
             self._buffer = rest[length:]
             text = rest[:length].decode(errors="replace")
-            say({"at_ns": arrived_ns, "body": text})
+            say({"at_ns": arrived_ns, "header": told, "body": text})
 
 
-def read_length(header: bytes) -> int | None:
-    """The length of the message that follows; None where the sender does not say."""
-    for line in header.split(b"\r\n")[1:]:
-        name, _, value = line.partition(b":")
-        if name.strip().lower() == b"content-length":
-            return int(value)
-    return None
+def read_header(header: bytes) -> dict[str, str]:
+    """The header's lines by their names, in small letters."""
+    lines = header.decode("latin-1").split("\r\n")[1:]
+    pairs = (line.partition(":") for line in lines)
+    return {name.strip().lower(): value.strip() for name, _, value in pairs}
 
 
 def say(what: dict[str, object]) -> None:

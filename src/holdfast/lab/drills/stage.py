@@ -38,6 +38,7 @@ run_dir = "{run}"
 
 [webhook.drill]
 url = "http://127.0.0.1:{port}/alarms"
+secret_file = "{run}/secret"
 
 [group.drill]
 owner = "holdfast"
@@ -128,6 +129,8 @@ class Stage:
             exits.enter_context(self.inbox)
             text = SETTINGS.format(state=STATE_FOLDER, run=RUN_FOLDER, port=self.inbox.port)
             self._inside("holdfast.toml").write_text(text)
+            self._inside("secret").touch(mode=0o600)
+            self._inside("secret").write_text(self.inbox.secret)
             controller = Program(self.host, holdfast("controller"), self._inside("controller.log"))
             exits.callback(self._end, controller, "controller")
             self._wait_answer("controller", controller)
