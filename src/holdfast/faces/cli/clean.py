@@ -8,7 +8,7 @@ import click
 
 from holdfast.faces.cli.asking import AGENT, CONTROLLER, is_running
 from holdfast.faces.cli.exits import Exit, Failure
-from holdfast.faces.cli.host_libvirt import running_vms, started, stop_started
+from holdfast.faces.cli.host_libvirt import running_vms, started_keeper, stop_started
 from holdfast.faces.cli.sample import NAME, remove_sample
 from holdfast.faces.cli.settings import Site, pass_site
 from holdfast.facts.settings import Settings
@@ -60,14 +60,14 @@ def _remove_sample(settings: Settings) -> None:
 
 def _stop_libvirt(settings: Settings) -> None:
     run_dir = Path(settings.run_dir)
-    if not started(run_dir):
+    if not started_keeper(run_dir):
         return
     vms = running_vms(settings.libvirt_uri)
     if vms:
         hint = f"shut down {', '.join(vms)} first"
         raise Failure("VMs run on the libvirt that `holdfast up` started", hint)
-    for name in stop_started(run_dir):
-        click.echo(f"holdfast: ended {name}, which `holdfast up` had started")
+    stop_started(run_dir)
+    click.echo("holdfast: ended the libvirt that `holdfast up` had started")
 
 
 def _empty(folder: Path) -> None:

@@ -4,9 +4,9 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from holdfast.faces.cli.exits import Exit, Failure
@@ -15,6 +15,7 @@ SYSTEMD = Path("/run/systemd/system")
 ANSWER_LIMIT_S = 10.0
 START_LIMIT_S = 30.0
 END_LIMIT_S = 10.0
+RECORD = "started-libvirt"
 LOGGER = "virtlogd"
 DAEMONS = ("libvirtd", "virtqemud")
 
@@ -85,25 +86,24 @@ def _running() -> Iterator[tuple[str, int]]:
 
 
 def _start(uri: str, run_dir: Path) -> None:
-    """Each in a group of its own: VMs need them for longer than `up` runs."""
-    daemon = next((name for name in DAEMONS if shutil.which(name, path=_path())), None)
-    logger = shutil.which(LOGGER, path=_path())
-    if daemon is None or logger is None:
+    """In a session of its own: VMs need it for longer than `up` runs."""
+    names = (LOGGER, next((name for name in DAEMONS if _which(name)), DAEMONS[0]))
+    programs = [_which(name) for name in names]
+    if not all(programs):
         hint = "`make run` installs it (Debian, Ubuntu: apt-get install libvirt-daemon-system)"
         raise Failure("libvirt is not installed", hint, Exit.AWAY)
     run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = run_dir / "libvirt.log"
-    for name in (LOGGER, daemon):
-        with log.open("ab") as out:
-            process = subprocess.Popen(
-                [str(shutil.which(name, path=_path()))],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-                cwd="/",
-            )
-        Started(name, process.pid, _ticks(process.pid)).save(run_dir)
+    with log.open("ab") as out:
+        keeper = subprocess.Popen(
+            [sys.executable, "-m", "holdfast.faces.cli.libvirt_keeper", *programs],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+            cwd="/",
+        )
+    (run_dir / RECORD).write_text(f"{keeper.pid} {_ticks(keeper.pid)}\n")
     deadline = time.monotonic() + START_LIMIT_S
     while not answers(uri):
         if time.monotonic() > deadline:
@@ -112,55 +112,29 @@ def _start(uri: str, run_dir: Path) -> None:
         time.sleep(0.2)
 
 
-@dataclass(frozen=True)
-class Started:
-    """A daemon that we started: its pid, and when, so that no other process is taken for it."""
-
-    name: str
-    pid: int
-    ticks: str
-
-    def save(self, run_dir: Path) -> None:
-        (run_dir / f"started-{self.name}").write_text(f"{self.pid} {self.ticks}\n")
-
-    def is_alive(self) -> bool:
-        return bool(self.ticks) and _ticks(self.pid) == self.ticks
+def started_keeper(run_dir: Path) -> int:
+    """The pid of the keeper of the libvirt that we started and that still runs; else 0."""
+    try:
+        pid, _, ticks = (run_dir / RECORD).read_text().strip().partition(" ")
+    except OSError:
+        return 0
+    return int(pid) if ticks and _ticks(int(pid)) == ticks else 0
 
 
-def started(run_dir: Path) -> list[Started]:
-    """What we started and still runs."""
-    found = []
-    for path in run_dir.glob("started-*"):
-        pid, _, ticks = path.read_text().strip().partition(" ")
-        found.append(Started(path.name.removeprefix("started-"), int(pid or 0), ticks))
-    return [one for one in found if one.is_alive()]
-
-
-def stop_started(run_dir: Path) -> list[str]:
-    """End the daemons that we started; the names of those that ran."""
-    ours = started(run_dir)
-    for one in ours:
-        os.kill(one.pid, signal.SIGTERM)
-    deadline = time.monotonic() + END_LIMIT_S
-    while any(one.is_alive() for one in ours) and time.monotonic() < deadline:
-        _reap()
-        time.sleep(0.05)
-    for path in run_dir.glob("started-*"):
-        path.unlink(missing_ok=True)
-    return [one.name for one in ours]
+def stop_started(run_dir: Path) -> bool:
+    """End the libvirt that we started; VMs would run on. Whether there was one."""
+    pid = started_keeper(run_dir)
+    if pid:
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + END_LIMIT_S
+        while started_keeper(run_dir) and time.monotonic() < deadline:
+            time.sleep(0.05)
+    (run_dir / RECORD).unlink(missing_ok=True)
+    return bool(pid)
 
 
 def running_vms(uri: str) -> list[str]:
     return virsh(uri, "list", "--name").split()
-
-
-def _reap() -> None:
-    """Take the end of our own children, so that they do not look alive."""
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        return
 
 
 def _ticks(pid: int) -> str:
@@ -171,5 +145,6 @@ def _ticks(pid: int) -> str:
     return "" if after_name[0] == "Z" else after_name[19]
 
 
-def _path() -> str:
-    return os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+def _which(name: str) -> str:
+    """A login without /sbin in its path finds them all the same."""
+    return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") or ""

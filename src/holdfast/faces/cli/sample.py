@@ -13,7 +13,9 @@ from holdfast.facts.settings import Settings
 from holdfast.facts.wire import VmSummary
 
 NAME = "holdfast-sample"
-SEEN_LIMIT_S = 20.0
+SEEN_LIMIT_S = 30.0
+# A libvirt that has just begun first tries what each QEMU on this machine can do.
+VIRSH_LIMIT_S = 180.0
 POLL_S = 0.1
 
 
@@ -34,13 +36,14 @@ def make_sample(settings: Settings, say: Callable[[str], None]) -> None:
     except LabError as error:
         raise Failure(f"the sample VM cannot be made: {error}") from None
     say(f"its kernel is {image.kernel_version} from {image.kernel_source}; {acceleration.reason}")
-    virsh(
-        settings.libvirt_uri,
-        "define",
-        "/dev/stdin",
-        stdin=render_guest_xml(plan, image, acceleration),
-    )
-    virsh(settings.libvirt_uri, "start", NAME, limit_s=120)
+    xml = render_guest_xml(plan, image, acceleration)
+    uri = settings.libvirt_uri
+    virsh(uri, "define", "/dev/stdin", stdin=xml, limit_s=VIRSH_LIMIT_S)
+    try:
+        virsh(uri, "start", NAME, limit_s=VIRSH_LIMIT_S)
+    except Failure:
+        virsh(uri, "undefine", NAME)  # Or the next `up` would take it for a VM of its owner's.
+        raise
     _wait_seen(settings)
     ask_program(settings, CONTROLLER, "protect", vm=plan.uuid, group="", answer="agent")
 

@@ -17,7 +17,12 @@ from holdfast.faces.cli.alarms import alarm_stream, wall_ms
 from holdfast.faces.cli.asking import AGENT, CONTROLLER, Away, ask, ask_program
 from holdfast.faces.cli.children import Children
 from holdfast.faces.cli.exits import Exit, Failure
-from holdfast.faces.cli.host_libvirt import ensure_libvirt, running_vms, started, stop_started
+from holdfast.faces.cli.host_libvirt import (
+    ensure_libvirt,
+    running_vms,
+    started_keeper,
+    stop_started,
+)
 from holdfast.faces.cli.incidents import read_incidents
 from holdfast.faces.cli.programs import checked_settings, config_option
 from holdfast.faces.cli.sample import NAME, make_sample
@@ -220,8 +225,7 @@ def _state(incident: Incident) -> tuple[IncidentState, str, str]:
 def _end_libvirt(settings: Settings) -> None:
     """A libvirt that we started ends with us, unless VMs still need it."""
     run_dir = Path(settings.run_dir)
-    ours = started(run_dir)
-    if not ours:
+    if not started_keeper(run_dir):
         return
     try:
         vms = running_vms(settings.libvirt_uri)
@@ -229,7 +233,6 @@ def _end_libvirt(settings: Settings) -> None:
         say(f"the libvirt that was started stays: {failure.message}")
         return
     if vms:
-        names = " and ".join(f"{one.name} (pid {one.pid})" for one in ours)
-        say(f"{names} stay, since VMs run: {', '.join(vms)}; holdfast clean ends them")
+        say(f"the libvirt that was started stays for {', '.join(vms)}; holdfast clean ends it")
     else:
         stop_started(run_dir)
