@@ -3,13 +3,29 @@
 import msgspec
 
 from holdfast.facts.actions import Report
-from holdfast.facts.alarms import Alarm, AlarmState, Severity, alarm_key
-from holdfast.facts.catalogue import BY_ID
+from holdfast.facts.alarms import Alarm, AlarmState, EventType, Severity, alarm_key
+from holdfast.facts.catalogue import BY_ID, AlarmType
 from holdfast.facts.incidents import Incident
 from holdfast.facts.instants import Instant
-from holdfast.facts.subjects import Subject, SubjectKind
+from holdfast.facts.subjects import Incarnation, Subject, SubjectKind
 from holdfast.facts.verdicts import Certainty, FaultCleared, FaultRaised
 from holdfast.policy.world import World
+
+
+def row_of(condition: str, subject: Subject) -> AlarmType:
+    """The catalogue's row. A condition that it does not know is shown as just that."""
+    return BY_ID.get(condition) or AlarmType(
+        id=condition,
+        title="A fault that this version does not know",
+        subject=subject.kind,
+        event_type=EventType.PROCESSING,
+        severity=Severity.INDETERMINATE,
+        probable_cause="INDETERMINATE",
+        means="A detector told of a condition that the catalogue does not have.",
+        clears="When the detector says so.",
+        repair="Look at the subject; nothing is done about it by itself.",
+        covers=(),
+    )
 
 
 def key_of(world: World, fault: FaultRaised | FaultCleared) -> str:
@@ -23,17 +39,16 @@ def raise_or_change(
     world: World, fault: FaultRaised, incident: Incident | None = None, repair: str = ""
 ) -> list[Report]:
     """Report the fault, unless it says nothing that is not known already."""
-    row = BY_ID[fault.condition]
+    row = row_of(fault.condition, fault.subject)
     key = key_of(world, fault)
     known = world.alarms.get(key)
-    revision = known.revision if known else world.revisions.pop(key, 0)
     severity = row.severity
     if fault.certainty is not Certainty.CERTAIN and severity is Severity.CRITICAL:
         severity = Severity.MAJOR
     alarm = Alarm(
         key=key,
         condition=fault.condition,
-        revision=revision + 1,
+        revision=known.revision + 1 if known else _first_revision(world, key),
         state=AlarmState.CHANGED if known else AlarmState.RAISED,
         subject=fault.subject,
         host=world.host_name,
@@ -89,24 +104,46 @@ def clear(world: World, key: str, reason: str) -> list[Report]:
     return [Report(alarm=alarm)]
 
 
-def clear_of_incident(world: World, incident: str, reason: str) -> list[Report]:
-    keys = [key for key, alarm in world.alarms.items() if alarm.incident == incident]
-    return [report for key in keys for report in clear(world, key, reason)]
+def clear_of_incident(
+    world: World, incident: str, reason: str, condition: str = ""
+) -> list[Report]:
+    """All alarms of an incident, or those of one condition."""
+    found = [
+        alarm.key
+        for alarm in world.alarms.values()
+        if alarm.incident == incident and condition in ("", alarm.condition)
+    ]
+    return [report for key in found for report in clear(world, key, reason)]
+
+
+def clear_of_life(world: World, life: Incarnation, reason: str) -> list[Report]:
+    """What was wrong with an earlier life, and belongs to no incident, is over with it."""
+    found = [
+        alarm.key
+        for alarm in world.alarms.values()
+        if not alarm.incident and alarm.key.startswith((f"{life.key}:", f"{life.key}/"))
+    ]
+    return [report for key in found for report in clear(world, key, reason)]
 
 
 def own(
-    world: World, condition: str, subject: Subject, text: str, at: Instant, incident: str = ""
+    world: World,
+    condition: str,
+    subject: Subject,
+    text: str,
+    at: Instant,
+    incident: str = "",
+    root: str = "",
 ) -> list[Report]:
     """An alarm that policy itself raises, about the world's promises."""
-    row = BY_ID[condition]
+    row = row_of(condition, subject)
     key = own_key(world, condition, subject)
-    known = world.alarms.get(key)
-    if known:
+    if key in world.alarms:
         return change(world, key, text=text)
     alarm = Alarm(
         key=key,
         condition=condition,
-        revision=world.revisions.pop(key, 0) + 1,
+        revision=_first_revision(world, key),
         state=AlarmState.RAISED,
         subject=subject,
         host=world.host_name,
@@ -117,7 +154,7 @@ def own(
         fault_at=at,
         detected_at=at,
         incident=incident,
-        root=_root(world, world.incidents.get(incident), key),
+        root=root or _root(world, world.incidents.get(incident), key),
         repair=row.repair,
     )
     world.alarms[key] = alarm
@@ -128,12 +165,19 @@ def own_key(world: World, condition: str, subject: Subject) -> str:
     return alarm_key(f"{subject.id}/{world.boot}", condition)
 
 
+def root_of(world: World, incident: str) -> str:
+    """The first open alarm of an incident is its root cause; empty if none is open."""
+    return next((a.key for a in world.alarms.values() if a.incident == incident), "")
+
+
 def _root(world: World, incident: Incident | None, key: str) -> str:
-    """The first alarm of an incident is its root cause; the others point to it."""
-    if incident is None:
-        return ""
-    first = next((a.key for a in world.alarms.values() if a.incident == incident.id), key)
+    first = root_of(world, incident.id) if incident else ""
     return "" if first == key else first
+
+
+def _first_revision(world: World, key: str) -> int:
+    """Higher than any that this key ever had, also if that was forgotten."""
+    return world.revisions.pop(key, world.forgotten_revision) + 1
 
 
 def _says_nothing_new(known: Alarm, alarm: Alarm) -> bool:

@@ -10,7 +10,7 @@ from holdfast.facts.instants import elapsed_ms, spoken
 from holdfast.facts.promises import Owner
 from holdfast.facts.subjects import Incarnation
 from holdfast.facts.verdicts import FaultRaised
-from holdfast.policy import alarms
+from holdfast.policy import alarms, promise
 from holdfast.policy.timing import LEVEL_MS
 from holdfast.policy.world import VmRecord, World
 
@@ -28,7 +28,7 @@ def open_or_join(world: World, record: VmRecord, fault: FaultRaised) -> Incident
 
 def _open(world: World, record: VmRecord, fault: FaultRaised) -> Incident:
     life = fault.life or record.life
-    assert life is not None, "a fault of a VM names its life"
+    assert life is not None, "a fault without a life opens no incident"
     group = world.group_of(record)
     incident = Incident(
         id=_id_for(world, record, life, fault.condition),
@@ -65,6 +65,25 @@ def update(world: World, incident: str, **changes: object) -> Incident:
     return changed
 
 
+def owned_by(world: World, record: VmRecord) -> list[Action]:
+    """The group, or its owner, is another than when the incident was opened."""
+    known = world.incidents.get(record.incident)
+    if known is None:
+        return []
+    group = world.group_of(record)
+    is_kept = record.protection is not None
+    changed = msgspec.structs.replace(
+        known,
+        group=record.protection.group if record.protection else "",
+        owner=group.owner if is_kept else Owner.NOBODY,
+        level_ms=LEVEL_MS.get(group.level) if is_kept else None,
+    )
+    if changed == known:
+        return []
+    world.incidents[known.id] = changed
+    return [TellIncident(incident=changed)]
+
+
 def step(world: World, record: VmRecord, text: str, needs_you: str = "") -> list[Action]:
     """Say where recovery stands; nothing if that was said already."""
     known = world.incidents.get(record.incident)
@@ -78,9 +97,13 @@ def close(
 ) -> list[Action]:
     """Close the record's incident and clear its alarms; nothing if it has none."""
     known = world.incidents.get(record.incident)
+    is_timed = answered and not record.is_across_boot
+    record.wake_at = record.start_due = None
+    record.is_awaited = record.is_live_fault = record.is_across_boot = False
+    record.incident, record.attempt = "", 0
     if known is None:
         return []
-    recovered_ms = elapsed_ms(known.fault_at, world.now) if answered else None
+    recovered_ms = elapsed_ms(known.fault_at, world.now) if is_timed else None
     closed = update(
         world,
         known.id,
@@ -91,8 +114,9 @@ def close(
         verified=verified,
         needs_you="",
     )
-    record.incident = ""
     told: list[Action] = list(alarms.clear_of_incident(world, closed.id, closed.step))
+    if record.protection:
+        told += promise.judge_group(world, record.protection.group)
     return [*told, TellIncident(incident=closed)]
 
 

@@ -6,14 +6,11 @@ order it was consumed, so replaying it gives the same actions to the letter.
 
 from holdfast.facts import commands as told
 from holdfast.facts import outcomes as came
-from holdfast.facts.actions import Action, TellIncident
+from holdfast.facts.actions import Action
 from holdfast.facts.commands import Command, Wake
 from holdfast.facts.instants import Instant
 from holdfast.facts.outcomes import Outcome
-from holdfast.facts.subjects import SubjectKind
-from holdfast.facts.tenure import Wanted
 from holdfast.facts.verdicts import (
-    Effect,
     FaultCleared,
     FaultRaised,
     StopWanted,
@@ -21,8 +18,7 @@ from holdfast.facts.verdicts import (
     VmProcessEnded,
     VmRan,
 )
-from holdfast.policy import alarms, case_files, orders, recovery
-from holdfast.policy.vm_states import VmState
+from holdfast.policy import alarms, faults, orders, recovery, service, stages
 from holdfast.policy.world import VmRecord, World
 
 Input = Verdict | Outcome | Command | Wake
@@ -33,12 +29,14 @@ class Decider:
         self.world = world or World()
 
     def step(self, fact: Input) -> list[Action]:
-        """Consume one input. Time never runs backwards, whatever the input says."""
+        """Consume one input. Within a boot time never runs backwards, whatever the input says."""
         world = self.world
-        world.now = max(world.now, _instant(fact))
+        is_new_boot = isinstance(fact, told.Booted) and world.boot not in ("", fact.boot)
+        if not is_new_boot:
+            world.now = max(world.now, _instant(fact))
         match fact:
             case FaultRaised():
-                actions = self._on_raised(fact)
+                actions = faults.raised(world, fact)
             case FaultCleared():
                 actions = self._on_cleared(fact)
             case StopWanted():
@@ -63,26 +61,6 @@ class Decider:
             due.append(self.world.disarmed_until)
         return min(due, default=None)
 
-    def _on_raised(self, fault: FaultRaised) -> list[Action]:
-        world = self.world
-        if fault.subject.kind is not SubjectKind.VM:
-            return list(alarms.raise_or_change(world, fault))
-        record = world.record(fault.subject.id, fault.subject.name)
-        record.life = record.life or fault.life
-        if record.state is VmState.ENDING:
-            return []  # The end that we asked for.
-        is_known = alarms.key_of(world, fault) in world.alarms
-        incident = case_files.open_or_join(world, record, fault)
-        reports: list[Action] = list(alarms.raise_or_change(world, fault, incident))
-        reports += [TellIncident(incident=incident)] if reports else []
-        if is_known and record.state is not VmState.UNEXPLAINED:
-            return reports
-        if fault.effect in (Effect.DEGRADED, Effect.DOOMED):
-            return [*reports, *recovery.watch(world, record)]
-        puzzled = fault.condition == "vm-stopped-unexplained"
-        is_live = fault.effect is Effect.STUCK
-        return [*reports, *recovery.begin(world, record, is_live=is_live, puzzled=puzzled)]
-
     def _on_cleared(self, fault: FaultCleared) -> list[Action]:
         world = self.world
         key = alarms.key_of(world, fault)
@@ -93,22 +71,25 @@ class Decider:
         record = world.vms.get(fault.subject.id)
         if record is None or record.incident != known.incident or not known.incident:
             return reports
-        return [*reports, *recovery.mended(world, record, fault)]
+        return [*reports, *service.mended(world, record, fault)]
 
     def _on_stop(self, stop: StopWanted) -> list[Action]:
         record = self.world.record(stop.life.vm)
-        if record.life is not None and record.life != stop.life and not record.is_gone:
-            return []  # A newer life runs: this is about an old one.
-        record.life = record.life or stop.life
-        return recovery.stop_wanted(self.world, record, stop.reason)
+        if self.world.is_past(stop.life, record):
+            return []  # It has lived on since: this is about an earlier life.
+        if record.ended_by_us == stop.life.key and not stop.moved_away:
+            return []  # libvirt calls our own end of it wanted.
+        if record.life is None:
+            record.life = stop.life
+        elif record.life != stop.life:
+            stages.begin_life(self.world, record, stop.life)
+        return service.stop_wanted(self.world, record, stop.reason, moved_away=stop.moved_away)
 
     def _on_ran(self, ran: VmRan) -> list[Action]:
         record = self.world.record(ran.life.vm, ran.name)
-        if record.life == ran.life and record.state is not VmState.UNKNOWN:
+        if record.life == ran.life or self.world.is_past(ran.life, record):
             return []
-        record.life = ran.life
-        actions = recovery.ran(self.world, record)
-        return [*actions, *recovery.want(self.world, record, Wanted.RUNNING, "it runs")]
+        return service.ran(self.world, record, ran.life)
 
     def _on_ended(self, ended: VmProcessEnded) -> list[Action]:
         record = self.world.vms.get(ended.life.vm)
@@ -121,30 +102,50 @@ class Decider:
         record = self._of_incident(outcome.incident)
         if isinstance(outcome, came.LastWordsCaptured | came.LastWordsFailed):
             return recovery.evidence_in(world, record, outcome)
+        if isinstance(outcome, came.VmStarted | came.StartFailed):
+            return self._on_start(outcome, record)
         if record is None:
             return []
         match outcome:
-            case came.GoneProven() if outcome.wanted and not record.is_live_fault:
-                return recovery.stop_wanted(world, record, outcome.wanted)
             case came.GoneProven():
-                return recovery.proven(world, record, outcome.proof)
+                return self._on_proof(outcome, record)
             case came.GoneNotProven():
                 return recovery.not_proven(world, record, outcome.reason)
             case came.VmEnded():
-                return []  # The process's own end is the sign that counts.
+                return recovery.ended(world, record)
             case came.VmNotEnded():
                 return recovery.not_ended(world, record, outcome.reason)
-            case came.VmStarted():
-                return self._on_ran(VmRan(life=outcome.life, name=record.name, at=outcome.at))
-            case came.StartFailed():
-                final = outcome.is_final
-                return recovery.start_failed(world, record, outcome.reason, is_final=final)
             case came.VmAnswered() if outcome.life == record.life:
-                return recovery.answered(world, record, outcome.how, verified=outcome.verified)
+                return service.answered(world, record, outcome.how, verified=outcome.verified)
             case came.AnswerOverdue() if outcome.life == record.life:
-                return recovery.overdue(world, record, outcome.reason)
+                return service.overdue(world, record, outcome.reason)
             case _:
                 return []  # An answer about a life that is over.
+
+    def _on_proof(self, outcome: came.GoneProven, record: VmRecord) -> list[Action]:
+        """What libvirt says at the last look counts: somebody may have wanted this very end."""
+        is_ours = record.life is not None and record.ended_by_us == record.life.key
+        is_about_it = record.life is not None and outcome.proof.incarnation == record.life.key
+        if outcome.wanted and is_about_it and not is_ours and not record.runs:
+            return service.stop_wanted(self.world, record, outcome.wanted)
+        return recovery.proven(self.world, record, outcome.proof)
+
+    def _on_start(
+        self, outcome: came.VmStarted | came.StartFailed, record: VmRecord | None
+    ) -> list[Action]:
+        """The start may have outlived its incident: another one may have waited for its outcome."""
+        known = self.world.incidents.get(outcome.incident)
+        owner = self.world.vms.get(known.vm) if known else None
+        was_in_flight = owner is not None and owner.start_in_flight == outcome.incident
+        if owner is not None and was_in_flight:
+            owner.start_in_flight = ""
+        if isinstance(outcome, came.VmStarted):
+            return self._on_ran(VmRan(life=outcome.life, name="", at=outcome.at))
+        record = record or (owner if was_in_flight else None)
+        if record is None:
+            return []
+        final = outcome.is_final
+        return recovery.start_failed(self.world, record, outcome.reason, is_final=final)
 
     def _of_incident(self, incident: str) -> VmRecord | None:
         known = self.world.incidents.get(incident)

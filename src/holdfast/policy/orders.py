@@ -1,14 +1,17 @@
 """What people, the controller and the clock tell policy: grants, groups, disarm, wake-ups."""
 
+import msgspec
+
 from holdfast.facts import commands as told
-from holdfast.facts.actions import Action, AwaitAnswer, Report, TellIncident
+from holdfast.facts.actions import Action, Report, TellIncident
 from holdfast.facts.commands import Told
 from holdfast.facts.incidents import IncidentState
-from holdfast.facts.promises import Disarm
+from holdfast.facts.instants import Instant
+from holdfast.facts.promises import Protection
 from holdfast.facts.subjects import Subject, SubjectKind
 from holdfast.facts.tenure import Wanted
-from holdfast.policy import alarms, case_files, promise, recovery
-from holdfast.policy.vm_states import VmEvent, VmState
+from holdfast.policy import alarms, case_files, promise, recovery, service
+from holdfast.policy.vm_states import VmState
 from holdfast.policy.world import VmRecord, World
 
 _AGENT = Subject(kind=SubjectKind.HOLDFAST, id="agent", name="agent")
@@ -22,18 +25,22 @@ def obey(world: World, order: Told) -> list[Action]:
             return _released(world, order)
         case told.GroupSet():
             world.groups[order.group.name] = order.group
-            return list(promise.judge_group(world, order.group.name))
+            return _regroup(world, order.group.name)
         case told.GroupForgotten():
             world.groups.pop(order.name, None)
-            return []
+            return _regroup(world, order.name)
         case told.Disarmed():
-            return _disarm(world, order)
+            world.disarm, world.disarmed_until = order.disarm, order.until
+            return list(_say_disarmed(world))
         case told.Armed():
             return _arm(world, f"armed by {order.by}")
         case told.RecoveryAsked():
             return _recover(world, order)
         case told.IncidentSettled():
-            return _settle(world, order)
+            known = world.incidents.get(order.incident)
+            record = world.vms.get(known.vm) if known else None
+            is_open = record is not None and record.incident == order.incident
+            return service.settled(world, record, order.by) if record and is_open else []
         case _:
             return []
 
@@ -64,18 +71,37 @@ def _granted(world: World, order: told.ProtectionGranted) -> list[Action]:
     held = record.protection
     if held is not None and held.tenure.generation > granted.tenure.generation:
         return []  # An old grant, late: the newer tenure stands.
-    record.protection = granted
+    record.protection = _merged(world, record, granted)
     actions: list[Action] = []
     if world.is_amnesiac:
         world.is_amnesiac = False
         key = alarms.own_key(world, "agent-amnesiac", _AGENT)
         actions += alarms.clear(world, key, f"{order.by} granted {granted.name} to this host")
-    if record.life is None and not record.incident:
+    is_forgotten = record.life is None and world.forgot_in == world.boot
+    if record.state in (VmState.UNKNOWN, VmState.STOPPED) and not is_forgotten:
         record.state = VmState.STOPPED
-        return [*actions, *recovery.want(world, record, Wanted.STOPPED, "it did not run")]
-    if record.state is VmState.HELD_BACK and world.disarm is None:
-        actions += recovery.try_again(world, record)
-    return actions
+        actions += service.want(world, record, Wanted.STOPPED, "it does not run")
+    if record.runs:
+        actions += service.want(world, record, Wanted.RUNNING, "it runs")
+    if held is not None and held.group != granted.group:
+        actions += promise.judge_group(world, held.group)
+    actions += promise.judge_group(world, granted.group)
+    return [*actions, *_reconsider(world, record)]
+
+
+def _merged(world: World, record: VmRecord, granted: Protection) -> Protection:
+    """What is wanted is known best on the host: of one tenure, its own copy stands."""
+    held = record.protection
+    if held is None or held.tenure.boot not in (world.boot, granted.tenure.boot):
+        if held is None or not record.incident:
+            return granted
+        tenure = msgspec.structs.replace(granted.tenure, wanted=held.tenure.wanted)
+        return msgspec.structs.replace(granted, tenure=tenure)
+    if held.tenure.generation < granted.tenure.generation:
+        return granted
+    if held.tenure.boot != granted.tenure.boot:
+        return held  # A grant to an earlier boot, late.
+    return msgspec.structs.replace(granted, tenure=held.tenure)
 
 
 def _released(world: World, order: told.ProtectionEnded) -> list[Action]:
@@ -84,67 +110,69 @@ def _released(world: World, order: told.ProtectionEnded) -> list[Action]:
         return []
     group = record.protection.group
     record.protection = None
+    reason = f"{order.by} ended its protection"
     actions: list[Action] = []
-    if record.incident and record.state is not VmState.ANSWERING:
-        recovery.move(world, record, VmEvent.LEAVE)
-        actions += case_files.step(world, record, f"{order.by} ended its protection")
+    if record.incident:
+        given_up = "recovery-given-up"
+        actions += alarms.clear_of_incident(world, record.incident, reason, given_up)
+        actions += case_files.owned_by(world, record)
+        actions += recovery.leave(world, record)
     return [*actions, *promise.judge_group(world, group)]
 
 
-def _disarm(world: World, order: told.Disarmed) -> list[Action]:
-    world.disarm, world.disarmed_until = order.disarm, order.until
-    text = f"recovery is disarmed by {order.disarm.owner}: {order.disarm.reason}"
-    return list(alarms.own(world, "disarmed", _AGENT, text, world.now))
+def _regroup(world: World, name: str) -> list[Action]:
+    """The owner of recovery may be another now, for better or worse."""
+    actions: list[Action] = list(promise.judge_group(world, name))
+    for record in list(world.vms.values()):
+        if record.protection is not None and record.protection.group == name:
+            actions += _reconsider(world, record)
+    return actions
+
+
+def _reconsider(world: World, record: VmRecord) -> list[Action]:
+    """What was left, or held back, goes on if nothing forbids it any more."""
+    actions = case_files.owned_by(world, record)
+    if record.state in (VmState.LEFT, VmState.HELD_BACK):
+        actions += recovery.retry(world, record)
+    return actions
+
+
+def _say_disarmed(world: World) -> list[Report]:
+    if world.disarm is None:
+        return []
+    text = f"recovery is disarmed by {world.disarm.owner}: {world.disarm.reason}"
+    return alarms.own(world, "disarmed", _AGENT, text, world.now)
 
 
 def _arm(world: World, reason: str) -> list[Action]:
     """Recovery is armed again: what was held back goes on, as far as it is still wanted."""
-    was: Disarm | None = world.disarm
-    world.disarm, world.disarmed_until = None, None
+    was, world.disarm, world.disarmed_until = world.disarm, None, None
     if was is None:
         return []
     key = alarms.own_key(world, "disarmed", _AGENT)
     actions: list[Action] = list(alarms.clear(world, key, reason))
     for record in list(world.vms.values()):
-        if record.state is VmState.HELD_BACK and not promise.awaits_grant(world, record):
-            actions += recovery.try_again(world, record)
+        actions += _reconsider(world, record)
     return actions
 
 
 def _recover(world: World, order: told.RecoveryAsked) -> list[Action]:
+    """A person says: try again. Back-off and budget begin anew, and it is wanted to run."""
     record = world.vms.get(order.vm)
-    if record is None:
+    if record is None or not record.incident:
         return []
     record.starts.clear()
     record.attempt = 0
-    return [
-        *recovery.want(world, record, Wanted.RUNNING, f"{order.by} asked to recover it"),
-        *_no_longer_given_up(world, record, f"{order.by} asked to try again"),
-        *recovery.try_again(world, record),
-    ]
-
-
-def _settle(world: World, order: told.IncidentSettled) -> list[Action]:
-    """A person dealt with it. A VM that does not run is then wanted as it is: stopped."""
-    known = world.incidents.get(order.incident)
-    record = world.vms.get(known.vm) if known else None
-    if record is None or record.incident != order.incident:
-        return []
-    event = VmEvent.STOP_WANTED if record.is_gone else VmEvent.ANSWERED
-    if record.state is not VmState.ENDING:
-        recovery.move(world, record, event)
-    reason = f"{order.by} settled it"
-    actions = case_files.close(world, record, reason)
-    if record.is_gone:
-        actions += recovery.want(world, record, Wanted.STOPPED, reason)
+    reason = f"{order.by} asked to recover it"
+    given_up = "recovery-given-up"
+    actions: list[Action] = []
+    if not promise.not_ours(world, record):
+        actions += service.want(world, record, Wanted.RUNNING, reason)
+    actions += alarms.clear_of_incident(world, record.incident, reason, given_up)
+    actions += recovery.retry(world, record)
     if record.protection:
         actions += promise.judge_group(world, record.protection.group)
     return actions
-
-
-def _no_longer_given_up(world: World, record: VmRecord, reason: str) -> list[Action]:
-    subject = Subject(kind=SubjectKind.VM, id=record.vm, name=record.name)
-    return list(alarms.clear(world, alarms.own_key(world, "recovery-given-up", subject), reason))
 
 
 def _booted(world: World, fact: told.Booted) -> list[Action]:
@@ -153,17 +181,42 @@ def _booted(world: World, fact: told.Booted) -> list[Action]:
     world.host, world.host_name = fact.host, fact.host_name
     world.boot, world.state_id = fact.boot, fact.state_id
     actions: list[Action] = []
+    if fact.is_amnesiac:
+        world.is_amnesiac, world.forgot_in = True, fact.boot
+        _forget_grants(world)
     if is_new_boot:
-        world.disarmed_until = None if world.disarm is None else world.now
-        for key in [k for k, a in world.alarms.items() if a.boot != fact.boot and not a.incident]:
-            actions += alarms.clear(world, key, "the host was booted since")
-        for record in world.vms.values():
-            record.wake_at, record.starts, record.is_gone = None, [], True
-    world.is_amnesiac = world.is_amnesiac or fact.is_amnesiac
+        actions += _begin_boot(world, fact)
     if world.is_amnesiac:
         text = "the agent's memory is new or damaged: it reports, and starts nothing until granted"
         actions += alarms.own(world, "agent-amnesiac", _AGENT, text, world.now)
+    for record in world.vms.values():
+        if record.state in (VmState.RUNNING, VmState.ANSWERING):
+            record.is_gone = False  # An end that was seen and not judged must be found again.
     return actions
+
+
+def _begin_boot(world: World, fact: told.Booted) -> list[Action]:
+    """The monotonic clock began anew: no instant of the earlier boot means anything now."""
+    before, world.now = world.now, fact.at
+    if world.disarmed_until is not None:
+        left_ns = max(0, world.disarmed_until - before)
+        world.disarmed_until = Instant(world.now + left_ns)
+    actions: list[Action] = []
+    for key in [k for k, alarm in world.alarms.items() if not alarm.incident]:
+        actions += alarms.clear(world, key, "the host was booted since")
+    for record in world.vms.values():
+        actions += recovery.over_with_boot(world, record)
+    for group in sorted({r.protection.group for r in world.vms.values() if r.protection}):
+        actions += promise.judge_group(world, group)
+    return [*actions, *_say_disarmed(world)]
+
+
+def _forget_grants(world: World) -> None:
+    """Whoever cannot trust its memory holds nothing until it is granted again."""
+    for record in world.vms.values():
+        if record.protection is not None:
+            tenure = msgspec.structs.replace(record.protection.tenure, boot="")
+            record.protection = msgspec.structs.replace(record.protection, tenure=tenure)
 
 
 def _again(world: World) -> list[Action]:
@@ -172,26 +225,6 @@ def _again(world: World) -> list[Action]:
     open_ones = [i for i in world.incidents.values() if i.state is IncidentState.OPEN]
     actions += [TellIncident(incident=incident) for incident in open_ones]
     for record in list(world.vms.values()):
-        actions += _again_for(world, record)
+        record.start_in_flight = ""
+        actions += recovery.again(world, record)
     return actions
-
-
-def _again_for(world: World, record: VmRecord) -> list[Action]:
-    match record.state:
-        case VmState.FAILED if record.is_live_fault and not record.is_gone:
-            return recovery.evidence_taken(world, record)
-        case VmState.FAILED if record.is_gone:
-            return recovery.prove(world, record)
-        case VmState.ENDING if record.is_gone:
-            return recovery.prove(world, record)
-        case VmState.ENDING:
-            return recovery.end(world, record)
-        case VmState.PROVING | VmState.STARTING:
-            return recovery.prove(world, record)
-        case VmState.WAITING if record.wake_at is None:
-            return recovery.prove(world, record)
-        case VmState.ANSWERING | VmState.LEFT | VmState.HANDED_OVER if not record.is_gone:
-            asked = recovery.await_answer(world, record)
-            return [a for a in asked if isinstance(a, AwaitAnswer)]
-        case _:
-            return []

@@ -1,6 +1,7 @@
 """What was promised, and whether it can be kept: the first obstacle, and each group's count."""
 
 from holdfast.facts.actions import Report
+from holdfast.facts.instants import NS_PER_S, spoken
 from holdfast.facts.promises import Owner
 from holdfast.facts.subjects import Subject, SubjectKind
 from holdfast.facts.tenure import TenureState, Wanted
@@ -10,7 +11,7 @@ from holdfast.policy.world import VmRecord, World
 
 
 def restarts_in_window(world: World, record: VmRecord) -> int:
-    window_ns = world.group_of(record).restarts_window_s * 1_000_000_000
+    window_ns = world.group_of(record).restarts_window_s * NS_PER_S
     return sum(1 for at in record.starts if world.now - at < window_ns)
 
 
@@ -50,7 +51,7 @@ def obstacle(world: World, record: VmRecord) -> str:
         return "it is wanted stopped"
     group = world.group_of(record)
     if restarts_in_window(world, record) >= group.restarts:
-        used = f"{group.restarts} restarts in {group.restarts_window_s // 60} min"
+        used = f"{group.restarts} restarts in {spoken(group.restarts_window_s * 1_000)}"
         return f"its budget of {used} is used up"
     if world.disarm is not None:
         return f"recovery is disarmed by {world.disarm.owner} ({world.disarm.reason})"
@@ -60,22 +61,32 @@ def obstacle(world: World, record: VmRecord) -> str:
 def judge_group(world: World, name: str) -> list[Report]:
     """Raise, change or clear the alarm on a group whose promised count cannot be kept."""
     subject = Subject(kind=SubjectKind.POOL, id=f"group/{name}", name=name)
-    lost = [r for r in _members(world, name) if r.state is VmState.HANDED_OVER]
+    promised = [r for r in _members(world, name) if _is_wanted(r)]
+    lost = [r for r in promised if _is_given_up(r)]
     if not lost:
         key = alarms.own_key(world, "promise-broken", subject)
         return alarms.clear(world, key, f"every VM of group {name} that should run does")
-    promised = [r for r in _members(world, name) if _wanted_running(r)]
     names = ", ".join(sorted(r.name for r in lost))
     text = (
         f"group {name}: {len(promised) - len(lost)} of {len(promised)} promised VMs in service, "
         f"missing: {names}"
     )
-    return alarms.own(world, "promise-broken", subject, text, world.now)
+    root = alarms.root_of(world, lost[0].incident) if lost[0].incident else ""
+    return alarms.own(world, "promise-broken", subject, text, world.now, root=root)
 
 
 def _members(world: World, name: str) -> list[VmRecord]:
     return [r for r in world.vms.values() if r.protection and r.protection.group == name]
 
 
-def _wanted_running(record: VmRecord) -> bool:
-    return record.protection is not None and record.protection.tenure.wanted is Wanted.RUNNING
+def _is_wanted(record: VmRecord) -> bool:
+    """A VM that moved away keeps its promise elsewhere."""
+    if record.protection is None:
+        return False
+    tenure = record.protection.tenure
+    return tenure.wanted is Wanted.RUNNING and tenure.state is TenureState.HELD
+
+
+def _is_given_up(record: VmRecord) -> bool:
+    """Handed over; or it should run, was never seen to, and nobody here may start it unasked."""
+    return record.state in (VmState.HANDED_OVER, VmState.STOPPED, VmState.UNKNOWN)

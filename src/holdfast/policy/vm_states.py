@@ -13,7 +13,7 @@ class VmState(StrEnum):
     STOPPED = "stopped on purpose"
     FAILED = "failed, evidence is being taken"
     LEFT = "failed, left to its owner"
-    HELD_BACK = "failed, recovery is disarmed"
+    HELD_BACK = "failed, recovery is held back"
     UNEXPLAINED = "stopped, nobody can say why yet"
     ENDING = "is being ended, to start again"
     PROVING = "is being shown to be gone"
@@ -25,180 +25,171 @@ class VmState(StrEnum):
 
 class VmEvent(StrEnum):
     RAN = "a life of it began, or was found"
-    MENDED = "its fault was cleared"
+    MENDED = "its fault is over and it runs"
+    RETRACTED = "it had no fault, and runs"
     ANSWERED = "the guest answered as promised"
+    SETTLED = "a person dealt with it, and it runs"
     STOP_WANTED = "somebody wanted it to stop"
-    FAILED = "it failed and is gone, or going"
-    STUCK = "it failed and its process still lives"
+    FAILED = "it failed"
     PUZZLED = "it stopped and nobody could say why"
-    LEAVE = "it failed, and recovery is not ours"
-    HOLD = "it failed, and recovery is disarmed"
-    EVIDENCE_TAKEN = "the evidence is taken, or its time is over"
+    LEAVE = "its recovery is not ours"
+    HOLD = "its recovery is disarmed, or not granted yet"
+    RETRY = "what held its recovery back is over"
+    END = "its evidence is taken: it is time to end it"
     GONE = "its process is gone"
     PROVE = "it is time to show that it is gone"
-    PROVEN = "nothing of it is left on this host"
-    START = "it is time to start it"
+    WAIT = "it is gone, and its next start is not due yet"
+    START = "nothing of it is left: it is time to start it"
     GIVEN_UP = "recovery is given up"
 
 
 S, E = VmState, VmEvent
 
-# Wherever a VM stands, these three mean the same.
+# Recovery is under way: a further fault, or the end of the process, joins it.
+UNDER_WAY = (S.ENDING, S.PROVING, S.WAITING, S.STARTING)
+LEFT_ALONE = (S.LEFT, S.HELD_BACK, S.UNEXPLAINED, S.HANDED_OVER)
+
+
+def _stays(state: VmState, *events: VmEvent) -> dict[VmEvent, VmState]:
+    return dict.fromkeys(events, state)
+
+
 _ALWAYS = {E.STOP_WANTED: S.STOPPED, E.GIVEN_UP: S.HANDED_OVER}
-_FAULTS = {
-    E.FAILED: S.FAILED,
-    E.STUCK: S.FAILED,
-    E.PUZZLED: S.UNEXPLAINED,
-    E.LEAVE: S.LEFT,
-    E.HOLD: S.HELD_BACK,
-}
+_FAULTS = {E.FAILED: S.FAILED, E.PUZZLED: S.UNEXPLAINED}
+_HELD = {E.LEAVE: S.LEFT, E.HOLD: S.HELD_BACK}
 
 TRANSITIONS: dict[VmState, dict[VmEvent, VmState]] = {
-    S.UNKNOWN: {E.RAN: S.RUNNING, **_FAULTS, **_ALWAYS},
+    S.UNKNOWN: {**_ALWAYS, **_FAULTS, E.RAN: S.RUNNING},
     S.RUNNING: {
-        **_FAULTS,
         **_ALWAYS,
-        E.RAN: S.RUNNING,
-        E.MENDED: S.RUNNING,
-        E.ANSWERED: S.RUNNING,
+        **_FAULTS,
+        **_stays(S.RUNNING, E.RAN, E.RETRACTED, E.SETTLED),
         E.GONE: S.RUNNING,  # The verdict on a clean end is still to come.
+        E.MENDED: S.ANSWERING,
     },
-    S.STOPPED: {**_FAULTS, **_ALWAYS, E.RAN: S.RUNNING, E.GONE: S.STOPPED, E.MENDED: S.STOPPED},
+    S.STOPPED: {**_ALWAYS, **_FAULTS, E.RAN: S.RUNNING, E.GONE: S.STOPPED},
     S.FAILED: {
-        **_FAULTS,
         **_ALWAYS,
+        **_HELD,
+        **_stays(S.FAILED, E.FAILED, E.PUZZLED, E.GONE),
         E.RAN: S.ANSWERING,  # Somebody else was faster: its answer still counts.
-        E.MENDED: S.RUNNING,
-        E.ANSWERED: S.RUNNING,
-        E.EVIDENCE_TAKEN: S.ENDING,
-        E.GONE: S.FAILED,
+        E.MENDED: S.ANSWERING,
+        E.RETRACTED: S.RUNNING,
+        E.SETTLED: S.RUNNING,
+        E.END: S.ENDING,
         E.PROVE: S.PROVING,
     },
     S.LEFT: {
-        **_FAULTS,
         **_ALWAYS,
+        **_HELD,
+        **_FAULTS,
+        **_stays(S.LEFT, E.MENDED, E.GONE),
         E.RAN: S.LEFT,  # Running is not answering: the incident waits for the answer.
-        E.MENDED: S.RUNNING,
+        E.RETRACTED: S.RUNNING,
         E.ANSWERED: S.RUNNING,
-        E.EVIDENCE_TAKEN: S.LEFT,
-        E.GONE: S.LEFT,
-        E.PROVE: S.PROVING,
+        E.SETTLED: S.RUNNING,
+        E.RETRY: S.FAILED,
     },
     S.HELD_BACK: {
-        **_FAULTS,
         **_ALWAYS,
+        **_HELD,
+        **_stays(S.HELD_BACK, E.GONE, E.PUZZLED),
+        E.FAILED: S.FAILED,
         E.RAN: S.ANSWERING,
-        E.MENDED: S.RUNNING,
-        E.ANSWERED: S.RUNNING,
-        E.EVIDENCE_TAKEN: S.HELD_BACK,
-        E.GONE: S.HELD_BACK,
-        E.PROVE: S.PROVING,
+        E.MENDED: S.ANSWERING,
+        E.RETRACTED: S.RUNNING,
+        E.ANSWERED: S.RUNNING,  # It had been overdue, and a person wanted it started anew.
+        E.SETTLED: S.RUNNING,
+        E.RETRY: S.FAILED,
     },
     S.UNEXPLAINED: {
-        **_FAULTS,
         **_ALWAYS,
+        **_HELD,
+        **_stays(S.UNEXPLAINED, E.PUZZLED, E.GONE),
+        E.FAILED: S.FAILED,
         E.RAN: S.ANSWERING,
-        E.MENDED: S.STOPPED,
-        E.ANSWERED: S.RUNNING,
-        E.EVIDENCE_TAKEN: S.UNEXPLAINED,
-        E.GONE: S.UNEXPLAINED,
-        E.PROVE: S.PROVING,
+        E.RETRY: S.FAILED,
     },
     S.ENDING: {
-        E.STOP_WANTED: S.ENDING,  # Our own destroy: libvirt calls it wanted, and it was ours.
-        E.GIVEN_UP: S.HANDED_OVER,
-        E.FAILED: S.ENDING,
-        E.STUCK: S.ENDING,
-        E.PUZZLED: S.ENDING,
-        E.LEAVE: S.LEFT,
-        E.HOLD: S.HELD_BACK,
+        **_ALWAYS,
+        **_HELD,
+        **_stays(S.ENDING, E.FAILED, E.PUZZLED, E.GONE),
+        **_stays(S.ENDING, E.MENDED, E.RETRACTED),  # Too late: it is being ended.
         E.RAN: S.ANSWERING,
-        E.MENDED: S.ENDING,  # Too late to change our mind: it is being ended.
-        E.ANSWERED: S.ENDING,
-        E.EVIDENCE_TAKEN: S.ENDING,
-        E.GONE: S.ENDING,
         E.PROVE: S.PROVING,
     },
     S.PROVING: {
-        **_FAULTS,
         **_ALWAYS,
-        E.FAILED: S.PROVING,
-        E.STUCK: S.PROVING,
-        E.PUZZLED: S.PROVING,
+        **_HELD,
+        **_stays(S.PROVING, E.FAILED, E.PUZZLED, E.GONE, E.PROVE),
+        **_stays(S.PROVING, E.MENDED, E.RETRACTED),  # It was ended, and is on its way out.
         E.RAN: S.ANSWERING,
-        E.MENDED: S.PROVING,
-        E.ANSWERED: S.RUNNING,
-        E.EVIDENCE_TAKEN: S.PROVING,
-        E.GONE: S.PROVING,
-        E.PROVE: S.PROVING,
-        E.PROVEN: S.WAITING,
-    },
-    S.WAITING: {
-        **_FAULTS,
-        **_ALWAYS,
-        E.FAILED: S.WAITING,
-        E.STUCK: S.WAITING,
-        E.PUZZLED: S.WAITING,
-        E.RAN: S.ANSWERING,
-        E.MENDED: S.WAITING,
-        E.ANSWERED: S.RUNNING,
-        E.EVIDENCE_TAKEN: S.WAITING,
-        E.GONE: S.WAITING,
-        E.PROVE: S.PROVING,
+        E.WAIT: S.WAITING,
         E.START: S.STARTING,
     },
-    S.STARTING: {
-        **_FAULTS,
+    S.WAITING: {
         **_ALWAYS,
+        **_HELD,
+        **_stays(S.WAITING, E.FAILED, E.PUZZLED, E.GONE),
         E.RAN: S.ANSWERING,
-        E.MENDED: S.STARTING,
-        E.ANSWERED: S.RUNNING,
-        E.EVIDENCE_TAKEN: S.STARTING,
-        E.GONE: S.STARTING,
+        E.PROVE: S.PROVING,
+    },
+    S.STARTING: {
+        **_ALWAYS,
+        **_HELD,
+        **_stays(S.STARTING, E.FAILED, E.PUZZLED, E.GONE),
+        E.RAN: S.ANSWERING,
         E.PROVE: S.PROVING,
     },
     S.ANSWERING: {
-        **_FAULTS,
         **_ALWAYS,
-        E.RAN: S.ANSWERING,
-        E.MENDED: S.ANSWERING,
-        E.ANSWERED: S.RUNNING,
-        E.EVIDENCE_TAKEN: S.ANSWERING,
+        **_FAULTS,
+        **_stays(S.ANSWERING, E.RAN, E.MENDED),
         E.GONE: S.ANSWERING,  # The verdict on this end is still to come.
+        E.RETRACTED: S.RUNNING,
+        E.ANSWERED: S.RUNNING,
+        E.SETTLED: S.RUNNING,
     },
     S.HANDED_OVER: {
-        **_FAULTS,
         **_ALWAYS,
-        E.FAILED: S.HANDED_OVER,
-        E.STUCK: S.HANDED_OVER,
-        E.PUZZLED: S.HANDED_OVER,
-        E.LEAVE: S.LEFT,
+        **_HELD,
+        **_stays(S.HANDED_OVER, E.FAILED, E.PUZZLED, E.MENDED, E.GONE),
         E.RAN: S.HANDED_OVER,  # Running is not answering: the incident waits for the answer.
-        E.MENDED: S.HANDED_OVER,
+        E.RETRACTED: S.RUNNING,
         E.ANSWERED: S.RUNNING,
-        E.EVIDENCE_TAKEN: S.HANDED_OVER,
-        E.GONE: S.HANDED_OVER,
-        E.PROVE: S.PROVING,
+        E.SETTLED: S.RUNNING,
+        E.RETRY: S.FAILED,
     },
 }
 
-_NO_PROOF = "a proof is asked for only while proving"
-_NO_START = "a start is due only while waiting"
-_NO_INCIDENT = "only an incident asks for this"
+_NO_FAULT = (S.UNKNOWN, S.RUNNING, S.STOPPED)
+_DEAD = (S.UNKNOWN, S.STOPPED, S.UNEXPLAINED, S.WAITING, S.STARTING)
+
+
+def _all_but(
+    states: tuple[VmState, ...], event: VmEvent, reason: str
+) -> dict[tuple[VmState, VmEvent], str]:
+    return {(state, event): reason for state in S if state not in states}
+
+
+_AWAITED = (S.ANSWERING, S.LEFT, S.HELD_BACK, S.HANDED_OVER)
+_MAY_END = (S.FAILED,)
+_MAY_PROVE = (S.FAILED, *UNDER_WAY)
 
 IMPOSSIBLE: dict[tuple[VmState, VmEvent], str] = {
-    **{(state, E.PROVEN): _NO_PROOF for state in S if state is not S.PROVING},
-    **{(state, E.START): _NO_START for state in S if state is not S.WAITING},
-    **{
-        (state, event): _NO_INCIDENT
-        for state in (S.UNKNOWN, S.RUNNING, S.STOPPED)
-        for event in (E.EVIDENCE_TAKEN, E.PROVE)
-    },
+    **_all_but(_AWAITED, E.ANSWERED, "no answer of it is awaited"),
+    **_all_but(_MAY_END, E.END, "only what failed and lives is ended, when its evidence is taken"),
+    **_all_but(_MAY_PROVE, E.PROVE, "only recovery asks for a proof"),
+    **_all_but((S.PROVING,), E.WAIT, "only what was just shown to be gone waits for its start"),
+    **_all_but((S.PROVING,), E.START, "a start needs a proof made just now"),
+    **_all_but(LEFT_ALONE, E.RETRY, "nothing held its recovery back"),
+    **{(state, E.LEAVE): "it has not failed" for state in (*_NO_FAULT, S.ANSWERING)},
+    **{(state, E.HOLD): "it has not failed" for state in (*_NO_FAULT, S.ANSWERING)},
+    **{(state, E.MENDED): "what does not run is not mended" for state in _DEAD},
+    **{(state, E.RETRACTED): "what does not run has stopped indeed" for state in _DEAD},
+    **{(state, E.SETTLED): "it does not run: settled, it is stopped" for state in _DEAD},
+    **{(state, E.SETTLED): "our own end of it is under way" for state in (S.ENDING, S.PROVING)},
     (S.UNKNOWN, E.GONE): "nothing was seen of it that could go",
-    (S.UNKNOWN, E.MENDED): "no fault of it is known",
-    (S.UNKNOWN, E.ANSWERED): _NO_INCIDENT,
-    (S.STOPPED, E.ANSWERED): _NO_INCIDENT,
-    (S.ANSWERING, E.PROVE): "it runs: a new fault must come first",
 }
 
 

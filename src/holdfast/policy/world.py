@@ -7,16 +7,16 @@ from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.instants import Instant
 from holdfast.facts.promises import DEFAULT_GROUP, Disarm, Group, Protection
 from holdfast.facts.subjects import Incarnation
-from holdfast.facts.tenure import LocalProof
 from holdfast.policy.vm_states import VmState
 
 SCHEMA = 1  # Raised whenever a snapshot of an older version could not be read as this one.
 INCIDENTS_KEPT = 200
 ALARMS_REMEMBERED = 1_000
+STOPPED_VMS_REMEMBERED = 1_000
 
 
 class VmRecord(Struct, kw_only=True):
-    """One VM. `life` is the newest known; `is_gone` whether its process has ended.
+    """One VM. `life` is the newest known.
 
     `starts` are the instants of restarts by Holdfast, oldest first, within the budget's window.
     """
@@ -25,16 +25,26 @@ class VmRecord(Struct, kw_only=True):
     name: str
     state: VmState = VmState.UNKNOWN
     life: Incarnation | None = None
-    is_gone: bool = False
+    is_dying: bool = False  # Its end has been judged.
+    is_gone: bool = False  # Its process has ended.
+    is_live_fault: bool = False  # The fault left the process alive: it must be ended first.
+    is_awaited: bool = False  # An answer of this life is awaited.
+    ended_by_us: str = ""  # The life that Holdfast asked to end.
+    start_in_flight: str = ""  # The incident whose start has no outcome yet.
     protection: Protection | None = None
     incident: str = ""
-    is_live_fault: bool = False  # The fault left the process alive: it must be ended first.
+    is_across_boot: bool = False  # Its incident is older than this boot, whose clock is another.
     tries: int = 0  # Proofs, or ends, asked for in this stage.
     stage_began: Instant = Instant(0)
     wake_at: Instant | None = None
-    proof: LocalProof | None = None
+    start_due: Instant | None = None
     starts: list[Instant] = field(default_factory=list)
     attempt: int = 0
+
+    @property
+    def runs(self) -> bool:
+        """As far as is known: a life of it began, and nothing says that it ended or is ending."""
+        return self.life is not None and not self.is_dying and not self.is_gone
 
 
 class World(Struct, kw_only=True):
@@ -46,10 +56,12 @@ class World(Struct, kw_only=True):
     boot: str = ""
     state_id: str = ""
     is_amnesiac: bool = False
+    forgot_in: str = ""  # The boot in which the memory was lost: what ran before it is not known.
     vms: dict[str, VmRecord] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
     alarms: dict[str, Alarm] = field(default_factory=dict)  # Open ones, by key.
     revisions: dict[str, int] = field(default_factory=dict)  # Of cleared ones: never fall back.
+    forgotten_revision: int = 0  # The highest of those that were forgotten.
     incidents: dict[str, Incident] = field(default_factory=dict)
     disarm: Disarm | None = None
     disarmed_until: Instant | None = None
@@ -67,10 +79,30 @@ class World(Struct, kw_only=True):
             return DEFAULT_GROUP
         return self.groups.get(record.protection.group, DEFAULT_GROUP)
 
+    def is_past(self, life: Incarnation, record: VmRecord) -> bool:
+        """Whether the VM has lived on since: its newest known life is a later one."""
+        newest = record.life
+        if newest is None or life == newest:
+            return False
+        if life.boot == newest.boot:
+            return life.started_ticks <= newest.started_ticks
+        return life.boot != self.boot
+
     def forget_old(self) -> None:
         """Bound what only history needs; open incidents and alarms always stay."""
         closed = [i.id for i in self.incidents.values() if i.state is IncidentState.CLOSED]
-        for incident in closed[: max(0, len(closed) - INCIDENTS_KEPT)]:
+        for incident in _oldest(closed, INCIDENTS_KEPT):
             del self.incidents[incident]
-        for key in list(self.revisions)[: max(0, len(self.revisions) - ALARMS_REMEMBERED)]:
-            del self.revisions[key]
+        for key in _oldest(list(self.revisions), ALARMS_REMEMBERED):
+            self.forgotten_revision = max(self.forgotten_revision, self.revisions.pop(key))
+        stopped = [
+            record.vm
+            for record in self.vms.values()
+            if record.state is VmState.STOPPED and record.protection is None
+        ]
+        for vm in _oldest(stopped, STOPPED_VMS_REMEMBERED):
+            del self.vms[vm]
+
+
+def _oldest(all_of_them: list[str], kept: int) -> list[str]:
+    return all_of_them[: max(0, len(all_of_them) - kept)]

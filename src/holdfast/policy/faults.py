@@ -1,0 +1,83 @@
+"""A fault is reported first; what follows depends on its effect, and on which life it befell."""
+
+from holdfast.facts.actions import Action, TellIncident
+from holdfast.facts.alarms import Severity
+from holdfast.facts.subjects import Incarnation, SubjectKind
+from holdfast.facts.verdicts import Certainty, Effect, FaultRaised
+from holdfast.policy import alarms, case_files, recovery, stages
+from holdfast.policy.vm_states import VmEvent, VmState
+from holdfast.policy.world import VmRecord, World
+
+
+def raised(world: World, fault: FaultRaised) -> list[Action]:
+    is_vm = fault.subject.kind is SubjectKind.VM
+    life = fault.life
+    row = alarms.row_of(fault.condition, fault.subject)
+    if not is_vm or life is None or row.severity is Severity.INDETERMINATE:
+        return list(alarms.raise_or_change(world, fault))  # Shown, and never acted on.
+    record = world.record(fault.subject.id, fault.subject.name)
+    if world.is_past(life, record):
+        return _of_the_past(world, record, fault, life)
+    if _is_old_news(world, record, fault, life):
+        return []
+    if record.life != life and (record.life is not None or fault.effect is not Effect.GONE):
+        stages.begin_life(world, record, life)  # Its beginning was not seen.
+    record.life = life
+    return _of_the_present(world, record, fault)
+
+
+def _is_old_news(world: World, record: VmRecord, fault: FaultRaised, life: Incarnation) -> bool:
+    """What is known to be over already, or says less than is known."""
+    if record.life != life:
+        return False
+    if record.incident and record.ended_by_us == life.key and fault.effect is Effect.GONE:
+        return True  # The end that we asked for.
+    if record.state is VmState.STOPPED and fault.effect is not Effect.GONE:
+        return True  # It was stopped on purpose since.
+    key = alarms.key_of(world, fault)
+    if not record.runs and key in world.revisions and fault.effect is Effect.GONE:
+        return True  # It was reported, and is dealt with.
+    is_suspicion = fault.effect is Effect.GONE and fault.certainty is not Certainty.CERTAIN
+    is_judged = record.is_dying and record.state is not VmState.UNEXPLAINED
+    return is_suspicion and is_judged and key not in world.alarms and bool(record.incident)
+
+
+def _of_the_present(world: World, record: VmRecord, fault: FaultRaised) -> list[Action]:
+    is_known = alarms.key_of(world, fault) in world.alarms
+    is_sure = fault.certainty is Certainty.CERTAIN
+    reports = _report(world, record, fault)
+    if fault.effect in (Effect.DEGRADED, Effect.DOOMED):
+        return [*reports, *([] if is_known else recovery.watch(world, record))]
+    can_be_more = (VmState.RUNNING, VmState.ANSWERING, VmState.STOPPED)
+    is_more = record.state in can_be_more or (is_sure and record.state is VmState.UNEXPLAINED)
+    if is_known and not is_more:
+        return reports
+    is_live = fault.effect is Effect.STUCK
+    return [*reports, *recovery.begin(world, record, is_live=is_live, is_sure=is_sure)]
+
+
+def _of_the_past(
+    world: World, record: VmRecord, fault: FaultRaised, life: Incarnation
+) -> list[Action]:
+    """It was learned late: the VM has lived on since. It is reported, and nothing is restarted."""
+    key = alarms.key_of(world, fault)
+    if key in world.alarms:
+        return _report(world, record, fault)
+    if fault.effect is not Effect.GONE or key in world.revisions:
+        return []
+    is_first = not record.incident
+    told = _report(world, record, fault)
+    told.append(stages.capture(world, record, life))
+    if not is_first:
+        return told
+    if record.state is VmState.STOPPED:
+        reason = f"{record.name} was started again since, and stopped on purpose"
+        return [*told, *case_files.close(world, record, reason)]
+    stages.move(world, record, VmEvent.MENDED)
+    return [*told, *stages.await_answer(world, record)]
+
+
+def _report(world: World, record: VmRecord, fault: FaultRaised) -> list[Action]:
+    incident = case_files.open_or_join(world, record, fault)
+    told: list[Action] = list(alarms.raise_or_change(world, fault, incident))
+    return [*told, TellIncident(incident=incident)] if told else told

@@ -1,0 +1,107 @@
+"""A VM in service: it runs, answers as promised, mends itself, or is stopped on purpose."""
+
+import msgspec
+
+from holdfast.facts.actions import Action, TellTenure
+from holdfast.facts.subjects import Incarnation
+from holdfast.facts.tenure import TenureState, Wanted
+from holdfast.facts.verdicts import FaultCleared
+from holdfast.policy import alarms, case_files, promise, stages
+from holdfast.policy.stages import move
+from holdfast.policy.vm_states import VmEvent, VmState
+from holdfast.policy.world import VmRecord, World
+
+
+def ran(world: World, record: VmRecord, life: Incarnation) -> list[Action]:
+    """A new life: whoever began it, an open incident now waits for its answer."""
+    before = record.life
+    stages.begin_life(world, record, life)
+    told: list[Action] = []
+    if before is not None and before != life:
+        told += alarms.clear_of_life(world, before, f"{record.name} was started anew")
+    if record.incident:
+        if record.state is VmState.RUNNING:  # Only the earlier life had that fault.
+            move(world, record, VmEvent.MENDED)
+        told += stages.await_answer(world, record)
+    return [*told, *want(world, record, Wanted.RUNNING, "it runs")]
+
+
+def answered(world: World, record: VmRecord, how: str, *, verified: bool) -> list[Action]:
+    if not record.incident or not record.is_awaited or not record.runs:
+        return []  # Nobody waits for it, or it failed since.
+    move(world, record, VmEvent.ANSWERED)
+    word = "" if verified else " (not verified)"
+    text = f"{record.name} is back: {how}{word}"
+    return case_files.close(world, record, text, answered=True, verified=verified)
+
+
+def overdue(world: World, record: VmRecord, reason: str) -> list[Action]:
+    """It runs and does not answer. Ending it could hurt more than waiting: a person decides."""
+    if not record.incident or not record.is_awaited or not record.runs:
+        return []
+    told: list[Action] = []
+    if record.state is VmState.ANSWERING and not promise.not_ours(world, record):
+        told = stages.give_up(world, record, reason)
+    record.is_live_fault = record.state is VmState.HANDED_OVER
+    return [*told, *stages.ask_answer(record)]
+
+
+def mended(world: World, record: VmRecord, fault: FaultCleared) -> list[Action]:
+    """One fault of the incident is over. With the last one its answer is all that is missing."""
+    left = (a for a in world.alarms.values() if a.incident == record.incident)
+    if any(alarm.condition != "recovery-given-up" for alarm in left) or not record.runs:
+        return []
+    if record.life is not None and record.ended_by_us == record.life.key:
+        return []  # Too late: its end is under way.
+    if fault.was_wrong:
+        move(world, record, VmEvent.RETRACTED)
+        return case_files.close(world, record, f"retracted: {fault.reason}")
+    record.is_live_fault = False
+    move(world, record, VmEvent.MENDED)
+    return [] if record.is_awaited else stages.await_answer(world, record)
+
+
+def stop_wanted(
+    world: World, record: VmRecord, reason: str, *, moved_away: bool = False
+) -> list[Action]:
+    """Somebody stopped it. That settles any incident, and the store learns what is wanted."""
+    move(world, record, VmEvent.STOP_WANTED)
+    record.is_gone = record.is_dying = True
+    word = "it was moved away" if moved_away else f"somebody stopped it: {reason}"
+    told = case_files.close(world, record, word)
+    if record.life is not None:
+        told += alarms.clear_of_life(world, record.life, word)
+    if moved_away:
+        return [*told, *want(world, record, Wanted.RUNNING, reason, TenureState.MIGRATING)]
+    return [*told, *want(world, record, Wanted.STOPPED, reason)]
+
+
+def settled(world: World, record: VmRecord, by: str) -> list[Action]:
+    """A person dealt with it. A VM that does not run is then wanted as it is: stopped."""
+    reason = f"{by} settled it"
+    if not record.runs:
+        move(world, record, VmEvent.STOP_WANTED)
+        record.is_gone = record.is_dying = True
+        told = case_files.close(world, record, reason)
+        return [*told, *want(world, record, Wanted.STOPPED, reason)]
+    if record.life is not None and record.ended_by_us == record.life.key:
+        return []  # Too late: Holdfast is ending it, and the incident tells how that goes on.
+    move(world, record, VmEvent.SETTLED)
+    return case_files.close(world, record, reason)
+
+
+def want(
+    world: World,
+    record: VmRecord,
+    wanted: Wanted,
+    reason: str,
+    state: TenureState = TenureState.HELD,
+) -> list[Action]:
+    if record.protection is None:
+        return []
+    tenure = msgspec.structs.replace(record.protection.tenure, wanted=wanted, state=state)
+    if tenure == record.protection.tenure:
+        return []
+    record.protection = msgspec.structs.replace(record.protection, tenure=tenure)
+    told: list[Action] = [TellTenure(tenure=tenure, reason=reason)]
+    return [*told, *promise.judge_group(world, record.protection.group)]

@@ -1,0 +1,77 @@
+"""What every stage of a recovery shares: the step in the table, evidence, answers, hand-over."""
+
+from holdfast.facts.actions import Action, AwaitAnswer, CaptureLastWords
+from holdfast.facts.promises import Answer
+from holdfast.facts.subjects import Incarnation, vm_subject
+from holdfast.policy import alarms, case_files, promise, timing
+from holdfast.policy.vm_states import VmEvent, follow
+from holdfast.policy.world import VmRecord, World
+
+
+def move(world: World, record: VmRecord, event: VmEvent) -> bool:
+    """Follow the table; whether the state changed. A new stage counts its tries from zero."""
+    before = record.state
+    record.state = follow(before, event)
+    if record.state is before:
+        return False
+    record.stage_began = world.now
+    record.tries = 0
+    record.wake_at = None
+    return True
+
+
+def begin_life(world: World, record: VmRecord, life: Incarnation) -> None:
+    """It runs, whoever began it: what was under way for the life before is over."""
+    record.life = life
+    record.is_gone = record.is_dying = record.is_live_fault = record.is_awaited = False
+    record.start_due = None
+    move(world, record, VmEvent.RAN)
+
+
+def capture(world: World, record: VmRecord, life: Incarnation) -> CaptureLastWords:
+    group = world.group_of(record)
+    is_live = life == record.life and record.runs
+    return CaptureLastWords(
+        incident=record.incident,
+        life=life,
+        name=record.name,
+        screenshot=is_live,
+        dump=is_live and group.dump,
+        budget_ms=timing.evidence_limit_ms(group, is_live=is_live),
+    )
+
+
+def ask_answer(record: VmRecord) -> list[Action]:
+    """Wait for the answer of the life that runs; a repeat takes the place of what waits."""
+    if record.life is None:
+        return []
+    record.is_awaited = True
+    answer = record.protection.answer if record.protection else Answer()
+    return [
+        AwaitAnswer(
+            incident=record.incident,
+            life=record.life,
+            name=record.name,
+            answer=answer,
+            limit_ms=timing.ANSWER_LIMIT_MS,
+        )
+    ]
+
+
+def await_answer(world: World, record: VmRecord) -> list[Action]:
+    return [*ask_answer(record), *case_files.step(world, record, "runs, its answer is awaited")]
+
+
+def give_up(world: World, record: VmRecord, reason: str) -> list[Action]:
+    """Hand over with the reason. Nothing is started any more until a person says so."""
+    move(world, record, VmEvent.GIVEN_UP)
+    record.wake_at = record.start_due = None
+    subject = vm_subject(record.vm, record.name)
+    text = f"{record.name} is not brought back: {reason}"
+    told: list[Action] = []
+    told += alarms.own(world, "recovery-given-up", subject, text, world.now, record.incident)
+    command = f"holdfast vm recover {record.name}"
+    told += case_files.step(world, record, f"handed over: {reason}", command)
+    if record.protection:
+        told += promise.judge_group(world, record.protection.group)
+    return told

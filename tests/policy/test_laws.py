@@ -1,0 +1,117 @@
+"""The laws hold for any order of inputs; a snapshot, or a journal, gives the same world again."""
+
+import random
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from holdfast.facts.commands import Booted, Command, Wake, Woke
+from holdfast.facts.instants import NS_PER_MS
+from holdfast.facts.outcomes import Outcome
+from holdfast.facts.verdicts import Verdict
+from holdfast.policy.decide import Decider, Input
+from holdfast.policy.world import World
+from tests.policy import inputs
+from tests.policy.laws import Lawful
+
+STEPS_MS = (1, 20, 1_000, 15_000, 60_000)
+_inputs: msgspec.json.Decoder[Input] = msgspec.json.Decoder(Verdict | Outcome | Command | Wake)
+
+
+def play(rng: random.Random, lawful: Lawful, steps: int) -> list[Input]:
+    """A random life of two VMs; deadlines are often kept, as they are in a real agent."""
+    begin: list[Input] = [
+        inputs.booted(),
+        inputs.group_set(1),
+        inputs.granted(1),
+        inputs.ran(2, inputs.life(1)),
+    ]
+    for fact in begin:
+        lawful.step(fact)
+    played = list(begin)
+    ms = 10.0
+    for _ in range(steps):
+        ms += rng.choice(STEPS_MS)
+        fact = inputs.random_input(rng, lawful.decider.world, ms)
+        lawful.step(fact)
+        played.append(fact)
+        if isinstance(fact, Booted):
+            ms = max(10.0, lawful.decider.world.now / NS_PER_MS)
+        due = lawful.deadline()
+        if due is not None and rng.random() < 0.5:
+            ms = max(ms, due / NS_PER_MS)
+            woke = Woke(at=inputs.at(ms))
+            lawful.step(woke)
+            played.append(woke)
+    return played
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.randoms(use_true_random=False), st.integers(5, 60))
+def test_the_laws_hold_for_any_order_of_inputs(rng: random.Random, steps: int) -> None:
+    play(rng, Lawful(), steps)
+
+
+def test_random_orders_reach_what_the_laws_forbid() -> None:
+    """Laws that nothing tempts prove nothing: starts, ends and closed incidents do happen."""
+    seen = [0, 0, 0]
+    for seed in range(150):
+        lawful = Lawful()
+        play(random.Random(seed), lawful, 60)
+        for index, count in enumerate((lawful.restarts, lawful.ends, lawful.closed)):
+            seen[index] += count
+    assert min(seen) > 20, seen
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_world_survives_its_snapshot(seed: int) -> None:
+    """What the journal promises: from a snapshot on, the same inputs give the same actions."""
+    rng = random.Random(seed)
+    lawful = Lawful()
+    play(rng, lawful, rng.randint(1, 60))
+    snapshot = msgspec.json.encode(lawful.decider.world)
+    restored = Decider(msgspec.json.decode(snapshot, type=World))
+    assert msgspec.json.encode(restored.world) == snapshot
+    ms = lawful.decider.world.now / NS_PER_MS
+    for _ in range(40):
+        ms += rng.choice(STEPS_MS)
+        fact = inputs.random_input(rng, lawful.decider.world, ms)
+        written = _inputs.decode(msgspec.json.encode(fact))
+        assert written == fact
+        assert restored.step(written) == lawful.step(fact)
+        assert restored.deadline() == lawful.deadline()
+        ms = max(ms, 10.0) if not isinstance(fact, Booted) else lawful.decider.world.now / NS_PER_MS
+    assert msgspec.json.encode(restored.world) == msgspec.json.encode(lawful.decider.world)
+
+
+def test_memory_is_bounded() -> None:
+    """A site that makes and drops thousands of VMs leaves no more than what is remembered."""
+    lawful = Lawful()
+    lawful.step(inputs.booted())
+    ms = 1.0
+    for number in range(1_500):
+        ms += 100
+        life = inputs.life(number + 1, f"vm{number}")
+        lawful.decider.step(inputs.ran(ms, life))
+        lawful.decider.step(inputs.failed(ms + 1, life))
+        incident = lawful.decider.world.vms[life.vm].incident
+        lawful.decider.step(inputs.ended(ms + 2, life))
+        settled = inputs.told.IncidentSettled(at=inputs.at(ms + 3), incident=incident, by="ann")
+        lawful.decider.step(settled)
+    world = lawful.decider.world
+    assert len(world.vms) <= 1_001
+    assert len(world.revisions) <= 1_001
+    assert len(world.incidents) <= 201
+
+
+def test_revisions_rise_even_when_they_were_forgotten() -> None:
+    lawful = Lawful()
+    lawful.step(inputs.booted())
+    lawful.step(inputs.disarmed(1, 5))
+    lawful.step(Woke(at=inputs.at(10)))
+    lawful.decider.world.revisions |= {f"other-{n}": 2 for n in range(1_100)}
+    lawful.step(inputs.told.Armed(at=inputs.at(11), by="ann"))
+    assert not any(key.endswith("disarmed") for key in lawful.decider.world.revisions)
+    lawful.step(inputs.disarmed(12, 5))  # The law of rising revisions judges it.
