@@ -40,6 +40,8 @@ def site_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     file.write_text(
         f'[storage]\nstate_dir = "{tmp_path}/state"\nrun_dir = "{tmp_path}/run"\n'
         f'cache_dir = "{tmp_path}/cache"\n'
+        # libvirt's own fake: no VM of this machine may ever be seen from here.
+        '[libvirt]\nuri = "test:///default"\n'
     )
     monkeypatch.setenv("HOLDFAST_CONFIG", str(file))
     monkeypatch.setenv("LOGNAME", "anna")

@@ -44,11 +44,12 @@ class Children:
     """`say` hears of each death and each new start."""
 
     say: Callable[[str], None]
+    program: Sequence[str] = (sys.executable, "-m", "holdfast.faces.cli.main")
+    end_limit_s: float = END_LIMIT_S
     children: list[Child] = field(default_factory=list)
 
     def start(self, name: str, *arguments: str) -> None:
-        argv = [sys.executable, "-m", "holdfast.faces.cli.main", *arguments]
-        child = Child(name, argv)
+        child = Child(name, [*self.program, *arguments])
         self.children.append(child)
         child.start()
 
@@ -81,7 +82,7 @@ class Children:
         living = [child.process for child in reversed(self.children) if child.process]
         for process in living:
             process.terminate()
-        deadline = time.monotonic() + END_LIMIT_S
+        deadline = time.monotonic() + self.end_limit_s
         for process in living:
             try:
                 process.wait(max(0.1, deadline - time.monotonic()))

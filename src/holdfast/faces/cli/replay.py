@@ -28,12 +28,14 @@ class Difference(Struct, frozen=True, kw_only=True):
 
 
 class Replayed(Struct, kw_only=True):
-    """`cut_off` are inputs whose actions the journal no longer holds in full (a kill, a gap)."""
+    """`cut_off` are inputs whose actions the journal does not hold in full (a kill), `gaps` holes
+    in it: what follows one is not judged, up to the next snapshot."""
 
     segments: int = 0
     inputs: int = 0
     actions: int = 0
     cut_off: int = 0
+    gaps: int = 0
     unreadable: int = 0
     differences: list[Difference] = []
 
@@ -45,7 +47,12 @@ def replay_records(records: Iterable[Record]) -> Replayed:
     asked: Record | None = None
     would_do: list[Any] = []
     did: list[Any] = []
+    expected = 0
     for record in records:
+        if expected and record.n != expected:
+            told.gaps += 1
+            decider = asked = None
+        expected = record.n + 1
         if record.kind == "action":
             did.append(msgspec.json.decode(record.body))
             continue
@@ -117,9 +124,11 @@ def replay(site: Site, folder: str | None, as_json: bool) -> int:
 
 def _tell(told: Replayed) -> None:
     click.echo(f"{told.inputs} inputs in {told.segments} segments gave {told.actions} actions")
-    for count, what in ((told.cut_off, "cut off by a kill or a gap"), (told.unreadable, "unknown")):
+    for count, what in ((told.cut_off, "cut off by a kill"), (told.unreadable, "unknown")):
         if count:
             click.echo(f"{count} inputs were {what}")
+    if told.gaps:
+        click.echo(f"{told.gaps} holes are in the journal; what follows one was not judged")
     if not told.differences:
         return click.echo("policy decides the same")
     first = told.differences[0]
