@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast.facts.commands import Booted, Command, Wake, Woke
+from holdfast.facts.commands import Armed, Booted, Command, IncidentSettled, Wake, Woke
 from holdfast.facts.instants import NS_PER_MS
 from holdfast.facts.outcomes import Outcome
 from holdfast.facts.verdicts import Verdict
@@ -98,7 +98,7 @@ def test_memory_is_bounded() -> None:
         lawful.decider.step(inputs.failed(ms + 1, life))
         incident = lawful.decider.world.vms[life.vm].incident
         lawful.decider.step(inputs.ended(ms + 2, life))
-        settled = inputs.told.IncidentSettled(at=inputs.at(ms + 3), incident=incident, by="ann")
+        settled = IncidentSettled(at=inputs.at(ms + 3), incident=incident, by="ann")
         lawful.decider.step(settled)
     world = lawful.decider.world
     assert len(world.vms) <= 1_001
@@ -112,6 +112,6 @@ def test_revisions_rise_even_when_they_were_forgotten() -> None:
     lawful.step(inputs.disarmed(1, 5))
     lawful.step(Woke(at=inputs.at(10)))
     lawful.decider.world.revisions |= {f"other-{n}": 2 for n in range(1_100)}
-    lawful.step(inputs.told.Armed(at=inputs.at(11), by="ann"))
+    lawful.step(Armed(at=inputs.at(11), by="ann"))
     assert not any(key.endswith("disarmed") for key in lawful.decider.world.revisions)
     lawful.step(inputs.disarmed(12, 5))  # The law of rising revisions judges it.

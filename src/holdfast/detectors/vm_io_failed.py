@@ -14,7 +14,7 @@ from holdfast.facts.observations import (
     VmAppeared,
     VmRenamed,
 )
-from holdfast.facts.subjects import Incarnation, vm_subject
+from holdfast.facts.subjects import Incarnation, Subject, SubjectKind
 from holdfast.facts.verdicts import Certainty, Effect, FaultCleared, FaultRaised, Verdict
 from holdfast.ports.detector import Detector
 from holdfast.ports.lives import Lives
@@ -144,7 +144,7 @@ class VmIoFailed:
         return FaultRaised(
             detector="vm_io_failed",
             condition=CONDITION,
-            subject=vm_subject(life.life.vm, name),
+            subject=_disks_of(life.life.vm, name),
             effect=Effect.STUCK if life.is_halted else Effect.DEGRADED,
             certainty=Certainty.CERTAIN,
             fault_at=life.fault_at,
@@ -162,11 +162,16 @@ class VmIoFailed:
         return FaultCleared(
             detector="vm_io_failed",
             condition=CONDITION,
-            subject=vm_subject(life.life.vm, self._lives.name(life.life.vm)),
+            subject=_disks_of(life.life.vm, self._lives.name(life.life.vm)),
             at=now,
             reason="it has run for a minute without a further error",
             life=life.life,
         )
+
+
+def _disks_of(vm: str, name: str) -> Subject:
+    """It befell the disks: a restart of the VM would meet the same ones."""
+    return Subject(kind=SubjectKind.DISK, id=f"{vm}:disks", name=f"the disks of {name}")
 
 
 def _cause(details: dict[str, object]) -> str:

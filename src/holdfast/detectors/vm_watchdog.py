@@ -93,7 +93,9 @@ class VmWatchdog:
                 detector="vm_watchdog",
                 condition=CONDITION,
                 subject=vm_subject(seen.vm, name),
-                effect=Effect.STUCK,
+                effect=Effect.DEGRADED
+                if action == "reset"
+                else Effect.STUCK,  # Reset, it may mend.
                 certainty=Certainty.CERTAIN,
                 fault_at=life.fired_at,
                 detected_at=seen.at,

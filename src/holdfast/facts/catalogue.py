@@ -106,7 +106,7 @@ CATALOGUE: tuple[AlarmType, ...] = (
     AlarmType(
         id="vm-io-error",
         title="A disk of the VM returned I/O errors",
-        subject=_VM,
+        subject=SubjectKind.DISK,
         event_type=EventType.EQUIPMENT,
         severity=Severity.MAJOR,
         probable_cause="INPUT_OUTPUT_DEVICE_ERROR",

@@ -116,6 +116,8 @@ def watch(world: World, record: VmRecord) -> list[Action]:
     if record.life is None or record.state not in (VmState.RUNNING, VmState.ANSWERING):
         return []
     took = stages.capture(world, record, record.life)
+    if record.state is VmState.RUNNING:
+        record.wake_at = after(world.now, timing.MEND_LIMIT_MS)
     return [took, *case_files.step(world, record, "is left alone: it may mend itself")]
 
 
@@ -275,8 +277,18 @@ def woken(world: World, record: VmRecord) -> list[Action]:
             return end(world, record) if held is None else held
         case VmState.UNEXPLAINED:
             return give_up(world, record, "it stopped and nobody can say why")
+        case VmState.RUNNING:
+            return _not_mended(world, record)
         case _:
             return []
+
+
+def _not_mended(world: World, record: VmRecord) -> list[Action]:
+    """It was left alone to mend itself, and has not: a person decides what it may cost."""
+    record.is_live_fault = record.runs
+    if promise.not_ours(world, record):
+        return _leave(world, record)
+    return give_up(world, record, "it did not mend itself")
 
 
 def again(world: World, record: VmRecord) -> list[Action]:

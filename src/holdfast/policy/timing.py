@@ -19,6 +19,8 @@ END_RETRY_MS = 2_000
 END_TRIES = 5
 UNEXPLAINED_WAIT_MS = 60_000  # A stop that nobody can explain waits this long for a witness.
 
+MEND_LIMIT_MS = 660_000  # A guest that mends itself: longer than its crash dump may take.
+
 BACK_OFF_MS = (0, 1_000, 5_000, 15_000, 30_000, 60_000)  # By restarts already in the window.
 ANSWER_LIMIT_MS = 300_000  # A guest may check its file systems before it answers.
 
