@@ -5,10 +5,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from holdfast.adapters.journals.segments import Segments
 from holdfast.agent.memory import Snapshot, open_journal
-from holdfast.facts.actions import Action
+from holdfast.facts.actions import Action, CaptureLastWords
 from holdfast.facts.commands import Booted
 from holdfast.facts.instants import Instant
 from holdfast.facts.subjects import Incarnation, vm_subject
@@ -36,8 +37,11 @@ INPUTS: list[Input] = [
 ]
 
 
-def write_journal(folder: Path, *, forget: int = 0) -> int:
-    """Journal what policy does with the inputs, as the agent does; `forget` drops last actions."""
+def write_journal(folder: Path, *, forget: int = 0, is_lying: bool = False) -> int:
+    """Journal what policy does with the inputs, as the agent does.
+
+    `forget` drops last actions; `is_lying` journals another action than the one that was done.
+    """
     decider = Decider()
     journal: Segments = open_journal(folder, decider, 8)
     count = 0
@@ -47,6 +51,8 @@ def write_journal(folder: Path, *, forget: int = 0) -> int:
         count += len(actions)
         kept = actions[: len(actions) - forget] if fact is INPUTS[-1] else actions
         for action in kept:
+            if is_lying and isinstance(action, CaptureLastWords):
+                action = replace(action, budget_ms=1)  # noqa: PLW2901
             journal.append("action", Instant(5), action)
     journal.close()
     return count
@@ -61,12 +67,7 @@ def test_a_journal_gives_the_same_actions_again(run: Run, site_dir: Path) -> Non
 
 
 def test_an_action_that_would_not_be_done_again_is_named(run: Run, site_dir: Path) -> None:
-    folder = site_dir / "state" / "journal"
-    write_journal(folder)
-    [segment] = folder.glob("*.jsonl")
-    segment.write_text(
-        segment.read_text().replace('"condition":"vm-gone"', '"condition":"vm-x"', 2)
-    )
+    write_journal(site_dir / "state" / "journal", is_lying=True)
     ran = run("replay", "--json")
     told = json.loads(ran.out)
     assert ran.code == 1
@@ -78,6 +79,15 @@ def test_actions_cut_off_by_a_kill_are_no_difference(run: Run, site_dir: Path) -
     write_journal(site_dir / "state" / "journal", forget=1)
     told = json.loads(run("replay", "--json").out)
     assert (told["cut_off"], told["differences"]) == (1, [])
+
+
+def test_what_follows_a_damaged_line_is_not_judged(run: Run, site_dir: Path) -> None:
+    folder = site_dir / "state" / "journal"
+    write_journal(folder)
+    [segment] = folder.glob("*.jsonl")
+    segment.write_text(segment.read_text().replace('"is":"VmRan"', '"is":"VmR?n"'))
+    told = json.loads(run("replay", "--json").out)
+    assert (told["gaps"], told["inputs"], told["differences"]) == (1, 1, [])
 
 
 def test_a_journal_that_is_not_there_is_named(run: Run, tmp_path: Path) -> None:
