@@ -121,6 +121,41 @@ def test_clean_refuses_while_a_program_runs(run: Run, run_dir: Path, program: st
     assert run_dir.exists()
 
 
+FAKE_VIRSH = """#!/bin/sh
+echo "$*" >> {log}
+case "$*" in
+    *"--all --uuid") echo {vm} ;;
+    *dumpxml*) echo "<domain><on_crash>preserve</on_crash></domain>" ;;
+    *define*) cat >> {log} ;;
+    *domname*) echo web-1 ;;
+esac
+"""
+
+
+def test_clean_gives_protected_vms_their_settings_back_before_it_forgets_them(
+    run: Run, site_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = {known.WEB: {"vm": known.WEB, "autostart": True, "on_crash": "restart"}}
+    memo = site_dir / "state" / "memo.json"
+    memo.write_text(json.dumps({"taken": taken, "agents": []}))
+    log, virsh = site_dir / "log", site_dir / "virsh"
+    virsh.write_text("#!/bin/sh\necho libvirt is away >&2\nexit 1\n")
+    virsh.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{site_dir}:/usr/bin:/bin")
+    refused = run("clean", "--yes")
+    assert refused.code == 4
+    assert "cannot be given their settings back: libvirt: libvirt is away" in refused.err
+    assert memo.exists()
+    virsh.write_text(FAKE_VIRSH.format(log=log, vm=known.WEB))
+    ran = run("clean", "--yes")
+    assert ran.code == 0
+    assert "web-1 has its own settings back" in ran.out
+    said = log.read_text()
+    assert "<on_crash>restart</on_crash>" in said
+    assert f"autostart {known.WEB}\n" in said
+    assert not memo.exists()
+
+
 def test_clean_takes_what_is_ours_and_leaves_the_list_of_packages(run: Run, site_dir: Path) -> None:
     (site_dir / "state" / "journal").mkdir()
     (site_dir / "state" / "journal" / "1.jsonl").write_text("x")

@@ -8,6 +8,7 @@ import click
 
 from holdfast.faces.cli.asking import AGENT, CONTROLLER, is_running
 from holdfast.faces.cli.exits import Exit, Failure
+from holdfast.faces.cli.giving_back import give_back_all
 from holdfast.faces.cli.host_libvirt import running_vms, started_keeper, stop_started
 from holdfast.faces.cli.sample import NAME, remove_sample
 from holdfast.faces.cli.settings import Site, pass_site
@@ -23,7 +24,7 @@ KEPT = "distribution-packages"
 def clean(site: Site, yes: bool) -> None:
     """Remove the sample VM, and all files that Holdfast wrote. Your own VMs stay as they are.
 
-    What protect took over in your VMs is given back by `vm unprotect`: do that before.
+    Protected VMs get their own settings back (autostart, on_crash).
     """
     settings = site.settings
     running = [name for name in (CONTROLLER, AGENT) if is_running(settings, name)]
@@ -35,6 +36,7 @@ def clean(site: Site, yes: bool) -> None:
     if not yes:
         _confirm(there)
     _remove_sample(settings)
+    _give_back(settings)
     _stop_libvirt(settings)
     for folder in there:
         _empty(folder)
@@ -56,6 +58,18 @@ def _remove_sample(settings: Settings) -> None:
             click.echo(f"holdfast: removed the VM {NAME}")
     except Failure as failure:
         click.echo(f"holdfast: the VM {NAME} was not looked for ({failure.message})", err=True)
+
+
+def _give_back(settings: Settings) -> None:
+    """Before the record of it is removed: nobody would know it afterwards."""
+    try:
+        names = give_back_all(settings)
+    except Failure as failure:
+        hint = "start libvirt first; Holdfast's files still say what must be given back"
+        reason = f"protected VMs cannot be given their settings back: {failure.message}"
+        raise Failure(reason, hint) from None
+    for name in names:
+        click.echo(f"holdfast: {name} has its own settings back (autostart, on_crash)")
 
 
 def _stop_libvirt(settings: Settings) -> None:
