@@ -53,6 +53,14 @@ PAGES: dict[str, Callable[[], Iterator[Any]]] = {
     "status_when_all_is_well": lambda: status_page(WELL, NOW_MS),
     "status_when_disarmed": lambda: status_page(replace(WELL, disarm=known.DISARM), NOW_MS),
     "status_when_much_is_wrong": lambda: status_page(ILL, NOW_MS),
+    "status_of_many_vms": lambda: status_page(
+        replace(
+            WELL,
+            vms=(*[replace(known.WEB_1, name=f"web-{n}") for n in range(1, 40)], known.DB_1),
+            incidents=(known.OPEN,),
+        ),
+        NOW_MS,
+    ),
     "status_of_the_agent_alone": lambda: status_page(
         make_view(None, known.AGENT_STATUS, "no controller runs here"), NOW_MS
     ),

@@ -1,6 +1,6 @@
 """Status at a glance: is everything well, what is not, each VM, and what to do next."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -24,6 +24,7 @@ from holdfast.facts.promises import Disarm
 from holdfast.facts.wire import VmSummary
 
 REPORT_LIMIT_MS = 1_000
+VMS_SHOWN = 10
 
 
 class Part(Struct, frozen=True, kw_only=True):
@@ -77,13 +78,25 @@ def status_page(view: StatusView, now_ms: int) -> Iterator[Any]:
     yield facts(_fact_rows(view, now_ms))
     if view.vms:
         yield ""
-        yield from vms_table(view.vms)
+        yield from _vms(view.vms)
     if view.incidents:
         yield ""
         for incident in view.incidents:
             yield incident_line(incident, now_ms, incident.fault_utc_ms)
     yield ""
     yield _next(view)
+
+
+def _vms(vms: Sequence[VmSummary]) -> Iterator[Any]:
+    """A screenful: of many VMs those first that are not as they should be."""
+    if len(vms) <= VMS_SHOWN:
+        yield from vms_table(vms)
+        return
+    odd = [vm for vm in vms if vm.incident or (vm.is_protected and vm.obstacle)]
+    rest = [vm for vm in vms if vm not in odd]
+    shown = [*odd, *rest][:VMS_SHOWN]
+    yield from vms_table(shown)
+    yield f"and {counted(len(vms) - len(shown), 'more VM')}: holdfast vm list"
 
 
 def _verdict(view: StatusView) -> Text:
