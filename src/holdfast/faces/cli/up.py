@@ -58,15 +58,20 @@ def up(site: Site, no_sample: bool, own_config: str | None) -> None:
     It watches every VM of this host's libvirt and acts on none until `holdfast vm protect VM`.
     Where there is no VM at all it makes a small protected one, holdfast-sample.
     """
-    settings = checked_settings(site, own_config)
+    checked_settings(site, own_config)
+    run_up(site, Children(say), has_sample=not no_sample)
+
+
+def run_up(site: Site, children: Children, *, has_sample: bool) -> None:
+    """Raises Failure; returns when somebody asked for the end."""
+    settings = site.settings
     _refuse_a_second(settings)
     ensure_libvirt(settings.libvirt_uri, Path(settings.run_dir), say)
     say(_acceleration())
-    children = Children(say)
     with _stop_on_signals():
         try:
             _start(site, children)
-            if not no_sample and not ask_vms(site)[0]:
+            if has_sample and not ask_vms(site)[0]:
                 _try_sample(settings)
             _introduce(ask_vms(site)[0])
             _watch(site, children)
@@ -89,7 +94,7 @@ def _refuse_a_second(settings: Settings) -> None:
 
 def _acceleration() -> str:
     if os.access("/dev/kvm", os.R_OK | os.W_OK):
-        return "KVM is here"
+        return "this host offers KVM"
     return "KVM is not usable here: VMs run in software emulation, slowly"
 
 
