@@ -113,6 +113,7 @@ class Lawful:
         if isinstance(fact, told.Booted):
             for vm in self._vms.values():  # What ended and was not judged is to be found again.
                 vm.ended.clear()
+                vm.in_flight = 0  # Whoever was to start it is no more.
             if self._boot not in ("", fact.boot):
                 for vm in self._vms.values():
                     vm.restarts, vm.in_flight = [], 0
@@ -161,9 +162,6 @@ class Lawful:
                 record = self.decider.world.vms.get(fact.vm)
                 if record is not None and record.incident:
                     vm.wanted_stopped, vm.restarts = False, []
-            case told.Restarted():
-                for vm in self._vms.values():
-                    vm.in_flight = 0  # Whoever was to start it is no more.
             case _:
                 pass
 

@@ -6,7 +6,7 @@ from holdfast.facts import commands as told
 from holdfast.facts.actions import Action, Report, TellIncident
 from holdfast.facts.commands import Told
 from holdfast.facts.incidents import IncidentState
-from holdfast.facts.instants import Instant
+from holdfast.facts.instants import NS_PER_MS, Instant
 from holdfast.facts.promises import Protection
 from holdfast.facts.subjects import Subject, SubjectKind
 from holdfast.facts.tenure import Wanted
@@ -183,6 +183,9 @@ def _booted(world: World, fact: told.Booted) -> list[Action]:
     actions: list[Action] = []
     if fact.is_amnesiac:
         world.is_amnesiac, world.forgot_in = True, fact.boot
+        # Revisions are forgotten too. None was changed once in each millisecond of this boot.
+        forgotten = fact.at // NS_PER_MS
+        world.forgotten_revision = max(world.forgotten_revision, forgotten)
         _forget_grants(world)
     if is_new_boot:
         actions += _begin_boot(world, fact)

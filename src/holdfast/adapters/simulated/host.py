@@ -1,0 +1,380 @@
+"""A host in memory: VMs, their kernel and libvirt, which act in time as the real ones were seen to.
+
+Time is virtual: nothing happens but what was put on the clock. What a sensor would see is handed
+to `see`; while nobody looks (the agent is dead) it is lost, as it is in truth.
+"""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from holdfast.adapters.simulated.clock import Clock
+from holdfast.facts.instants import NS_PER_MS, Instant
+from holdfast.facts.observations import (
+    AgentAnswered,
+    AgentSilent,
+    CoreDumpBegan,
+    DomainStateRead,
+    LibvirtAnswered,
+    LibvirtGone,
+    LibvirtSilent,
+    LifecycleSeen,
+    Observation,
+    QemuLogRead,
+    QemuProcessGone,
+    QemuThreadEnded,
+    QmpEventSeen,
+    VcpusMeasured,
+    VmAppeared,
+)
+from holdfast.facts.subjects import Incarnation
+
+KILLED, SEGV_WITH_CORE = 9, 11 | 0x80
+# Milliseconds, as tried on real QEMU and libvirt.
+FIRST_SIGN_MS = {"kill": 0.2, "segv": 4.0, "terminate": 1.7, "poweroff": 41.0, "destroy": 24.0}
+LIBVIRT_SEES_MS = {"kill": 207.0, "segv": 207.0, "terminate": 204.0, "poweroff": 244.0}
+DESTROY_WORD_MS, SAVED_MS, SAVED_WORD_MS, AWAY_MS, AWAY_WORD_MS = 240.0, 190.0, 391.0, 909.0, 1110.0
+FREE_MS_PER_GB = 40.0
+SPAWN_MS, BOOT_MS = 150.0, 3_000.0
+PING_MS, MEASURE_MS = 2_000.0, 1_000.0
+SILENT_AFTER_MS = 500.0
+
+
+@dataclass
+class SimulatedVm:
+    """`behaviour` is what the guest does when it is started: serves, mute (never answers)."""
+
+    name: str
+    uuid: str
+    has_agent: bool = True
+    memory_gb: float = 1.0
+    boot_ms: float = BOOT_MS
+    is_defined: bool = True
+    is_mute: bool = False
+    life: Incarnation | None = None
+    began: int = 0
+    is_ending: bool = False
+    is_stuck: bool = False
+    is_paused: bool = False
+    fails_to_start: int = 0
+    dies_at_boot: int = 0
+    reason: str = "unknown"  # libvirt's word for why it is shut off.
+    libvirt_thinks: str = "shut off"
+    log_line: str = ""
+    gone_after: list[Callable[[], None]] = field(default_factory=list)
+
+    @property
+    def runs(self) -> bool:
+        return self.life is not None
+
+    def serves(self, now: int) -> bool:
+        is_up = self.runs and now - self.began >= self.boot_ms * NS_PER_MS
+        return is_up and not (self.is_mute or self.is_stuck or self.is_paused or self.is_ending)
+
+
+class SimulatedHost:
+    """`boot` changes with a power cut; instants begin anew then, as the kernel's do."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.boot = "boot-1"
+        self.is_up = True
+        self.vms: dict[str, SimulatedVm] = {}
+        self.see: Callable[[Observation], None] | None = None
+        self.libvirt = "answers"  # or: frozen, dead
+        self.starts: list[tuple[str, Incarnation]] = []
+        self._boots = itertools.count(2)
+        self._boot_began = 0
+        self._pids = itertools.count(101)
+        self._held_back: list[Callable[[], None]] = []
+
+    def now(self) -> Instant:
+        """As this boot's monotonic clock has it; the clock of a boot begins at one second."""
+        return Instant(self.clock.now - self._boot_began + 1_000 * NS_PER_MS)
+
+    def at_zero(self) -> int:
+        return self._boot_began - 1_000 * NS_PER_MS
+
+    def define(self, vm: SimulatedVm) -> None:
+        self.vms[vm.name] = vm
+
+    def by_uuid(self, uuid: str) -> SimulatedVm | None:
+        return next((vm for vm in self.vms.values() if vm.uuid == uuid), None)
+
+    def later(self, delay_ms: float, what: Callable[[], None]) -> None:
+        """On this boot's time: a power cut takes it away."""
+        boot = self.boot
+        self.clock.later(delay_ms, lambda: what() if self.is_up and self.boot == boot else None)
+
+    # What runs, and how it comes to run.
+
+    def begin(self, name: str) -> Incarnation:
+        """QEMU is spawned: there is a process now, and libvirt knows it."""
+        vm = self.vms[name]
+        if vm.life is not None:
+            return vm.life
+        pid = next(self._pids)
+        life = Incarnation(vm=vm.uuid, boot=self.boot, pid=pid, started_ticks=pid * 10)
+        self.starts.append((name, life))
+        vm.life, vm.began = life, self.clock.now
+        vm.is_ending = vm.is_stuck = vm.is_paused = False
+        vm.libvirt_thinks, vm.reason, vm.log_line = "running", "booted", ""
+        self._tell(VmAppeared(at=self.now(), incarnation=life, name=name))
+        self._word(vm.uuid, "started", "booted", 5)
+        self._of(life, PING_MS, lambda: self._ping(vm, life))
+        if vm.dies_at_boot:
+            vm.dies_at_boot -= 1
+            self._of(life, 400, lambda: self.kill(name))
+        return life
+
+    def look(self) -> list[Observation]:
+        """What sensors find when they begin: running VMs, and libvirt's word on the others."""
+        at = self.now()
+        found: list[Observation] = [
+            VmAppeared(at=at, incarnation=vm.life, name=vm.name, found=True)
+            for vm in self.vms.values()
+            if vm.life is not None
+        ]
+        if self.libvirt == "answers":
+            found.append(LibvirtAnswered(at=at, after_gap=True))
+            found += self._states()
+        return found
+
+    def running(self) -> dict[str, Incarnation]:
+        return {vm.uuid: vm.life for vm in self.vms.values() if vm.life is not None}
+
+    # How a life ends. Each: the first sign, the last sign, libvirt's word.
+
+    def kill(self, name: str, how: str = "kill", status: int = KILLED) -> None:
+        self._end(name, how, status, LIBVIRT_SEES_MS[how], "failed")
+
+    def segv(self, name: str) -> None:
+        vm = self.vms[name]
+        if vm.life is not None and not vm.is_ending:
+            self._tell(CoreDumpBegan(at=self.now(), incarnation=vm.life, signal=11))
+        self.kill(name, "segv", SEGV_WITH_CORE)
+
+    def terminate(self, name: str) -> None:
+        vm = self.vms[name]
+        vm.log_line = "qemu-system-x86_64: terminating on signal 15 from pid 4711 (bash)"
+        data = '{"guest": false, "reason": "host-signal"}'
+        self._event(vm.uuid, "SHUTDOWN", data, 0.9)
+        self._end(name, "terminate", 0, LIBVIRT_SEES_MS["terminate"], "shutdown")
+
+    def power_off_inside(self, name: str) -> None:
+        data = '{"guest": true, "reason": "guest-shutdown"}'
+        self._event(self.vms[name].uuid, "SHUTDOWN", data, 30)
+        self._end(name, "poweroff", 0, LIBVIRT_SEES_MS["poweroff"], "shutdown")
+
+    def destroy(self, name: str) -> None:
+        """By libvirt, which must answer for it. What is stuck in the kernel is ended by force."""
+        status = KILLED if self.vms[name].is_stuck else 0
+        self._end(name, "destroy", status, DESTROY_WORD_MS, "destroyed")
+
+    def save(self, name: str) -> None:
+        self._move(name, SAVED_MS, SAVED_WORD_MS, "saved")
+
+    def migrate_away(self, name: str) -> None:
+        self._move(name, AWAY_MS, AWAY_WORD_MS, "migrated")
+
+    def _move(self, name: str, gone_ms: float, word_ms: float, word: str) -> None:
+        vm = self.vms[name]
+        self._event(vm.uuid, "MIGRATION", '{"status": "completed"}', gone_ms - 20)
+        self._of(vm.life, gone_ms, lambda: self._end(name, "kill", 0, word_ms - gone_ms, word))
+
+    def _end(self, name: str, how: str, status: int, word_ms: float, word: str) -> None:
+        vm = self.vms[name]
+        life = vm.life
+        if life is None or vm.is_ending:
+            return
+        vm.is_ending = True
+        sign_ms = FIRST_SIGN_MS[how]
+        gone_ms = sign_ms + FREE_MS_PER_GB * vm.memory_gb
+        self._of(life, sign_ms, lambda: self._sign(life, status))
+        self._of(life, gone_ms, lambda: self._gone(vm, life, status))
+        after_gone_ms = max(word_ms, gone_ms + 5)
+        self.later(after_gone_ms, lambda: self._heard_end(vm, life, word))
+
+    def _sign(self, life: Incarnation, status: int) -> None:
+        self._tell(
+            QemuThreadEnded(
+                at=self.now(),
+                incarnation=life,
+                tid=life.pid + 1,
+                thread="CPU 0/KVM",
+                status=status,
+                source="pidfd",
+            )
+        )
+
+    def _gone(self, vm: SimulatedVm, life: Incarnation, status: int) -> None:
+        vm.life = None
+        self._tell(QemuProcessGone(at=self.now(), incarnation=life, status=status))
+        if vm.log_line:
+            log = QemuLogRead(at=self.now(), incarnation=life, last_line=vm.log_line)
+            self.later(2, lambda: self._tell(log))
+
+    def _heard_end(self, vm: SimulatedVm, life: Incarnation, word: str) -> None:
+        """When libvirt sees it; one that is frozen or dead sees it when it is back."""
+        if self.libvirt != "answers":
+            self._held_back.append(lambda: self._heard_end(vm, life, word))
+            return
+        if vm.life is None:
+            vm.libvirt_thinks, vm.reason = "shut off", word
+        self._word(vm.uuid, "stopped", word, 0)
+        for call in vm.gone_after:
+            self.later(0, call)
+        vm.gone_after = []
+
+    # What befalls a guest that lives on.
+
+    def panic(self, name: str) -> None:
+        vm = self.vms[name]
+        vm.is_stuck = True
+        self._event(vm.uuid, "GUEST_PANICKED", '{"action": "pause"}', 1)
+
+    def hang(self, name: str) -> None:
+        self.vms[name].is_stuck = True
+
+    def come_back(self, name: str) -> None:
+        """A hung or paused guest goes on by itself."""
+        self.vms[name].is_stuck = self.vms[name].is_paused = False
+
+    def suspend(self, name: str) -> None:
+        vm = self.vms[name]
+        vm.is_paused = True
+        self._event(vm.uuid, "STOP", "{}", 1)
+        self._word(vm.uuid, "suspended", "paused", 2)
+
+    def reset_inside(self, name: str) -> None:
+        vm = self.vms[name]
+        vm.began, vm.is_stuck = self.clock.now, False
+        self._event(vm.uuid, "RESET", '{"guest": true, "reason": "guest-reset"}', 1)
+
+    def fire_watchdog(self, name: str, action: str) -> None:
+        vm = self.vms[name]
+        vm.is_stuck = True
+        self._event(vm.uuid, "WATCHDOG", f'{{"action": "{action}"}}', 1)
+        if action == "reset":
+            self._of(vm.life, 2, lambda: self.reset_inside(name))
+
+    def dump_crash(self, name: str, takes_ms: float) -> None:
+        """The guest's crash kernel writes its dump, then boots it anew."""
+        vm = self.vms[name]
+        vm.is_stuck = True
+        self._event(vm.uuid, "GUEST_CRASHLOADED", "{}", 1)
+        self._of(vm.life, takes_ms, lambda: self.reset_inside(name))
+
+    def fail_disk(self, name: str, *, halts: bool) -> None:
+        vm = self.vms[name]
+        vm.is_paused |= halts
+        action = "stop" if halts else "report"
+        data = f'{{"device": "vda", "operation": "write", "action": "{action}", "reason": "EIO"}}'
+        self._event(vm.uuid, "BLOCK_IO_ERROR", data, 1)
+
+    def resume(self, name: str) -> None:
+        vm = self.vms[name]
+        vm.is_paused = False
+        self._event(vm.uuid, "RESUME", "{}", 1)
+
+    # What befalls libvirt, and the host.
+
+    def freeze_libvirt(self) -> None:
+        self.libvirt = "frozen"
+        since = self.now()
+        self.later(SILENT_AFTER_MS, lambda: self._say_silent(since))
+
+    def kill_libvirt(self) -> None:
+        self.libvirt = "dead"
+        self.later(1, lambda: self._tell(LibvirtGone(at=self.now(), reason="connection closed")))
+
+    def restore_libvirt(self) -> None:
+        """It answers again, says what it has kept back, and its state is read anew."""
+        self.libvirt = "answers"
+        self._tell(LibvirtAnswered(at=self.now(), after_gap=True))
+        kept, self._held_back = self._held_back, []
+        for call in kept:
+            call()
+        self.later(5, self._tell_states)
+
+    def cut_power(self) -> None:
+        """Everything on it ends without a word."""
+        self.is_up = False
+        self.see = None
+        self._held_back = []
+        for vm in self.vms.values():
+            vm.life, vm.is_ending, vm.gone_after = None, False, []
+            vm.libvirt_thinks, vm.reason = "shut off", "unknown"
+
+    def boot_again(self) -> None:
+        self.is_up, self.libvirt = True, "answers"
+        self.boot = f"boot-{next(self._boots)}"
+        self._boot_began = self.clock.now
+
+    def _say_silent(self, since: Instant) -> None:
+        if self.libvirt == "frozen":
+            self._tell(LibvirtSilent(at=self.now(), since=since))
+
+    def _tell_states(self) -> None:
+        for seen in self._states():
+            self._tell(seen)
+
+    def _states(self) -> list[Observation]:
+        at = self.now()
+        return [
+            DomainStateRead(at=at, vm=vm.uuid, state=vm.libvirt_thinks, reason=vm.reason)
+            for vm in self.vms.values()
+            if vm.libvirt_thinks == "shut off" and vm.is_defined
+        ]
+
+    def _ping(self, vm: SimulatedVm, life: Incarnation) -> None:
+        """The sensor of guest agents: a ping each two seconds, vCPUs measured in a silence."""
+        at = self.now()
+        if vm.serves(self.clock.now) and vm.has_agent:
+            self._tell(AgentAnswered(at=at, incarnation=life))
+        elif vm.has_agent and vm.is_stuck:
+            self._tell(AgentSilent(at=at, incarnation=life))
+            measured = VcpusMeasured(
+                at=at,
+                incarnation=life,
+                window_ms=MEASURE_MS,
+                vcpus=1,
+                ran_ms=0,
+                waited_ms=0,
+                turns=0,
+                is_paused=vm.is_paused,
+            )
+            self._tell(measured)
+        self._of(life, PING_MS, lambda: self._ping(vm, life))
+
+    def _of(self, life: Incarnation | None, delay_ms: float, what: Callable[[], None]) -> None:
+        """Only while this life goes on."""
+        if life is None:
+            return
+        vm = self.by_uuid(life.vm)
+        self.later(delay_ms, lambda: what() if vm is not None and vm.life == life else None)
+
+    def _tell(self, seen: Observation) -> None:
+        if self.see is not None:
+            self.see(seen)
+
+    def _event(self, vm: str, event: str, data: str, delay_ms: float) -> None:
+        self._through_libvirt(
+            delay_ms,
+            lambda: self._tell(QmpEventSeen(at=self.now(), vm=vm, event=event, data=data)),
+        )
+
+    def _word(self, vm: str, event: str, detail: str, delay_ms: float) -> None:
+        self._through_libvirt(
+            delay_ms,
+            lambda: self._tell(LifecycleSeen(at=self.now(), vm=vm, event=event, detail=detail)),
+        )
+
+    def _through_libvirt(self, delay_ms: float, tell: Callable[[], None]) -> None:
+        def pass_on() -> None:
+            if self.libvirt == "frozen":
+                self._held_back.append(tell)
+            elif self.libvirt == "answers":
+                tell()
+
+        self.later(delay_ms, pass_on)
