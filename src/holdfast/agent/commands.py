@@ -181,8 +181,8 @@ class Commands:
 
 
 def _is_about(record: Record, incident: Incident) -> bool:
-    """Its VM or its id is named in the line; a snapshot tells nothing of the story."""
-    if record.kind == "snapshot":
-        return False
+    """Its VM or its id is named in the line, or the line tells of a gap in the story."""
+    if record.kind in ("snapshot", "note"):
+        return record.kind == "note"
     body = bytes(record.body)
     return incident.vm.encode() in body or incident.id.encode() in body

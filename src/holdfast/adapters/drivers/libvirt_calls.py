@@ -1,0 +1,215 @@
+"""A worker that makes blocking calls to libvirt: several at once, each in a thread of its own."""
+
+import os
+import threading
+import xml.etree.ElementTree as ET
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import libvirt
+import libvirt_qemu
+
+from holdfast.adapters.drivers.child import Parent
+from holdfast.adapters.drivers.libvirt_words import spoken_state
+
+THREADS = 10
+PINGERS = 16
+FINAL = {libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_XML_ERROR, libvirt.VIR_ERR_CONFIG_UNSUPPORTED}
+CHANNEL = "org.qemu.guest_agent.0"
+ACTIONS = {
+    0: "destroy",
+    1: "restart",
+    2: "rename-restart",
+    3: "preserve",
+    4: "coredump-destroy",
+    5: "coredump-restart",
+}
+
+
+class Calls:
+    """One connection, shared by the threads; made anew when it broke."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        self._lock = threading.Lock()
+        self._connection: Any = None
+        self._pingers = ThreadPoolExecutor(PINGERS)
+
+    def connection(self) -> Any:
+        with self._lock:
+            if self._connection is None or not self._connection.isAlive():
+                self._connection = libvirt.open(self._uri)
+                self._connection.setKeepAlive(5, 3)
+            return self._connection
+
+    def find(self, vm: str) -> Any:
+        return self.connection().lookupByUUIDString(vm)
+
+    def domains(self) -> Any:
+        found = []
+        for domain in self.connection().listAllDomains(0):
+            try:
+                found.append(describe(domain))
+            except libvirt.libvirtError:
+                continue  # Undefined meanwhile.
+        return found
+
+    def domain(self, vm: str) -> Any:
+        return describe(self.find(vm))
+
+    def start(self, vm: str) -> Any:
+        domain = self.find(vm)
+        flags = libvirt.VIR_DOMAIN_START_FORCE_BOOT if domain.hasManagedSaveImage(0) else 0
+        try:
+            domain.createWithFlags(flags)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID and domain.isActive():
+                return None
+            raise
+        return None
+
+    def destroy(self, vm: str) -> Any:
+        self.find(vm).destroyFlags(libvirt.VIR_DOMAIN_DESTROY_DEFAULT)
+
+    def ping(self, vm: str, limit_s: int) -> Any:
+        return ping(self.find(vm), limit_s)
+
+    def ping_all(self, vms: list[str], limit_s: int) -> Any:
+        """Which guests' agents answer; None for a VM that libvirt does not have any more."""
+
+        def ask(vm: str) -> bool | None:
+            try:
+                return ping(self.find(vm), limit_s)
+            except libvirt.libvirtError:
+                return None
+
+        return dict(zip(vms, self._pingers.map(ask, vms), strict=True))
+
+    def screenshot(self, vm: str, path: str) -> Any:
+        domain = self.find(vm)
+        stream = self.connection().newStream(0)
+        kind = domain.screenshot(stream, 0, 0)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            stream.recvAll(lambda _stream, data, out: out.write(data), file)
+        stream.finish()
+        return kind
+
+    def dump(self, vm: str, path: str) -> Any:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+        flags = libvirt.VIR_DUMP_MEMORY_ONLY
+        self.find(vm).coreDumpWithFormat(path, libvirt.VIR_DOMAIN_CORE_DUMP_FORMAT_RAW, flags)
+        os.chown(path, os.getuid(), os.getgid())
+        os.chmod(path, 0o600)
+
+    def addresses(self, vm: str) -> Any:
+        domain, found = self.find(vm), []
+        for source in (
+            libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT,
+            libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE,
+            libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP,
+        ):
+            try:
+                interfaces = domain.interfaceAddresses(source, 0)
+            except libvirt.libvirtError:
+                continue
+            for interface in interfaces.values():
+                found += [a["addr"] for a in interface.get("addrs") or []]
+        return [a for a in dict.fromkeys(found) if not a.startswith(("127.", "::1", "fe80:"))]
+
+    def take_over(self, vm: str) -> Any:
+        domain = self.find(vm)
+        was = describe(domain)
+        set_on_crash(domain, "preserve")
+        return {"autostart": was["autostart"], "on_crash": was["on_crash"]}
+
+    def give_back(self, vm: str, on_crash: str) -> Any:
+        set_on_crash(self.find(vm), on_crash or "destroy")
+
+
+def set_on_crash(domain: Any, action: str) -> None:
+    number = {name: number for number, name in ACTIONS.items()}[action]
+    flags = libvirt.VIR_DOMAIN_AFFECT_CONFIG if domain.isPersistent() else 0
+    if domain.isActive():
+        flags |= libvirt.VIR_DOMAIN_AFFECT_LIVE
+    domain.setLifecycleAction(libvirt.VIR_DOMAIN_LIFECYCLE_CRASH, number, flags)
+
+
+def ping(domain: Any, limit_s: int) -> bool:
+    try:
+        libvirt_qemu.qemuAgentCommand(domain, '{"execute":"guest-ping"}', limit_s, 0)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            raise
+        return False
+    return True
+
+
+def describe(domain: Any) -> dict[str, Any]:
+    state, reason = spoken_state(*domain.state(0))
+    root = ET.fromstring(domain.XMLDesc(0))
+    channel = root.find(f"devices/channel/target[@name='{CHANNEL}']")
+    consoles = [n.get("file", "") for n in root.findall("devices/serial/log")]
+    consoles += [n.get("path", "") for n in root.findall("devices/serial[@type='file']/source")]
+    consoles += [n.get("file", "") for n in root.findall("devices/console/log")]
+    watchdog = root.find("devices/watchdog")
+    return {
+        "vm": domain.UUIDString(),
+        "name": domain.name(),
+        "state": state,
+        "reason": reason,
+        "is_persistent": bool(domain.isPersistent()),
+        "has_agent_channel": channel is not None,
+        "is_agent_connected": channel is not None and channel.get("state") == "connected",
+        "console_log": next((c for c in consoles if c), ""),
+        "taps": [
+            n.get("dev", "") for n in root.findall("devices/interface/target") if n.get("dev")
+        ],
+        "disks": _disks(root),
+        "autostart": bool(domain.autostart()) if domain.isPersistent() else False,
+        "on_crash": root.findtext("on_crash", "destroy"),
+        "watchdog_action": watchdog.get("action", "reset") if watchdog is not None else "",
+        "has_panic_device": root.find("devices/panic") is not None,
+        "has_managed_save": bool(domain.hasManagedSaveImage(0)) if domain.isPersistent() else False,
+    }
+
+
+def _disks(root: Any) -> list[str]:
+    found = []
+    for disk in root.findall("devices/disk"):
+        source = disk.find("source")
+        if source is not None and disk.find("readonly") is None:
+            found.append(source.get("file") or source.get("dev") or source.get("name") or "")
+    return [d for d in found if d]
+
+
+def main() -> None:
+    libvirt.registerErrorHandler(lambda *_: None, None)
+    libvirt.virEventRegisterDefaultImpl()
+    threading.Thread(target=_keep_events, daemon=True).start()
+    parent = Parent()
+    calls = Calls(parent.args[0])
+    pool = ThreadPoolExecutor(THREADS)
+
+    def work(message: dict[str, Any]) -> None:
+        try:
+            data = getattr(calls, message["call"])(**message["args"])
+            parent.send({"id": message["id"], "data": data})
+        except libvirt.libvirtError as error:
+            final = error.get_error_code() in FINAL
+            text = error.get_error_message() or str(error)
+            parent.send({"id": message["id"], "error": text, "final": final})
+        except (OSError, KeyError, TypeError) as error:
+            parent.send({"id": message["id"], "error": str(error), "final": False})
+
+    while True:
+        pool.submit(work, parent.receive())
+
+
+def _keep_events() -> None:
+    while True:
+        libvirt.virEventRunDefaultImpl()
+
+
+if __name__ == "__main__":
+    main()

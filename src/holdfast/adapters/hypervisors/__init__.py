@@ -1,0 +1,1 @@
+"""What keeps VMs on this host, one file a product."""

@@ -1,0 +1,244 @@
+"""The agent put together: which sensor feeds the loop, and which adapter carries out what."""
+
+import asyncio
+import functools
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from holdfast.adapters.archives.local_disk import LocalDisk
+from holdfast.adapters.outboxes.disk import DiskOutbox
+from holdfast.adapters.sensors.kernel_log import KernelLog
+from holdfast.agent.answers import Answers
+from holdfast.agent.commands import Commands
+from holdfast.agent.door import open_door
+from holdfast.agent.ends import Ends
+from holdfast.agent.executor import Executor
+from holdfast.agent.finding import found_gone
+from holdfast.agent.health import Health, rss_mib
+from holdfast.agent.identity import Identity
+from holdfast.agent.inventory import Inventory
+from holdfast.agent.last_words import LastWords
+from holdfast.agent.loop import Loop, now
+from holdfast.agent.losses import watch_losses
+from holdfast.agent.memory import Remembered, open_journal
+from holdfast.agent.questions import Questions
+from holdfast.agent.recorder import Recorder, Watched
+from holdfast.agent.sight import Sight
+from holdfast.agent.uplink import Uplink
+from holdfast.agent.view import View
+from holdfast.agent.welcome import Welcomer
+from holdfast.detectors.panel import make_panel
+from holdfast.facts import wire
+from holdfast.facts.commands import Booted, Restarted
+from holdfast.facts.observations import (
+    AgentAnswered,
+    LifecycleSeen,
+    Observation,
+    QmpEventSeen,
+)
+from holdfast.facts.settings import Settings
+from holdfast.policy.decide import Decider
+from holdfast.ports.keeper import keep_running
+
+log = logging.getLogger(__name__)
+
+COPY_PERIOD_S = 10.0
+SYNC_PERIOD_S = 1.0
+
+
+class Agent:
+    """Made once, then `run` until cancelled."""
+
+    def __init__(self, settings: Settings, me: Identity, remembered: Remembered) -> None:
+        state = Path(settings.state_dir)
+        self._settings, self._me, self._remembered = settings, me, remembered
+        self._state = state
+        self.decider = Decider(remembered.world)
+        self.journal = open_journal(state / "journal", self.decider, settings.journal_mib)
+        self.panel = make_panel()
+        self.loop = Loop(self.panel, self.decider, self.journal, self._act)
+        self.sight = Sight(settings.libvirt_uri, me.boot, self._domains, self._see)
+        self.health = Health(state / "memo.json", self._shown)
+        self.ends = Ends()
+        self.archive = LocalDisk(state / "last-words", settings.last_words_mib << 20)
+        self.recorder = Recorder(
+            state / "recorder", me.boot, self._watched, ring_bytes=settings.recorder_mib << 20
+        )
+        self.view = View(self.loop, self._domains, self.sight.watched_by)
+        self.inventory = Inventory(self.sight.hypervisor, self.view.vms)
+        self.outbox = DiskOutbox(state / "outbox", me.boot, settings.outbox_mib << 20)
+        self.questions = Questions()
+        self.welcomer = Welcomer(self.loop, self.inventory, me)
+        self.uplink = Uplink(
+            socket=Path(settings.run_dir) / "controller.sock",
+            outbox=self.outbox,
+            boot=me.boot,
+            host=me.host,
+            hello=self._hello,
+            welcomed=self.welcomer.welcomed,
+            obey=self.questions.answer,
+            see=self.loop.see,
+        )
+        self.inventory.tell = self.uplink.send
+        self.answers = Answers(self.sight.hypervisor, self.sight.runs, self.health.has_agent)
+        self.kernel_log = KernelLog()
+        last_words = LastWords(
+            kernel_log=self.kernel_log,
+            recorder=self.recorder,
+            archive=self.archive,
+            hypervisor=self.sight.hypervisor,
+            host_name=me.host_name,
+            boot=me.boot,
+            domain=self.inventory.domain,
+            incident=lambda name: self.decider.world.incidents.get(name),
+        )
+        self.executor = Executor(
+            hypervisor=self.sight.hypervisor,
+            uplink=self.uplink,
+            answers=self.answers,
+            capture=last_words.capture,
+            await_end=self.ends.wait_end,
+            boot=me.boot,
+            consume=self.loop.consume,
+        )
+        Commands(
+            self.loop,
+            self.view,
+            self.sight.hypervisor,
+            self.archive,
+            state / "journal",
+            self.health,
+        ).add_to(self.questions)
+
+    def _act(self, action: Any) -> None:
+        self.executor.carry_out(action)
+
+    def _domains(self) -> Any:
+        return self.inventory.domains()
+
+    async def run(self) -> None:
+        self._begin()
+        tasks: list[Callable[[], Awaitable[None]]] = [
+            self.uplink.run,
+            self.recorder.run,
+            self.inventory.run,
+            self._copy,
+            self._sync,
+            lambda: watch_losses(self._losses(), self._see),
+            *[
+                functools.partial(sensor.run, self._see)
+                for sensor in (*self.sight.sensors, self.kernel_log)
+            ],
+        ]
+        door = Path(self._settings.run_dir) / "agent.sock"
+        try:
+            async with open_door(door, self.questions.answer), asyncio.TaskGroup() as group:
+                for task in tasks:
+                    group.create_task(keep_running(task, _said, str(task)))
+        finally:
+            await self._close()
+
+    def _begin(self) -> None:
+        """What runs is looked at first, so that nothing which runs is taken for gone."""
+        seen: list[Observation] = []
+        self.sight.look(seen.append)
+        at, me, was = now(), self._me, self.decider.world
+        same_boot = was.boot == me.boot
+        is_amnesiac = self._remembered.world is None and not me.is_new_state
+        self.loop.consume(
+            Booted(
+                at=at,
+                host=me.host,
+                host_name=me.host_name,
+                boot=me.boot,
+                state_id=me.state_id,
+                is_amnesiac=is_amnesiac,
+            )
+        )
+        seen.extend(found_gone(self.decider.world, self.sight.running(), me.boot, at))
+        for observation in seen:
+            self._see(observation)
+        if self._remembered.world is not None and same_boot:
+            self.loop.consume(Restarted(at=now()))
+
+    def _see(self, seen: Observation) -> None:
+        """The fast path first: judged, decided and reported before anybody notes it."""
+        self.loop.see(seen)
+        self.sight.note(seen)
+        self.ends.see(seen)
+        self.inventory.see(seen)
+        if isinstance(seen, LifecycleSeen):
+            self.recorder.note(seen.vm, "lifecycle", f"{seen.event} {seen.detail}", seen.at)
+        elif isinstance(seen, QmpEventSeen):
+            self.recorder.note(seen.vm, "qmp", f"{seen.event} {seen.data}", seen.at)
+        elif isinstance(seen, AgentAnswered):
+            self.health.note_agent(seen.incarnation.vm)
+
+    def _watched(self) -> list[Watched]:
+        domains = self.inventory.domains()
+        found = []
+        for vm, life in self.sight.running().items():
+            domain = domains.get(vm)
+            log_file = domain.console_log if domain else ""
+            found.append(Watched(life=life, name=self.sight.name(vm), console_log=log_file))
+        return found
+
+    def _hello(self) -> wire.Hello:
+        world = self.decider.world
+        kept = [r.protection.tenure for r in world.vms.values() if r.protection]
+        return wire.Hello(
+            version=wire.VERSION,
+            host=self._me.host,
+            host_name=self._me.host_name,
+            boot=self._me.boot,
+            state_id=self._me.state_id,
+            stream=self.outbox.stream,
+            is_amnesiac=world.is_amnesiac,
+            tenures=tuple(kept),
+        )
+
+    def _shown(self) -> dict[str, Any]:
+        """What status shows of the agent's own parts."""
+        return {
+            "controller": self.uplink.is_up,
+            "libvirt": self.sight.libvirt_state(),
+            "outbox_waiting": len(self.outbox.pending()),
+            "outbox_stream": self.outbox.stream,
+            "memory_mib": round(rss_mib([os.getpid(), *self.sight.worker_pids()]), 1),
+            "unknown_events": self.panel.unknown_seen,
+            "detector_defects": dict(self.panel.defects),
+            "watch_mechanism": self.sight.mechanism(),
+            "records_lost": {name: lost().count for name, lost in self._losses().items()},
+        }
+
+    def _losses(self) -> dict[str, Callable[[], Any]]:
+        return {
+            "journal": self.journal.losses,
+            "outbox": self.outbox.losses,
+            "recorder": self.recorder.losses,
+        }
+
+    async def _copy(self) -> None:
+        while True:
+            await asyncio.sleep(COPY_PERIOD_S)
+            self.uplink.send(wire.RecorderCopy(pieces=self.recorder.copies()))
+            self.inventory.tell_changes()
+
+    async def _sync(self) -> None:
+        while True:
+            await asyncio.sleep(SYNC_PERIOD_S)
+            await asyncio.to_thread(self.journal.sync)
+
+    async def _close(self) -> None:
+        self.loop.close()
+        await self.executor.close()
+        await self.sight.close()
+        self.recorder.close()
+        self.journal.close()
+
+
+def _said(name: str, failure: BaseException | None) -> None:
+    log.error("%s ended and is begun again", name, exc_info=failure)

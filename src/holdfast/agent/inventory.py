@@ -1,0 +1,64 @@
+"""What libvirt last said of its VMs, read anew on its events and every minute, told on change."""
+
+import asyncio
+from collections.abc import Callable
+
+from holdfast.facts import wire
+from holdfast.facts.observations import LibvirtAnswered, LifecycleSeen, Observation
+from holdfast.ports.hypervisor import CallFailed, Domain, Hypervisor
+
+PERIOD_S = 60.0
+GATHER_S = 0.3  # Events come in bunches: one reading serves them all.
+
+
+class Inventory:
+    """`tell` hears the whole list whenever it differs from what it heard last."""
+
+    def __init__(
+        self, hypervisor: Hypervisor, summaries: Callable[[], list[wire.VmSummary]]
+    ) -> None:
+        self._hypervisor = hypervisor
+        self._summaries = summaries
+        self._domains: dict[str, Domain] = {}
+        self._changed = asyncio.Event()
+        self._told: tuple[wire.VmSummary, ...] | None = None
+        self.tell: Callable[[wire.Inventory], None] = lambda _: None
+
+    def domains(self) -> dict[str, Domain]:
+        return self._domains
+
+    def domain(self, vm: str) -> Domain | None:
+        return self._domains.get(vm)
+
+    def see(self, seen: Observation) -> None:
+        if isinstance(seen, LifecycleSeen | LibvirtAnswered):
+            self._changed.set()
+
+    def tell_anew(self) -> None:
+        """Somebody new listens: tell all."""
+        self._told = None
+        self.tell_changes()
+
+    def tell_changes(self) -> None:
+        vms = tuple(self._summaries())
+        if vms != self._told:
+            self._told = vms
+            self.tell(wire.Inventory(vms=vms))
+
+    async def read(self) -> None:
+        try:
+            self._domains = {d.vm: d for d in await self._hypervisor.domains()}
+        except CallFailed:
+            return  # libvirt is away, which is a verdict of its own: keep what was known.
+        self.tell_changes()
+
+    async def run(self) -> None:
+        while True:
+            await self.read()
+            try:
+                async with asyncio.timeout(PERIOD_S):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+            await asyncio.sleep(GATHER_S)
+            self._changed.clear()

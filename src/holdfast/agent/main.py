@@ -1,0 +1,54 @@
+"""`holdfast agent`: make sure to be the only one, remember, and run until told to stop."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from pathlib import Path
+
+from holdfast.adapters.journals.segments import JournalTaken
+from holdfast.agent.assembly import Agent
+from holdfast.agent.identity import identify
+from holdfast.agent.memory import remember
+from holdfast.facts.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class CannotRun(Exception):
+    """The agent cannot start; the text says why and what to do."""
+
+
+def run(settings: Settings) -> None:
+    """Return after SIGTERM or SIGINT. Raises CannotRun."""
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="agent: %(levelname)s %(message)s"
+    )
+    state = Path(settings.state_dir)
+    try:
+        me = identify(state, Path(settings.run_dir), settings.host_name)
+        remembered = remember(state / "journal")
+    except OSError as error:
+        raise CannotRun(f"the agent cannot use {error.filename}: {error.strerror}") from None
+    if remembered.world is None and not me.is_new_state:
+        log.warning("the memory in %s is damaged or of another version: amnesiac", state)
+    try:
+        asyncio.run(_serve(settings, Agent, me, remembered))
+    except JournalTaken as error:
+        raise CannotRun(str(error)) from None
+
+
+async def _serve(settings: Settings, make: type[Agent], *known: object) -> None:
+    agent = make(settings, *known)  # type: ignore[arg-type]
+    stopped = asyncio.Event()
+    running = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        running.add_signal_handler(number, stopped.set)
+    work = asyncio.create_task(agent.run())
+    waiter = asyncio.create_task(stopped.wait())
+    await asyncio.wait({work, waiter}, return_when=asyncio.FIRST_COMPLETED)
+    work.cancel()
+    waiter.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await work
