@@ -6,7 +6,7 @@ clears one, with rising revisions; receivers keep the highest, so a late message
 
 from enum import StrEnum
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from holdfast.facts.instants import Instant
 from holdfast.facts.subjects import Subject
@@ -95,6 +95,42 @@ class AlarmRecord(Struct, frozen=True, kw_only=True):
     fault_to_arrival_ms: float | None = None
     acknowledged_by: str = ""
     acknowledged_utc_ms: int | None = None
+    answered_utc_ms: int | None = None  # When the first receiver outside had answered for it.
+    fault_to_answer_ms: float | None = None
+    is_estimated: bool = False  # Times of the fault come from wall clocks across a boot.
+
+
+def record_of(
+    report: AlarmReport, arrived_utc_ms: int, before: AlarmRecord | None = None
+) -> AlarmRecord:
+    """The record of an alarm after this report. Times of the fault are by the sender's clock.
+
+    `before` is the record of an earlier revision; a cleared alarm that comes back begins anew.
+    """
+    alarm = report.alarm
+    is_cleared = alarm.state is AlarmState.CLEARED
+    fault_utc_ms = report.sent_utc_ms - report.fault_age_us // 1_000
+    if before is None or (before.alarm.state is AlarmState.CLEARED and not is_cleared):
+        before = AlarmRecord(
+            alarm=alarm,
+            raised_utc_ms=arrived_utc_ms,
+            changed_utc_ms=arrived_utc_ms,
+            fault_utc_ms=fault_utc_ms,
+            detected_utc_ms=report.sent_utc_ms - report.detected_age_us // 1_000,
+            sent_utc_ms=report.sent_utc_ms,
+            arrived_utc_ms=arrived_utc_ms,
+            fault_to_arrival_ms=report.fault_age_us / 1_000,
+            is_estimated=report.is_estimated,
+        )
+    return structs.replace(
+        before,
+        alarm=alarm,
+        changed_utc_ms=arrived_utc_ms,
+        fault_utc_ms=fault_utc_ms,
+        sent_utc_ms=report.sent_utc_ms,
+        arrived_utc_ms=arrived_utc_ms,
+        cleared_utc_ms=arrived_utc_ms if is_cleared else None,
+    )
 
 
 def alarm_key(incarnation: str, condition: str) -> str:

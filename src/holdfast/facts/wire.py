@@ -55,7 +55,10 @@ class Hello(Frame, frozen=True, kw_only=True):
 
 
 class Welcome(Frame, frozen=True, kw_only=True):
-    """The controller answers a greeting with all that this agent needs to know."""
+    """The controller answers a greeting with all that this agent needs to know.
+
+    Not `is_complete`: the store is away. What is not named here stays as the agent knows it.
+    """
 
     version: int
     term: int
@@ -63,6 +66,7 @@ class Welcome(Frame, frozen=True, kw_only=True):
     protections: tuple[Protection, ...] = ()
     disarm: Disarm | None = None
     host_is_new: bool = False
+    is_complete: bool = True
 
 
 class Entry(Frame, frozen=True, kw_only=True):

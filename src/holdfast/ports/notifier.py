@@ -11,6 +11,10 @@ class NotifyFailed(Exception):
     """It did not arrive; the text says why. It is tried again, in order."""
 
 
+class NotifyRefused(NotifyFailed):
+    """It arrived, and the receiver will not have this very one: a repeat cannot help."""
+
+
 class Notice(Struct, frozen=True, kw_only=True):
     """What is passed on: a sequence without holes per `stream`, so that a gap is visible.
 
@@ -29,7 +33,7 @@ class Notifier(Protocol):
     heartbeat_s: float  # 0: none.
 
     async def notify(self, notice: Notice) -> None:
-        """Raises NotifyFailed."""
+        """Return when it has arrived. Raises NotifyFailed, NotifyRefused, within bounded time."""
         ...
 
     async def close(self) -> None: ...

@@ -23,10 +23,14 @@ class Ownership(Struct, frozen=True, kw_only=True):
 
 
 class VimAnswer(Struct, frozen=True, kw_only=True):
-    """`arrived_utc_ms`: its receiver had read it whole. `was_new`: neither duplicate nor stale."""
+    """`arrived_utc_ms`: its receiver had read it whole. `was_new`: neither duplicate nor stale.
+
+    `record` is the alarm as the VIM keeps it after this report.
+    """
 
     arrived_utc_ms: int
     was_new: bool
+    record: AlarmRecord
 
 
 class VimVm(Struct, frozen=True, kw_only=True):

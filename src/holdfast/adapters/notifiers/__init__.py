@@ -1,0 +1,1 @@
+"""Who passes alarms on to people and other systems: a plug-in per way."""

@@ -1,0 +1,1 @@
+"""Where the truth about VMs is kept: a plug-in per kind of store."""

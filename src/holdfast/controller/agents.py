@@ -1,0 +1,188 @@
+"""Every agent that was ever heard: its link, its VMs, and what it is asked."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import msgspec
+from msgspec import structs
+
+from holdfast.adapters.drivers.shelf import Shelf
+from holdfast.controller.answers import AWAY, USAGE, Unanswerable, unknown
+from holdfast.facts import wire
+from holdfast.facts.instants import NS_PER_MS
+from holdfast.facts.wire import VmSummary
+
+ASK_LIMIT_S = 20.0
+SHELF = "inventory"
+
+
+class Link:
+    """One connection of an agent: questions go out on it, and replies are paired with them.
+
+    `close` breaks it off without waiting.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[wire.Frame], Awaitable[None]],
+        close: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._send = send
+        self.close = close
+        self._ids = itertools.count(1)
+        self._asked: dict[int, asyncio.Future[wire.Reply]] = {}
+
+    async def send(self, frame: wire.Frame) -> None:
+        await self._send(frame)
+
+    async def ask(
+        self, name: str, args: dict[str, Any], *, by: str, term: int, limit_s: float
+    ) -> wire.Reply:
+        """Raises TimeoutError, ConnectionError."""
+        number = next(self._ids)
+        future: asyncio.Future[wire.Reply] = asyncio.get_running_loop().create_future()
+        self._asked[number] = future
+        try:
+            async with asyncio.timeout(limit_s):
+                question = wire.Question(id=number, name=name, args=args, by=by, term=term)
+                await self._send(question)
+                return await future
+        finally:
+            del self._asked[number]
+
+    def replied(self, reply: wire.Reply) -> None:
+        future = self._asked.get(reply.id)
+        if future is not None and not future.done() and not reply.more:
+            future.set_result(reply)
+
+    def broke(self) -> None:
+        for future in self._asked.values():
+            if not future.done():
+                future.set_exception(ConnectionError("the agent went away"))
+
+
+class Agent:
+    def __init__(self, host: str) -> None:
+        self.host = self.host_name = host
+        self.boot = ""
+        self.is_amnesiac = False
+        self.link: Link | None = None
+        self.since_utc_ms = 0
+        self.vms: tuple[VmSummary, ...] = ()
+        self.has_told_vms = False  # Since this controller started.
+
+
+class Agents:
+    """Inventories are kept on disk, so that VMs have names while their host is away."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+        self.by_host: dict[str, Agent] = {}
+        for host, value in shelf.all(SHELF).items():
+            agent = self.by_host[host] = Agent(host)
+            agent.host_name, agent.vms = _read_inventory(host, value)
+
+    def greeted(self, hello: wire.Hello, link: Link) -> Agent:
+        """A newer link of the same host takes the place of an older one."""
+        agent = self.by_host.setdefault(hello.host, Agent(hello.host))
+        agent.host_name, agent.boot, agent.is_amnesiac = (
+            hello.host_name or hello.host,
+            hello.boot,
+            hello.is_amnesiac,
+        )
+        agent.link = link
+        agent.since_utc_ms = time.time_ns() // NS_PER_MS
+        return agent
+
+    def left(self, agent: Agent, link: Link) -> None:
+        link.broke()
+        if agent.link is link:
+            agent.link = None
+
+    def take_inventory(self, agent: Agent, vms: tuple[VmSummary, ...]) -> None:
+        agent.vms, agent.has_told_vms = vms, True
+        kept = msgspec.json.encode([agent.host_name, vms])
+        self._shelf.put(SHELF, agent.host, kept)
+
+    def linked(self) -> Iterator[Agent]:
+        return (agent for agent in self.by_host.values() if agent.link is not None)
+
+    def all_vms(self) -> list[VmSummary]:
+        """What the host's own agent says now, or what it said last, marked as such."""
+        found = [
+            summary if agent.link is not None else _unseen(summary, agent)
+            for agent in self.by_host.values()
+            for summary in agent.vms
+        ]
+        return sorted(found, key=lambda summary: summary.name)
+
+    def find_vm(self, name: str) -> tuple[Agent, VmSummary]:
+        """By uuid or name. Raises Unanswerable."""
+        found = [
+            (agent, summary)
+            for agent in self.by_host.values()
+            for summary in agent.vms
+            if name in (summary.vm, summary.name)
+        ]
+        if not found:
+            raise unknown("VM", name, [s.name for s in self.all_vms()], "holdfast vm list")
+        up = [one for one in found if one[0].link is not None]
+        if len(found) > 1 and len(up) != 1:
+            named = ", ".join(f"{summary.vm} on {agent.host_name}" for agent, summary in found)
+            raise Unanswerable(f"there are {len(found)} VMs {name!r}: {named}", "use a uuid", USAGE)
+        return up[0] if up else found[0]
+
+    def find_host(self, host: str) -> Agent:
+        """Raises Unanswerable."""
+        agent = self.by_host.get(host)
+        if agent is None:
+            raise away(host)
+        return agent
+
+    async def ask(
+        self,
+        agent: Agent,
+        name: str,
+        args: dict[str, Any],
+        *,
+        by: str,
+        term: int = 0,
+        limit_s: float = ASK_LIMIT_S,
+    ) -> wire.Reply:
+        """Raises Unanswerable when the agent is away, breaks off, or does not answer in time."""
+        if agent.link is None:
+            raise away(agent.host_name)
+        try:
+            return await agent.link.ask(name, args, by=by, term=term, limit_s=limit_s)
+        except TimeoutError:
+            text = f"the agent of host {agent.host_name} did not answer within {limit_s:g} s"
+            raise Unanswerable(text, "what it did is not known: holdfast status", AWAY) from None
+        except ConnectionError:
+            text = f"the agent of host {agent.host_name} went away while it was asked"
+            raise Unanswerable(text, "what it did is not known: holdfast status", AWAY) from None
+
+
+def away(host_name: str) -> Unanswerable:
+    text = f"the agent of host {host_name} is away"
+    return Unanswerable(text, f"start it there: sudo holdfast agent (on {host_name})", AWAY)
+
+
+def _unseen(summary: VmSummary, agent: Agent) -> VmSummary:
+    return structs.replace(
+        summary,
+        state="unknown",
+        is_running=False,
+        pid=0,
+        watched_by="",
+        obstacle=f"the agent of host {agent.host_name} is away",
+    )
+
+
+def _read_inventory(host: str, value: bytes) -> tuple[str, tuple[VmSummary, ...]]:
+    try:
+        return msgspec.json.decode(value, type=tuple[str, tuple[VmSummary, ...]])
+    except msgspec.MsgspecError:
+        return host, ()  # It will be told anew with the next greeting.

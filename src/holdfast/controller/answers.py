@@ -1,0 +1,21 @@
+"""How a question ends when it cannot be answered: a sentence, what to do, and an exit code."""
+
+import difflib
+from collections.abc import Iterable
+
+USAGE, AWAY, REFUSED = 2, 3, 4  # As the command line documents them.
+
+
+class Unanswerable(Exception):
+    """`hint` says what to do about it."""
+
+    def __init__(self, error: str, hint: str = "", code: int = REFUSED) -> None:
+        super().__init__(error)
+        self.hint, self.code = hint, code
+
+
+def unknown(what: str, name: str, known: Iterable[str], lister: str) -> Unanswerable:
+    """There is no such VM, group, ...: name the near ones, or the command that lists all."""
+    near = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"{lister} lists what there is"
+    return Unanswerable(f"there is no {what} {name!r}", hint, USAGE)

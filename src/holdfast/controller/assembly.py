@@ -1,0 +1,265 @@
+"""The controller put together: its store, its VIM, a courier per notifier, and the door."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from holdfast.adapters.drivers.shelf import Shelf
+from holdfast.adapters.notifiers.exec import Exec
+from holdfast.adapters.notifiers.webhook import Webhook
+from holdfast.adapters.outboxes.disk import DiskOutbox
+from holdfast.adapters.stores.sqlite import Sqlite
+from holdfast.adapters.vims.builtin import Builtin
+from holdfast.controller.agents import Agents
+from holdfast.controller.copies import Copies
+from holdfast.controller.courier import Courier
+from holdfast.controller.door import Door
+from holdfast.controller.entries import Entries
+from holdfast.controller.followers import Followers
+from holdfast.controller.greeting import Greeter
+from holdfast.controller.groups import Groups
+from holdfast.controller.leadership import Leadership
+from holdfast.controller.own_alarms import OwnAlarms, add_up
+from holdfast.controller.promises import Promises
+from holdfast.controller.questions import Questions
+from holdfast.controller.registry import Registry
+from holdfast.controller.timings import Timings
+from holdfast.facts.alarms import AlarmRecord
+from holdfast.facts.incidents import IncidentState
+from holdfast.facts.instants import NS_PER_MS
+from holdfast.facts.settings import Settings
+from holdfast.ports.journal import Losses
+from holdfast.ports.keeper import keep_running
+from holdfast.ports.notifier import Notifier
+from holdfast.ports.store import Store, StoreAway
+from holdfast.ports.vim import VimAway, VimRefused, VimVm
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+FIRST_LIMIT_S = 3.0
+PLAIN = msgspec.to_builtins
+
+
+class Controller:
+    """Made once, then `run` until cancelled."""
+
+    def __init__(self, settings: Settings, boot: str, store: Store | None = None) -> None:
+        state = Path(settings.state_dir) / "controller"
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._settings, self._state, self._boot = settings, state, boot
+        self.host_name = settings.host_name or socket.gethostname()
+        self.shelf = Shelf(state / "kept.db")
+        self.agents = Agents(self.shelf)
+        self.followers = Followers()
+        self.timings = Timings(is_answered_outside=bool(settings.webhooks))
+        self.vim = Builtin(state / "alarms.db", tell=self._tell, inventory=self._inventory)
+        self.couriers = self._make_couriers()
+        self.store = store or Sqlite(state / "store.db")
+        self.leadership = Leadership(self.store, self.host_name, self._began)
+        self.registry = Registry(self.store, lambda: self.leadership.term)
+        self.promises = Promises(self.registry, self.agents)
+        self.groups = Groups(self.registry, self.agents, settings.groups)
+        self.entries = Entries(
+            self.vim, self.agents, self.shelf, self.timings, self.promises.take_tenure
+        )
+        self.copies = Copies(Path(settings.state_dir) / "recorder-copies")
+        self.greeter = Greeter(
+            agents=self.agents,
+            promises=self.promises,
+            groups=self.groups,
+            registry=self.registry,
+            leadership=self.leadership,
+        )
+        self.questions = Questions(
+            vim=self.vim,
+            agents=self.agents,
+            entries=self.entries,
+            promises=self.promises,
+            groups=self.groups,
+            followers=self.followers,
+            copies=self.copies,
+            leadership=self.leadership,
+            status=self.status,
+            agent_rows=self._agent_rows,
+        )
+        self.door = Door(
+            agents=self.agents,
+            entries=self.entries,
+            questions=self.questions,
+            greeter=self.greeter,
+            copies=self.copies,
+        )
+        self._settled_term: int | None = None
+        self.own_alarms = OwnAlarms(self.vim, self.host_name, boot)
+
+    async def run(self) -> None:
+        tasks: dict[str, Callable[[], Awaitable[None]]] = {
+            "leadership": self.leadership.run,
+            "own alarms": self._look,
+        }
+        for courier in self.couriers:
+            name = courier.notifier.name
+            tasks |= {f"courier {name}": courier.run, f"sync {name}": courier.sync}
+            for record in courier.waiting():
+                self.vim.absorb(record)
+        # Agents that come at once are told all, if the store answers in time.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_LIMIT_S):
+                await self.leadership.step()
+                await self._settle()
+        try:
+            async with (
+                self.door.open(Path(self._settings.run_dir) / "controller.sock"),
+                asyncio.TaskGroup() as group,
+            ):
+                for name, task in tasks.items():
+                    group.create_task(keep_running(task, _said, name))
+        finally:
+            await self._close()
+
+    async def status(self) -> dict[str, Any]:
+        alarms = await self.vim.alarms()
+        disarm = self.registry.disarm()
+        agents = self._agent_rows()
+        heard = {row["host"] for row in agents}
+        known = [known.host_name for known in self.registry.all_known() if known.host not in heard]
+        return {
+            "host_name": self.host_name,
+            "term": self.leadership.term,
+            "store": self.leadership.reason or "answers",
+            "agents": agents,
+            "agents_awaited": known,
+            "notifiers": [PLAIN(courier.delivery()) for courier in self.couriers],
+            "report_p99_ms": self.timings.p99_ms(),
+            "disarm": PLAIN(disarm) if disarm else None,
+            "vms": PLAIN(self.agents.all_vms()),
+            "incidents": [
+                PLAIN(one) for one in self.entries.incidents() if one.state is IncidentState.OPEN
+            ],
+            "open_alarms": len(alarms),
+            "gaps": self.entries.gaps,
+            "duplicates": self.entries.duplicates,
+            "defects": self.entries.defects,
+            "refused_by_vim": self.entries.refused,
+            "unknown_frames": self.door.unknown,
+            "unreadable": self.registry.unreadable + self.entries.unreadable,
+            "records_lost": {name: read().count for name, read in self._losses().items()},
+        }
+
+    def _agent_rows(self) -> list[dict[str, Any]]:
+        """Those that have told their VMs since this controller started."""
+        return [
+            {
+                "host": agent.host,
+                "host_name": agent.host_name,
+                "boot": agent.boot,
+                "is_up": agent.link is not None,
+                "since_utc_ms": agent.since_utc_ms,
+                "is_amnesiac": agent.is_amnesiac,
+                "vms": len(agent.vms),
+            }
+            for agent in self.agents.by_host.values()
+            if agent.has_told_vms
+        ]
+
+    def _tell(self, record: AlarmRecord) -> None:
+        for courier in self.couriers:
+            courier.hand(record)
+        self.followers.tell(record)
+
+    def _answered(self, record: AlarmRecord, at: int) -> None:
+        alarm = record.alarm
+        took_ms = self.timings.answered(alarm.key, alarm.revision, at)
+        self.vim.note_answer(alarm.key, time.time_ns() // NS_PER_MS, took_ms)
+
+    def _inventory(self, host: str) -> list[VimVm]:
+        agent = self.agents.by_host.get(host)
+        return [
+            VimVm(vm=summary.vm, name=summary.name, host=host, state=summary.state)
+            for summary in (agent.vms if agent else ())
+        ]
+
+    def _make_couriers(self) -> list[Courier]:
+        settings = self._settings
+        webhooks = [
+            Webhook(one.name, one.url, one.secret_file, one.heartbeat_s)
+            for one in settings.webhooks
+        ]
+        programs = [Exec(one.name, one.command, one.timeout_s) for one in settings.execs]
+        told = [self._make_courier(one, self._answered) for one in webhooks]
+        return told + [self._make_courier(one, lambda _record, _at: None) for one in programs]
+
+    def _make_courier(
+        self, notifier: Notifier, answered: Callable[[AlarmRecord, int], None]
+    ) -> Courier:
+        folder = self._state / "outboxes" / notifier.name
+        return Courier(
+            notifier,
+            DiskOutbox(folder, self._boot, self._settings.outbox_mib << 20),
+            host=self.host_name,
+            parked=folder / "refused.jsonl",
+            answered=answered,
+        )
+
+    async def _began(self, _term: int) -> None:
+        await self.registry.load()
+
+    async def _look(self) -> None:
+        """Once a second: what must be told of ourselves, and what waited for the store."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            await self._settle()
+            try:
+                losses = add_up(self._losses())
+                timings = self.timings
+                at = time.monotonic_ns()
+                await self.own_alarms.look(timings.p99_ms(), timings.count, losses, at)
+            except (VimAway, VimRefused) as error:
+                log.warning("the VIM was not told of the controller's own state: %s", error)
+
+    async def _settle(self) -> None:
+        """Once in each term: the groups of the settings, and agents that came too early."""
+        if self.leadership.term is None:
+            return
+        try:
+            if self._settled_term != self.leadership.term:
+                await self.groups.put_written()
+                self._settled_term = self.leadership.term
+            await self.greeter.greet_again()
+        except StoreAway as away:
+            log.warning("what the store must know waits: %s", away)
+
+    def _losses(self) -> dict[str, Callable[[], Losses]]:
+        found: dict[str, Callable[[], Losses]] = {
+            "alarms": self.vim.losses,
+            "incidents": self.shelf.losses,
+            "recorder copies": self.copies.losses,
+        }
+        for courier in self.couriers:
+            found[f"outbox of {courier.notifier.name}"] = courier.losses
+        return found
+
+    async def _close(self) -> None:
+        """What is half done is done again by the next start: nothing here must be waited for."""
+        await self.entries.close()
+        try:
+            await self.leadership.end()
+        except Exception:
+            log.exception("the term could not be ended")
+        for courier in self.couriers:
+            await courier.close()
+        await self.vim.close()
+        await asyncio.to_thread(self.shelf.close)
+        await self.store.close()
+
+
+def _said(name: str, failure: BaseException | None) -> None:
+    log.error("%s ended and is begun again", name, exc_info=failure)

@@ -1,0 +1,126 @@
+"""The controller's socket: agents greet and tell, people and programs ask."""
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from websockets.asyncio.server import ServerConnection, unix_serve
+from websockets.exceptions import ConnectionClosed
+
+from holdfast.controller.agents import Agent, Agents, Link
+from holdfast.controller.copies import Copies
+from holdfast.controller.entries import Entries
+from holdfast.controller.greeting import Greeter
+from holdfast.controller.questions import Questions
+from holdfast.facts import wire
+
+log = logging.getLogger(__name__)
+
+MESSAGE_BYTES = 8 << 20
+CLOSE_LIMIT_S = 1.0
+
+
+class Door:
+    """Frames in, frames out. `unknown` counts those that were not understood, or out of place."""
+
+    def __init__(
+        self,
+        *,
+        agents: Agents,
+        entries: Entries,
+        questions: Questions,
+        greeter: Greeter,
+        copies: Copies,
+    ) -> None:
+        self._agents, self._entries, self._questions = agents, entries, questions
+        self._greeter, self._copies = greeter, copies
+        self.unknown = 0
+
+    @contextlib.asynccontextmanager
+    async def open(self, path: Path) -> AsyncIterator[None]:
+        """Serve on a Unix socket that only its owner may open. Raises OSError."""
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        mask = os.umask(0o177)
+        try:
+            server = await unix_serve(
+                self._serve,
+                str(path),
+                compression=None,
+                max_size=MESSAGE_BYTES,
+                close_timeout=CLOSE_LIMIT_S,
+            )
+        finally:
+            os.umask(mask)
+        try:
+            yield
+        finally:
+            server.close()
+            await server.wait_closed()
+            path.unlink(missing_ok=True)
+
+    async def _serve(self, connection: ServerConnection) -> None:
+        async def send(frame: wire.Frame) -> None:
+            try:
+                await connection.send(wire.encode(frame), text=True)
+            except ConnectionClosed:
+                raise ConnectionError("the connection is closed") from None
+
+        link = Link(send, connection.transport.abort)
+        agent: Agent | None = None
+        tasks: set[asyncio.Task[None]] = set()
+        try:
+            async for raw in connection:
+                frame = self._read(raw)
+                if isinstance(frame, wire.Hello):
+                    agent = await self._greeter.greet(frame, link)
+                elif isinstance(frame, wire.Question):
+                    task = asyncio.create_task(self._answer(frame, link))
+                    tasks.add(task)
+                    task.add_done_callback(tasks.discard)
+                elif frame is not None:
+                    await self._take(frame, agent, link)
+        except (ConnectionClosed, ConnectionError):
+            return
+        finally:
+            for task in tasks:
+                task.cancel()
+            if agent is not None:
+                self._agents.left(agent, link)
+
+    def _read(self, raw: str | bytes) -> wire.AnyFrame | None:
+        try:
+            return wire.decode(raw)
+        except wire.MalformedFrame as error:
+            self._note_unknown(f"a frame is not understood: {error}")
+            return None
+
+    async def _take(self, frame: wire.AnyFrame, agent: Agent | None, link: Link) -> None:
+        """What agents tell. Nothing is taken from one that has not greeted."""
+        if agent is None:
+            self._note_unknown(f"{type(frame).__name__} came before a greeting")
+            return
+        match frame:
+            case wire.Entry():
+                self._entries.take(frame)
+            case wire.Reply():
+                link.replied(frame)
+            case wire.Inventory():
+                self._agents.take_inventory(agent, frame.vms)
+            case wire.RecorderCopy():
+                await asyncio.to_thread(self._copies.add, frame.pieces)
+            case _:
+                self._note_unknown(f"{type(frame).__name__} is not for a controller")
+
+    async def _answer(self, question: wire.Question, link: Link) -> None:
+        with contextlib.suppress(ConnectionError):
+            async for reply in self._questions.answer(question):
+                await link.send(reply)
+
+    def _note_unknown(self, text: str) -> None:
+        self.unknown += 1
+        if self.unknown == 1:
+            log.warning("%s (further ones are only counted)", text)

@@ -1,0 +1,206 @@
+"""What agents must tell: alarms to the VIM, tenures to the store, incidents kept; then answered.
+
+An alarm is with the VIM and with every courier before it is answered; whoever is slow beyond them
+delays neither the answer nor the next entry.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from holdfast.adapters.drivers.shelf import Shelf
+from holdfast.controller.agents import Agents
+from holdfast.controller.timings import Timings
+from holdfast.facts import wire
+from holdfast.facts.alarms import AlarmReport
+from holdfast.facts.incidents import Incident, IncidentState
+from holdfast.facts.instants import NS_PER_MS
+from holdfast.facts.tenure import Tenure
+from holdfast.ports.store import StoreAway
+from holdfast.ports.vim import Vim, VimAway, VimRefused
+
+log = logging.getLogger(__name__)
+
+INCIDENTS = "incident"
+STREAMS = "stream"
+INCIDENTS_KEPT = 1_000
+STREAMS_KEPT = 16  # Of each host; its newest ones.
+RETRY_S = 1.0
+DEFECT_RETRY_S = 5.0
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    host: str
+    incident: Incident
+
+
+class _Stream:
+    """`highest` is the last number that came; those in `open` have not been answered yet."""
+
+    def __init__(self, highest: int = 0) -> None:
+        self.highest = highest
+        self.open: set[int] = set()
+
+    @property
+    def done(self) -> int:
+        return min(self.open) - 1 if self.open else self.highest
+
+
+class Entries:
+    def __init__(
+        self,
+        vim: Vim,
+        agents: Agents,
+        shelf: Shelf,
+        timings: Timings,
+        take_tenure: Callable[[Tenure], Awaitable[None]],
+    ) -> None:
+        self._vim, self._agents, self._shelf = vim, agents, shelf
+        self._timings, self._take_tenure = timings, take_tenure
+        self._streams: dict[tuple[str, str], _Stream] = {}
+        self._tenures: dict[str, asyncio.Lock] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._incidents: dict[tuple[str, str], Incident] = {}
+        self.gaps = self.duplicates = self.refused = self.unreadable = self.defects = 0
+        self._load()
+
+    def take(self, entry: wire.Entry) -> None:
+        """Begin to handle it, before anything that comes later. The answer follows by itself."""
+        received_at = time.monotonic_ns()
+        name = (entry.host, entry.stream)
+        stream = self._streams.get(name)
+        if stream is None:
+            stream = self._streams[name] = _Stream()
+            self._forget_old_streams(entry.host)
+        if entry.sequence <= stream.highest:
+            self.duplicates += 1
+            if entry.sequence not in stream.open:
+                self._start(self._answer(entry, time.time_ns() // NS_PER_MS))
+            return
+        hole = entry.sequence - stream.highest - 1 if stream.highest else 0
+        self.gaps += max(hole, entry.gap)
+        stream.highest = entry.sequence
+        stream.open.add(entry.sequence)
+        self._start(self._handle(entry, stream, received_at))
+
+    def incidents(self) -> list[Incident]:
+        """The newest last."""
+        return sorted(self._incidents.values(), key=lambda one: one.fault_utc_ms)
+
+    def incident(self, name: str) -> tuple[str, Incident] | None:
+        """By id, or the newest of a VM, or the newest of all; and its host."""
+        found = [
+            (host, incident)
+            for (host, _), incident in self._incidents.items()
+            if not name or name in (incident.id, incident.vm, incident.name)
+        ]
+        return max(found, key=lambda one: one[1].fault_utc_ms, default=None)
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _start(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _handle(self, entry: wire.Entry, stream: _Stream, received_at: int) -> None:
+        while True:
+            try:
+                return await self._carry(entry, stream, received_at)
+            except Exception:
+                self.defects += 1
+                log.exception("entry %s of %s is tried again", entry.sequence, entry.host)
+                await asyncio.sleep(DEFECT_RETRY_S)
+
+    async def _carry(self, entry: wire.Entry, stream: _Stream, received_at: int) -> None:
+        arrived_utc_ms = time.time_ns() // NS_PER_MS
+        if entry.alarm is not None:
+            arrived_utc_ms = await self._report(entry.alarm, received_at)
+        if entry.tenure is not None:
+            await self._keep_tenure(entry.host, entry.tenure)
+        if entry.incident is not None:
+            self._keep_incident(entry.host, entry.incident)
+        stream.open.discard(entry.sequence)
+        self._shelf.put(STREAMS, f"{entry.host} {entry.stream}", b"%d" % stream.done)
+        if entry.incident is not None:
+            await self._shelf.kept()
+        await self._answer(entry, arrived_utc_ms)
+
+    async def _report(self, report: AlarmReport, received_at: int) -> int:
+        self._timings.received(report, received_at)
+        while True:
+            try:
+                answer = await self._vim.report(report)
+            except VimRefused as refusal:
+                self.refused += 1
+                log.error("the VIM refuses %s: %s", report.alarm.key, refusal)
+                return time.time_ns() // NS_PER_MS
+            except VimAway as error:
+                log.debug("the VIM is away: %s", error)
+                await asyncio.sleep(RETRY_S)
+            else:
+                self._timings.arrived(report)
+                return answer.arrived_utc_ms
+
+    async def _keep_tenure(self, host: str, tenure: Tenure) -> None:
+        """In the order in which they came, however long the store is away."""
+        async with self._tenures.setdefault(host, asyncio.Lock()):
+            while True:
+                try:
+                    return await self._take_tenure(tenure)
+                except StoreAway as error:
+                    log.debug("a tenure waits: %s", error)
+                    await asyncio.sleep(RETRY_S)
+
+    async def _answer(self, entry: wire.Entry, arrived_utc_ms: int) -> None:
+        """To whichever link its host has now."""
+        agent = self._agents.by_host.get(entry.host)
+        if agent is None or agent.link is None:
+            return
+        answered = wire.EntryAnswered(
+            stream=entry.stream, sequence=entry.sequence, arrived_utc_ms=arrived_utc_ms
+        )
+        try:
+            await agent.link.send(answered)
+        except ConnectionError:
+            return  # It will send the entry again, and be answered then.
+
+    def _keep_incident(self, host: str, incident: Incident) -> None:
+        self._incidents[host, incident.id] = incident
+        kept = msgspec.json.encode(Kept(host=host, incident=incident))
+        self._shelf.put(INCIDENTS, f"{host} {incident.id}", kept)
+        if len(self._incidents) > INCIDENTS_KEPT:
+            closed = [
+                (one.fault_utc_ms, name)
+                for name, one in self._incidents.items()
+                if one.state is IncidentState.CLOSED
+            ]
+            if closed:
+                _, name = min(closed)
+                del self._incidents[name]
+                self._shelf.put(INCIDENTS, " ".join(name), None)
+
+    def _forget_old_streams(self, host: str) -> None:
+        names = [name for name in self._streams if name[0] == host]
+        for name in names[:-STREAMS_KEPT]:
+            if not self._streams[name].open:
+                del self._streams[name]
+                self._shelf.put(STREAMS, " ".join(name), None)
+
+    def _load(self) -> None:
+        for name, value in self._shelf.all(STREAMS).items():
+            host, _, stream = name.partition(" ")
+            self._streams[host, stream] = _Stream(int(value))
+        for value in self._shelf.all(INCIDENTS).values():
+            try:
+                kept = msgspec.json.decode(value, type=Kept)
+            except msgspec.MsgspecError:
+                self.unreadable += 1
+                continue
+            self._incidents[kept.host, kept.incident.id] = kept.incident

@@ -1,0 +1,63 @@
+"""A greeting is answered with all that its agent must know, as far as the store can tell."""
+
+import logging
+
+from holdfast.controller.agents import Agent, Agents, Link
+from holdfast.controller.groups import Groups
+from holdfast.controller.leadership import Leadership
+from holdfast.controller.promises import Promises
+from holdfast.controller.registry import Registry
+from holdfast.facts import wire
+from holdfast.ports.store import StoreAway
+
+log = logging.getLogger(__name__)
+
+
+class Greeter:
+    """While the store is away nothing is granted; the agent is greeted anew once it is back."""
+
+    def __init__(
+        self,
+        *,
+        agents: Agents,
+        promises: Promises,
+        groups: Groups,
+        registry: Registry,
+        leadership: Leadership,
+    ) -> None:
+        self._agents, self._promises, self._groups = agents, promises, groups
+        self._registry, self._leadership = registry, leadership
+        self._waiting: dict[str, tuple[wire.Hello, Link]] = {}
+
+    async def greet(self, hello: wire.Hello, link: Link) -> Agent:
+        """Raises ConnectionError."""
+        is_new, is_recorded = False, True
+        try:
+            is_new = await self._promises.greet(hello)
+        except StoreAway as error:
+            log.warning("host %s is greeted without the store: %s", hello.host_name, error)
+            is_recorded = False
+            self._waiting[hello.host] = (hello, link)
+        await link.send(self._welcome(hello, is_new=is_new, is_recorded=is_recorded))
+        return self._agents.greeted(hello, link)
+
+    async def greet_again(self) -> None:
+        """The store is back: tell those agents what they could not be told. Raises StoreAway."""
+        for host, (hello, link) in list(self._waiting.items()):
+            agent = self._agents.by_host.get(host)
+            if agent is not None and agent.link is link:
+                await self._promises.greet(hello)
+                link.close()  # It greets again at once, and is told all.
+            del self._waiting[host]
+
+    def _welcome(self, hello: wire.Hello, *, is_new: bool, is_recorded: bool) -> wire.Welcome:
+        is_complete = is_recorded and self._registry.is_whole
+        return wire.Welcome(
+            version=wire.VERSION,
+            term=self._leadership.term or 0,
+            groups=tuple(self._groups.all()) if is_complete else (),
+            protections=self._promises.of_host(hello.host) if is_complete else (),
+            disarm=self._registry.disarm(),
+            host_is_new=is_new,
+            is_complete=is_complete,
+        )

@@ -1,0 +1,77 @@
+"""Alarms of the controller on itself: it reports too slowly, or could not keep a record."""
+
+import time
+from collections.abc import Callable
+
+from holdfast.facts.alarms import Alarm, AlarmRecord, AlarmReport, AlarmState, Severity, alarm_key
+from holdfast.facts.catalogue import BY_ID
+from holdfast.facts.instants import NS_PER_MS, NS_PER_S, Instant
+from holdfast.facts.subjects import Subject, SubjectKind
+from holdfast.facts.verdicts import Certainty
+from holdfast.ports.journal import Losses
+from holdfast.ports.vim import Vim
+
+SLOW_MS = 1_000
+LEAST_TIMED = 10  # Fewer reports say nothing about a p99.
+QUIET_NS = 60 * NS_PER_S
+
+
+class OwnAlarms:
+    """Looked at every second; raised once, cleared when it is over."""
+
+    def __init__(self, vim: Vim, host: str, boot: str) -> None:
+        self._vim, self._host, self._boot = vim, host, boot
+        self._subject = Subject(kind=SubjectKind.HOLDFAST, id="controller", name="controller")
+        self._lost = 0
+        self._lost_at: int | None = None
+
+    async def look(self, p99_ms: float | None, timed: int, losses: Losses, at: int) -> None:
+        """`timed` is the number of reports that the p99 stands on. Raises VimAway, VimRefused."""
+        is_slow = p99_ms is not None and p99_ms > SLOW_MS and timed >= LEAST_TIMED
+        text = f"from a fault to the VIM's answer the p99 is {p99_ms or 0:.0f} ms, over {SLOW_MS}"
+        await self._set("reporting-slow", is_slow, text, at)
+        if losses.count > self._lost:
+            self._lost, self._lost_at = losses.count, at
+        is_recent = self._lost_at is not None and at - self._lost_at < QUIET_NS
+        text = f"the controller could not keep {losses.count} records: {losses.reason}"
+        await self._set("records-lost", is_recent, text, at)
+
+    async def _set(self, condition: str, is_so: bool, text: str, at: int) -> None:
+        key = alarm_key(f"{self._host}/controller", condition)
+        before = await self._find(key)
+        is_open = before is not None and before.alarm.state is not AlarmState.CLEARED
+        if is_so == is_open:
+            return
+        row = BY_ID[condition]
+        alarm = Alarm(
+            key=key,
+            condition=condition,
+            revision=before.alarm.revision + 1 if before else 1,
+            state=AlarmState.RAISED if is_so else AlarmState.CLEARED,
+            subject=self._subject,
+            host=self._host,
+            boot=self._boot,
+            certainty=Certainty.CERTAIN,
+            severity=row.severity if is_so else Severity.CLEARED,
+            text=text if is_so else f"over: {row.title.lower()}",
+            fault_at=Instant(at),
+            detected_at=Instant(at),
+            repair=row.repair,
+        )
+        utc_ms = time.time_ns() // NS_PER_MS
+        await self._vim.report(
+            AlarmReport(alarm=alarm, fault_age_us=0, detected_age_us=0, sent_utc_ms=utc_ms)
+        )
+
+    async def _find(self, key: str) -> AlarmRecord | None:
+        records = await self._vim.alarms(include_cleared=True)
+        return next((record for record in records if record.alarm.key == key), None)
+
+
+def add_up(losses: dict[str, Callable[[], Losses]]) -> Losses:
+    """All of them as one, with the reason of the last that lost anything."""
+    found = {name: read() for name, read in losses.items()}
+    reasons = [f"{name}: {one.reason}" for name, one in found.items() if one.count]
+    return Losses(
+        count=sum(one.count for one in found.values()), reason=reasons[-1] if reasons else ""
+    )
