@@ -33,6 +33,7 @@ from holdfast.agent.welcome import Welcomer
 from holdfast.detectors.panel import make_panel
 from holdfast.facts import wire
 from holdfast.facts.commands import Booted, Restarted
+from holdfast.facts.incidents import Incident
 from holdfast.facts.observations import (
     AgentAnswered,
     LifecycleSeen,
@@ -93,7 +94,7 @@ class Agent:
             host_name=me.host_name,
             boot=me.boot,
             domain=self.inventory.domain,
-            incident=lambda name: self.decider.world.incidents.get(name),
+            incident=self._incident,
         )
         self.executor = Executor(
             hypervisor=self.sight.hypervisor,
@@ -115,6 +116,9 @@ class Agent:
 
     def _act(self, action: Any) -> None:
         self.executor.carry_out(action)
+
+    def _incident(self, name: str) -> Incident | None:
+        return self.decider.world.incidents.get(name)
 
     def _domains(self) -> Any:
         return self.inventory.domains()

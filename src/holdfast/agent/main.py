@@ -25,6 +25,7 @@ def run(settings: Settings) -> None:
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="agent: %(levelname)s %(message)s"
     )
+    logging.getLogger("websockets").setLevel(logging.WARNING)  # It says every connection.
     state = Path(settings.state_dir)
     try:
         me = identify(state, Path(settings.run_dir), settings.host_name)
