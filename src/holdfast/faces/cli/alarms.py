@@ -11,7 +11,7 @@ from holdfast.faces.cli.choosing import Choices, rows_of
 from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.faces.cli.settings import Site
 from holdfast.faces.cli.showing import json_option, note, show, show_json
-from holdfast.facts.alarms import Alarm, AlarmRecord
+from holdfast.facts.alarms import Alarm, AlarmRecord, AlarmState
 
 RETRY_S = 1.0
 
@@ -72,21 +72,42 @@ def follow_alarms(site: Site, as_json: bool) -> None:
 
 
 def alarm_stream(site: Site, say: Callable[[str], None]) -> Iterator[AlarmRecord]:
-    """Each alarm as it comes; a controller that goes away is awaited, and `say` hears of it."""
-    was_up = True
+    """Those that are open, then each as it comes; nothing twice.
+
+    A controller that goes away is awaited, and `say` hears of it. Raises Failure if it may not
+    be asked at all.
+    """
+    seen: dict[str, tuple[int, str]] = {}
+    has_answered, was_up = False, True
     while True:
         try:
             with link_to(site.settings, CONTROLLER) as link:
                 if not was_up:
                     say("the controller answers again")
-                was_up = True
+                was_up = has_answered = True
                 for reply in replies(link, "follow-alarms", {}, limit_s=None):
-                    yield from read_alarms(Said(_one_or_many(reply.data), CONTROLLER))
+                    yield from _new_ones(reply.data, seen)
         except Away as away:
             if was_up:
                 say(f"{away}; waiting for it")
             was_up = False
+        except Failure as failure:
+            if not has_answered:
+                raise
+            say(failure.message)
         time.sleep(RETRY_S)
+
+
+def _new_ones(data: Any, seen: dict[str, tuple[int, str]]) -> Iterator[AlarmRecord]:
+    """After a broken link the controller begins again with all that are open."""
+    for record in read_alarms(Said(_one_or_many(data), CONTROLLER)):
+        alarm = record.alarm
+        state = (alarm.revision, record.acknowledged_by)
+        if seen.get(alarm.key) != state:
+            seen[alarm.key] = state
+            yield record
+        if alarm.state is AlarmState.CLEARED:
+            seen.pop(alarm.key, None)
 
 
 @alarms.command()

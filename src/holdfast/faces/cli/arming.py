@@ -1,6 +1,7 @@
 """Recovery switched off by a person, for a reason, until an end; and on again."""
 
 import re
+from typing import Any
 
 import click
 
@@ -43,6 +44,7 @@ def disarm(site: Site, reason: str, duration: str, as_json: bool) -> None:
     data = said.data.get("disarm", said.data) if isinstance(said.data, dict) else said.data
     until = clock(convert(data, Disarm).until_utc_ms, wall_ms())
     click.echo(f"recovery is off until {until}, owner {login_user()}: {reason}")
+    _tell_who_has_not_heard(said.data)
     return click.echo("sooner: holdfast arm")
 
 
@@ -55,9 +57,17 @@ def arm(site: Site, as_json: bool) -> None:
     if as_json:
         return show_json({**(said.data or {}), "from": said.source})
     note(said.note)
+    _tell_who_has_not_heard(said.data)
     was = said.data.get("was") if isinstance(said.data, dict) else None
     if not was:
         return click.echo("recovery is on; it was on already")
     return click.echo(
         f"recovery is on again; {was.get('owner')} had switched it off: {was.get('reason')}"
     )
+
+
+def _tell_who_has_not_heard(data: Any) -> None:
+    """A host that is away hears it when its agent greets the controller again."""
+    told = data if isinstance(data, dict) else {}
+    for host in [*told.get("not_told", []), *told.get("away", [])]:
+        note(f"not told yet, and will be when it is back: {host}")

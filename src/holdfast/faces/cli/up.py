@@ -210,8 +210,9 @@ def _watch(site: Site, children: Children) -> None:
 
 def _listen(site: Site, put: Callable[[AlarmRecord], None]) -> None:
     def listen() -> None:
-        for record in alarm_stream(site, lambda _text: None):
-            put(record)
+        with suppress(Failure):  # It is said at once by whoever asks for incidents.
+            for record in alarm_stream(site, lambda _text: None):
+                put(record)
 
     threading.Thread(target=listen, name="alarms", daemon=True).start()
 
