@@ -20,6 +20,11 @@ class Welcomer:
 
     def welcomed(self, welcome: wire.Welcome) -> None:
         """A disarm comes before the grants: nothing may start while it holds."""
+        if not welcome.is_complete:  # The store is away: what is not named here stays as it is.
+            if welcome.disarm is not None:
+                self._take_disarm(welcome.disarm)
+            self._inventory.tell_anew()
+            return
         self._take_disarm(welcome.disarm)
         self._take_groups(welcome.groups)
         world = self._loop.decider.world
