@@ -57,8 +57,15 @@ class QemuProcesses:
     name = "qemu_processes"
 
     def __init__(
-        self, boot: str, run_dir: Path = RUN_DIR, mechanism: Choice = "auto", *, scans: bool = True
+        self,
+        boot: str,
+        run_dir: Path = RUN_DIR,
+        mechanism: Choice = "auto",
+        *,
+        scans: bool = True,
+        tick_s: float = TICK_S,
     ) -> None:
+        self._tick_s = tick_s
         self._boot = boot
         self._run_dir = run_dir
         self._scans = scans
@@ -158,7 +165,7 @@ class QemuProcesses:
 
     async def _tick(self) -> None:
         while True:
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(self._tick_s)
             for watch in list(self._watches.values()):
                 if not watch.is_dumping and is_dumping_core(watch.life.pid):
                     self._core_began(watch, Instant(time.monotonic_ns()))
