@@ -32,7 +32,7 @@ WEB_1 = VmSummary(
     owner="holdfast",
     answer="agent",
     wanted="running",
-    watched_by="pidfd on 4 threads",
+    watched_by="threads",
     restarts_left=5,
 )
 DB_1 = VmSummary(
@@ -162,7 +162,7 @@ AGENT_STATUS = {
     "open_incidents": 1,
     "open_alarms": 1,
     "libvirt": "answers",
-    "watch_mechanism": "pidfd on threads",
+    "watch_mechanism": "threads",
     "records_lost": {"journal": 0, "outbox": 0},
     "detector_defects": {},
     "unknown_events": 0,

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from msgspec import to_builtins
 
 from holdfast.faces.cli.main import COMMANDS

@@ -29,8 +29,10 @@ def clean(site: Site, yes: bool) -> None:
     settings = site.settings
     running = [name for name in (CONTROLLER, AGENT) if is_running(settings, name)]
     if running:
-        what = " and ".join(f"the {name}" for name in running)
-        raise Failure(f"{what} still runs here", "end it first (Ctrl-C in `holdfast up`)")
+        what = " and the ".join(running) + (
+            " still run here" if running[1:] else " still runs here"
+        )
+        raise Failure(f"the {what}", "end it first (Ctrl-C in `holdfast up`)")
     folders = [Path(settings.state_dir), Path(settings.run_dir), Path(settings.cache_dir)]
     there = [folder for folder in folders if folder.exists()]
     if not yes:
@@ -94,7 +96,7 @@ def _empty(folder: Path) -> None:
                 shutil.rmtree(path)
             else:
                 path.unlink()
-        if not any(folder.iterdir()):
+        if not any(folder.iterdir()) and not folder.is_mount():
             folder.rmdir()
     except OSError as error:
         raise Failure(

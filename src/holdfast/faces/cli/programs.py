@@ -1,5 +1,7 @@
 """The two programs in the foreground, as `holdfast up` or a service manager starts them."""
 
+import logging
+
 import click
 
 from holdfast.faces.cli.config import outside_problems
@@ -21,6 +23,7 @@ def agent(site: Site, own_config: str | None) -> None:
     # Late: only this command is the agent.
     from holdfast.agent.main import CannotRun, run
 
+    _be_quiet_of_links()
     try:
         run(settings)
     except CannotRun as reason:
@@ -36,10 +39,16 @@ def controller(site: Site, own_config: str | None) -> None:
     # Late: only this command is the controller.
     from holdfast.controller.main import CannotRun, run
 
+    _be_quiet_of_links()
     try:
         run(settings)
     except CannotRun as reason:
         raise Failure(str(reason)) from None
+
+
+def _be_quiet_of_links() -> None:
+    """Each question opens and closes one: what the library says of that is no news."""
+    logging.getLogger("websockets").setLevel(logging.WARNING)
 
 
 def checked_settings(site: Site, own_config: str | None) -> Settings:
