@@ -256,9 +256,7 @@ class Lawful:
         raised = [
             index
             for index, action in enumerate(actions)
-            if isinstance(action, Report)
-            and action.alarm.condition == fact.condition
-            and action.alarm.state is not AlarmState.CLEARED
+            if isinstance(action, Report) and action.alarm.state is not AlarmState.CLEARED
         ]
         if raised and raised[0] != 0:
             raise LawBroken(f"report before recovery: {actions[0]} came first; after {fact}")

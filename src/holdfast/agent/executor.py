@@ -24,7 +24,8 @@ STARTS_AT_ONCE = 8
 PROOFS_AT_ONCE = 16
 END_SEEN_WAIT_S = 0.3  # libvirt takes some 200 ms to see that a process ended.
 ENDED_STATES = {"shut off", "crashed"}
-WANTED_REASONS = {"destroyed", "shutdown", "migrated", "saved"}
+# Not "shutdown": libvirt says that of a kill -TERM and of a watchdog's power-off too.
+WANTED_REASONS = {"destroyed", "migrated", "saved"}
 
 
 class Capture(Protocol):

@@ -80,8 +80,8 @@ class VmStuck:
         life = self._lives.newest(seen.vm)
         if life is None:
             return
-        if seen.event == "RESET" and not life.is_raised:
-            life.has_answered = False  # It boots: its agent is not there yet.
+        if seen.event in ("RESET", "GUEST_CRASHLOADED") and not life.is_raised:
+            life.has_answered = False  # It boots, or dumps: its agent is not there yet.
             life.silent_since = None
         elif seen.event in ("SUSPEND", "WAKEUP"):
             life.is_asleep = seen.event == "SUSPEND"

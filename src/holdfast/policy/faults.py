@@ -45,7 +45,9 @@ def _is_old_news(world: World, record: VmRecord, fault: FaultRaised, life: Incar
 def _of_the_present(world: World, record: VmRecord, fault: FaultRaised) -> list[Action]:
     is_known = alarms.key_of(world, fault) in world.alarms
     is_sure = fault.certainty is Certainty.CERTAIN
-    reports = _report(world, record, fault)
+    was_stuck = record.is_live_fault and not record.is_awaited
+    joins = was_stuck and fault.effect is Effect.GONE and not is_known
+    reports = (_join_stuck(world, record, fault) if joins else []) or _report(world, record, fault)
     if fault.effect in (Effect.DEGRADED, Effect.DOOMED):
         return [*reports, *([] if is_known else recovery.watch(world, record))]
     can_be_more = (VmState.RUNNING, VmState.ANSWERING, VmState.STOPPED)
@@ -75,6 +77,15 @@ def _of_the_past(
         return [*told, *case_files.close(world, record, reason)]
     stages.move(world, record, VmEvent.MENDED)
     return [*told, *stages.await_answer(world, record)]
+
+
+def _join_stuck(world: World, record: VmRecord, fault: FaultRaised) -> list[Action]:
+    """A VM that is stuck is ended by force, by an operator too: no alarm of its own says so."""
+    incident = case_files.open_or_join(world, record, fault)
+    root = alarms.root_of(world, incident.id)
+    text = f"{incident.title}; since then: {fault.reason}"
+    told: list[Action] = list(alarms.change(world, root, text=text))
+    return [*told, TellIncident(incident=incident)] if told else []
 
 
 def _report(world: World, record: VmRecord, fault: FaultRaised) -> list[Action]:

@@ -18,10 +18,10 @@ def begin(world: World, record: VmRecord, *, is_live: bool, is_sure: bool) -> li
     """A fault of effect gone or stuck: decide whose recovery it is, and what comes first."""
     if record.life is None or record.state in UNDER_WAY:
         return []  # It joins what is under way.
-    took: list[Action] = [stages.capture(world, record, record.life)]
     record.is_awaited = False
     record.is_live_fault = is_live and record.runs
     record.is_dying = not record.is_live_fault
+    took: list[Action] = [stages.capture(world, record, record.life)]
     move(world, record, VmEvent.FAILED if is_sure else VmEvent.PUZZLED)
     if record.state is VmState.HANDED_OVER:
         return took
@@ -30,12 +30,12 @@ def begin(world: World, record: VmRecord, *, is_live: bool, is_sure: bool) -> li
         return [*took, *held]
     if record.state is VmState.UNEXPLAINED:
         record.wake_at = after(world.now, timing.UNEXPLAINED_WAIT_MS)
-        return [*took, *case_files.step(world, record, "waits for somebody who can say why")]
+        return [*took, *case_files.step(world, record, "has stopped, and a word on why is awaited")]
     if not record.is_live_fault:
         return [*took, *_look_for_end(world, record)]
     limit_ms = timing.evidence_limit_ms(world.group_of(record), is_live=True)
     record.wake_at = after(world.now, limit_ms)
-    text = "its last words are taken, then it is ended to start again"
+    text = "is looked at, then ended to start again"
     return [*took, *case_files.step(world, record, text)]
 
 
@@ -46,17 +46,17 @@ def _held(world: World, record: VmRecord) -> list[Action] | None:
         return _leave(world, record)
     if world.disarm is not None:
         move(world, record, VmEvent.HOLD)
-        text = f"recovery is disarmed by {world.disarm.owner}: {world.disarm.reason}"
+        text = f"is held back: {world.disarm.owner} disarmed recovery: {world.disarm.reason}"
         return case_files.step(world, record, text, "holdfast arm")
     if promise.awaits_grant(world, record):
         move(world, record, VmEvent.HOLD)
-        return case_files.step(world, record, "waits until this host is granted it again")
+        return case_files.step(world, record, "is held back until this host is granted it again")
     reason = promise.obstacle(world, record)
     return give_up(world, record, reason) if reason else None
 
 
 def _leave(world: World, record: VmRecord) -> list[Action]:
-    text = f"not restarted: {promise.not_ours(world, record)}"
+    text = f"is not restarted: {promise.not_ours(world, record)}"
     if record.is_awaited:
         return case_files.step(world, record, "runs, its answer is awaited")
     if record.protection and world.group_of(record).owner is Owner.EXTERNAL:
@@ -176,9 +176,9 @@ def not_proven(world: World, record: VmRecord, reason: str) -> list[Action]:
     if record.is_gone and took_ms > timing.PROVE_GIVE_UP_MS:
         return give_up(world, record, f"it could not be shown to be gone: {reason}")
     record.wake_at = after(world.now, timing.prove_retry_ms(record.tries))
-    if record.tries < timing.PROVE_SAID_AFTER_TRIES:
+    if took_ms < timing.PROVE_SAID_AFTER_MS:
         return []
-    return case_files.step(world, record, f"not restarted yet: {reason}")
+    return case_files.step(world, record, f"is not restarted yet: {reason}")
 
 
 def proven(world: World, record: VmRecord, proof: LocalProof) -> list[Action]:
@@ -231,9 +231,9 @@ def _start(world: World, record: VmRecord, proof: LocalProof) -> list[Action]:
 def start_failed(world: World, record: VmRecord, reason: str, *, is_final: bool) -> list[Action]:
     if record.state not in (VmState.STARTING, VmState.WAITING):
         return []
-    text = f"attempt {record.attempt} to start it failed: {reason}"
+    text = f"could not be started (attempt {record.attempt}): {reason}"
     if is_final:
-        return give_up(world, record, text)
+        return give_up(world, record, f"it {text}")
     return [*case_files.step(world, record, text), *prove(world, record)]
 
 

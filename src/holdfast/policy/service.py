@@ -67,13 +67,16 @@ def stop_wanted(
     """Somebody stopped it. That settles any incident, and the store learns what is wanted."""
     move(world, record, VmEvent.STOP_WANTED)
     record.is_gone = record.is_dying = True
-    word = "it was moved away" if moved_away else f"somebody stopped it: {reason}"
-    told = case_files.close(world, record, word)
+    if moved_away:
+        word = "it was moved away"
+        told = want(world, record, Wanted.RUNNING, reason, TenureState.MIGRATING)
+    else:
+        word = f"somebody stopped it: {reason}"
+        told = want(world, record, Wanted.STOPPED, reason)
+    told += case_files.close(world, record, word)
     if record.life is not None:
         told += alarms.clear_of_life(world, record.life, word)
-    if moved_away:
-        return [*told, *want(world, record, Wanted.RUNNING, reason, TenureState.MIGRATING)]
-    return [*told, *want(world, record, Wanted.STOPPED, reason)]
+    return told
 
 
 def settled(world: World, record: VmRecord, by: str) -> list[Action]:
@@ -82,8 +85,8 @@ def settled(world: World, record: VmRecord, by: str) -> list[Action]:
     if not record.runs:
         move(world, record, VmEvent.STOP_WANTED)
         record.is_gone = record.is_dying = True
-        told = case_files.close(world, record, reason)
-        return [*told, *want(world, record, Wanted.STOPPED, reason)]
+        told = want(world, record, Wanted.STOPPED, reason)
+        return [*told, *case_files.close(world, record, reason)]
     if record.life is not None and record.ended_by_us == record.life.key:
         return []  # Too late: Holdfast is ending it, and the incident tells how that goes on.
     move(world, record, VmEvent.SETTLED)

@@ -71,7 +71,7 @@ def give_up(world: World, record: VmRecord, reason: str) -> list[Action]:
     told: list[Action] = []
     told += alarms.own(world, "recovery-given-up", subject, text, world.now, record.incident)
     command = f"holdfast vm recover {record.name}"
-    told += case_files.step(world, record, f"handed over: {reason}", command)
+    told += case_files.step(world, record, f"is handed over: {reason}", command)
     if record.protection:
         told += promise.judge_group(world, record.protection.group)
     return told

@@ -9,7 +9,7 @@ REPORT_MARGIN_MS = 250  # What is left for the way to the VIM after the longest 
 # A failed VM that ended by itself is proven gone at once. libvirt takes some 200 ms to see the
 # end; asking again every few tens of milliseconds costs nothing and keeps recovery close to it.
 PROVE_RETRY_MS = (20, 20, 20, 40, 40, 40, 80, 80, 160, 320, 640, 1_280, 2_560, 5_000)
-PROVE_SAID_AFTER_TRIES = 11  # By then it has taken seconds, and a person may ask why.
+PROVE_SAID_AFTER_MS = 2_000  # Longer than that, and a person may ask why.
 PROVE_GIVE_UP_MS = 600_000  # After the process has ended: what else of it is still there?
 # After the first sign, the end itself is awaited this long before somebody goes and looks: the
 # kernel frees 10 GB of memory in about a second, and writes a core more slowly than that.

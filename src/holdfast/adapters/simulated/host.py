@@ -26,6 +26,7 @@ from holdfast.facts.observations import (
     QmpEventSeen,
     VcpusMeasured,
     VmAppeared,
+    VmFoundGone,
 )
 from holdfast.facts.subjects import Incarnation
 
@@ -139,6 +140,15 @@ class SimulatedHost:
             found.append(LibvirtAnswered(at=at, after_gap=True))
             found += self._states()
         return found
+
+    def logs(self, gone: list[VmFoundGone]) -> list[Observation]:
+        """What QEMU's logs say of ends that nobody saw."""
+        found = ((one.incarnation, self.by_uuid(one.incarnation.vm)) for one in gone)
+        return [
+            QemuLogRead(at=self.now(), incarnation=life, last_line=vm.log_line)
+            for life, vm in found
+            if vm is not None and vm.log_line
+        ]
 
     def running(self) -> dict[str, Incarnation]:
         return {vm.uuid: vm.life for vm in self.vms.values() if vm.life is not None}
