@@ -163,7 +163,5 @@ async def ask(socket: Path, name: str, **args: Any) -> Any:
 
 async def wait_for(condition: Callable[[], Any], limit_s: float = LIMIT_S) -> None:
     async with asyncio.timeout(limit_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  What is waited for lives in other threads, too.
             await asyncio.sleep(0.01)
-
-

@@ -16,7 +16,10 @@ class VimRefused(Exception):
 
 
 class Ownership(Struct, frozen=True, kw_only=True):
-    """Who keeps VM definitions, and who decides where VMs run; tenure mirrors a VIM that does."""
+    """Whether the VIM above keeps VM definitions, and decides where VMs run: then tenure mirrors it.
+
+    The built-in one owns neither: libvirt has the definitions, and tenure decides.
+    """
 
     definitions: bool
     placement: bool

@@ -16,7 +16,8 @@ from holdfast.facts.instants import NS_PER_MS
 from holdfast.ports.notifier import Notice, NotifyFailed, NotifyRefused
 
 TIMEOUT_S = 30.0
-ERROR_BYTES = 1_000  # Of what the program complains of.
+ERROR_BYTES = 64 << 10  # What the program may complain of; more of it cannot be written.
+SHOWN_BYTES = 300
 REFUSED = 65  # EX_DATAERR of sysexits.h.
 
 
@@ -33,7 +34,8 @@ class Exec:
         body = render(notice, time.time_ns() // NS_PER_MS)
         with _file(body + b"\n") as given, _file(bytes(ERROR_BYTES)) as errors:
             code = await self._run(given, errors)
-            said = os.pread(errors, ERROR_BYTES, 0).rstrip(b"\0").decode(errors="replace").strip()
+            written = os.pread(errors, ERROR_BYTES, 0).rstrip(b"\0")
+            said = written[-SHOWN_BYTES:].decode(errors="replace").strip()
         if code != 0:
             failure = NotifyRefused if code == REFUSED else NotifyFailed
             raise failure(f"it ended with {_spoken(code)}{': ' if said else ''}{said}")

@@ -17,7 +17,7 @@ class VimInMemory:
     """See ports.vim.Vim; like the built-in one. It can be away, slow, or refuse."""
 
     def __init__(self, vms: Sequence[VimVm] = ()) -> None:
-        self.owns = Ownership(definitions=True, placement=True)
+        self.owns = Ownership(definitions=False, placement=False)
         self.is_away = False
         self.refuses = ""  # A condition that it will not have.
         self.delay_s = 0.0
@@ -80,7 +80,7 @@ class VimLikeNova(VimInMemory):
         self, vms: Sequence[VimVm] = (), stopped_delay_s: float = NOVA_STOPPED_DELAY_S
     ) -> None:
         super().__init__(vms)
-        self.owns = Ownership(definitions=False, placement=False)
+        self.owns = Ownership(definitions=True, placement=True)
         self._stopped_delay_s = stopped_delay_s
         self._now_s = 0.0
         self._crashed_at: dict[str, float] = {}

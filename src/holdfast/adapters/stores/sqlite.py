@@ -20,6 +20,7 @@ from holdfast.ports.store import Changed, Held, StoreAway, Txn, TxnResult, Watch
 LOCK_WAIT_S = 2.0
 POLL_S = 0.5
 CHANGES_KEPT = 10_000
+STILL_SERVES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY}  # It can be read, and written later.
 _OPEN = """
 PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;
 CREATE TABLE IF NOT EXISTS held (key TEXT PRIMARY KEY, value BLOB NOT NULL, revision INT NOT NULL)
@@ -171,7 +172,8 @@ class Sqlite:
                 self._db = self._connect()
             return work(self._db)
         except sqlite3.OperationalError as error:
-            self._disconnect()
+            if error.sqlite_errorcode not in STILL_SERVES:
+                self._disconnect()
             raise StoreAway(f"the store {self._path} does not serve: {error}") from None
         except sqlite3.DatabaseError as error:
             self._disconnect()

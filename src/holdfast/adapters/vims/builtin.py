@@ -1,4 +1,4 @@
-"""The VIM for sites without one: Holdfast keeps the list of alarms, definitions and placement.
+"""The VIM for sites without one: Holdfast itself keeps the list of alarms.
 
 Notify first, write beside: each new record is handed to `tell` before it is written to disk.
 """
@@ -33,7 +33,7 @@ class Builtin:
         inventory: Callable[[str], Sequence[VimVm]] = lambda _: (),
         cleared_kept: int = CLEARED_KEPT,
     ) -> None:
-        self.owns = Ownership(definitions=True, placement=True)
+        self.owns = Ownership(definitions=False, placement=False)
         self._tell, self._inventory = tell, inventory
         self._cleared_kept = cleared_kept
         self._shelf = Shelf(path)

@@ -1,5 +1,6 @@
 """A receiver of webhooks on its own thread, with a clock of its own: what arrived, and when."""
 
+import contextlib
 import json
 import socket
 import threading
@@ -98,10 +99,8 @@ class Receiver:
 
     def _close(self, link: socket.socket) -> None:
         self._links.discard(link)
-        try:
+        with contextlib.suppress(OSError):
             link.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
         link.close()
 
 
