@@ -22,7 +22,10 @@ from holdfast.ports.detector import Detector
 from holdfast.ports.lives import Lives
 
 SILENCE_MS = 6_000  # Several pings lost; a guest under load answers late, but not that late.
-BUSY_SHARE = 0.95  # Of the time of all vCPUs. Below it the guest finds time to halt: it lives.
+BUSY_SHARE = 0.95  # Of the time of all vCPUs, running or waiting for a CPU of the host. Below it
+# the guest finds time to halt: it lives.
+FAIR_SHARE = 0.5  # Of that time it must really have run. Below it the host starves the guest, whose
+# agent may then be silent for want of a CPU; with half of one, it answers within seconds.
 
 CONDITION = "vm-stuck"
 FROZEN = "QEMU itself is frozen by a signal (SIGSTOP)"
@@ -46,9 +49,16 @@ class VmStuck:
     `not_judged` counts the measurements in a silence that condemned nobody, by reason.
     """
 
-    def __init__(self, *, silence_ms: float = SILENCE_MS, busy_share: float = BUSY_SHARE) -> None:
+    def __init__(
+        self,
+        *,
+        silence_ms: float = SILENCE_MS,
+        busy_share: float = BUSY_SHARE,
+        fair_share: float = FAIR_SHARE,
+    ) -> None:
         self.silence_ms = silence_ms
         self.busy_share = busy_share
+        self.fair_share = fair_share
         self.not_judged = {"paused": 0, "asleep": 0, "host starved": 0, "guest runs": 0}
         self._lives: Lives[_Life] = Lives(lambda life: _Life(life=life))
 
@@ -147,9 +157,10 @@ class VmStuck:
             return FROZEN, ""
         if life.is_asleep:
             return "", "asleep"
-        if seen.ran_ms >= self.busy_share * whole_ms:
+        wants_ms = seen.ran_ms + seen.waited_ms
+        if wants_ms >= self.busy_share * whole_ms and seen.ran_ms >= self.fair_share * whole_ms:
             return SPINNING, ""
-        if seen.ran_ms + seen.waited_ms >= self.busy_share * whole_ms:
+        if wants_ms >= self.busy_share * whole_ms:
             return "", "host starved"  # It would run if the host let it.
         if seen.turns == 0:
             return IDLE, ""

@@ -127,7 +127,7 @@ CATALOGUE: tuple[AlarmType, ...] = (
         repair="A protected VM is ended and restarted; the last words hold console and screenshot.",
         covers=("H6",),
         pushed=False,
-        period_s=10,
+        period_s=12,
     ),
     AlarmType(
         id="recovery-given-up",

@@ -3,7 +3,7 @@
 import os
 import threading
 import xml.etree.ElementTree as ET
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import libvirt
@@ -34,6 +34,7 @@ class Calls:
         self._lock = threading.Lock()
         self._connection: Any = None
         self._pingers = ThreadPoolExecutor(PINGERS)
+        self._asked: dict[str, Future[bool | None]] = {}
 
     def connection(self) -> Any:
         with self._lock:
@@ -74,16 +75,25 @@ class Calls:
     def ping(self, vm: str, limit_s: int) -> Any:
         return ping(self.find(vm), limit_s)
 
-    def ping_all(self, vms: list[str], limit_s: int) -> Any:
-        """Which guests' agents answer; None for a VM that libvirt does not have any more."""
+    def ping_all(self, vms: list[str], wait_ms: int) -> Any:
+        """Which guests' agents answer, as far as is known after `wait_ms`; None for a VM that
+        libvirt does not have. One that is still asked (libvirt waits long) is not asked again."""
 
         def ask(vm: str) -> bool | None:
             try:
-                return ping(self.find(vm), limit_s)
+                return ping(self.find(vm), 1)
             except libvirt.libvirtError:
                 return None
 
-        return dict(zip(vms, self._pingers.map(ask, vms), strict=True))
+        for vm in vms:
+            if vm not in self._asked:
+                self._asked[vm] = self._pingers.submit(ask, vm)
+        asked = {vm: self._asked[vm] for vm in vms}
+        done, _ = wait(asked.values(), timeout=wait_ms / 1_000)
+        for vm, future in asked.items():
+            if future in done:
+                del self._asked[vm]
+        return {vm: future.result() if future in done else False for vm, future in asked.items()}
 
     def screenshot(self, vm: str, path: str) -> Any:
         domain = self.find(vm)

@@ -29,10 +29,19 @@ class WorkerGone(Exception):
 
 
 class Worker:
-    """Started with `python -m MODULE FD ARGS`; `heard` gets every message it sends."""
+    """Started with `python -m MODULE FD ARGS`; `heard` gets every message it sends.
 
-    def __init__(self, module: str, args: list[str], heard: Callable[[Any], None]) -> None:
-        self._module, self._args, self._heard = module, args, heard
+    `lost` is called when it ended, whoever ended it.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        args: list[str],
+        heard: Callable[[Any], None],
+        lost: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._module, self._args, self._heard, self._lost = module, args, heard, lost
         self._process: asyncio.subprocess.Process | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -47,6 +56,7 @@ class Worker:
         with theirs:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
+                "-P",
                 "-m",
                 self._module,
                 str(theirs.fileno()),
@@ -54,6 +64,8 @@ class Worker:
                 *self._args,
                 pass_fds=[theirs.fileno()],
                 stdin=asyncio.subprocess.DEVNULL,
+                # One heap for all threads: a worker has many, and each is idle most of the time.
+                env=os.environ | {"MALLOC_ARENA_MAX": "1"},
             )
         reader, self._writer = await asyncio.open_connection(sock=ours)
         self._reading = asyncio.create_task(self._read(reader))
@@ -87,3 +99,4 @@ class Worker:
             return
         finally:
             self.gone.set()
+            self._lost()

@@ -13,7 +13,7 @@ from holdfast.ports.sensor import See, Sensor
 
 PERIOD_S = 3.0
 SILENT_PERIOD_S = 1.0  # One that was silent is asked again sooner.
-PING_LIMIT_S = 1
+PING_WAIT_MS = 1_000
 CALL_LIMIT_MS = 15_000
 
 
@@ -70,7 +70,7 @@ class GuestAgent:
         vms = sorted(self._open)
         try:
             answers = await self._client.call(
-                "ping_all", CALL_LIMIT_MS, vms=vms, limit_s=PING_LIMIT_S
+                "ping_all", CALL_LIMIT_MS, vms=vms, wait_ms=PING_WAIT_MS
             )
         except CallFailed:
             self.silent.clear()
