@@ -52,7 +52,7 @@ def _rows(result: Result) -> Iterator[tuple[str, str]]:
 def _figure(value: Any) -> str:
     if value is None or isinstance(value, Spread):
         return _spread(value)
-    return ", ".join(value) if isinstance(value, list) else str(value)
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _spread(spread: Spread | None) -> str:

@@ -128,19 +128,19 @@ class AgentIdle:
         runs, count = scene.choices.runs or self.runs, scene.choices.vms or self.vms
         cpu: list[float] = []
         pss: list[float] = []
-        workers = 0
+        shares: list[float] = []
         scene.say(f"starting {count} light VMs")
         with stand_ins(scene.host, count) as vms:
             wait_watched(scene, vms)
             for number in range(1, runs + 1):
                 time.sleep(self.settle_s)
                 tree = scene.stage.agent.list_tree()
-                cpu.append(self._measure_cpu(tree))
+                shares = self._measure_cpu(tree)
+                cpu.append(sum(shares))
                 pss.append(read_pss_mib(tree))
-                workers = len(tree)
                 scene.say(
                     f"run {number} of {runs}: {cpu[-1]:.2f} % of a core, {pss[-1]:.1f} MiB"
-                    f" in {workers} processes"
+                    f" in {len(tree)} processes"
                 )
             scene.judge()
         return Result(
@@ -152,7 +152,7 @@ class AgentIdle:
                 "vms": count,
                 "cpu_percent": median(cpu),
                 "pss_mib": median(pss),
-                "processes": workers,
+                "cpu_percent_of_each_process": [round(share, 2) for share in shares],
                 "measured_s": self.measured_s,
             },
             goals=(
@@ -162,7 +162,10 @@ class AgentIdle:
             vm_memory_mib=LIGHT_MIB,
         )
 
-    def _measure_cpu(self, tree: list[Holder]) -> float:
-        before_s, begun = read_cpu_s(tree), time.monotonic()
+    def _measure_cpu(self, tree: list[Holder]) -> list[float]:
+        """Percent of one core for each process, the agent itself first."""
+        before_s, begun = [read_cpu_s([one]) for one in tree], time.monotonic()
         time.sleep(self.measured_s)
-        return 100 * (read_cpu_s(tree) - before_s) / (time.monotonic() - begun)
+        took_s = time.monotonic() - begun
+        after_s = [read_cpu_s([one]) for one in tree]
+        return [100 * (b - a) / took_s for a, b in zip(before_s, after_s, strict=True)]
