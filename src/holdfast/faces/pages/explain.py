@@ -16,7 +16,7 @@ from holdfast.facts import actions as act
 from holdfast.facts import commands as told
 from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.instants import Instant, elapsed_ms, spoken
-from holdfast.facts.verdicts import FaultRaised
+from holdfast.facts.verdicts import FaultCleared, FaultRaised
 
 
 class Step(Struct, frozen=True, kw_only=True):
@@ -56,7 +56,7 @@ def explain_page(data: Mapping[str, Any]) -> Iterator[Any]:
 def story(incident: Incident, steps: Iterable[Step]) -> list[Line]:
     """In the order of causes: each input, then what was done because of it."""
     lines: list[Line] = []
-    for cause, actions in _turns(steps):
+    for cause, actions in _turns(_without_idle_clears(steps)):
         done = [step for step in actions if not _says_no_more(step, actions)]
         if cause is not None and not isinstance(cause.fact, told.Woke):
             lines.append(_line(cause, incident, is_action=False))
@@ -133,6 +133,20 @@ def _turns(steps: Iterable[Step]) -> Iterator[tuple[Step | None, list[Step]]]:
         cause, actions = step, []
     if cause is not None or actions:
         yield cause, actions
+
+
+def _without_idle_clears(steps: Iterable[Step]) -> Iterator[Step]:
+    """Detectors also clear what was never raised, for an agent that forgot: that is no story."""
+    raised: set[tuple[str, str]] = set()
+    for step in steps:
+        fact = step.fact
+        if isinstance(fact, FaultRaised):
+            raised.add((fact.subject.id, fact.condition))
+        elif isinstance(fact, FaultCleared):
+            if (fact.subject.id, fact.condition) not in raised:
+                continue
+            raised.discard((fact.subject.id, fact.condition))
+        yield step
 
 
 def _says_no_more(step: Step, turn: list[Step]) -> bool:
