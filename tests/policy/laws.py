@@ -274,7 +274,7 @@ class Lawful:
             if alarm.incident and alarm.incident not in open_ones:
                 raise LawBroken(f"{alarm.key} outlives its incident; after {fact}")
         for record in world.vms.values():
-            if record.wake_at is not None and not record.incident:
+            if record.wake_at is not None and not record.incident and not record.is_gone:
                 raise LawBroken(f"{record.name} waits for nothing; after {fact}")
             if record.incident and record.incident not in open_ones:
                 raise LawBroken(f"{record.name} has a closed incident; after {fact}")

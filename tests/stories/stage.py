@@ -39,6 +39,7 @@ class Stage:
         self.said: list[str] = []
         self.is_agent_up = False
         self._panel: Panel = make_panel()
+        self._panel_due: Instant | None = None  # Asked once: only what it sees changes it.
         self._memory: bytes | None = None
         self._heard = heard
         self._last_told: dict[str, Incident] = {}
@@ -62,6 +63,7 @@ class Stage:
         was_boot = world.boot if world else ""
         self.lawful.decider = Decider(world)
         self._panel = make_panel()
+        self._panel_due = None
         self.executor.begin_anew()
         self.is_agent_up = True
         seen = self.host.look()
@@ -93,7 +95,9 @@ class Stage:
     # What happens.
 
     def see(self, seen: Observation) -> None:
-        for verdict in self._panel.observe(seen):
+        verdicts = list(self._panel.observe(seen))
+        self._panel_due = self._panel.deadline()
+        for verdict in verdicts:
             self.hear(verdict)
 
     def hear(self, fact: Input) -> None:
@@ -140,7 +144,7 @@ class Stage:
             dues.append((on_clock, self.clock.run_next))
         if self.is_agent_up:
             zero = self.host.at_zero()
-            panel, policy = self._panel.deadline(), self.lawful.deadline()
+            panel, policy = self._panel_due, self.lawful.deadline()
             if panel is not None:
                 dues.append((panel + zero, self._wake_panel))
             if policy is not None:
@@ -149,6 +153,7 @@ class Stage:
 
     def _wake_panel(self) -> None:
         verdicts: list[Verdict] = list(self._panel.wake(self.host.now()))
+        self._panel_due = self._panel.deadline()
         for verdict in verdicts:
             self.hear(verdict)
 

@@ -2,7 +2,7 @@
 
 from holdfast.facts.actions import Action, TellIncident
 from holdfast.facts.alarms import Severity
-from holdfast.facts.subjects import Incarnation, SubjectKind
+from holdfast.facts.subjects import Incarnation, SubjectKind, vm_subject
 from holdfast.facts.verdicts import Certainty, Effect, FaultRaised
 from holdfast.policy import alarms, case_files, recovery, stages
 from holdfast.policy.vm_states import VmEvent, VmState
@@ -24,6 +24,26 @@ def raised(world: World, fault: FaultRaised) -> list[Action]:
         stages.begin_life(world, record, life)  # Its beginning was not seen.
     record.life = life
     return _of_the_present(world, record, fault)
+
+
+def unjudged(world: World, record: VmRecord) -> FaultRaised | None:
+    """Its process ended a while ago and no detector has said why: that is not to be lost."""
+    is_believed = record.state in (VmState.RUNNING, VmState.ANSWERING)
+    if record.life is None or not record.is_gone or not is_believed:
+        return None
+    record.wake_at = None
+    return FaultRaised(
+        detector="policy",
+        condition="vm-stopped-unexplained",
+        subject=vm_subject(record.vm, record.name),
+        effect=Effect.GONE,
+        certainty=Certainty.SUSPECTED,
+        fault_at=record.stage_began,
+        detected_at=world.now,
+        reason=f"{record.name} has stopped, and nothing that was seen says why",
+        life=record.life,
+        cause="stopped, cause unknown",
+    )
 
 
 def _is_old_news(world: World, record: VmRecord, fault: FaultRaised, life: Incarnation) -> bool:

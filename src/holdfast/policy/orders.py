@@ -10,7 +10,7 @@ from holdfast.facts.instants import NS_PER_MS, Instant
 from holdfast.facts.promises import Protection
 from holdfast.facts.subjects import Subject, SubjectKind
 from holdfast.facts.tenure import Wanted
-from holdfast.policy import alarms, case_files, promise, recovery, service
+from holdfast.policy import alarms, case_files, faults, promise, recovery, service
 from holdfast.policy.vm_states import VmState
 from holdfast.policy.world import VmRecord, World
 
@@ -61,7 +61,8 @@ def _due(world: World) -> list[Action]:
         actions += _arm(world, "the time of the disarm is over")
     for record in list(world.vms.values()):
         if record.wake_at is not None and record.wake_at <= world.now:
-            actions += recovery.woken(world, record)
+            unjudged = faults.unjudged(world, record)
+            actions += faults.raised(world, unjudged) if unjudged else recovery.woken(world, record)
     return actions
 
 
@@ -193,8 +194,9 @@ def _booted(world: World, fact: told.Booted) -> list[Action]:
         text = "the agent's memory is new or damaged: it reports, and starts nothing until granted"
         actions += alarms.own(world, "agent-amnesiac", _AGENT, text, world.now)
     for record in world.vms.values():
-        if record.state in (VmState.RUNNING, VmState.ANSWERING):
+        if record.is_gone and record.state in (VmState.RUNNING, VmState.ANSWERING):
             record.is_gone = False  # An end that was seen and not judged must be found again.
+            record.wake_at = None
     return actions
 
 

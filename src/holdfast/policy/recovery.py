@@ -157,6 +157,9 @@ def process_gone(world: World, record: VmRecord) -> list[Action]:
         record.stage_began, record.tries = world.now, 0
         if record.wake_at is not None:
             record.wake_at = after(world.now, timing.prove_retry_ms(0))
+    if record.state in (VmState.RUNNING, VmState.ANSWERING):  # The verdict is still to come.
+        record.stage_began = world.now
+        record.wake_at = after(world.now, timing.JUDGED_WITHIN_MS)
     return []
 
 
@@ -277,7 +280,7 @@ def woken(world: World, record: VmRecord) -> list[Action]:
             return end(world, record) if held is None else held
         case VmState.UNEXPLAINED:
             return give_up(world, record, "it stopped and nobody can say why")
-        case VmState.RUNNING:
+        case VmState.RUNNING if record.incident:
             return _not_mended(world, record)
         case _:
             return []
@@ -325,7 +328,7 @@ def over_with_boot(world: World, record: VmRecord) -> list[Action]:
     record.starts = []
     record.start_in_flight = ""
     record.stage_began = world.now
-    record.is_awaited = False
+    record.is_awaited = record.is_live_fault = False
     record.is_across_boot = bool(record.incident)
     if record.state not in (VmState.FAILED, *UNDER_WAY, VmState.UNEXPLAINED):
         return []

@@ -24,7 +24,7 @@ def begin_life(world: World, record: VmRecord, life: Incarnation) -> None:
     """It runs, whoever began it: what was under way for the life before is over."""
     record.life = life
     record.is_gone = record.is_dying = record.is_live_fault = record.is_awaited = False
-    record.start_due = None
+    record.start_due = record.wake_at = None
     move(world, record, VmEvent.RAN)
 
 

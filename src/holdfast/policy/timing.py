@@ -4,6 +4,7 @@ from holdfast.facts.promises import Group
 
 REPORT_LIMIT_MS = 1_000  # H6: a VM failure reaches the VIM within one second.
 CLEAN_END_WAIT_MS = 700  # How long a clean end waits for libvirt's word (detectors/vm_gone.py).
+JUDGED_WITHIN_MS = 2_000  # By then a detector has said why a process ended, or none will.
 REPORT_MARGIN_MS = 250  # What is left for the way to the VIM after the longest judgement.
 
 # A failed VM that ended by itself is proven gone at once. libvirt takes some 200 ms to see the
@@ -31,6 +32,8 @@ LEVEL_MS = {1: 6_000, 2: 15_000, 3: 25_000}  # Recovery by service level (docs/R
 
 # A clean end is judged, reported and answered within the promised second.
 assert CLEAN_END_WAIT_MS + REPORT_MARGIN_MS < REPORT_LIMIT_MS
+# A detector has its time before policy says in its stead that nobody knows.
+assert JUDGED_WITHIN_MS > 2 * CLEAN_END_WAIT_MS
 # A suspicion is not given up before the slowest witness has spoken.
 assert UNEXPLAINED_WAIT_MS > LAST_SIGN_MS > CLEAN_END_WAIT_MS
 # Level 1 leaves room for evidence, proof and a boot of some seconds.

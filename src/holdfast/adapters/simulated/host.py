@@ -122,7 +122,8 @@ class SimulatedHost:
         vm.libvirt_thinks, vm.reason, vm.log_line = "running", "booted", ""
         self._tell(VmAppeared(at=self.now(), incarnation=life, name=name))
         self._word(vm.uuid, "started", "booted", 5)
-        self._of(life, PING_MS, lambda: self._ping(vm, life))
+        if vm.has_agent:
+            self._of(life, PING_MS, lambda: self._ping(vm, life))
         if vm.dies_at_boot:
             vm.dies_at_boot -= 1
             self._of(life, 400, lambda: self.kill(name))
@@ -296,7 +297,7 @@ class SimulatedHost:
 
     def kill_libvirt(self) -> None:
         self.libvirt = "dead"
-        self.later(1, lambda: self._tell(LibvirtGone(at=self.now(), reason="connection closed")))
+        self.later(1, self._say_dead)
 
     def restore_libvirt(self) -> None:
         """It answers again, says what it has kept back, and its state is read anew."""
@@ -321,6 +322,10 @@ class SimulatedHost:
         self.boot = f"boot-{next(self._boots)}"
         self._boot_began = self.clock.now
 
+    def _say_dead(self) -> None:
+        if self.libvirt == "dead":
+            self._tell(LibvirtGone(at=self.now(), reason="connection closed"))
+
     def _say_silent(self, since: Instant) -> None:
         if self.libvirt == "frozen":
             self._tell(LibvirtSilent(at=self.now(), since=since))
@@ -340,9 +345,9 @@ class SimulatedHost:
     def _ping(self, vm: SimulatedVm, life: Incarnation) -> None:
         """The sensor of guest agents: a ping each two seconds, vCPUs measured in a silence."""
         at = self.now()
-        if vm.serves(self.clock.now) and vm.has_agent:
+        if vm.serves(self.clock.now):
             self._tell(AgentAnswered(at=at, incarnation=life))
-        elif vm.has_agent and vm.is_stuck:
+        elif vm.is_stuck:
             self._tell(AgentSilent(at=at, incarnation=life))
             measured = VcpusMeasured(
                 at=at,
