@@ -75,7 +75,7 @@ def test_one_that_keeps_dying_is_waited_for_longer_each_time(said: list[str]) ->
     def has_died_thrice() -> bool:
         children.look()
         waits.append(children.children[0].wait_s)
-        return children.deaths() >= 3
+        return children.that_died(3) == ["controller"]
 
     wait_until(has_died_thrice)
     children.stop()

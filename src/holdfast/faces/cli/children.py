@@ -74,8 +74,9 @@ class Children:
         self.say(f"the {child.name} ended ({how_ended(code)}); starting it again")
         child.wait_s = min(child.wait_s * 2, LONGEST_WAIT_S)
 
-    def deaths(self) -> int:
-        return max((child.deaths for child in self.children), default=0)
+    def that_died(self, often: int) -> list[str]:
+        """The names of those that died so often, or more."""
+        return [child.name for child in self.children if child.deaths >= often]
 
     def stop(self) -> None:
         """End all in the order opposite to their start; what does not end in time is killed."""

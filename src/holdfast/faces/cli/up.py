@@ -128,9 +128,11 @@ def _start(site: Site, children: Children) -> None:
     while waiting:
         children.look()
         waiting = [name for name in waiting if not _has_answered(site.settings, name)]
-        if children.deaths() >= HOPELESS_DEATHS or time.monotonic() > deadline:
-            reason = f"the {' and the '.join(waiting)} did not come up; see above"
-            raise Failure(reason, f"alone it says more: holdfast {waiting[0]}", Exit.BROKEN)
+        hopeless = children.that_died(HOPELESS_DEATHS)
+        if hopeless or time.monotonic() > deadline:
+            names = hopeless or waiting
+            reason = f"the {' and the '.join(names)} did not come up; see above"
+            raise Failure(reason, f"alone it says more: holdfast {names[0]}", Exit.BROKEN)
         time.sleep(POLL_S if waiting else 0)
     say("controller and agent run")
 
