@@ -101,6 +101,7 @@ def perform(drill: Drill, host: Host, choices: Choices, say: Say) -> Result:
         scene.judge()
         counts = stage.inbox.count()
         strange = stage.inbox.strange
+        complaints = stage.read_complaints()
     if strange:
         scene.lost.append(f"{len(strange)} messages were not understood: {strange[0]}")
     if counts.gaps:
@@ -118,6 +119,7 @@ def perform(drill: Drill, host: Host, choices: Choices, say: Say) -> Result:
             *scene.lost,
             *scene.false_alarms,
             *stage.notes,
+            *complaints,
         ),
     )
 

@@ -50,6 +50,7 @@ START_LIMIT_S = 60.0
 END_LIMIT_S = 10.0
 CLI_LIMIT_S = 60.0
 POLL_S = 0.05
+COMPLAINTS = 5
 
 Say = Callable[[str], None]
 
@@ -203,6 +204,15 @@ class Stage:
             f"it watches pid {pid} and has no open incident",
             limit_s,
         )
+
+    def read_complaints(self) -> list[str]:
+        """What the programs warned of in their logs, the newest last."""
+        found = []
+        for name in ("controller", "agent"):
+            log = self._inside(f"{name}.log")
+            lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+            found += [line for line in lines if "WARNING" in line or "ERROR" in line][-COMPLAINTS:]
+        return found
 
     def _wait_answer(self, name: str, program: Program) -> None:
         deadline = time.monotonic() + START_LIMIT_S
