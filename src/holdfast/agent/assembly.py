@@ -61,7 +61,7 @@ class Agent:
         self.journal = open_journal(state / "journal", self.decider, settings.journal_mib)
         self.panel = make_panel()
         self.loop = Loop(self.panel, self.decider, self.journal, self._act)
-        self.sight = Sight(settings.libvirt_uri, me.boot, self._domains, self._see)
+        self.sight = Sight(settings.libvirt_uri, me.boot, self._see)
         self.health = Health(state / "memo.json", self._shown)
         self.ends = Ends()
         self.archive = LocalDisk(state / "last-words", settings.last_words_mib << 20)

@@ -1,11 +1,9 @@
 """All that the agent sees with: the sensors of this host, and what they know together."""
 
 import asyncio
-from collections.abc import Callable
 
 from holdfast.adapters.drivers import qemu_proc
 from holdfast.adapters.drivers.libvirt_client import LibvirtClient
-from holdfast.adapters.drivers.local_proof import read_own_cgroup
 from holdfast.adapters.drivers.qemu_logs import QemuLogs
 from holdfast.adapters.hypervisors.libvirt import Libvirt
 from holdfast.adapters.sensors.guest_agent import GuestAgent
@@ -22,17 +20,13 @@ from holdfast.facts.observations import (
     VmRenamed,
 )
 from holdfast.facts.subjects import Incarnation
-from holdfast.ports.hypervisor import Domain
 from holdfast.ports.sensor import See, Sensor
 
 
 class Sight:
     """`see` of the agent must pass every observation through `note`, which keeps names current."""
 
-    def __init__(
-        self, uri: str, boot: str, domains: Callable[[], dict[str, Domain]], see: See
-    ) -> None:
-        self._domains = domains
+    def __init__(self, uri: str, boot: str, see: See) -> None:
         self._see = see
         self._client = LibvirtClient(uri)
         self._client.see = see
@@ -40,10 +34,9 @@ class Sight:
         self.hypervisor = Libvirt(
             self._client,
             boot,
-            cgroup_of=lambda life: self._cgroups.get(life.key, ""),
             rescan=self.processes.rescan,
         )
-        self._agents = GuestAgent(self._client, self.running, self._connected)
+        self._agents = GuestAgent(self._client, self.running)
         self._events = LibvirtEvents(
             uri, hint=self.processes.rescan, agent=self._agents.channel_changed
         )
@@ -51,7 +44,6 @@ class Sight:
         self._logs = QemuLogs()
         self._names: dict[str, str] = {}
         self._paused: set[str] = set()
-        self._cgroups: dict[str, str] = {}  # Of lives that ended too: a proof looks there.
         self._tasks: set[asyncio.Task[None]] = set()
         self.sensors: tuple[Sensor, ...] = (
             self.processes,
@@ -83,14 +75,14 @@ class Sight:
         return self._events.state
 
     def worker_pids(self) -> list[int]:
-        return [pid for pid in (self._client.pid, self._events.pid) if pid]
+        return [pid for pid in (*self._client.pids, self._events.pid) if pid]
 
     def note(self, seen: Observation) -> None:
         """Keep what later observations are read with; read QEMU's log when a life ended."""
         match seen:
             case VmAppeared():
                 self._names[seen.incarnation.vm] = seen.name
-                self._cgroups[seen.incarnation.key] = read_own_cgroup(seen.incarnation.pid)
+                self.hypervisor.remember(seen.incarnation)
                 self._paused.discard(seen.incarnation.vm)
                 self._logs.begun(seen.incarnation, seen.name, found=seen.found)
             case VmRenamed():
@@ -118,9 +110,6 @@ class Sight:
 
     def _is_paused(self, vm: str) -> bool:
         return vm in self._paused
-
-    def _connected(self) -> list[str]:
-        return [vm for vm, domain in self._domains().items() if domain.is_agent_connected]
 
     def _suspects(self) -> list[Incarnation]:
         running = self.running()

@@ -1,5 +1,6 @@
 """A worker that makes blocking calls to libvirt: several at once, each in a thread of its own."""
 
+import json
 import os
 import threading
 import xml.etree.ElementTree as ET
@@ -9,12 +10,14 @@ from typing import Any
 import libvirt
 import libvirt_qemu
 
+from holdfast.adapters.drivers import leftovers
 from holdfast.adapters.drivers.child import Parent
 from holdfast.adapters.drivers.libvirt_words import spoken_state
 
-THREADS = 10
+THREADS = 24
 PINGERS = 16
 FINAL = {libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_XML_ERROR, libvirt.VIR_ERR_CONFIG_UNSUPPORTED}
+AGENT_LIMIT_S = 1
 CHANNEL = "org.qemu.guest_agent.0"
 ACTIONS = {
     0: "destroy",
@@ -34,6 +37,7 @@ class Calls:
         self._lock = threading.Lock()
         self._connection: Any = None
         self._pingers = ThreadPoolExecutor(PINGERS)
+        self._lock_asked = threading.Lock()
         self._asked: dict[str, Future[bool | None]] = {}
 
     def connection(self) -> Any:
@@ -59,41 +63,38 @@ class Calls:
         return describe(self.find(vm))
 
     def start(self, vm: str) -> Any:
+        """From its initial state, whatever was saved; returns its name."""
         domain = self.find(vm)
-        flags = libvirt.VIR_DOMAIN_START_FORCE_BOOT if domain.hasManagedSaveImage(0) else 0
         try:
-            domain.createWithFlags(flags)
+            domain.createWithFlags(libvirt.VIR_DOMAIN_START_FORCE_BOOT)
         except libvirt.libvirtError as error:
-            if error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID and domain.isActive():
-                return None
-            raise
-        return None
+            if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID or not domain.isActive():
+                raise
+        return domain.name()
 
     def destroy(self, vm: str) -> Any:
         self.find(vm).destroyFlags(libvirt.VIR_DOMAIN_DESTROY_DEFAULT)
 
-    def ping(self, vm: str, limit_s: int) -> Any:
-        return ping(self.find(vm), limit_s)
-
     def ping_all(self, vms: list[str], wait_ms: int) -> Any:
         """Which guests' agents answer, as far as is known after `wait_ms`; None for a VM that
-        libvirt does not have. One that is still asked (libvirt waits long) is not asked again."""
-
-        def ask(vm: str) -> bool | None:
-            try:
-                return ping(self.find(vm), 1)
-            except libvirt.libvirtError:
-                return None
-
-        for vm in vms:
-            if vm not in self._asked:
-                self._asked[vm] = self._pingers.submit(ask, vm)
-        asked = {vm: self._asked[vm] for vm in vms}
+        cannot be asked. One that is still asked (libvirt waits long) is not asked again."""
+        with self._lock_asked:
+            for vm in vms:
+                if vm not in self._asked:
+                    self._asked[vm] = self._pingers.submit(self._ask, vm)
+            asked = {vm: self._asked[vm] for vm in vms}
         done, _ = wait(asked.values(), timeout=wait_ms / 1_000)
-        for vm, future in asked.items():
-            if future in done:
-                del self._asked[vm]
+        with self._lock_asked:
+            for vm, future in asked.items():
+                if future in done and self._asked.get(vm) is future:
+                    del self._asked[vm]
         return {vm: future.result() if future in done else False for vm, future in asked.items()}
+
+    def _ask(self, vm: str) -> bool | None:
+        try:
+            return ping(self.find(vm))
+        except libvirt.libvirtError:
+            return None
 
     def screenshot(self, vm: str, path: str) -> Any:
         domain = self.find(vm)
@@ -109,13 +110,13 @@ class Calls:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
         flags = libvirt.VIR_DUMP_MEMORY_ONLY
         self.find(vm).coreDumpWithFormat(path, libvirt.VIR_DOMAIN_CORE_DUMP_FORMAT_RAW, flags)
-        os.chown(path, os.getuid(), os.getgid())
+        os.chown(path, os.getuid(), os.getgid())  # libvirt may give it to the user of QEMU.
         os.chmod(path, 0o600)
 
     def addresses(self, vm: str) -> Any:
-        domain, found = self.find(vm), []
+        domain = self.find(vm)
+        found = agent_addresses(domain)
         for source in (
-            libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT,
             libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE,
             libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP,
         ):
@@ -126,6 +127,12 @@ class Calls:
             for interface in interfaces.values():
                 found += [a["addr"] for a in interface.get("addrs") or []]
         return [a for a in dict.fromkeys(found) if not a.startswith(("127.", "::1", "fe80:"))]
+
+    def look_for_leftovers(self, **what: Any) -> Any:
+        try:
+            return {"shown": leftovers.look(**what)}
+        except leftovers.StillThere as still:
+            return {"still": str(still)}
 
     def take_over(self, vm: str) -> Any:
         domain = self.find(vm)
@@ -145,14 +152,31 @@ def set_on_crash(domain: Any, action: str) -> None:
     domain.setLifecycleAction(libvirt.VIR_DOMAIN_LIFECYCLE_CRASH, number, flags)
 
 
-def ping(domain: Any, limit_s: int) -> bool:
+def ping(domain: Any) -> bool | None:
+    """Whether the guest's agent answers; None when it could not be asked."""
     try:
-        libvirt_qemu.qemuAgentCommand(domain, '{"execute":"guest-ping"}', limit_s, 0)
+        libvirt_qemu.qemuAgentCommand(domain, '{"execute":"guest-ping"}', AGENT_LIMIT_S, 0)
     except libvirt.libvirtError as error:
-        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
-            raise
-        return False
+        if error.get_error_code() != libvirt.VIR_ERR_AGENT_UNRESPONSIVE:
+            return None
+        return None if "not connected" in (error.get_error_message() or "") else False
     return True
+
+
+def agent_addresses(domain: Any) -> list[str]:
+    """Ask the agent itself, since libvirt's own call would wait for a silent agent without end."""
+    try:
+        said = libvirt_qemu.qemuAgentCommand(
+            domain, '{"execute":"guest-network-get-interfaces"}', AGENT_LIMIT_S, 0
+        )
+        interfaces = json.loads(said)["return"]
+        return [
+            str(address["ip-address"])
+            for interface in interfaces
+            for address in interface.get("ip-addresses", [])
+        ]
+    except (libvirt.libvirtError, ValueError, KeyError, TypeError):
+        return []
 
 
 def describe(domain: Any) -> dict[str, Any]:
@@ -185,10 +209,12 @@ def describe(domain: Any) -> dict[str, Any]:
 
 
 def _disks(root: Any) -> list[str]:
+    """Those that the VM writes, and no other VM beside it."""
     found = []
     for disk in root.findall("devices/disk"):
         source = disk.find("source")
-        if source is not None and disk.find("readonly") is None:
+        is_shared = disk.find("readonly") is not None or disk.find("shareable") is not None
+        if source is not None and not is_shared:
             found.append(source.get("file") or source.get("dev") or source.get("name") or "")
     return [d for d in found if d]
 

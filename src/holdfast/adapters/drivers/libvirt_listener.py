@@ -44,8 +44,10 @@ class Listener:
                 connection = libvirt.open(self._uri)
                 self._serve(connection)
             except libvirt.libvirtError as error:
-                self._asked = None
-                self._say_gone(self._why_closed or error.get_error_message() or str(error))
+                # What hangs is not gone because we hung up; what refuses us is.
+                if connection is None or not self._is_silent:
+                    self._asked = None
+                    self._say_gone(self._why_closed or error.get_error_message() or str(error))
             if connection is not None:
                 with contextlib.suppress(libvirt.libvirtError):
                     connection.close()

@@ -75,6 +75,11 @@ def spoken_event(event: int, detail: int) -> tuple[str, str]:
     return name, _word(DETAILS.get(name, ()), detail)
 
 
+def is_known(event: str, detail: str) -> bool:
+    """Whether libvirt's header that we know has names for both."""
+    return detail in DETAILS.get(event, ())
+
+
 def spoken_state(state: int, reason: int) -> tuple[str, str]:
     """As `virsh domstate --reason` says it."""
     name = STATES[state] if state < len(STATES) else f"state {state}"

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from holdfast.adapters.drivers.libvirt_client import LibvirtClient
 from holdfast.facts.instants import Instant
@@ -18,69 +18,72 @@ CALL_LIMIT_MS = 15_000
 
 
 class GuestAgent:
-    """`running` gives the lives by VM; `connected` the VMs whose channel the guest has open."""
+    """`running` gives the lives by VM. libvirt's events tell it whose channel is open."""
 
     name = "guest_agent"
 
     def __init__(
-        self,
-        client: LibvirtClient,
-        running: Callable[[], dict[str, Incarnation]],
-        connected: Callable[[], Iterable[str]],
+        self, client: LibvirtClient, running: Callable[[], dict[str, Incarnation]]
     ) -> None:
         self._client = client
-        self._running, self._connected = running, connected
-        self._open: set[str] = set()
-        self._asked: set[str] = set()  # Lives that were seen with an open channel.
-        self.silent: set[str] = set()  # VMs that did not answer the last ping.
+        self._running = running
+        self._open: dict[str, str] = {}  # VM -> the life that has it open; empty: the next asked.
         self._changed = asyncio.Event()
         self._see: See = lambda _: None
+        self.silent: set[str] = set()  # VMs that did not answer the last ping.
 
     def channel_changed(self, vm: str, connected: bool) -> None:
         """The guest opened or closed its agent's channel, says libvirt."""
         if connected:
-            self._open.add(vm)
+            self._open[vm] = ""
             self._changed.set()
-        else:
-            self._open.discard(vm)
+        elif self._open.pop(vm, None) is not None:
+            self.silent.discard(vm)
+            life = self._running().get(vm)
+            if life is not None:
+                self._see(AgentLeft(at=_now(), incarnation=life))
 
     async def run(self, see: See) -> None:
         self._see = see
         while True:
-            await self._ping()
-            wait_s = SILENT_PERIOD_S if self.silent else PERIOD_S
             self._changed.clear()
+            await self._ping()
             try:
-                async with asyncio.timeout(wait_s):
+                async with asyncio.timeout(SILENT_PERIOD_S if self.silent else PERIOD_S):
                     await self._changed.wait()
             except TimeoutError:
                 continue
 
+    def _whom(self) -> dict[str, Incarnation]:
+        """Whom to ask now. A channel is of one life: the next one opens its own."""
+        running, asked = self._running(), {}
+        for vm, key in list(self._open.items()):
+            life = running.get(vm)
+            if key and (life is None or life.key != key):
+                del self._open[vm]
+            elif life is not None:
+                self._open[vm] = life.key
+                asked[vm] = life
+        self.silent &= asked.keys()
+        return asked
+
     async def _ping(self) -> None:
-        running = self._running()
-        self._open |= {vm for vm in self._connected() if vm in running and vm not in self._asked}
-        self._open &= running.keys()
-        for vm in self._asked - self._open:
-            if vm in running:
-                self._see(AgentLeft(at=_now(), incarnation=running[vm]))
-        self._asked = set(self._open)
-        self.silent &= self._open
-        if not self._open:
+        asked = self._whom()
+        if not asked:
             return
-        vms = sorted(self._open)
         try:
             answers = await self._client.call(
-                "ping_all", CALL_LIMIT_MS, vms=vms, wait_ms=PING_WAIT_MS
+                "ping_all", CALL_LIMIT_MS, vms=sorted(asked), wait_ms=PING_WAIT_MS
             )
         except CallFailed:
             self.silent.clear()
             return  # Nothing is known: libvirt, not the guests, was silent.
         now_running = self._running()
         for vm, answered in answers.items():
-            life = running[vm]
+            life = asked[vm]
             if now_running.get(vm) != life or vm not in self._open or answered is None:
-                continue
-            if answered:
+                self.silent.discard(vm)
+            elif answered:
                 self.silent.discard(vm)
                 self._see(AgentAnswered(at=_now(), incarnation=life))
             else:
