@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -96,8 +97,6 @@ def _empty(folder: Path) -> None:
                 shutil.rmtree(path)
             else:
                 path.unlink()
-        if not any(folder.iterdir()) and not folder.is_mount():
-            folder.rmdir()
     except OSError as error:
         raise Failure(
             f"cannot remove {error.filename}: {error.strerror}", "run it with sudo"

@@ -44,8 +44,9 @@ def make_sample(settings: Settings, say: Callable[[str], None]) -> None:
     except Failure:
         virsh(uri, "undefine", NAME)  # Or the next `up` would take it for a VM of its owner's.
         raise
-    _wait_seen(settings)
+    _wait_for(settings, lambda vm: vm.is_running, "was started, and the agent does not see it yet")
     ask_program(settings, CONTROLLER, "protect", vm=plan.uuid, group="", answer="agent")
+    _wait_for(settings, _is_ready, "is not ready yet")
 
 
 def remove_sample(settings: Settings) -> bool:
@@ -59,7 +60,12 @@ def remove_sample(settings: Settings) -> bool:
     return True
 
 
-def _wait_seen(settings: Settings) -> VmSummary:
+def _is_ready(vm: VmSummary) -> bool:
+    return vm.is_running and vm.is_protected and not vm.obstacle and vm.state != "paused"
+
+
+def _wait_for(settings: Settings, is_so: Callable[[VmSummary], bool], otherwise: str) -> None:
+    """Until this is so of the sample, as the controller knows it. Raises Failure."""
     deadline = time.monotonic() + SEEN_LIMIT_S
     while time.monotonic() < deadline:
         try:
@@ -67,8 +73,7 @@ def _wait_seen(settings: Settings) -> VmSummary:
         except Away:
             rows = []
         for vm in convert(rows, list[VmSummary]):
-            if vm.name == NAME and vm.is_running:
-                return vm
+            if vm.name == NAME and is_so(vm):
+                return
         time.sleep(POLL_S)
-    hint = f"protect it by hand: holdfast vm protect {NAME}"
-    raise Failure(f"{NAME} was started, and the agent does not see it yet", hint, Exit.AWAY)
+    raise Failure(f"{NAME} {otherwise}", f"look: holdfast vm show {NAME}", Exit.AWAY)
