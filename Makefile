@@ -1,7 +1,7 @@
 # Every target says what it is for: `make help`.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help env run test check fast lab-tests story rewrite format bench lock clean clean-lab
+.PHONY: help env run test check fast lab-tests story rewrite swarm requirements format bench lock clean clean-lab
 
 # A login without /sbin in its path has no `ip`; ~/.local would hide the locked packages.
 export PATH := $(PATH):/usr/sbin:/sbin
@@ -41,6 +41,12 @@ story: env ## One story, told at length: make story NAME=vm_is_killed
 rewrite: env ## Accept what the system now says into the stories; review the diff
 	@$(PYTEST) $(IN_PARALLEL) -m "not lab and not bench" --rewrite
 	@git --no-pager diff --stat -- tests
+
+swarm: env ## Random worlds on the simulated host: make swarm SEED=7, or SEEDS=5000
+	@SEED=$(SEED) SEEDS=$(SEEDS) $(PYTEST) --numprocesses=auto --timeout=900 tests/simulation -q
+
+requirements: env ## Write docs/REQUIREMENTS.md from what covers each requirement
+	@.venv/bin/python -m tests.stories.requirements
 
 format: env ## Lay the code out, and mend what the linter can mend
 	@.venv/bin/ruff format --quiet . && .venv/bin/ruff check --quiet --fix .

@@ -1,4 +1,7 @@
-"""The laws hold for any order of inputs; a snapshot, or a journal, gives the same world again."""
+"""The laws hold for any order of inputs; a snapshot, or a journal, gives the same world again.
+
+covers: H5 H9 H20
+"""
 
 import random
 
