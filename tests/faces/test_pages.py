@@ -16,6 +16,9 @@ from holdfast.faces.pages.groups import group_page, groups_page
 from holdfast.faces.pages.incidents import incident_line, incidents_page
 from holdfast.faces.pages.status import Delivery, Part, StatusView, status_page, troubles
 from holdfast.faces.pages.vms import vm_page, vms_page
+from holdfast.facts.alarms import EventType, Severity
+from holdfast.facts.catalogue import AlarmType
+from holdfast.facts.subjects import SubjectKind
 from holdfast.lab.drills.figures import Goal, Result, Spread
 from tests.faces import examples as known
 from tests.faces.examples import NOW_MS
@@ -49,6 +52,19 @@ ILL = replace(
     warnings=("3 records of the journal were lost",),
 )
 
+PUSHED = AlarmType(
+    id="vm-gone",
+    title="The VM's QEMU process is gone",
+    subject=SubjectKind.VM,
+    event_type=EventType.PROCESSING,
+    severity=Severity.CRITICAL,
+    probable_cause="SOFTWARE_PROGRAM_ABNORMALLY_TERMINATED",
+    means="QEMU crashed.",
+    clears="When the VM runs again.",
+    repair="virsh start NAME.",
+    covers=("H6",),
+)
+
 PAGES: dict[str, Callable[[], Iterator[Any]]] = {
     "status_when_all_is_well": lambda: status_page(WELL, NOW_MS),
     "status_when_disarmed": lambda: status_page(replace(WELL, disarm=known.DISARM), NOW_MS),
@@ -79,7 +95,7 @@ PAGES: dict[str, Callable[[], Iterator[Any]]] = {
     "alarms_as_they_come": lambda: iter(
         alarm_line(one, NOW_MS) for one in (known.RAISED, known.SUSPECTED, known.CLEARED)
     ),
-    "catalogue": catalogue_page,
+    "catalogue": lambda: catalogue_page((PUSHED, replace(PUSHED, pushed=False, period_s=12))),
     "incidents": lambda: incidents_page((known.CLOSED, known.SLOW, known.OPEN), NOW_MS),
     "incidents_when_there_was_none": lambda: incidents_page((), NOW_MS),
     "incidents_as_they_come": lambda: iter(

@@ -101,3 +101,5 @@ def _empty(folder: Path) -> None:
         raise Failure(
             f"cannot remove {error.filename}: {error.strerror}", "run it with sudo"
         ) from None
+    with suppress(OSError):  # It holds the list of packages, or is a disk of its own.
+        folder.rmdir()
