@@ -86,16 +86,16 @@ class Receiver:
     def _take(self, link: socket.socket, header: bytes, body: bytes, at: int) -> None:
         told = json.loads(body)
         status = self.status(told)
-        if status == 200:
-            link.sendall(OK)
-        elif status:
-            link.sendall(b"HTTP/1.1 %d No\r\nContent-Length: 4\r\n\r\nno!\n" % status)
         with self._changed:
             self.raw.append(body)
             self.headers.append(_headers(header))
             if status == 200:
                 self.arrived.append((at, told))
             self._changed.notify_all()
+        if status == 200:
+            link.sendall(OK)
+        elif status:
+            link.sendall(b"HTTP/1.1 %d No\r\nContent-Length: 4\r\n\r\nno!\n" % status)
 
     def _close(self, link: socket.socket) -> None:
         self._links.discard(link)

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, unix_connect
+from websockets.exceptions import ConnectionClosed
 
 from holdfast.facts import wire
 from holdfast.facts.alarms import Alarm, AlarmReport, AlarmState, Severity
+from holdfast.facts.incidents import Incident
 from holdfast.facts.instants import Instant
 from holdfast.facts.subjects import vm_subject
 from holdfast.facts.tenure import Tenure
@@ -110,15 +112,25 @@ class FakeAgent:
         assert self._link is not None
         await self._link.send(wire.encode(frame), text=True)
 
-    async def tell(self, sequence: int, **what: Any) -> None:
+    async def tell(
+        self,
+        sequence: int,
+        *,
+        alarm: AlarmReport | None = None,
+        tenure: Tenure | None = None,
+        incident: Incident | None = None,
+        stream: str = "",
+        gap: int = 0,
+    ) -> None:
         await self.send(
-            wire.Entry(host=self.host, stream=what.pop("stream", self.stream), sequence=sequence)
-            if not what
-            else wire.Entry(
+            wire.Entry(
                 host=self.host,
-                stream=what.pop("stream", self.stream),
+                stream=stream or self.stream,
                 sequence=sequence,
-                **what,
+                gap=gap,
+                alarm=alarm,
+                tenure=tenure,
+                incident=incident,
             )
         )
 
@@ -130,13 +142,17 @@ class FakeAgent:
             await self._changed.wait_for(condition)
 
     async def _read(self, link: ClientConnection) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            await self._read_all(link)
+
+    async def _read_all(self, link: ClientConnection) -> None:
         async for raw in link:
             frame = wire.decode(raw)
             if isinstance(frame, wire.EntryAnswered):
                 self.answered.append(frame)
             elif isinstance(frame, wire.Question):
                 self.asked.append(frame)
-                answer = self.answers.get(frame.name, lambda q: wire.Reply(id=q.id, data={}))
+                answer = self.answers.get(frame.name, _agree)
                 reply = answer(frame)
                 if reply is not None:
                     await self.send(reply)
@@ -144,7 +160,11 @@ class FakeAgent:
                 self._changed.notify_all()
 
 
-async def ask_all(socket: Path, name: str, **args: Any) -> wire.Reply:
+def _agree(question: wire.Question) -> wire.Reply:
+    return wire.Reply(id=question.id, data={})
+
+
+async def ask_all(socket: Path, name: str, /, **args: Any) -> wire.Reply:
     """What the command line gets for one question."""
     async with unix_connect(str(socket), compression=None, max_size=1 << 26) as link:
         question = wire.Question(id=7, name=name, args=args, by="anna")
@@ -155,7 +175,7 @@ async def ask_all(socket: Path, name: str, **args: Any) -> wire.Reply:
         return reply
 
 
-async def ask(socket: Path, name: str, **args: Any) -> Any:
+async def ask(socket: Path, name: str, /, **args: Any) -> Any:
     reply = await ask_all(socket, name, **args)
     assert not reply.error, reply.error
     return reply.data

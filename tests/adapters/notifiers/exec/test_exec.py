@@ -62,7 +62,7 @@ def test_what_it_complains_of_is_said() -> None:
 
 
 def test_endless_complaints_block_nothing() -> None:
-    with pytest.raises(NotifyFailed, match="code 1: .*yyyy"):
+    with pytest.raises(NotifyFailed, match=r"code 1: .*yyyy"):
         run(Exec("x", ["/bin/sh", "-c", "yes yyyyyyyyyy 2>&1 | head -c 900000 >&2; exit 1"]))
 
 

@@ -4,13 +4,16 @@ import asyncio
 import hashlib
 import hmac
 import json
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from holdfast.adapters.notifiers.webhook import Webhook
-from holdfast.ports.notifier import Notifier, NotifyFailed, NotifyRefused
+from holdfast.ports.notifier import Notice, Notifier, NotifyFailed, NotifyRefused
 from tests.adapters.contract_notifier import NotifierContract, heartbeat, notice
 from tests.adapters.http_receiver import Receiver
 
@@ -140,6 +143,50 @@ def test_what_would_befall_every_message_is_tried_again(receiver: Receiver, stat
     with pytest.raises(NotifyFailed, match=str(status)) as failure:
         notify_all(Webhook("noc", receiver.url), notice(1))
     assert not isinstance(failure.value, NotifyRefused)
+
+
+def test_the_receiver_of_the_documentation_takes_ours_and_refuses_others(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[4] / "docs" / "operate" / "webhook.md").read_text()
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    program = page.partition("```python\n")[2].partition("```")[0]
+    program = program.replace('("", 8080)', f'("127.0.0.1", {port})')
+    (tmp_path / "noc.secret").write_text("right\n")
+    (tmp_path / "wrong.secret").write_text("wrong\n")
+    receiver = subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        url = f"http://127.0.0.1:{port}/"
+
+        async def work() -> None:
+            hook = Webhook("noc", url, str(tmp_path / "noc.secret"))
+            for one in (notice(1), notice(1), heartbeat(2), notice(3, gap=1)):
+                await arrive(hook, one)
+            await hook.close()
+            hook = Webhook("noc", url, str(tmp_path / "wrong.secret"))
+            with pytest.raises(NotifyFailed, match="401"):
+                await hook.notify(notice(4))
+            await hook.close()
+
+        asyncio.run(work())
+    finally:
+        receiver.kill()
+        said, _ = receiver.communicate()
+    assert said.decode().splitlines() == ["revision 1 ", "revision 1 GAP!"]
+
+
+async def arrive(hook: Webhook, one: Notice) -> None:
+    """The receiver needs a moment to begin."""
+    for _ in range(200):
+        try:
+            return await hook.notify(one)
+        except NotifyFailed:
+            await asyncio.sleep(0.05)
+    pytest.fail("the receiver did not begin")
 
 
 def test_no_answer_is_a_failure_after_its_time(receiver: Receiver) -> None:

@@ -1,0 +1,41 @@
+"""A whole controller inside a test, with its socket, for as long as a block lasts."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from holdfast.controller.assembly import Controller
+from holdfast.facts.settings import Settings
+from holdfast.ports.store import Store
+from tests.controller.fake_agent import wait_for
+
+
+@dataclass
+class House:
+    controller: Controller
+    socket: Path
+
+
+def settings(folder: Path, **fields: object) -> Settings:
+    return Settings(
+        state_dir=str(folder / "state"),
+        run_dir=str(folder / "run"),
+        host_name="controller-1",
+        **fields,  # type: ignore[arg-type]
+    )
+
+
+@contextlib.asynccontextmanager
+async def running(given: Settings, store: Store | None = None) -> AsyncIterator[House]:
+    controller = Controller(given, "boot", store)
+    socket = Path(given.run_dir) / "controller.sock"
+    work = asyncio.create_task(controller.run())
+    try:
+        await wait_for(lambda: socket.exists() or work.done())
+        yield House(controller, socket)
+    finally:
+        work.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await work

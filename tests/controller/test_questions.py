@@ -1,0 +1,173 @@
+"""What is passed on to the agent, what is kept here, and frames that make no sense."""
+
+import asyncio
+import json
+import stat
+from pathlib import Path
+
+import msgspec
+from websockets.asyncio.client import unix_connect
+
+from holdfast.controller.copies import FILE_BYTES, Copies
+from holdfast.facts import wire
+from holdfast.facts.incidents import Incident, IncidentState
+from holdfast.facts.instants import Instant
+from holdfast.facts.promises import Owner
+from holdfast.facts.subjects import Incarnation
+from tests.controller.fake_agent import FakeAgent, ask, ask_all, summary, wait_for
+from tests.controller.house import running, settings
+
+
+def incident(number: int, state: IncidentState = IncidentState.OPEN) -> Incident:
+    return Incident(
+        id=f"web-1-{number:04x}",
+        vm="vm-1",
+        name="web-1",
+        life=Incarnation(vm="vm-1", boot="boot-1", pid=number, started_ticks=1),
+        group="default",
+        owner=Owner.HOLDFAST,
+        state=state,
+        title="web-1 was killed",
+        fault_at=Instant(number),
+        detected_at=Instant(number),
+        fault_utc_ms=number,
+    )
+
+
+def test_incidents_are_kept_over_a_restart_and_found_by_name(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with running(settings(tmp_path)) as house:
+            agent = FakeAgent(house.socket)
+            async with agent.link():
+                await agent.tell(1, incident=incident(1))
+                await agent.tell(2, incident=incident(1, IncidentState.CLOSED))
+                await agent.tell(3, incident=incident(2))
+                await agent.wait_answered(3)
+        async with running(settings(tmp_path)) as house:
+            listed = msgspec.convert(await ask(house.socket, "incidents"), list[Incident])
+            assert [(i.id, i.state.value) for i in listed] == [
+                ("web-1-0001", "closed"),
+                ("web-1-0002", "open"),
+            ]
+            assert (await ask_all(house.socket, "explain")).error.endswith("is away")
+            agent = FakeAgent(house.socket)
+            agent.answers["explain"] = lambda q: wire.Reply(id=q.id, data={"story": q.args})
+            async with agent.link():
+                assert (await ask(house.socket, "explain"))["story"] == {}
+                named = await ask(house.socket, "explain", incident="web-1-0001")
+                assert named["story"] == {"incident": "web-1-0001"}
+                wrong = await ask_all(house.socket, "settle", incident="web-1-0003")
+                assert (wrong.code, "web-1-000" in wrong.hint) == (2, True)
+                open_ones = (await ask(house.socket, "status"))["incidents"]
+                assert [one["id"] for one in open_ones] == ["web-1-0002"]
+
+    asyncio.run(work())
+
+
+def test_the_agents_refusal_is_passed_on_with_its_hint_and_code(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with running(settings(tmp_path)) as house:
+            agent = FakeAgent(house.socket)
+            agent.answers["recover"] = lambda q: wire.Reply(
+                id=q.id, error=f"{q.args['vm']} runs", hint="look", code=4
+            )
+            async with agent.link():
+                await agent.send(wire.Inventory(vms=(summary(),)))
+                await wait_for(house.controller.agents.all_vms)
+                reply = await ask_all(house.socket, "recover", vm="web-1")
+                assert (reply.error, reply.hint, reply.code) == ("vm-1 runs", "look", 4)
+
+    asyncio.run(work())
+
+
+def test_an_agent_that_breaks_off_while_asked_is_an_error_at_once(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with running(settings(tmp_path)) as house:
+            agent = FakeAgent(house.socket)
+            agent.answers["recover"] = lambda _: None
+            async with agent.link():
+                await agent.send(wire.Inventory(vms=(summary(),)))
+                await wait_for(house.controller.agents.all_vms)
+                asking = asyncio.create_task(ask_all(house.socket, "recover", vm="web-1"))
+                await agent.wait(lambda: bool(agent.asked))
+            reply = await asking
+            assert (reply.code, "went away while it was asked" in reply.error) == (3, True)
+
+    asyncio.run(work())
+
+
+def test_status_names_agents_once_they_told_their_vms(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with running(settings(tmp_path)) as house:
+            agent = FakeAgent(house.socket)
+            async with agent.link():
+                assert (await ask(house.socket, "status"))["agents"] == []
+                await agent.send(wire.Inventory(vms=(summary(),)))
+                await wait_for(house.controller.agents.all_vms)
+                status = await ask(house.socket, "status")
+                assert [(row["host"], row["is_up"]) for row in status["agents"]] == [
+                    ("host-a", True)
+                ]
+                assert await ask(house.socket, "agents") == status["agents"]
+                assert status["store"] == "answers"
+                assert status["term"] == 1
+        async with running(settings(tmp_path)) as house:
+            status = await ask(house.socket, "status")
+            assert (status["agents"], status["agents_awaited"]) == ([], ["host-a"])
+            assert [vm["name"] for vm in status["vms"]] == ["web-1"], "names outlive the controller"
+
+    asyncio.run(work())
+
+
+def test_frames_that_make_no_sense_are_counted_and_harm_nothing(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with running(settings(tmp_path)) as house:
+            async with unix_connect(str(house.socket), compression=None) as link:
+                for raw in (
+                    "no json",
+                    '{"is":"Unheard"}',
+                    "[]",
+                    wire.encode(wire.Inventory(vms=(summary(),))).decode(),
+                    wire.encode(
+                        wire.Welcome(version=1, term=1, groups=(), protections=())
+                    ).decode(),
+                ):
+                    await link.send(raw)
+                await link.send(wire.encode(wire.Question(id=1, name="status")).decode())
+                reply = wire.decode(await asyncio.wait_for(link.recv(), 10))
+            assert isinstance(reply, wire.Reply)
+            assert reply.data["unknown_frames"] == 5
+            assert reply.data["vms"] == []
+            assert stat.S_IMODE(house.socket.stat().st_mode) == 0o600
+
+    asyncio.run(work())
+
+
+def test_copies_of_the_recorder_are_kept_bounded_and_without_repeats(tmp_path: Path) -> None:
+    copies = Copies(tmp_path / "copies")
+    lines = [json.dumps({"n": n, "text": "x" * 200}) for n in range(5_000)]
+    for start in range(0, 4_990, 10):
+        copies.add({"vm-1": "\n".join(lines[start : start + 20])})
+    path = copies.path("vm-1")
+    found = [json.loads(line)["n"] for line in path.read_text().splitlines()]
+    assert found == list(range(found[0], 5_000)), "newest, in order, each once"
+    assert path.stat().st_size <= FILE_BYTES
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    again = Copies(tmp_path / "copies")
+    again.add({"vm-1": lines[-1]})
+    assert path.read_text().count('"n": 4999,') == 1, "also after a restart"
+    again.add({"../evil": "x"})
+    assert again.losses().count == 1
+
+
+def test_a_copy_sent_by_an_agent_is_kept(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with running(settings(tmp_path)) as house:
+            agent = FakeAgent(house.socket)
+            async with agent.link():
+                await agent.send(wire.RecorderCopy(pieces={"vm-1": '{"n":1}\n{"n":2}'}))
+                copy = tmp_path / "state" / "recorder-copies" / "vm-1.jsonl"
+                await wait_for(copy.exists)
+                assert copy.read_text() == '{"n":1}\n{"n":2}\n'
+
+    asyncio.run(work())
