@@ -36,9 +36,8 @@ def disarm(site: Site, reason: str, duration: str, as_json: bool) -> None:
     said = ask(site.settings, "disarm", or_agent=True, reason=reason, seconds=seconds)
     if as_json:
         return show_json({"disarm": said.data, "from": said.source})
-    # Late: JSON needs no words.
-    from holdfast.faces.cli.alarms import wall_ms
-    from holdfast.faces.pages.tables import clock
+    from holdfast.faces.cli.alarms import wall_ms  # Late: JSON needs no words.
+    from holdfast.faces.pages.tables import clock  # Late: likewise.
 
     note(said.note)
     data = said.data.get("disarm", said.data) if isinstance(said.data, dict) else said.data

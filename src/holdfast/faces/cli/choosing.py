@@ -50,7 +50,7 @@ def _names(ctx: click.Context, question: str, field: str, incomplete: str) -> li
     """From the running programs; none when they are away, since a shell must not wait or see it."""
     # Late: programs are asked only when a name is completed.
     from holdfast.faces.cli.asking import ask
-    from holdfast.faces.cli.settings import Site
+    from holdfast.faces.cli.settings import Site  # Late: likewise.
 
     with contextlib.suppress(Failure):
         site = ctx.find_object(Site) or Site(ctx.find_root().params.get("config"))
