@@ -8,9 +8,7 @@ import sys
 import threading
 from typing import Any
 
-import msgspec
-
-from holdfast.adapters.drivers.worker_link import HEAD, pack
+from holdfast.adapters.drivers.worker_frames import HEAD, pack, unpack
 
 _PR_SET_PDEATHSIG = 1
 
@@ -38,7 +36,7 @@ class Parent:
     def receive(self) -> Any:
         """Ends this process when the agent is gone."""
         (size,) = HEAD.unpack(self._exactly(HEAD.size))
-        return msgspec.msgpack.decode(self._exactly(size))
+        return unpack(self._exactly(size))
 
     def _exactly(self, size: int) -> bytes:
         parts = bytearray()

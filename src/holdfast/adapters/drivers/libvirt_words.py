@@ -67,7 +67,26 @@ _PAUSED = (
     "post-copy",
     "post-copy failed",
 )
-_REASONS = {"shut off": _SHUT_OFF, "paused": _PAUSED, "crashed": ("unknown", "panicked")}
+_RUNNING = (
+    "unknown",
+    "booted",
+    "migrated",
+    "restored",
+    "from snapshot",
+    "unpaused",
+    "migration canceled",
+    "save canceled",
+    "event wakeup",
+    "crashed",
+    "post-copy",
+    "post-copy failed",
+)
+_REASONS = {
+    "running": _RUNNING,
+    "shut off": _SHUT_OFF,
+    "paused": _PAUSED,
+    "crashed": ("unknown", "panicked"),
+}
 
 
 def spoken_event(event: int, detail: int) -> tuple[str, str]:

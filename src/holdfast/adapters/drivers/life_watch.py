@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from holdfast.adapters.drivers import pidfds
 from holdfast.adapters.drivers.qemu_proc import (
+    QemuProcess,
     choose_permanent,
     list_threads,
     read_thread_name,
@@ -22,6 +23,12 @@ from holdfast.facts.subjects import Incarnation
 MOST_THREADS = 7  # With the process itself, 8 open files for a VM.
 _STATUS_WAIT_S = 0.001
 _STATUS_TRIES = 10
+
+
+def life_of(process: QemuProcess, boot: str) -> Incarnation:
+    return Incarnation(
+        vm=process.vm, boot=boot, pid=process.pid, started_ticks=process.started_ticks
+    )
 
 
 class GoneBefore(Exception):

@@ -19,6 +19,7 @@ CLOCK_SLACK_S = 2.0
 _STAMP = re.compile(r"^\d{4}-\d\d-\d\d[ T][\d:.]+(?:Z|\+\d{4}:?) ?")
 _BEGIN = re.compile(r"^(\d{4}-\d\d-\d\d) ([\d:.]+)\+0000: starting up")
 _REASON = re.compile(r"shutting down, reason=([a-z_ -]+)")
+_LIBVIRTS_OWN = re.compile(r"shutting down, reason=|Domain id=\d+ is tainted: ")
 _SIGNAL = "terminating on signal "
 
 
@@ -54,7 +55,7 @@ class QemuLogs:
         signals = [line for line in lines if _SIGNAL in line]
         if not reasons and not signals:
             return None
-        own = signals or [line for line in lines if not _REASON.search(line)]
+        own = signals or [line for line in lines if not _LIBVIRTS_OWN.search(line)]
         return QemuLogRead(
             at=Instant(time.monotonic_ns()),
             incarnation=life,

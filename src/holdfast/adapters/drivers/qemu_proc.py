@@ -1,31 +1,26 @@
 """QEMU as the kernel shows it in /proc: which process is which VM, and what its threads are.
 
-A process is known by its pid and its start time, since pids are used again.
+A process is known by its pid and its start time, since pids are used again. Only the
+standard library is needed, since workers use this too.
 """
 
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-
-from msgspec import Struct
-
-from holdfast.facts.subjects import Incarnation
+from typing import NamedTuple
 
 _VCPU = re.compile(r"CPU \d+/|ALL CPUs/")
 _START_TICKS_FIELD = 19  # Field 22 of /proc/PID/stat, counted from the state after the name.
 
 
-class QemuProcess(Struct, frozen=True, kw_only=True):
+class QemuProcess(NamedTuple):
     """A process that runs the VM with this uuid."""
 
     vm: str
     name: str
     pid: int
     started_ticks: int
-
-    def life(self, boot: str) -> Incarnation:
-        return Incarnation(vm=self.vm, boot=boot, pid=self.pid, started_ticks=self.started_ticks)
 
 
 def read_bytes(path: str) -> bytes:

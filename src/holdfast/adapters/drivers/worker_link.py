@@ -1,27 +1,14 @@
-"""A worker: a process of ours that may block and can be killed, with a pipe between it and us.
-
-Messages are MessagePack behind a 4-byte length. Only msgspec is loaded: a worker is lean.
-"""
+"""A worker: a process of ours that may block and can be killed, with a pipe between it and us."""
 
 import asyncio
 import contextlib
 import os
 import socket
-import struct
 import sys
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
-HEAD = struct.Struct("!I")
-LONGEST = 16 << 20
-_encoder = msgspec.msgpack.Encoder()
-
-
-def pack(message: Any) -> bytes:
-    body = _encoder.encode(message)
-    return HEAD.pack(len(body)) + body
+from holdfast.adapters.drivers.worker_frames import HEAD, LONGEST, pack, unpack
 
 
 class WorkerGone(Exception):
@@ -94,7 +81,7 @@ class Worker:
                 (size,) = HEAD.unpack(await reader.readexactly(HEAD.size))
                 if size > LONGEST:
                     return
-                self._heard(msgspec.msgpack.decode(await reader.readexactly(size)))
+                self._heard(unpack(await reader.readexactly(size)))
         except (asyncio.IncompleteReadError, ConnectionError):
             return
         finally:

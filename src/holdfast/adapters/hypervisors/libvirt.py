@@ -13,6 +13,7 @@ import msgspec
 
 from holdfast.adapters.drivers import leftovers, qemu_proc
 from holdfast.adapters.drivers.libvirt_client import LibvirtClient
+from holdfast.adapters.drivers.life_watch import life_of
 from holdfast.facts.subjects import Incarnation
 from holdfast.facts.tenure import LocalProof
 from holdfast.ports.hypervisor import CallFailed, Domain, Hypervisor, TakenOver
@@ -76,7 +77,7 @@ class Libvirt:
             pid = qemu_proc.read_pid_file(self._run_dir / f"{name}.pid")
             process = qemu_proc.read_process(pid) if pid else None
             if process is not None and process.vm == vm:
-                life = process.life(self._boot)
+                life = life_of(process, self._boot)
                 self.remember(life)
                 self._rescan()
                 return life

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from holdfast.adapters.drivers import pidfds
-from holdfast.adapters.drivers.life_watch import GoneBefore, LifeWatch
+from holdfast.adapters.drivers.life_watch import GoneBefore, LifeWatch, life_of
 from holdfast.adapters.drivers.process_connector import (
     ConnectorAway,
     CoreBegan,
@@ -220,7 +220,7 @@ class QemuProcesses:
         key = (process.pid, process.started_ticks)
         if key in self._watches:
             return
-        life = process.life(self._boot)
+        life = life_of(process, self._boot)
         try:
             watch = LifeWatch(life, process.name, with_threads=self.mechanism == "threads")
         except GoneBefore:
