@@ -12,6 +12,7 @@ from holdfast.agent.assembly import Agent
 from holdfast.agent.identity import identify
 from holdfast.agent.memory import remember
 from holdfast.facts.settings import Settings
+from holdfast.ports.keeper import come_first
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ def run(settings: Settings) -> None:
         level=logging.INFO, stream=sys.stderr, format="agent: %(levelname)s %(message)s"
     )
     logging.getLogger("websockets").setLevel(logging.WARNING)  # It says every connection.
+    come_first()
     state = Path(settings.state_dir)
     try:
         me = identify(state, Path(settings.run_dir), settings.host_name)

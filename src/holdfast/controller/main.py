@@ -12,6 +12,7 @@ from pathlib import Path
 
 from holdfast.controller.assembly import Controller
 from holdfast.facts.settings import Settings
+from holdfast.ports.keeper import come_first
 
 _KERNEL_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -25,6 +26,8 @@ def run(settings: Settings) -> None:
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="controller: %(levelname)s %(message)s"
     )
+    logging.getLogger("websockets").setLevel(logging.WARNING)  # It tells of every connection.
+    come_first()
     try:
         with _only_one(Path(settings.state_dir)):
             asyncio.run(_serve(settings))

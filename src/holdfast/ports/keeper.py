@@ -1,10 +1,26 @@
-"""Run something for ever: again after it failed, with back-off, and say that it failed."""
+"""Run something for ever, ahead of the guests: again after it failed, and say that it did."""
 
 import asyncio
+import contextlib
+import os
 from collections.abc import Awaitable, Callable
 
 FIRST_WAIT_S = 0.1
+AHEAD = -10  # Nice value: before guests and ordinary work, behind what is real-time.
 LONGEST_WAIT_S = 10.0
+
+
+def come_first() -> None:
+    """Let this program run before the guests it watches, where that is permitted. Threads and
+    processes made later inherit it."""
+    with contextlib.suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, AHEAD)
+
+
+def fall_back(pid: int) -> None:
+    """Somebody else's program, run by us, has no claim to that."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.setpriority(os.PRIO_PROCESS, pid, 0)
 
 
 async def keep_running(

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 
 from holdfast.adapters.drivers.notice_json import render
 from holdfast.facts.instants import NS_PER_MS
+from holdfast.ports.keeper import fall_back
 from holdfast.ports.notifier import Notice, NotifyFailed, NotifyRefused
 
 TIMEOUT_S = 30.0
@@ -51,6 +52,7 @@ class Exec:
             )
         except OSError as error:
             raise NotifyFailed(f"{self._command[0]}: {error.strerror}") from None
+        fall_back(process.pid)
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await process.wait()
