@@ -11,6 +11,7 @@ from tests.architecture.sources import PROJECT, write_tree
 
 # Folders of adapters that are no port's: a data centre in memory, and how to talk to one product.
 NO_PLUGINS = {"simulated", "drivers"}
+IRREGULAR = {"outboxes": "outbox"}
 
 
 def plugins(root: Path) -> Iterator[tuple[str, str]]:
@@ -19,7 +20,7 @@ def plugins(root: Path) -> Iterator[tuple[str, str]]:
     folders = {package / "detectors": "detector"}
     for folder in (package / "adapters").iterdir():
         if folder.is_dir() and folder.name not in NO_PLUGINS and folder.name[0].isalpha():
-            folders[folder] = folder.name.removesuffix("s")
+            folders[folder] = IRREGULAR.get(folder.name) or folder.name.removesuffix("s")
     for folder, port in sorted(folders.items()):
         for path in sorted(folder.iterdir()):
             is_module = path.suffix == ".py" or (path / "__init__.py").exists()

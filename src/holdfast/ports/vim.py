@@ -16,9 +16,10 @@ class VimRefused(Exception):
 
 
 class Ownership(Struct, frozen=True, kw_only=True):
-    """Whether the VIM above keeps VM definitions, and decides where VMs run: then tenure mirrors it.
+    """Whether the VM definitions are the VIM's, and whether it decides where VMs run.
 
-    The built-in one owns neither: libvirt has the definitions, and tenure decides.
+    Where it does, tenure mirrors it. The built-in one owns neither: libvirt has the definitions,
+    and tenure decides.
     """
 
     definitions: bool
