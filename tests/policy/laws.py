@@ -124,6 +124,8 @@ class Lawful:
         self._now = max(self._now, at)
 
     def _follow_outcome(self, fact: came.GoneProven | came.VmStarted | came.StartFailed) -> None:
+        if isinstance(fact, came.VmStarted):
+            self._begin(fact.life)
         incident = self.decider.world.incidents.get(fact.incident)
         if incident is None:
             return
@@ -137,8 +139,6 @@ class Lawful:
                 vm.wanted_stopped |= record.incident == fact.incident and not record.runs
         elif self.decider.world.vms[incident.vm].start_in_flight == fact.incident:
             vm.in_flight = 0
-        if isinstance(fact, came.VmStarted):
-            self._begin(fact.life)
 
     def _follow_order(self, fact: told.Told) -> None:
         match fact:
@@ -155,6 +155,9 @@ class Lawful:
                 self._groups[fact.group.name] = fact.group
             case told.GroupForgotten():
                 self._groups.pop(fact.name, None)
+            case told.Restarted():
+                for vm in self._vms.values():
+                    vm.in_flight = 0
             case told.Disarmed() | told.Armed() | told.Woke():
                 self._follow_disarm(fact)
             case told.RecoveryAsked():

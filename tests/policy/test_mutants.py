@@ -1,0 +1,189 @@
+"""Policy broken on purpose turns tests red: each mutant is one edit of the source, in a copy.
+
+A law that no mutant breaks is only hoped for. The copy is a whole package of its own, put before
+the real one, and the quick tests of policy run on it.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+PACKAGE = PROJECT / "src/holdfast"
+LIMIT_S = 60
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """`tests` are those that must turn red; the fewer the faster."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...] = ("tests/policy/test_decisions.py",)
+
+
+MUTANTS = (
+    Mutant(
+        "restarts before the proof",
+        "policy/recovery.py",
+        "    if record.state in (VmState.FAILED, VmState.ENDING):\n"
+        "        return prove(world, record)",
+        "    if record.state in (VmState.FAILED, VmState.ENDING):\n"
+        "        move(world, record, VmEvent.PROVE)\n"
+        "        from holdfast.facts.tenure import LocalProof\n"
+        '        life = record.life.key if record.life else ""\n'
+        "        made_up = LocalProof(vm=record.vm, boot='', incarnation=life, shown=(), at=0)\n"
+        "        return _start(world, record, made_up)",
+    ),
+    Mutant(
+        "takes a proof about another life",
+        "policy/recovery.py",
+        "    if proof.boot != world.boot or proof.incarnation != record.life.key:",
+        "    if proof.boot != world.boot:",
+    ),
+    Mutant(
+        "takes a proof of another boot",
+        "policy/recovery.py",
+        "    if proof.boot != world.boot or proof.incarnation != record.life.key:",
+        "    if proof.incarnation != record.life.key:",
+    ),
+    Mutant(
+        "reports after recovery",
+        "policy/faults.py",
+        "    return [*reports, *recovery.begin(world, record, is_live=is_live, is_sure=is_sure)]",
+        "    return [*recovery.begin(world, record, is_live=is_live, is_sure=is_sure), *reports]",
+    ),
+    Mutant(
+        "ignores the budget",
+        "policy/promise.py",
+        "    if restarts_in_window(world, record) >= group.restarts:",
+        "    if restarts_in_window(world, record) > 1_000:",
+    ),
+    Mutant(
+        "ignores a disarm",
+        "policy/recovery.py",
+        "    if world.disarm is not None:\n        move(world, record, VmEvent.HOLD)",
+        "    if False and world.disarm is not None:\n        move(world, record, VmEvent.HOLD)",
+    ),
+    Mutant(
+        "revives what was stopped on purpose",
+        "policy/promise.py",
+        "    if tenure.wanted is not Wanted.RUNNING:",
+        "    if False and tenure.wanted is not Wanted.RUNNING:",
+    ),
+    Mutant(
+        "takes its own destroy for a wish",
+        "policy/decide.py",
+        "        if record.ended_by_us == stop.life.key and not stop.moved_away:",
+        "        if False and record.ended_by_us == stop.life.key:",
+    ),
+    Mutant(
+        "does not hear that somebody wanted this end",
+        "policy/decide.py",
+        "        if outcome.wanted and is_about_it and not is_ours and not record.runs:",
+        "        if False and outcome.wanted and is_about_it and is_ours:",
+    ),
+    Mutant(
+        "does not raise an alarm's revision",
+        "policy/alarms.py",
+        "        revision=known.revision + 1,\n        state=AlarmState.CLEARED,",
+        "        revision=known.revision,\n        state=AlarmState.CLEARED,",
+    ),
+    Mutant(
+        "leaves alarms of a closed incident open",
+        "policy/case_files.py",
+        "list(alarms.clear_of_incident(world, closed.id, closed.step))",
+        "[]",
+    ),
+    Mutant(
+        "closes the incident before the answer",
+        "policy/service.py",
+        "        told += stages.await_answer(world, record)\n    return [*told, *want(",
+        '        told += case_files.close(world, record, "it runs")\n    return [*told, *want(',
+    ),
+    Mutant(
+        "starts twice at once",
+        "policy/recovery.py",
+        "    if record.start_in_flight:",
+        "    if False and record.start_in_flight:",
+    ),
+    Mutant(
+        "starts in a boot that was not granted",
+        "policy/promise.py",
+        "    return tenure.host == world.host and tenure.boot != world.boot",
+        "    return False",
+    ),
+    Mutant(
+        "ends a stuck VM while disarmed",
+        "policy/recovery.py",
+        "    held = _held(world, record)\n    if held is not None:\n        return held\n"
+        "    move(world, record, VmEvent.END)",
+        "    move(world, record, VmEvent.END)",
+    ),
+    Mutant(
+        "restarts for a disk's fault",
+        "policy/faults.py",
+        "    is_vm = fault.subject.kind is SubjectKind.VM",
+        "    is_vm = True",
+    ),
+    Mutant(
+        "closes on the answer of a life that has failed",
+        "policy/recovery.py",
+        "    record.is_awaited = False\n    record.is_live_fault = is_live and record.runs",
+        "    record.is_live_fault = is_live and record.runs",
+    ),
+    Mutant(
+        "keeps the clock of the boot before",
+        "policy/orders.py",
+        "    before, world.now = world.now, fact.at",
+        "    before = world.now",
+    ),
+)
+
+
+def survives(mutant: Mutant, room: Path) -> str:
+    """Empty if the tests turned red; else what they said."""
+    copy = room / "holdfast"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    source = copy / mutant.file
+    text = source.read_text()
+    assert text.count(mutant.old) == 1, f"{mutant.file} no longer has what is to be broken"
+    source.write_text(text.replace(mutant.old, mutant.new))
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [*command, *mutant.tests],
+        cwd=PROJECT,
+        env={**os.environ, "PYTHONPATH": str(room), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+    )
+    is_red = done.returncode == 1 and " failed" in done.stdout
+    return "" if is_red else f"{mutant.name} (exit {done.returncode}):\n{done.stdout[-800:]}"
+
+
+@pytest.mark.slow
+def test_every_mutant_turns_tests_red(tmp_path: Path) -> None:
+    rooms = [tmp_path / str(number) for number in range(len(MUTANTS))]
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        said = list(pool.map(survives, MUTANTS, rooms))
+    assert [text for text in said if text] == []
+
+
+@pytest.mark.slow
+def test_the_copy_is_green_when_nothing_is_broken(tmp_path: Path) -> None:
+    """The mutants turn red by their edit, not by being a copy; and the copy is what is tested."""
+    same = Mutant("nothing", "policy/promise.py", "def not_ours(", "def not_ours(")
+    said = survives(same, tmp_path)
+    assert "exit 0" in said, said
+    (tmp_path / "empty").mkdir()
+    broken = Mutant("all", "policy/decide.py", "class Decider:", "class Decided:")
+    assert "exit 2" in survives(broken, tmp_path / "empty") or "exit 4" in said
