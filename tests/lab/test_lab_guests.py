@@ -12,7 +12,7 @@ from holdfast.lab.event_watch import EventWatch
 from holdfast.lab.guests import Guest, plan_guest
 from holdfast.lab.hosts import Host, Lab
 from holdfast.lab.namespaces import read_start_ticks
-from holdfast.lab.problem_makers.core_dumped import dump_core, is_dumping, remove_cores
+from holdfast.lab.problem_makers.crash_dumped import dump_core, is_dumping, remove_cores
 from holdfast.lab.problem_makers.disk_failed import BreakableDisk, fail_disk
 from holdfast.lab.problem_makers.guest_panicked import panic_guest
 from holdfast.lab.problem_makers.guest_stuck import starve_guest

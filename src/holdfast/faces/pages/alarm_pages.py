@@ -24,7 +24,7 @@ def page(row: AlarmType) -> str:
 | X.733 probable cause | {row.probable_cause} |
 | Requirements | {covers} |
 
-`holdfast alarms` lists it while it is open; `holdfast explain` tells the story of the incident it belongs to.
+`holdfast alarms` lists it while it is open; `holdfast explain` tells the story of its incident.
 """
 
 
@@ -35,7 +35,7 @@ def index() -> str:
     )
     return f"""# Alarms
 
-Every alarm that Holdfast can raise. `holdfast alarms --catalogue --json` prints the same for programs.
+Every alarm that Holdfast can raise. For programs: `holdfast alarms --catalogue --json`.
 
 | alarm | what happened | severity | what to do |
 |---|---|---|---|
