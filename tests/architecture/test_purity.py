@@ -16,7 +16,8 @@ PURE_MODULES = {
     "__future__", "abc", "base64", "bisect", "collections", "copy", "dataclasses", "datetime",
     "difflib", "enum", "fractions", "functools", "hashlib", "heapq", "hmac", "holdfast",
     "ipaddress", "itertools", "math", "msgspec", "operator", "re", "statistics", "string",
-    "struct", "textwrap", "tomllib", "types", "typing", "typing_extensions", "unicodedata", "uuid", "zlib",
+    "struct", "textwrap", "tomllib", "types", "typing", "typing_extensions", "unicodedata",
+    "uuid", "zlib",
 }  # fmt: skip
 PURE_NAMES = {
     "pathlib": {"PurePath", "PurePosixPath"},
