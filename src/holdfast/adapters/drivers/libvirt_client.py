@@ -23,8 +23,8 @@ MOST_RETIRED = 2
 class _Crew:
     """A worker and who waits for it."""
 
-    def __init__(self, uri: str) -> None:
-        self.worker = Worker(MODULE, [uri], self._heard, self._lost)
+    def __init__(self, module: str, uri: str) -> None:
+        self.worker = Worker(module, [uri], self._heard, self._lost)
         self.waiting: dict[int, asyncio.Future[Any]] = {}
         self.has_answered = False
 
@@ -43,8 +43,8 @@ class _Crew:
 class LibvirtClient:
     """`see` hears of calls that overran. A worker is started at the first call."""
 
-    def __init__(self, uri: str) -> None:
-        self._uri = uri
+    def __init__(self, uri: str, module: str = MODULE) -> None:
+        self._uri, self._module = uri, module
         self.see: Callable[[Observation], None] = lambda _: None
         self._crew: _Crew | None = None
         self._retired: list[_Crew] = []
@@ -99,7 +99,7 @@ class LibvirtClient:
                 self._retire(self._crew)
             if self._crew is None:
                 await asyncio.sleep(self._not_before - time.monotonic())
-                crew = _Crew(self._uri)
+                crew = _Crew(self._module, self._uri)
                 await crew.worker.start()
                 self._crew = crew
             return self._crew
