@@ -27,7 +27,7 @@ class Mutant:
     file: str
     old: str
     new: str
-    tests: tuple[str, ...] = ("tests/policy/test_decisions.py",)
+    tests: tuple[str, ...] = ("tests/policy/test_decisions.py", "tests/policy/test_promises.py")
 
 
 MUTANTS = (
@@ -186,4 +186,4 @@ def test_the_copy_is_green_when_nothing_is_broken(tmp_path: Path) -> None:
     assert "exit 0" in said, said
     (tmp_path / "empty").mkdir()
     broken = Mutant("all", "policy/decide.py", "class Decider:", "class Decided:")
-    assert "exit 2" in survives(broken, tmp_path / "empty") or "exit 4" in said
+    assert survives(broken, tmp_path / "empty"), "what cannot be imported proves nothing"

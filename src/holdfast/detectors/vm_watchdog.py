@@ -36,6 +36,7 @@ ACTIONS = {
 class _Life(Struct, kw_only=True):
     life: Incarnation
     has_answered: bool = False
+    is_unsure: bool = False  # It ran before we looked: a firing of before may still be raised.
     fired_at: Instant | None = None
     firings: int = 0
     heard_at: Instant | None = None  # The newest firing that was counted.
@@ -50,7 +51,7 @@ class VmWatchdog:
     def observe(self, seen: Observation) -> Iterable[Verdict]:
         match seen:
             case VmAppeared():
-                self._lives.of(seen.incarnation)
+                self._lives.of(seen.incarnation).is_unsure |= seen.found
                 self._lives.call(seen.incarnation.vm, seen.name)
             case VmRenamed():
                 self._lives.call(seen.vm, seen.name)
@@ -63,7 +64,8 @@ class VmWatchdog:
             case QmpEventSeen(event="RESET"):
                 life = self._lives.newest(seen.vm)
                 # With an agent, only its answer shows that the guest came up again.
-                if life is not None and life.fired_at is not None and not life.has_answered:
+                has_fired = life is not None and (life.fired_at is not None or life.is_unsure)
+                if life is not None and has_fired and not life.has_answered:
                     life.due = after(seen.at, self.quiet_ms)
             case _:
                 pass
@@ -116,7 +118,7 @@ class VmWatchdog:
         return [self._clear(life, at, "the guest answers again")]
 
     def _clear(self, life: _Life, at: Instant, reason: str) -> Verdict:
-        life.fired_at, life.due, life.firings = None, None, 0
+        life.fired_at, life.due, life.firings, life.is_unsure = None, None, 0, False
         return FaultCleared(
             detector="vm_watchdog",
             condition=CONDITION,

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from holdfast.facts.actions import Action, TellTenure
+from holdfast.facts.actions import Action, Report, TellTenure
 from holdfast.facts.subjects import Incarnation
 from holdfast.facts.tenure import TenureState, Wanted
 from holdfast.facts.verdicts import FaultCleared
@@ -74,9 +74,11 @@ def stop_wanted(
         word = f"somebody stopped it: {reason}"
         told = want(world, record, Wanted.STOPPED, reason)
     told += case_files.close(world, record, word)
-    if record.life is not None:
-        told += alarms.clear_of_life(world, record.life, word)
-    return told
+    return [*told, *_over_with_life(world, record, word)]
+
+
+def _over_with_life(world: World, record: VmRecord, reason: str) -> list[Report]:
+    return alarms.clear_of_life(world, record.life, reason) if record.life else []
 
 
 def settled(world: World, record: VmRecord, by: str) -> list[Action]:
@@ -86,7 +88,8 @@ def settled(world: World, record: VmRecord, by: str) -> list[Action]:
         move(world, record, VmEvent.STOP_WANTED)
         record.is_gone = record.is_dying = True
         told = want(world, record, Wanted.STOPPED, reason)
-        return [*told, *case_files.close(world, record, reason)]
+        told += case_files.close(world, record, reason)
+        return [*told, *_over_with_life(world, record, reason)]
     if record.life is not None and record.ended_by_us == record.life.key:
         return []  # Too late: Holdfast is ending it, and the incident tells how that goes on.
     move(world, record, VmEvent.SETTLED)

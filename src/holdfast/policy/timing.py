@@ -11,7 +11,8 @@ REPORT_MARGIN_MS = 250  # What is left for the way to the VIM after the longest 
 # end; asking again every few tens of milliseconds costs nothing and keeps recovery close to it.
 PROVE_RETRY_MS = (20, 20, 20, 40, 40, 40, 80, 80, 160, 320, 640, 1_280, 2_560, 5_000)
 PROVE_SAID_AFTER_MS = 2_000  # Longer than that, and a person may ask why.
-PROVE_GIVE_UP_MS = 600_000  # After the process has ended: what else of it is still there?
+# After the process has ended. What else is there may be a hung mount, or a libvirt that is away.
+PROVE_GIVE_UP_MS = 3_600_000
 # After the first sign, the end itself is awaited this long before somebody goes and looks: the
 # kernel frees 10 GB of memory in about a second, and writes a core more slowly than that.
 LAST_SIGN_MS = 10_000
