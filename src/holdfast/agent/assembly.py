@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import gc
 import logging
 import os
 from collections.abc import Awaitable, Callable
@@ -38,6 +39,7 @@ from holdfast.facts.observations import (
     AgentAnswered,
     LifecycleSeen,
     Observation,
+    PieceLost,
     QmpEventSeen,
 )
 from holdfast.facts.settings import Settings
@@ -84,6 +86,7 @@ class Agent:
             see=self.loop.see,
         )
         self.inventory.tell = self.uplink.send
+        self.loop.after_turn = self.inventory.policy_moved
         self.answers = Answers(self.sight.hypervisor, self.sight.runs, self.health.has_agent)
         self.kernel_log = KernelLog()
         last_words = LastWords(
@@ -125,6 +128,7 @@ class Agent:
 
     async def run(self) -> None:
         self._begin()
+        gc.freeze()  # What lives as long as the agent need not be looked at again and again.
         tasks: list[Callable[[], Awaitable[None]]] = [
             self.uplink.run,
             self.recorder.run,
@@ -162,6 +166,9 @@ class Agent:
                 is_amnesiac=is_amnesiac,
             )
         )
+        if self._remembered.lost:
+            lost, why = self._remembered.lost, "lines of it were damaged or missing at the start"
+            seen.append(PieceLost(at=at, what="journal", count=lost, reason=why))
         seen.extend(found_gone(self.decider.world, self.sight.running(), me.boot, at))
         for observation in seen:
             self._see(observation)
@@ -209,7 +216,7 @@ class Agent:
         return {
             "controller": self.uplink.is_up,
             "libvirt": self.sight.libvirt_state(),
-            "outbox_waiting": len(self.outbox.pending()),
+            "outbox_waiting": self.outbox.waiting,
             "outbox_stream": self.outbox.stream,
             "memory_mib": round(rss_mib([os.getpid(), *self.sight.worker_pids()]), 1),
             "unknown_events": self.panel.unknown_seen,
@@ -229,7 +236,6 @@ class Agent:
         while True:
             await asyncio.sleep(COPY_PERIOD_S)
             self.uplink.send(wire.RecorderCopy(pieces=self.recorder.copies()))
-            self.inventory.tell_changes()
 
     async def _sync(self) -> None:
         while True:

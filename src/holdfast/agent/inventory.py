@@ -8,7 +8,7 @@ from holdfast.facts.observations import LibvirtAnswered, LifecycleSeen, Observat
 from holdfast.ports.hypervisor import CallFailed, Domain, Hypervisor
 
 PERIOD_S = 60.0
-GATHER_S = 0.3  # Events come in bunches: one reading serves them all.
+GATHER_S = 0.3  # Events come in bunches: one reading, or telling, serves them all.
 
 
 class Inventory:
@@ -20,7 +20,8 @@ class Inventory:
         self._hypervisor = hypervisor
         self._summaries = summaries
         self._domains: dict[str, Domain] = {}
-        self._changed = asyncio.Event()
+        self._woken = asyncio.Event()
+        self._must_read = True
         self._told: tuple[wire.VmSummary, ...] | None = None
         self.tell: Callable[[wire.Inventory], None] = lambda _: None
 
@@ -32,7 +33,12 @@ class Inventory:
 
     def see(self, seen: Observation) -> None:
         if isinstance(seen, LifecycleSeen | LibvirtAnswered):
-            self._changed.set()
+            self._must_read = True
+            self._woken.set()
+
+    def policy_moved(self) -> None:
+        """What is told of a VM may have changed here, without a word of libvirt's."""
+        self._woken.set()
 
     def tell_anew(self) -> None:
         """Somebody new listens: tell all."""
@@ -53,12 +59,19 @@ class Inventory:
         self.tell_changes()
 
     async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        read_at = 0.0
         while True:
-            await self.read()
+            if self._must_read or loop.time() >= read_at:
+                self._must_read = False
+                read_at = loop.time() + PERIOD_S
+                await self.read()
+            else:
+                self.tell_changes()
             try:
-                async with asyncio.timeout(PERIOD_S):
-                    await self._changed.wait()
+                async with asyncio.timeout_at(read_at):
+                    await self._woken.wait()
             except TimeoutError:
                 continue
             await asyncio.sleep(GATHER_S)
-            self._changed.clear()
+            self._woken.clear()

@@ -41,6 +41,7 @@ class Loop:
         self._journal = journal
         self._act = act
         self._timer: asyncio.TimerHandle | None = None
+        self.after_turn: Callable[[], None] = lambda: None
         self._waiting: collections.deque[Input] = collections.deque()
         self._is_consuming = False
 
@@ -75,6 +76,7 @@ class Loop:
             self._act(action)
         for action in actions:
             self._journal.append("action", at, action)
+        self.after_turn()
 
     def _consume_all(self, verdicts: Iterable[Verdict]) -> None:
         for verdict in verdicts:

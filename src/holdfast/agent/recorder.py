@@ -117,6 +117,8 @@ class Recorder:
                 continue
             if lane.life != watched.life:
                 _begin_life(lane, watched)
+            elif lane.tail is None and watched.console_log:  # libvirt told its path only now.
+                lane.tail = Tail(Path(watched.console_log))
             self._record(lane, now, utc_ms)
 
     def note(self, vm: str, kind: str, text: str, at: Instant | None = None) -> None:

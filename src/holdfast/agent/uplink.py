@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 from msgspec import Struct
@@ -25,6 +24,7 @@ from holdfast.facts.incidents import Incident
 from holdfast.facts.instants import NS_PER_MS, Instant
 from holdfast.facts.observations import Observation, PieceLost, ReportTimed
 from holdfast.facts.tenure import Tenure
+from holdfast.ports.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
@@ -44,21 +44,6 @@ class Kept(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tenure: Tenure | None = None
     tenure_reason: str = ""
     incident: Incident | None = None
-
-
-class Outbox(Protocol):
-    @property
-    def stream(self) -> str: ...
-
-    def append(self, payload: bytes) -> int: ...
-
-    def pending(self) -> list[tuple[str, int, bytes]]: ...
-
-    def acknowledge(self, stream: str, sequence: int) -> None: ...
-
-    def take_gap(self) -> int: ...
-
-    def sync(self) -> None: ...
 
 
 class Uplink:
