@@ -28,7 +28,8 @@ class Welcomer:
         self._take_disarm(welcome.disarm)
         self._take_groups(welcome.groups)
         world = self._loop.decider.world
-        known = {p.vm for p in welcome.protections}
+        # A tenure without a boot waits for a person: whatever this agent remembers, it holds nothing.
+        known = {p.vm for p in welcome.protections if p.tenure.boot}
         for protection in welcome.protections:
             tenure = protection.tenure
             if tenure.host != self._me.host or tenure.boot != self._me.boot:
