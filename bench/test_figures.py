@@ -16,17 +16,17 @@ DATA, PAGE = PROJECT / "docs/figures.json", PROJECT / "docs/figures.md"
 LIMIT_S = 3_600
 
 COMMANDS = (
-    "vm-killed --runs 100",
-    "vm-killed --runs 20 --busy",
+    "vm-killed --runs 40",
+    "vm-killed --runs 10 --busy",
     "vm-killed --runs 5 --memory 12G",
-    "vm-panicked --runs 10",
-    "vm-watchdog --runs 10",
-    "vm-io-error --runs 10",
-    "vm-stuck --runs 5",
-    "vm-stopped-on-purpose --runs 2",
-    "agent-killed-then-vm-killed --runs 5",
-    "vms-killed-together --runs 3",
-    "agent-idle --runs 2",
+    "vm-panicked --runs 5",
+    "vm-watchdog --runs 5",
+    "vm-io-error --runs 5",
+    "vm-stuck --runs 3",
+    "vm-stopped-on-purpose --runs 1",
+    "agent-killed-then-vm-killed --runs 3",
+    "vms-killed-together --runs 2",
+    "agent-idle --runs 1",
 )
 
 
