@@ -166,14 +166,14 @@ class Agent:
                 is_amnesiac=is_amnesiac,
             )
         )
+        if self._remembered.world is not None and same_boot:
+            self.loop.consume(Restarted(at=at))
         if self._remembered.lost:
             lost, why = self._remembered.lost, "lines of it were damaged or missing at the start"
             seen.append(PieceLost(at=at, what="journal", count=lost, reason=why))
         seen.extend(found_gone(self.decider.world, self.sight.running(), me.boot, at))
         for observation in seen:
             self._see(observation)
-        if self._remembered.world is not None and same_boot:
-            self.loop.consume(Restarted(at=now()))
 
     def _see(self, seen: Observation) -> None:
         """The fast path first: judged, decided and reported before anybody notes it."""

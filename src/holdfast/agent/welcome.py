@@ -28,7 +28,7 @@ class Welcomer:
         self._take_disarm(welcome.disarm)
         self._take_groups(welcome.groups)
         world = self._loop.decider.world
-        # A tenure without a boot waits for a person: whatever this agent remembers, it holds nothing.
+        # A tenure without a boot waits for a person, whatever this agent remembers of it.
         known = {p.vm for p in welcome.protections if p.tenure.boot}
         for protection in welcome.protections:
             tenure = protection.tenure

@@ -16,7 +16,8 @@ from holdfast.facts import actions as act
 from holdfast.facts import commands as told
 from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.instants import Instant, elapsed_ms, spoken
-from holdfast.facts.verdicts import FaultCleared, FaultRaised
+from holdfast.facts.outcomes import GoneProven
+from holdfast.facts.verdicts import FaultCleared, FaultRaised, StopWanted
 
 
 class Step(Struct, frozen=True, kw_only=True):
@@ -56,7 +57,7 @@ def explain_page(data: Mapping[str, Any]) -> Iterator[Any]:
 def story(incident: Incident, steps: Iterable[Step]) -> list[Line]:
     """In the order of causes: each input, then what was done because of it."""
     lines: list[Line] = []
-    for cause, actions in _turns(_without_idle_clears(steps)):
+    for cause, actions in _turns(_worth_telling(steps)):
         done = [step for step in actions if not _says_no_more(step, actions)]
         if cause is not None and not isinstance(cause.fact, told.Woke):
             lines.append(_line(cause, incident, is_action=False))
@@ -135,12 +136,20 @@ def _turns(steps: Iterable[Step]) -> Iterator[tuple[Step | None, list[Step]]]:
         yield cause, actions
 
 
-def _without_idle_clears(steps: Iterable[Step]) -> Iterator[Step]:
-    """Detectors also clear what was never raised, for an agent that forgot: that is no story."""
+def _worth_telling(steps: Iterable[Step]) -> Iterator[Step]:
+    """Detectors also clear what was never raised, for an agent that forgot: that is no story.
+    Nor is libvirt's word that somebody wanted an end, when that somebody was Holdfast."""
     raised: set[tuple[str, str]] = set()
+    ended: set[str] = set()
     for step in steps:
         fact = step.fact
-        if isinstance(fact, FaultRaised):
+        if isinstance(fact, act.EndVm):
+            ended.add(fact.life.key)
+        elif isinstance(fact, StopWanted) and fact.life.key in ended:
+            continue
+        elif isinstance(fact, GoneProven) and fact.proof.incarnation in ended:
+            step = structs.replace(step, fact=structs.replace(fact, wanted=""))
+        elif isinstance(fact, FaultRaised):
             raised.add((fact.subject.id, fact.condition))
         elif isinstance(fact, FaultCleared):
             if (fact.subject.id, fact.condition) not in raised:
