@@ -148,7 +148,8 @@ def _worth_telling(steps: Iterable[Step]) -> Iterator[Step]:
         elif isinstance(fact, StopWanted) and fact.life.key in ended:
             continue
         elif isinstance(fact, GoneProven) and fact.proof.incarnation in ended:
-            step = structs.replace(step, fact=structs.replace(fact, wanted=""))
+            yield structs.replace(step, fact=structs.replace(fact, wanted=""))
+            continue
         elif isinstance(fact, FaultRaised):
             raised.add((fact.subject.id, fact.condition))
         elif isinstance(fact, FaultCleared):
