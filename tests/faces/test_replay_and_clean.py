@@ -125,8 +125,7 @@ FAKE_VIRSH = """#!/bin/sh
 echo "$*" >> {log}
 case "$*" in
     *"--all --uuid") echo {vm} ;;
-    *dumpxml*) echo "<domain><on_crash>preserve</on_crash></domain>" ;;
-    *define*) cat >> {log} ;;
+    *domstate*) echo running ;;
     *domname*) echo web-1 ;;
 esac
 """
@@ -151,8 +150,9 @@ def test_clean_gives_protected_vms_their_settings_back_before_it_forgets_them(
     assert ran.code == 0
     assert "web-1 has its own settings back" in ran.out
     said = log.read_text()
-    assert "<on_crash>restart</on_crash>" in said
-    assert f"autostart {known.WEB}\n" in said
+    assert f"set-lifecycle-action {known.WEB} crash restart --config\n" in said
+    assert f"set-lifecycle-action {known.WEB} crash restart --live\n" in said
+    assert "autostart" not in said
     assert not memo.exists()
 
 

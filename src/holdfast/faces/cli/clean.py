@@ -25,7 +25,7 @@ KEPT = "distribution-packages"
 def clean(site: Site, yes: bool) -> None:
     """Remove the sample VM, and all files that Holdfast wrote. Your own VMs stay as they are.
 
-    Protected VMs get their own settings back (autostart, on_crash).
+    Protected VMs get their own setting back: what libvirt does when they crash (on_crash).
     """
     settings = site.settings
     running = [name for name in (CONTROLLER, AGENT) if is_running(settings, name)]
@@ -72,7 +72,7 @@ def _give_back(settings: Settings) -> None:
         reason = f"protected VMs cannot be given their settings back: {failure.message}"
         raise Failure(reason, hint) from None
     for name in names:
-        click.echo(f"holdfast: {name} has its own settings back (autostart, on_crash)")
+        click.echo(f"holdfast: {name} has its own settings back (on_crash)")
 
 
 def _stop_libvirt(settings: Settings) -> None:

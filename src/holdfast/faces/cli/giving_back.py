@@ -1,6 +1,5 @@
 """What protect took over in VMs is given back without the agent, when Holdfast is taken away."""
 
-import re
 from pathlib import Path
 
 import msgspec
@@ -36,9 +35,9 @@ def give_back_all(settings: Settings) -> list[str]:
 
 
 def _give_back(uri: str, taken: TakenOver) -> str:
-    xml = virsh(uri, "dumpxml", taken.vm, "--inactive", "--security-info")
-    given = re.sub(r"<on_crash>[^<]*</on_crash>", f"<on_crash>{taken.on_crash}</on_crash>", xml)
-    if given != xml:
-        virsh(uri, "define", "/dev/stdin", stdin=given)
-    virsh(uri, "autostart", taken.vm, *([] if taken.autostart else ["--disable"]))
+    """Autostart was only recorded (decision 0004): its owner's word stands."""
+    action = taken.on_crash or "destroy"
+    virsh(uri, "set-lifecycle-action", taken.vm, "crash", action, "--config")
+    if virsh(uri, "domstate", taken.vm).strip() != "shut off":
+        virsh(uri, "set-lifecycle-action", taken.vm, "crash", action, "--live")
     return virsh(uri, "domname", taken.vm).strip()

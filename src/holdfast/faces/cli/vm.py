@@ -81,7 +81,7 @@ def show_vm(site: Site, name: str, as_json: bool) -> None:
 def protect(site: Site, name: str, group: str, answers: str, as_json: bool) -> None:
     """Restart this VM when it fails.
 
-    Holdfast takes over its autostart and what libvirt does on a crash; unprotect gives them back.
+    Holdfast takes over what libvirt does when it crashes (on_crash); unprotect gives it back.
     """
     args: dict[str, Any] = {"group": group}
     if answers:
