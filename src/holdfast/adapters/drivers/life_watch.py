@@ -13,14 +13,16 @@ from holdfast.adapters.drivers import pidfds
 from holdfast.adapters.drivers.qemu_proc import (
     QemuProcess,
     choose_permanent,
+    is_dumping_core,
     list_threads,
+    open_status,
     read_thread_name,
     read_ticks,
 )
 from holdfast.facts.instants import Instant
 from holdfast.facts.subjects import Incarnation
 
-MOST_THREADS = 7  # With the process itself, 8 open files for a VM.
+MOST_THREADS = 6  # With the process itself and its status, 8 open files for a VM.
 _STATUS_WAIT_S = 0.001
 _STATUS_TRIES = 10
 
@@ -58,6 +60,7 @@ class LifeWatch:
         if read_ticks(life.pid) != life.started_ticks:
             os.close(self._process)
             raise GoneBefore
+        self._status = open_status(life.pid)
         self.list_anew()
 
     @property
@@ -79,6 +82,10 @@ class LifeWatch:
             if tid not in self._threads and len(self._threads) < MOST_THREADS:
                 self._watch(tid)
 
+    def dumps_core(self) -> bool:
+        """Whether the kernel writes its core at the moment; no thread ends for as long."""
+        return is_dumping_core(self._status)
+
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to listen. What ended since it was made is heard at once."""
         self._loop = loop
@@ -97,9 +104,10 @@ class LifeWatch:
         self.detach()
         for tid in list(self._threads):
             self._unwatch(tid)
-        if self._process >= 0:
-            os.close(self._process)
-            self._process = -1
+        for fd in (self._process, self._status):
+            if fd >= 0:
+                os.close(fd)
+        self._process = self._status = -1
 
     def _watch(self, tid: int) -> None:
         try:

@@ -131,9 +131,20 @@ def is_vcpu(thread: str) -> bool:
     return _VCPU.match(thread) is not None
 
 
-def is_dumping_core(pid: int) -> bool:
+def open_status(pid: int) -> int:
+    """A file to ask `is_dumping_core` of, as often as wanted; -1 when the process is gone."""
+    try:
+        return os.open(f"/proc/{pid}/status", os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, ProcessLookupError):
+        return -1
+
+
+def is_dumping_core(status: int) -> bool:
     """Whether the kernel writes this process's core at the moment (Linux 4.15)."""
-    return b"\nCoreDumping:\t1" in read_bytes(f"/proc/{pid}/status")
+    try:
+        return b"\nCoreDumping:\t1" in os.pread(status, 4_096, 0)
+    except OSError:
+        return False  # It is gone.
 
 
 def choose_permanent(threads: dict[int, str], leader: int, most: int) -> list[int]:

@@ -6,6 +6,7 @@ the first sign), or by the process connector, or at the last by a pidfd of the p
 """
 
 import asyncio
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -22,7 +23,6 @@ from holdfast.adapters.drivers.process_connector import (
 )
 from holdfast.adapters.drivers.qemu_proc import (
     QemuProcess,
-    is_dumping_core,
     list_pids,
     read_pid_file,
     read_process,
@@ -40,7 +40,7 @@ from holdfast.ports.sensor import See
 
 RUN_DIR = Path("/run/libvirt/qemu")
 POLL_S = 0.1
-TICK_S = 0.5
+TICK_S = 0.7  # A core dump is to be told within the second.
 SCAN_PERIOD_S = 10.0
 SCAN_AT_ONCE = 100  # Processes looked at before others get their turn.
 NOT_YET_QEMU_S = 5.0  # libvirt writes the pid file before it becomes QEMU.
@@ -76,6 +76,7 @@ class QemuProcesses:
         self._folder_stamp = 0
         self._has_looked = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._connector: ProcessConnector | None = None
         self.mechanism: Mechanism = self._probe(mechanism)
 
@@ -123,11 +124,13 @@ class QemuProcesses:
         if self._connector is not None:
             self._loop.add_reader(self._connector.fileno(), self._on_connector)
         try:
+            self._poll()
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._poll())
                 group.create_task(self._tick())
                 group.create_task(self._scan_slowly())
         finally:
+            if self._timer is not None:
+                self._timer.cancel()
             for watch in self._watches.values():
                 watch.detach()
             if self._connector is not None:
@@ -145,29 +148,29 @@ class QemuProcesses:
 
     def _probe(self, wish: Choice) -> Mechanism:
         """The best that this kernel really does, tried and not guessed by its version."""
-        if wish in ("auto", "threads") and pidfds.probe_status():
-            return "threads"
         if wish in ("auto", "connector"):
-            try:
+            with contextlib.suppress(ConnectorAway):
                 self._connector = ProcessConnector()
-            except ConnectorAway:
-                pass
-            else:
-                return "connector"
+        if wish in ("auto", "threads") and pidfds.probe_status():
+            return "threads"  # Where there is a connector too, it tells of core dumps.
+        if self._connector is not None:
+            return "connector"
         if wish in ("auto", "threads") and pidfds.probe_threads():
             return "threads"  # The first sign without its status: libvirt is waited for.
         return "process"
 
-    async def _poll(self) -> None:
-        while True:
+    def _poll(self) -> None:
+        """A timer, since a task's wake-up costs three times as much, ten times a second."""
+        if self._loop is not None:
+            self._timer = self._loop.call_later(POLL_S, self._poll)
             self._read_folder()
-            await asyncio.sleep(POLL_S)
 
     async def _tick(self) -> None:
-        while True:
+        """Look for core dumps, unless the connector tells of them for nothing."""
+        while self._connector is None:
             await asyncio.sleep(self._tick_s)
             for watch in list(self._watches.values()):
-                if not watch.is_dumping and is_dumping_core(watch.life.pid):
+                if not watch.is_dumping and watch.dumps_core():
                     self._core_began(watch, Instant(time.monotonic_ns()))
 
     async def _scan_slowly(self) -> None:
@@ -266,12 +269,14 @@ class QemuProcesses:
             self._loop.call_later(RELIST_AFTER_S[0], self._list_anew, key)
 
     def _gone(self, watch: LifeWatch, status: int | None) -> None:
+        if self._connector is not None:
+            self._on_connector()  # Its word on the threads, which is older, may wait unread.
         life = watch.life
         self._watches.pop((life.pid, life.started_ticks), None)
         if self._newest.get(life.vm) is watch:
             del self._newest[life.vm]
         at = Instant(time.monotonic_ns())
-        self._see(QemuProcessGone(at=at, incarnation=life, status=status))
+        self._see(QemuProcessGone(at=at, incarnation=life, status=status or watch.status))
         watch.close()
         self._filter()
 
@@ -293,10 +298,10 @@ class QemuProcesses:
                     self._read_folder(is_forced=True)
                 case CoreBegan() if event.pid in by_pid:
                     self._core_began(by_pid[event.pid], event.at)
-                case ThreadEnd() if event.pid in by_pid:
+                case ThreadEnd() if event.pid in by_pid and self.mechanism == "connector":
                     self._on_thread_end(by_pid[event.pid], event)
                 case _:
-                    pass  # Of a process that was forgotten meanwhile.
+                    pass  # The pidfds told it, or its process was forgotten meanwhile.
 
     def _on_thread_end(self, watch: LifeWatch, event: ThreadEnd) -> None:
         """One that failed is a sign whoever it is; one that just ended, only if permanent."""
