@@ -54,6 +54,7 @@ format: env ## Lay the code out, and mend what the linter can mend
 bench: ## Measure DESIGN's figures on the lab, and write the table (needs root or sudo)
 	@scripts/install test
 	@$(AS_ROOT) $(PYTEST) -m bench -s bench; result=$$?; $(give_back); exit $$result
+	@$(MAKE) --no-print-directory requirements
 
 env: ## The Python environment to work on Holdfast (.venv)
 	@scripts/install env

@@ -49,8 +49,21 @@ def is_frozen(pid: int, tid: int) -> bool:
     return stat.rpartition(b")")[2].split()[0] == b"T"
 
 
+def wait_settled(pid: int, tids: list[int]) -> None:
+    """A new thread has some turns of its own before it waits for its first guest code."""
+    last, since = b"", time.monotonic()
+    deadline = since + 20
+    while time.monotonic() - since < 1.0:
+        assert time.monotonic() < deadline, "the threads of a halted QEMU do not come to rest"
+        turns = b"".join(qemu_proc.read_bytes(f"/proc/{pid}/task/{t}/schedstat") for t in tids)
+        if turns != last:
+            last, since = turns, time.monotonic()
+        time.sleep(0.05)
+
+
 def test_vcpus_that_never_ran_have_no_turns() -> None:
     with qemu("halted", vcpus=2) as vm:
+        wait_settled(life_of(vm).pid, vcpus_of(vm))
         found = measure(life_of(vm), vcpus_of(vm), is_paused=True)
     assert (found.vcpus, found.turns, found.ran_ms) == (2, 0, 0.0)
     assert 900 < found.window_ms < 5_000
