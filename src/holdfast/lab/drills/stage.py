@@ -1,5 +1,6 @@
 """Holdfast on one host as a user runs it: controller, agent, settings, and the drill's receiver."""
 
+import re
 import shutil
 import signal
 import subprocess
@@ -210,9 +211,13 @@ class Stage:
         found = []
         for name in ("controller", "agent"):
             log = self._inside(f"{name}.log")
-            lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-            found += [line for line in lines if "WARNING" in line or "ERROR" in line][-COMPLAINTS:]
-        return found
+            text = log.read_text(errors="replace") if log.exists() else ""
+            starts = re.compile(rf"^(?={name}: )", re.MULTILINE)
+            entries = [each.splitlines() for each in starts.split(text)]
+            bad = [each for each in entries if each and re.search("WARNING|ERROR", each[0])]
+            # Of a traceback, the last line says what it was.
+            found += [" ... ".join(dict.fromkeys((each[0], each[-1]))) for each in bad]
+        return found[-COMPLAINTS:]
 
     def _wait_answer(self, name: str, program: Program) -> None:
         deadline = time.monotonic() + START_LIMIT_S
