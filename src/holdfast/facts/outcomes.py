@@ -48,6 +48,12 @@ class StartFailed(Done, frozen=True, kw_only=True):
     is_final: bool = False
 
 
+class StartUnknown(Done, frozen=True, kw_only=True):
+    """libvirt did not say in time whether it starts it: it may, at any moment. Look again."""
+
+    reason: str
+
+
 class VmAnswered(Done, frozen=True, kw_only=True):
     """`how` says what answered; `verified` is false when running was all that could be seen."""
 
@@ -78,6 +84,7 @@ Outcome = (
     | VmNotEnded
     | VmStarted
     | StartFailed
+    | StartUnknown
     | VmAnswered
     | AnswerOverdue
     | LastWordsCaptured

@@ -22,12 +22,15 @@ class Wanted(StrEnum):
 
 
 class Tenure(Struct, frozen=True, kw_only=True):
+    """`revision` rises with every change within a generation: of two copies the higher is newer."""
+
     vm: str
     generation: int
     host: str
     boot: str
     state: TenureState
     wanted: Wanted
+    revision: int = 0
 
 
 class LocalProof(Struct, frozen=True, kw_only=True):

@@ -1,6 +1,6 @@
 """What was promised, and whether it can be kept: the first obstacle, and each group's count."""
 
-from holdfast.facts.actions import Report
+from holdfast.facts.actions import Report, RestartHere
 from holdfast.facts.instants import NS_PER_S, spoken
 from holdfast.facts.promises import Owner
 from holdfast.facts.subjects import Subject, SubjectKind
@@ -35,8 +35,28 @@ def awaits_grant(world: World, record: VmRecord) -> bool:
     return tenure.host == world.host and tenure.boot != world.boot
 
 
-def obstacle(world: World, record: VmRecord) -> str:
-    """The first thing that keeps this VM from being restarted here, or empty."""
+def may_start(world: World, asked: RestartHere) -> str:
+    """Why a start that was asked for earlier must not happen any more, or empty. Asked by the
+    executor at the last moment: people may have said something since."""
+    record = world.vms.get(asked.tenure.vm)
+    if record is None or record.protection is None:
+        return "it is not protected any more"
+    if record.start_in_flight != asked.incident:
+        return "it was asked for in another state of things"
+    tenure = record.protection.tenure
+    same = (tenure.generation, tenure.host, tenure.boot)
+    if same != (asked.tenure.generation, asked.tenure.host, asked.tenure.boot):
+        return "its tenure is another by now"
+    if record.runs:
+        return "it runs already"
+    return obstacle(world, record, is_counting=False)
+
+
+def obstacle(world: World, record: VmRecord, *, is_counting: bool = True) -> str:
+    """The first thing that keeps this VM from being restarted here, or empty.
+
+    `is_counting` False leaves the budget out: a start that is under way has been counted already.
+    """
     reason = not_ours(world, record)
     if reason or record.protection is None:
         return reason
@@ -50,7 +70,7 @@ def obstacle(world: World, record: VmRecord) -> str:
     if tenure.wanted is not Wanted.RUNNING:
         return "it is wanted stopped"
     group = world.group_of(record)
-    if restarts_in_window(world, record) >= group.restarts:
+    if is_counting and restarts_in_window(world, record) >= group.restarts:
         used = f"{group.restarts} restarts in {spoken(group.restarts_window_s * 1_000)}"
         return f"its budget of {used} is used up"
     if world.disarm is not None:
