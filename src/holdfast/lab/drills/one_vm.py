@@ -268,6 +268,9 @@ class Series:
 def _starve(guest: Guest, _: BreakableDisk | None) -> int:
     """A guest that the host starves may not be called stuck: give it time before others."""
     pid = guest.qemu_pid()
+    group = Path(f"/proc/{pid}/autogroup")  # Where the kernel has them, the nice of a session.
+    if group.exists():
+        group.write_text(str(GENEROUS))
     for task in Path(f"/proc/{pid}/task").iterdir():
         os.setpriority(os.PRIO_PROCESS, int(task.name), GENEROUS)
     return starve_guest(guest)
