@@ -14,8 +14,8 @@ def state_page() -> str:
     )
     return f"""# The life of a VM
 
-Drawn from `policy/vm_states.py` by `make rewrite`; do not edit. Every state answers every event; what is
-not drawn keeps the state, or cannot happen (the table says why).
+Drawn from `policy/vm_states.py` by `make rewrite`; do not edit. Every state answers every event;
+what is not drawn keeps the state, or cannot happen (the table says why).
 
 ```mermaid
 stateDiagram-v2
