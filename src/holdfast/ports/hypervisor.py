@@ -60,11 +60,12 @@ class Hypervisor(Protocol):
         ...
 
     async def end(self, life: Incarnation, limit_ms: int = 30_000) -> None:
-        """End this life and no other: destroy, SIGKILL if libvirt does not."""
+        """End this life and no other; returns when its process is gone."""
         ...
 
     async def prove_gone(self, life: Incarnation, name: str, limit_ms: int = 2_000) -> LocalProof:
-        """Raises CallFailed with the first thing of the VM that is still there."""
+        """A proof of this boot, also for a life of an earlier one. Raises CallFailed with the
+        first thing of the VM that is still there, or could not be looked at."""
         ...
 
     async def screenshot(self, vm: str, path: str, limit_ms: int = 2_000) -> str:

@@ -7,6 +7,9 @@ import struct
 import subprocess
 import sys
 import time
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,8 +19,37 @@ from holdfast.adapters.drivers.leftovers import StillThere, look, read_own_cgrou
 from tests.adapters.qemu_stand_in import qemu
 
 
-def look_for(vm: str, pid: int = 0, ticks: int = 0, disks: tuple[Path, ...] = ()) -> list[str]:
-    return look(vm, pid, ticks, "", [str(disk) for disk in disks], [])
+def look_for(
+    vm: str, pid: int = 0, ticks: int = 0, disks: tuple[Path | str, ...] = ()
+) -> list[str]:
+    return look(vm, "web", pid, ticks, "", [str(disk) for disk in disks], [])
+
+
+@contextmanager
+def cgroup(place: str) -> Iterator[Path]:
+    """A cgroup as libvirt makes one, of this place below the root."""
+    roots = [Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup/pids"), Path("/sys/fs/cgroup")]
+    root = next((root for root in roots if (root / "cgroup.procs").exists()), None)
+    if root is None or not os.access(root, os.W_OK):
+        pytest.skip("no writable cgroup hierarchy here")
+    folder = root / place
+    made = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        for one in made:
+            one.rmdir()
+
+
+@contextmanager
+def sleeper() -> Iterator[int]:
+    process = subprocess.Popen(["sleep", "60"])
+    try:
+        yield process.pid
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_vm_is_gone_only_when_no_process_runs_it() -> None:
@@ -66,7 +98,9 @@ def test_a_process_whose_first_thread_ended_still_counts() -> None:
 def test_a_disk_in_use_is_named(tmp_path: Path) -> None:
     disk, missing = tmp_path / "disk.raw", tmp_path / "missing.raw"
     disk.write_bytes(bytes(4_096))
-    assert "nobody uses its disks (1 looked at)" in look_for("vm", disks=(disk, missing))
+    shown = look_for("vm", disks=(disk, missing))
+    assert "nobody uses its disks (1 looked at)" in shown
+    assert f"disks that do not exist: {missing}" in shown
     with disk.open("r+b") as file:
         lock = struct.pack("@hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, 103, 1, 0)
         fcntl.fcntl(file, fcntl.F_OFD_SETLK, lock)
@@ -74,11 +108,64 @@ def test_a_disk_in_use_is_named(tmp_path: Path) -> None:
             look_for("vm", disks=(disk,))
 
 
-def test_what_was_not_there_to_be_looked_at_is_said() -> None:
-    shown = look_for("vm")
-    assert "it had no cgroup of its own" in shown
-    assert "it has no local disks" in shown
-    assert "it had no taps that we know of" in shown
+def test_a_disk_that_cannot_be_looked_at_refuses(tmp_path: Path) -> None:
+    """Root may open all files, so here a loop of links and a file for a folder stand for EIO."""
+    loop, file = tmp_path / "loop", tmp_path / "file"
+    loop.symlink_to(loop)
+    file.touch()
+    for disk in (loop, file / "disk"):
+        with pytest.raises(StillThere, match=f"could not be looked at: {disk}"):
+            look_for("vm", disks=(disk,))
+
+
+def test_network_disks_are_named_and_no_one_says_they_are_free(tmp_path: Path) -> None:
+    disk = tmp_path / "disk.raw"
+    disk.touch()
+    shown = look_for("vm", disks=("rbd:pool/image", disk))
+    assert "network disks, not looked at: rbd:pool/image" in shown
+    assert "nobody uses its disks (1 looked at)" in shown
+    assert not any("looked at)" in text for text in look_for("vm", disks=("nbd:export",)))
+
+
+def test_a_life_of_an_earlier_boot_is_not_taken_for_who_has_its_pid_now() -> None:
+    assert "no process with its uuid" in look_for("vm", 0, qemu_proc.read_ticks(os.getpid()) or 0)
+
+
+def test_none_and_unknown_are_told_apart() -> None:
+    none = look("vm", "web", 0, 0, "", [], [])
+    assert none == [
+        "no process with its uuid",
+        "it had no cgroup of its own",
+        "it has no disks that it writes",
+        "it had no taps",
+    ]
+    unknown = look("vm", "web", 0, 0, None, None, None)
+    assert unknown[0] == none[0]
+    assert all("not known" in text for text in unknown[1:])
+
+
+def test_what_a_process_had_that_is_gone_is_unknown() -> None:
+    with sleeper() as pid:
+        assert (leftovers.read_own_cgroup(pid), leftovers.read_taps(pid)) == ("", [])
+    assert (leftovers.read_own_cgroup(pid), leftovers.read_taps(pid)) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "disk"),
+    [
+        ("<disk type='file'><source file='/d.raw'/></disk>", ["/d.raw"]),
+        ("<disk type='block'><source dev='/dev/vg/d'/></disk>", ["/dev/vg/d"]),
+        ("<disk type='network'><source protocol='rbd' name='p/i'/></disk>", ["rbd:p/i"]),
+        ("<disk type='network'><source protocol='nfs' name='/d'/></disk>", ["nfs:/d"]),
+        ("<disk type='volume'><source pool='p' volume='v'/></disk>", ["volume:p/v"]),
+        ("<disk type='file' device='cdrom'/>", []),
+        ("<disk type='file'><source file='/shared'/><shareable/></disk>", []),
+    ],
+)
+def test_a_disk_of_the_network_is_told_from_a_path(text: str, disk: list[str]) -> None:
+    libvirt_calls = pytest.importorskip("holdfast.adapters.drivers.libvirt_calls")
+    root = ET.fromstring(f"<domain><devices>{text}</devices></domain>")
+    assert libvirt_calls._disks(root) == disk
 
 
 @pytest.mark.parametrize(
@@ -104,20 +191,33 @@ def test_this_process_has_no_cgroup_of_a_vm() -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="making a cgroup needs root")
 def test_a_cgroup_with_a_process_refuses() -> None:
-    roots = [Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup/pids"), Path("/sys/fs/cgroup")]
-    root = next((root for root in roots if (root / "cgroup.procs").exists()), None)
-    if root is None or not os.access(root, os.W_OK):
-        pytest.skip("no writable cgroup hierarchy here")
     name = f"/qemu-{os.getpid()}-test"
-    folder = Path(f"{root}{name}")
-    folder.mkdir()
-    sleeper = subprocess.Popen(["sleep", "60"])
-    try:
-        assert "its cgroup is empty" in look("vm", 0, 0, name, [], [])
-        (folder / "cgroup.procs").write_text(str(sleeper.pid))
+    with cgroup(name[1:]) as folder, sleeper() as pid:
+        assert "its cgroup is empty" in look("vm", "web", 0, 0, name, [], [])
+        (folder / "cgroup.procs").write_text(str(pid))
         with pytest.raises(StillThere, match="cgroup"):
-            look("vm", 0, 0, name, [], [])
-    finally:
-        sleeper.kill()
-        sleeper.wait()
-        folder.rmdir()
+            look("vm", "web", 0, 0, name, [], [])
+        (folder.parent / "cgroup.procs").write_text(str(pid))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="making a cgroup needs root")
+@pytest.mark.parametrize(
+    "place",
+    [
+        "machine/qemu-7-a-b{pid}.libvirt-qemu/emulator",
+        "machine.slice/machine-qemu\\x2d7\\x2da\\x2db{pid}.scope/libvirt",
+    ],
+)
+def test_a_cgroup_that_nobody_saw_is_found_by_the_name(place: str) -> None:
+    name = f"a-b{os.getpid()}"
+    with cgroup(place.format(pid=os.getpid())) as folder, qemu("other") as other:
+        with sleeper() as pid:
+            (folder / "cgroup.procs").write_text(str(pid))
+            with pytest.raises(StillThere, match="a cgroup of its name"):
+                look("vm", name, 0, 0, None, [], [])
+            look("vm", f"b{os.getpid()}", 0, 0, None, [], [])
+            look("vm", "web", 0, 0, None, [], [])
+        other_vm = look("vm", name, 0, 0, None, [], [])
+        (folder / "cgroup.procs").write_text(str(other.pid))
+        assert look("vm", name, 0, 0, None, [], []) == other_vm, "it is of another VM"
+        (folder.parents[1] / "cgroup.procs").write_text(str(other.pid))

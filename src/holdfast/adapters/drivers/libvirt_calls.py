@@ -72,9 +72,6 @@ class Calls:
                 raise
         return domain.name()
 
-    def destroy(self, vm: str) -> Any:
-        self.find(vm).destroyFlags(libvirt.VIR_DOMAIN_DESTROY_DEFAULT)
-
     def ping_all(self, vms: list[str], wait_ms: int) -> Any:
         """Which guests' agents answer, as far as is known after `wait_ms`; None for a VM that
         cannot be asked. One that is still asked (libvirt waits long) is not asked again."""
@@ -209,14 +206,21 @@ def describe(domain: Any) -> dict[str, Any]:
 
 
 def _disks(root: Any) -> list[str]:
-    """Those that the VM writes, and no other VM beside it."""
+    """Those that the VM writes, and no other VM beside it: a path, or `rbd:pool/image` and such."""
     found = []
     for disk in root.findall("devices/disk"):
         source = disk.find("source")
         is_shared = disk.find("readonly") is not None or disk.find("shareable") is not None
         if source is not None and not is_shared:
-            found.append(source.get("file") or source.get("dev") or source.get("name") or "")
+            found.append(source.get("file") or source.get("dev") or _network_disk(disk, source))
     return [d for d in found if d]
+
+
+def _network_disk(disk: Any, source: Any) -> str:
+    kind = source.get("protocol") or disk.get("type", "")
+    parts = (source.get("pool"), source.get("name") or source.get("volume"))
+    name = "/".join(part for part in parts if part)
+    return f"{kind}:{name}" if kind != "file" or name else ""  # An empty drive has no source.
 
 
 def main() -> None:

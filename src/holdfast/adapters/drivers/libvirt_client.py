@@ -59,7 +59,7 @@ class LibvirtClient:
         crews = [*self._retired, *([self._crew] if self._crew else [])]
         return [crew.worker.pid for crew in crews if crew.worker.pid]
 
-    async def call(self, name: str, limit_ms: float, **args: Any) -> Any:
+    async def call(self, name: str, limit_ms: float, /, **args: Any) -> Any:
         """Raises CallFailed, or CallOverran when there is no answer within the limit."""
         crew: _Crew | None = None
         number = next(self._ids)

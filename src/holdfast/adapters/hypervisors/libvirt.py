@@ -7,7 +7,6 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -20,16 +19,18 @@ from holdfast.ports.hypervisor import CallFailed, Domain, Hypervisor, TakenOver
 
 RUN_DIR = Path("/run/libvirt/qemu")
 LIFE_WAIT_S = 5.0
-LIBVIRT_ENDS_S = 3.0  # For as long libvirt may try to end a VM before the kernel is asked to.
+TERM_S = 3.0  # For as long QEMU may end by itself when told to; then it is killed.
+LIBVIRT_SEES_S = 1.0
 PING_GRACE_MS = 2_000  # For libvirt itself, beside what the guest may take.
+AFTER_BOOT = "the host was booted since it ran"
 ENDED_STATES = {"shut off", "crashed"}
 
 
 class _Remains(msgspec.Struct, kw_only=True):
-    """What a VM had while it ran, since libvirt forgets it with the end."""
+    """What a VM had while it ran, since libvirt forgets it with the end; None: nobody saw it."""
 
-    cgroup: str = ""
-    taps: set[str] = msgspec.field(default_factory=set)
+    cgroup: str | None = None
+    taps: set[str] | None = None
 
 
 class Libvirt:
@@ -52,8 +53,9 @@ class Libvirt:
 
     def remember(self, life: Incarnation) -> None:
         """A VM runs: keep what a proof of its end will look at."""
+        taps = leftovers.read_taps(life.pid)
         self._remains[life.vm] = _Remains(
-            cgroup=leftovers.read_own_cgroup(life.pid), taps=set(leftovers.read_taps(life.pid))
+            cgroup=leftovers.read_own_cgroup(life.pid), taps=None if taps is None else set(taps)
         )
 
     async def domains(self, limit_ms: int = 5_000) -> list[Domain]:
@@ -85,30 +87,34 @@ class Libvirt:
         raise CallFailed("libvirt says that it started it, and there is no such process")
 
     async def end(self, life: Incarnation, limit_ms: int = 30_000) -> None:
-        """Only this very life: a newer one of the same VM is left alone."""
+        """By its pidfd alone: a `destroy` names the VM, and one that libvirt runs late would hit
+        the next life."""
         try:
             fd = os.pidfd_open(life.pid)
         except ProcessLookupError:
             return
         try:
-            if qemu_proc.read_ticks(life.pid) == life.started_ticks:
-                await self._end(life, fd, limit_ms)
+            if life.boot != self._boot or qemu_proc.read_ticks(life.pid) != life.started_ticks:
+                return
+            await _end(fd, limit_ms)
         finally:
             os.close(fd)
+        await self._until_libvirt_saw(life.vm)
 
     async def prove_gone(self, life: Incarnation, name: str, limit_ms: int = 2_000) -> LocalProof:
-        if life.boot != self._boot:
-            raise CallFailed(f"{name} ran in another boot of this host", is_final=True)
+        """For a life of an earlier boot all but its pid is looked at: that means nothing now."""
+        is_of_this_boot = life.boot == self._boot
         remains = self._remains.get(life.vm, _Remains())
         found = await self._client.call(
             "look_for_leftovers",
             limit_ms,
             vm=life.vm,
-            pid=life.pid,
+            name=name,
+            pid=life.pid if is_of_this_boot else 0,
             started_ticks=life.started_ticks,
             cgroup=remains.cgroup,
-            disks=sorted(self._disks.get(life.vm, ())),
-            taps=sorted(remains.taps),
+            disks=await self._known_disks(life.vm, limit_ms),
+            taps=None if remains.taps is None else sorted(remains.taps),
         )
         if "still" in found:
             raise CallFailed(f"{name}: {found['still']}")
@@ -116,7 +122,7 @@ class Libvirt:
             vm=life.vm,
             boot=self._boot,
             incarnation=life.key,
-            shown=(*found["shown"], "in this boot"),
+            shown=(*found["shown"], "in this boot" if is_of_this_boot else AFTER_BOOT),
             at=time.monotonic_ns(),
         )
 
@@ -149,37 +155,48 @@ class Libvirt:
     def _keep(self, domain: Domain) -> None:
         self._disks[domain.vm] = set(domain.disks)
         if domain.state not in ENDED_STATES:
-            self._remains.setdefault(domain.vm, _Remains()).taps.update(domain.taps)
+            remains = self._remains.setdefault(domain.vm, _Remains())
+            remains.taps = (remains.taps or set()) | set(domain.taps)
 
-    async def _end(self, life: Incarnation, fd: int, limit_ms: int) -> None:
-        """Ask libvirt first, so that it knows; what it cannot end (frozen QEMU), the kernel can."""
-        deadline = time.monotonic() + limit_ms / 1_000
-        destroy = asyncio.create_task(self._client.call("destroy", limit_ms, vm=life.vm))
-        why = "is slow"
-        try:
-            if await _wait_ended(fd, min(LIBVIRT_ENDS_S, limit_ms / 2_000), unless=destroy):
-                return
-            if destroy.done() and destroy.exception() is not None:
-                why = str(destroy.exception())
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(fd, signal.SIGKILL)
-            if not await _wait_ended(fd, deadline - time.monotonic()):
-                raise CallFailed(f"neither libvirt ({why}) nor SIGKILL ended process {life.pid}")
-        finally:
-            await _let_end(destroy, 0.5)
+    async def _known_disks(self, vm: str, limit_ms: int) -> list[str] | None:
+        """None for a VM that libvirt knows no more. While libvirt is silent there is no proof."""
+        if vm not in self._disks:
+            try:
+                await self.domain(vm, limit_ms)
+            except CallFailed as failure:
+                if not failure.is_final:
+                    raise
+        disks = self._disks.get(vm)
+        return None if disks is None else sorted(disks)
+
+    async def _until_libvirt_saw(self, vm: str) -> None:
+        """It should have seen the end before anybody starts the VM again; it may be away."""
+        deadline = time.monotonic() + LIBVIRT_SEES_S
+        with contextlib.suppress(CallFailed):
+            while (left_ms := int((deadline - time.monotonic()) * 1_000)) > 0:
+                if (await self.domain(vm, left_ms)).state in ENDED_STATES:
+                    return
+                await asyncio.sleep(0.02)
 
 
-async def _wait_ended(fd: int, limit_s: float, unless: asyncio.Task[Any] | None = None) -> bool:
-    """Whether the process of this pidfd ended in time, or before `unless` failed."""
+async def _end(fd: int, limit_ms: int) -> None:
+    """First as libvirt would (QEMU writes back what it holds), then without asking."""
+    deadline = time.monotonic() + limit_ms / 1_000
+    for number, wait_s in ((signal.SIGTERM, TERM_S), (signal.SIGKILL, limit_ms / 1_000)):
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(fd, number)
+        if await _wait_ended(fd, min(wait_s, deadline - time.monotonic())):
+            return
+    raise CallFailed("neither SIGTERM nor SIGKILL ended its process")
+
+
+async def _wait_ended(fd: int, limit_s: float) -> bool:
+    """Whether the process of this pidfd ended in time, to its last thread."""
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[None] = loop.create_future()
     loop.add_reader(fd, _settle, ended)
     try:
         async with asyncio.timeout(max(0.0, limit_s)):
-            if unless is not None:
-                await asyncio.wait({ended, unless}, return_when=asyncio.FIRST_COMPLETED)
-                if unless.done() and unless.exception() is not None:
-                    return ended.done()
             await ended
     except TimeoutError:
         return False
@@ -191,14 +208,6 @@ async def _wait_ended(fd: int, limit_s: float, unless: asyncio.Task[Any] | None 
 def _settle(ended: asyncio.Future[None]) -> None:
     if not ended.done():
         ended.set_result(None)
-
-
-async def _let_end(task: asyncio.Task[Any], limit_s: float) -> None:
-    """Give libvirt time: it should have seen the end before anybody starts the VM again."""
-    await asyncio.wait({task}, timeout=limit_s)
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError, CallFailed):
-        await task
 
 
 PLUGIN: type[Hypervisor] = Libvirt

@@ -131,6 +131,39 @@ class TestLibvirt(HypervisorContract):
 
         assert self.play(story) < 9, "libvirt alone takes ten seconds and more"
 
+    def test_an_end_that_a_frozen_libvirt_did_not_see_never_hits_the_next_life(self) -> None:
+        """Nothing may be queued in libvirt that names the VM: it would run late."""
+
+        async def story(hypervisor: Hypervisor) -> None:
+            life = await hypervisor.start(self.vm)
+            os.kill(life.pid, signal.SIGSTOP)  # As slow to end as it can be.
+            libvirtd = int(Path("/run/libvirtd.pid").read_text())
+            os.kill(libvirtd, signal.SIGSTOP)
+            try:
+                await hypervisor.end(life)
+                assert qemu_proc.find_all(self.vm) == []
+            finally:
+                os.kill(libvirtd, signal.SIGCONT)
+            wait_state("shut off")
+            newer = await hypervisor.start(self.vm)
+            await asyncio.sleep(2)
+            assert qemu_proc.find_all(self.vm) == [newer.pid]
+            await hypervisor.end(newer)
+
+        self.play(story)
+
+    def test_who_was_away_still_looks_at_the_disks_and_says_what_it_does_not_know(self) -> None:
+        async def story(hypervisor: Hypervisor) -> tuple[str, ...]:
+            before = Incarnation(vm=self.vm, boot="boot-0", pid=1, started_ticks=1)
+            with another_user(DISK), pytest.raises(CallFailed, match=str(DISK)):
+                await hypervisor.prove_gone(before, NAME)
+            return (await hypervisor.prove_gone(before, NAME)).shown
+
+        shown = self.play(story)
+        assert "nobody uses its disks (1 looked at)" in shown
+        assert any(text.startswith("its cgroup is not known") for text in shown)
+        assert "its taps are not known (the agent did not see it run)" in shown
+
     def test_a_saved_state_is_not_what_a_failed_vm_starts_from(self) -> None:
         async def story(hypervisor: Hypervisor) -> None:
             await hypervisor.start(self.vm)
