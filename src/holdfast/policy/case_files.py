@@ -100,6 +100,7 @@ def close(
     is_timed = answered and not record.is_across_boot
     record.wake_at = record.start_due = None
     record.is_awaited = record.is_live_fault = record.is_across_boot = False
+    record.is_unexplained = False
     record.incident, record.attempt = "", 0
     if known is None:
         return []

@@ -102,7 +102,7 @@ class Decider:
         record = self._of_incident(outcome.incident)
         if isinstance(outcome, came.LastWordsCaptured | came.LastWordsFailed):
             return recovery.evidence_in(world, record, outcome)
-        if isinstance(outcome, came.VmStarted | came.StartFailed):
+        if isinstance(outcome, came.VmStarted | came.StartFailed | came.StartUnknown):
             return self._on_start(outcome, record)
         if record is None:
             return []
@@ -131,16 +131,26 @@ class Decider:
         return recovery.proven(self.world, record, outcome.proof)
 
     def _on_start(
-        self, outcome: came.VmStarted | came.StartFailed, record: VmRecord | None
+        self,
+        outcome: came.VmStarted | came.StartFailed | came.StartUnknown,
+        record: VmRecord | None,
     ) -> list[Action]:
         """The start may have outlived its incident: another one may have waited for its outcome."""
         known = self.world.incidents.get(outcome.incident)
         owner = self.world.vms.get(known.vm) if known else None
         was_in_flight = owner is not None and owner.start_in_flight == outcome.incident
-        if owner is not None and was_in_flight:
-            owner.start_in_flight = ""
+        if isinstance(outcome, came.StartUnknown):
+            if owner is None or not was_in_flight:
+                return []
+            owner.start_unknown_at = self.world.now
+            return recovery.start_unknown(self.world, owner, outcome.reason)
+        told: list[Action] = []
         if isinstance(outcome, came.VmStarted):
-            return self._on_ran(VmRan(life=outcome.life, name="", at=outcome.at))
+            told = self._on_ran(VmRan(life=outcome.life, name="", at=outcome.at))
+        if owner is not None and was_in_flight:
+            owner.start_in_flight, owner.start_unknown_at = "", None
+        if isinstance(outcome, came.VmStarted):
+            return told
         record = record or (owner if was_in_flight else None)
         if record is None:
             return []

@@ -71,7 +71,7 @@ def _of_the_present(world: World, record: VmRecord, fault: FaultRaised) -> list[
     if fault.effect in (Effect.DEGRADED, Effect.DOOMED):
         return [*reports, *([] if is_known else recovery.watch(world, record))]
     can_be_more = (VmState.RUNNING, VmState.ANSWERING, VmState.STOPPED)
-    is_more = record.state in can_be_more or (is_sure and record.state is VmState.UNEXPLAINED)
+    is_more = record.state in can_be_more or (is_sure and record.is_unexplained)
     if is_known and not is_more:
         return reports
     is_live = fault.effect is Effect.STUCK

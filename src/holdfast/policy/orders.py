@@ -9,9 +9,9 @@ from holdfast.facts.incidents import IncidentState
 from holdfast.facts.instants import NS_PER_MS, Instant
 from holdfast.facts.promises import Protection
 from holdfast.facts.subjects import Subject, SubjectKind
-from holdfast.facts.tenure import Wanted
-from holdfast.policy import alarms, case_files, faults, promise, recovery, service
-from holdfast.policy.vm_states import VmState
+from holdfast.facts.tenure import TenureState, Wanted
+from holdfast.policy import alarms, case_files, faults, promise, recovery, service, stages
+from holdfast.policy.vm_states import VmEvent, VmState
 from holdfast.policy.world import VmRecord, World
 
 _AGENT = Subject(kind=SubjectKind.HOLDFAST, id="agent", name="agent")
@@ -78,12 +78,15 @@ def _granted(world: World, order: told.ProtectionGranted) -> list[Action]:
         world.is_amnesiac = False
         key = alarms.own_key(world, "agent-amnesiac", _AGENT)
         actions += alarms.clear(world, key, f"{order.by} granted {granted.name} to this host")
+    if record.is_elsewhere:
+        word = "it was moved to another host, and has not come back"
+        actions += service.want(world, record, Wanted.RUNNING, word, TenureState.MIGRATING)
     is_forgotten = record.life is None and world.forgot_in == world.boot
     if record.state in (VmState.UNKNOWN, VmState.STOPPED) and not is_forgotten:
-        record.state = VmState.STOPPED
+        stages.move(world, record, VmEvent.STOP_WANTED)
         actions += service.want(world, record, Wanted.STOPPED, "it does not run")
     if record.runs:
-        actions += service.want(world, record, Wanted.RUNNING, "it runs")
+        actions += service.want(world, record, Wanted.RUNNING, "it runs", TenureState.HELD)
     if held is not None and held.group != granted.group:
         actions += promise.judge_group(world, held.group)
     actions += promise.judge_group(world, granted.group)
@@ -96,13 +99,17 @@ def _merged(world: World, record: VmRecord, granted: Protection) -> Protection:
     if held is None or held.tenure.boot not in (world.boot, granted.tenure.boot):
         if held is None or not record.incident:
             return granted
-        tenure = msgspec.structs.replace(granted.tenure, wanted=held.tenure.wanted)
+        kept, wanted = granted.tenure, held.tenure.wanted
+        revision = kept.revision + (kept.wanted is not wanted)
+        tenure = msgspec.structs.replace(kept, wanted=wanted, revision=revision)
         return msgspec.structs.replace(granted, tenure=tenure)
     if held.tenure.generation < granted.tenure.generation:
         return granted
     if held.tenure.boot != granted.tenure.boot:
         return held  # A grant to an earlier boot, late.
-    return msgspec.structs.replace(granted, tenure=held.tenure)
+    revision = max(held.tenure.revision, granted.tenure.revision)
+    tenure = msgspec.structs.replace(held.tenure, revision=revision)
+    return msgspec.structs.replace(granted, tenure=tenure)
 
 
 def _released(world: World, order: told.ProtectionEnded) -> list[Action]:
@@ -164,10 +171,11 @@ def _recover(world: World, order: told.RecoveryAsked) -> list[Action]:
         return []
     record.starts.clear()
     record.attempt = 0
+    record.is_unexplained = False
     reason = f"{order.by} asked to recover it"
     given_up = "recovery-given-up"
     actions: list[Action] = []
-    if not promise.not_ours(world, record):
+    if not promise.not_ours(world, record) and promise.is_held_here(world, record):
         actions += service.want(world, record, Wanted.RUNNING, reason)
     actions += alarms.clear_of_incident(world, record.incident, reason, given_up)
     actions += recovery.retry(world, record)
@@ -220,7 +228,8 @@ def _forget_grants(world: World) -> None:
     """Whoever cannot trust its memory holds nothing until it is granted again."""
     for record in world.vms.values():
         if record.protection is not None:
-            tenure = msgspec.structs.replace(record.protection.tenure, boot="")
+            held = record.protection.tenure
+            tenure = msgspec.structs.replace(held, boot="", revision=held.revision + 1)
             record.protection = msgspec.structs.replace(record.protection, tenure=tenure)
 
 
@@ -230,6 +239,6 @@ def _again(world: World) -> list[Action]:
     open_ones = [i for i in world.incidents.values() if i.state is IncidentState.OPEN]
     actions += [TellIncident(incident=incident) for incident in open_ones]
     for record in list(world.vms.values()):
-        record.start_in_flight = ""
+        record.start_in_flight, record.start_unknown_at = "", None
         actions += recovery.again(world, record)
     return actions

@@ -35,14 +35,28 @@ def awaits_grant(world: World, record: VmRecord) -> bool:
     return tenure.host == world.host and tenure.boot != world.boot
 
 
+def is_held_here(world: World, record: VmRecord) -> bool:
+    """Whether this host has it, as far as is known: not moved away, not another host's."""
+    if record.protection is None or record.is_elsewhere:
+        return False
+    tenure = record.protection.tenure
+    return tenure.host == world.host and tenure.state is TenureState.HELD
+
+
 def may_start(world: World, asked: RestartHere) -> str:
-    """Why a start that was asked for earlier must not happen any more, or empty. Asked by the
-    executor at the last moment: people may have said something since."""
+    """Why a start that was asked for earlier must not happen any more, or empty.
+
+    The executor asks at the last moment: people may have said something since.
+    """
     record = world.vms.get(asked.tenure.vm)
     if record is None or record.protection is None:
         return "it is not protected any more"
-    if record.start_in_flight != asked.incident:
+    is_same = record.start_in_flight == record.incident == asked.incident
+    if not is_same or record.state is not VmState.STARTING or record.start_unknown_at is not None:
         return "it was asked for in another state of things"
+    life = record.life.key if record.life else ""
+    if (asked.proof.incarnation, asked.proof.boot) != (life, world.boot):
+        return "its proof is about another life"
     tenure = record.protection.tenure
     same = (tenure.generation, tenure.host, tenure.boot)
     if same != (asked.tenure.generation, asked.tenure.host, asked.tenure.boot):
@@ -65,6 +79,8 @@ def obstacle(world: World, record: VmRecord, *, is_counting: bool = True) -> str
         return f"it is held by host {tenure.host}"
     if tenure.boot != world.boot:
         return "this boot has not been granted it yet"
+    if record.is_elsewhere:
+        return "it was moved to another host"
     if tenure.state is not TenureState.HELD:
         return f"its tenure is {tenure.state}"
     if tenure.wanted is not Wanted.RUNNING:

@@ -13,6 +13,8 @@ from holdfast.policy.stages import give_up, move
 from holdfast.policy.vm_states import LEFT_ALONE, UNDER_WAY, VmEvent, VmState
 from holdfast.policy.world import VmRecord, World
 
+UNEXPLAINED = "it stopped and nobody can say why"
+
 
 def begin(world: World, record: VmRecord, *, is_live: bool, is_sure: bool) -> list[Action]:
     """A fault of effect gone or stuck: decide whose recovery it is, and what comes first."""
@@ -23,6 +25,8 @@ def begin(world: World, record: VmRecord, *, is_live: bool, is_sure: bool) -> li
     record.is_dying = not record.is_live_fault
     took: list[Action] = [stages.capture(world, record, record.life)]
     move(world, record, VmEvent.FAILED if is_sure else VmEvent.PUZZLED)
+    was_in_doubt = record.is_unexplained or record.state is VmState.UNEXPLAINED
+    record.is_unexplained = was_in_doubt and not is_sure
     if record.state is VmState.HANDED_OVER:
         return took
     held = _held(world, record)
@@ -195,6 +199,11 @@ def proven(world: World, record: VmRecord, proof: LocalProof) -> list[Action]:
     held = _held(world, record)
     if held is not None:
         return held
+    if record.start_unknown_at is not None and proof.at > record.start_unknown_at:
+        record.start_in_flight, record.start_unknown_at = "", None  # It has not happened.
+    if record.start_unknown_at is not None:
+        record.wake_at = after(world.now, timing.prove_retry_ms(record.tries))
+        return []  # Looked at before that start was doubted: look again.
     if record.start_in_flight:
         move(world, record, VmEvent.WAIT)
         return []  # Two starts at once could run it twice: the outcome of the first goes on.
@@ -234,9 +243,27 @@ def _start(world: World, record: VmRecord, proof: LocalProof) -> list[Action]:
 def start_failed(world: World, record: VmRecord, reason: str, *, is_final: bool) -> list[Action]:
     if record.state not in (VmState.STARTING, VmState.WAITING):
         return []
+    is_refused = not is_final and promise.obstacle(world, record, is_counting=False)
+    if record.state is VmState.STARTING and is_refused:
+        return _not_begun(world, record)
     text = f"could not be started (attempt {record.attempt}): {reason}"
     if is_final:
         return give_up(world, record, f"it {text}")
+    return [*case_files.step(world, record, text), *prove(world, record)]
+
+
+def _not_begun(world: World, record: VmRecord) -> list[Action]:
+    """Somebody forbade it before it began: that was no attempt, and uses up no budget."""
+    del record.starts[-1:]
+    record.attempt = max(0, record.attempt - 1)
+    return _held(world, record) or []
+
+
+def start_unknown(world: World, record: VmRecord, reason: str) -> list[Action]:
+    """It may start at any moment. Only a look made from now on can say that it does not run."""
+    if record.state not in (VmState.STARTING, VmState.WAITING):
+        return []
+    text = f"may or may not be starting (attempt {record.attempt}): {reason}"
     return [*case_files.step(world, record, text), *prove(world, record)]
 
 
@@ -252,6 +279,8 @@ def retry(world: World, record: VmRecord) -> list[Action]:
     held = _held(world, record)
     if held is not None:
         return held
+    if record.is_unexplained:  # What held it back is over; the doubt is not.
+        return give_up(world, record, UNEXPLAINED)
     move(world, record, VmEvent.RETRY)
     if record.is_live_fault and not record.is_gone:
         return evidence_taken(world, record)
@@ -279,7 +308,7 @@ def woken(world: World, record: VmRecord) -> list[Action]:
             held = _held(world, record)
             return end(world, record) if held is None else held
         case VmState.UNEXPLAINED:
-            return give_up(world, record, "it stopped and nobody can say why")
+            return give_up(world, record, UNEXPLAINED)
         case VmState.RUNNING if record.incident:
             return _not_mended(world, record)
         case _:
@@ -326,7 +355,7 @@ def over_with_boot(world: World, record: VmRecord) -> list[Action]:
     """The host was booted since: nothing of the earlier boot runs, and its clock is over."""
     record.wake_at = record.start_due = None
     record.starts = []
-    record.start_in_flight = ""
+    record.start_in_flight, record.start_unknown_at = "", None
     record.stage_began = world.now
     record.is_awaited = record.is_live_fault = False
     record.is_across_boot = bool(record.incident)
@@ -336,6 +365,6 @@ def over_with_boot(world: World, record: VmRecord) -> list[Action]:
     held = _held(world, record)
     if held is not None:
         return held
-    if record.state is VmState.UNEXPLAINED:
-        move(world, record, VmEvent.RETRY)
+    if record.is_unexplained:
+        return give_up(world, record, UNEXPLAINED)
     return prove(world, record)

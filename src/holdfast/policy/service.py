@@ -15,6 +15,7 @@ from holdfast.policy.world import VmRecord, World
 def ran(world: World, record: VmRecord, life: Incarnation) -> list[Action]:
     """A new life: whoever began it, an open incident now waits for its answer."""
     before = record.life
+    is_late = is_wanted_stopped(record) and bool(record.start_in_flight)
     stages.begin_life(world, record, life)
     told: list[Action] = []
     if before is not None and before != life:
@@ -23,7 +24,9 @@ def ran(world: World, record: VmRecord, life: Incarnation) -> list[Action]:
         if record.state is VmState.RUNNING:  # Only the earlier life had that fault.
             move(world, record, VmEvent.MENDED)
         told += stages.await_answer(world, record)
-    return [*told, *want(world, record, Wanted.RUNNING, "it runs")]
+    if is_late:  # A start of ours was under way when a person said: stopped. That stands.
+        return told
+    return [*told, *want(world, record, Wanted.RUNNING, "it runs", TenureState.HELD)]
 
 
 def answered(world: World, record: VmRecord, how: str, *, verified: bool) -> list[Action]:
@@ -69,6 +72,7 @@ def stop_wanted(
     record.is_gone = record.is_dying = True
     if moved_away:
         word = "it was moved away"
+        record.is_elsewhere = True
         told = want(world, record, Wanted.RUNNING, reason, TenureState.MIGRATING)
     else:
         word = f"somebody stopped it: {reason}"
@@ -96,18 +100,30 @@ def settled(world: World, record: VmRecord, by: str) -> list[Action]:
     return case_files.close(world, record, reason)
 
 
+def is_wanted_stopped(record: VmRecord) -> bool:
+    return record.protection is not None and record.protection.tenure.wanted is Wanted.STOPPED
+
+
 def want(
     world: World,
     record: VmRecord,
     wanted: Wanted,
     reason: str,
-    state: TenureState = TenureState.HELD,
+    state: TenureState | None = None,
 ) -> list[Action]:
+    """What is wanted of it is known where it is: a wish alone changes nothing of what moved away.
+
+    `state` is given by what was seen (it ran here, it moved away), never by a wish.
+    """
     if record.protection is None:
         return []
-    tenure = msgspec.structs.replace(record.protection.tenure, wanted=wanted, state=state)
-    if tenure == record.protection.tenure:
+    before = record.protection.tenure
+    if state is None and before.state is not TenureState.HELD:
         return []
+    tenure = msgspec.structs.replace(before, wanted=wanted, state=state or before.state)
+    if tenure == before:
+        return []
+    tenure = msgspec.structs.replace(tenure, revision=before.revision + 1)
     record.protection = msgspec.structs.replace(record.protection, tenure=tenure)
     told: list[Action] = [TellTenure(tenure=tenure, reason=reason)]
     return [*told, *promise.judge_group(world, record.protection.group)]

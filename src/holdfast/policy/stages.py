@@ -4,14 +4,21 @@ from holdfast.facts.actions import Action, AwaitAnswer, CaptureLastWords
 from holdfast.facts.promises import Answer
 from holdfast.facts.subjects import Incarnation, vm_subject
 from holdfast.policy import alarms, case_files, promise, timing
-from holdfast.policy.vm_states import VmEvent, follow
+from holdfast.policy.vm_states import ImpossibleStepError, VmEvent, follow
 from holdfast.policy.world import VmRecord, World
 
 
 def move(world: World, record: VmRecord, event: VmEvent) -> bool:
-    """Follow the table; whether the state changed. A new stage counts its tries from zero."""
+    """Follow the table; whether the state changed. A new stage counts its tries from zero.
+
+    A step that is impossible keeps the state and is noted: what else is to be said must be said.
+    """
     before = record.state
-    record.state = follow(before, event)
+    try:
+        record.state = follow(before, event)
+    except ImpossibleStepError as defect:
+        world.note_defect(f"{record.name}: {defect}")
+        return False
     if record.state is before:
         return False
     record.stage_began = world.now
@@ -24,7 +31,10 @@ def begin_life(world: World, record: VmRecord, life: Incarnation) -> None:
     """It runs, whoever began it: what was under way for the life before is over."""
     record.life = life
     record.is_gone = record.is_dying = record.is_live_fault = record.is_awaited = False
+    record.is_unexplained = record.is_elsewhere = False
     record.start_due = record.wake_at = None
+    if record.start_unknown_at is not None:  # It has happened, or can not any more: it runs.
+        record.start_in_flight, record.start_unknown_at = "", None
     move(world, record, VmEvent.RAN)
 
 
@@ -71,6 +81,8 @@ def give_up(world: World, record: VmRecord, reason: str) -> list[Action]:
     told: list[Action] = []
     told += alarms.own(world, "recovery-given-up", subject, text, world.now, record.incident)
     command = f"holdfast vm recover {record.name}"
+    if record.protection and not promise.is_held_here(world, record):
+        command = f"holdfast settle {record.incident}"  # A start could run it twice.
     told += case_files.step(world, record, f"is handed over: {reason}", command)
     if record.protection:
         told += promise.judge_group(world, record.protection.group)

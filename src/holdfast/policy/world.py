@@ -13,6 +13,7 @@ SCHEMA = 1  # Raised whenever a snapshot of an older version could not be read a
 INCIDENTS_KEPT = 200
 ALARMS_REMEMBERED = 1_000
 STOPPED_VMS_REMEMBERED = 1_000
+DEFECT_TEXT_KEPT = 300
 
 
 class VmRecord(Struct, kw_only=True):
@@ -31,6 +32,9 @@ class VmRecord(Struct, kw_only=True):
     is_awaited: bool = False  # An answer of this life is awaited.
     ended_by_us: str = ""  # The life that Holdfast asked to end.
     start_in_flight: str = ""  # The incident whose start has no outcome yet.
+    start_unknown_at: Instant | None = None  # That start may happen at any moment since then.
+    is_unexplained: bool = False  # Nobody can say why it stopped: only a person has it started.
+    is_elsewhere: bool = False  # It moved to another host, and has not run here since.
     protection: Protection | None = None
     incident: str = ""
     is_across_boot: bool = False  # Its incident is older than this boot, whose clock is another.
@@ -65,6 +69,13 @@ class World(Struct, kw_only=True):
     incidents: dict[str, Incident] = field(default_factory=dict)
     disarm: Disarm | None = None
     disarmed_until: Instant | None = None
+    defects: int = 0  # Steps that the table calls impossible: the state was kept.
+    newest_defect: str = ""
+
+    def note_defect(self, text: str) -> None:
+        """A defect of ours is counted and shown; the alarms of the same step go out."""
+        self.defects += 1
+        self.newest_defect = text[:DEFECT_TEXT_KEPT]
 
     def record(self, vm: str, name: str = "") -> VmRecord:
         found = self.vms.get(vm)

@@ -179,6 +179,7 @@ _SAY: dict[type, Callable[[Any, str], str]] = {
     came.VmNotEnded: lambda f, n: f"{n} could not be ended: {_ended(f.reason)}",
     came.VmStarted: lambda f, n: f"libvirt started {n} (process {f.life.pid}).",
     came.StartFailed: _start_failed,
+    came.StartUnknown: lambda f, n: f"Whether {n} starts is not known yet: {_ended(f.reason)}",
     came.VmAnswered: _vm_answered,
     came.AnswerOverdue: lambda f, n: f"{n} has not answered in time: {_ended(f.reason)}",
     came.LastWordsCaptured: _captured,
