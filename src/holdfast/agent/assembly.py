@@ -14,6 +14,7 @@ from holdfast.adapters.outboxes.disk import DiskOutbox
 from holdfast.adapters.sensors.kernel_log import KernelLog
 from holdfast.agent.answers import Answers
 from holdfast.agent.commands import Commands
+from holdfast.agent.defects import Defects, LoggedPanel
 from holdfast.agent.door import open_door
 from holdfast.agent.ends import Ends
 from holdfast.agent.executor import Executor
@@ -24,7 +25,7 @@ from holdfast.agent.inventory import Inventory
 from holdfast.agent.last_words import LastWords
 from holdfast.agent.loop import Loop, now
 from holdfast.agent.losses import watch_losses
-from holdfast.agent.memory import Remembered, open_journal
+from holdfast.agent.memory import Remembered, is_in_doubt, open_journal
 from holdfast.agent.questions import Questions
 from holdfast.agent.recorder import Recorder, Watched
 from holdfast.agent.sight import Sight
@@ -43,6 +44,7 @@ from holdfast.facts.observations import (
     QmpEventSeen,
 )
 from holdfast.facts.settings import Settings
+from holdfast.policy import promise
 from holdfast.policy.decide import Decider
 from holdfast.ports.keeper import keep_running
 
@@ -62,7 +64,9 @@ class Agent:
         self.decider = Decider(remembered.world)
         self.journal = open_journal(state / "journal", self.decider, settings.journal_mib)
         self.panel = make_panel()
-        self.loop = Loop(self.panel, self.decider, self.journal, self._act)
+        defects = Defects()
+        panel = LoggedPanel(self.panel, defects)
+        self.loop = Loop(panel, self.decider, self.journal, self._act, defects)
         self.sight = Sight(settings.libvirt_uri, me.boot, self._see)
         self.health = Health(state / "memo.json", self._shown)
         self.ends = Ends()
@@ -98,6 +102,7 @@ class Agent:
             boot=me.boot,
             domain=self.inventory.domain,
             incident=self._incident,
+            observations=lambda: self.loop.observations,
         )
         self.executor = Executor(
             hypervisor=self.sight.hypervisor,
@@ -105,7 +110,9 @@ class Agent:
             answers=self.answers,
             capture=last_words.capture,
             await_end=self.ends.wait_end,
+            host=me.host,
             boot=me.boot,
+            may_start=lambda asked: promise.may_start(self.decider.world, asked),
             consume=self.loop.consume,
         )
         Commands(
@@ -155,7 +162,7 @@ class Agent:
         self.sight.look(seen.append)
         at, me, was = now(), self._me, self.decider.world
         same_boot = was.boot == me.boot
-        is_amnesiac = self._remembered.world is None and not me.is_new_state
+        is_amnesiac = is_in_doubt(self._remembered) and not me.is_new_state
         self.loop.consume(
             Booted(
                 at=at,
@@ -221,6 +228,9 @@ class Agent:
             "memory_mib": round(rss_mib([os.getpid(), *self.sight.worker_pids()]), 1),
             "unknown_events": self.panel.unknown_seen,
             "detector_defects": dict(self.panel.defects),
+            "defects": dict(self.loop.defects.counts),
+            "policy_defects": getattr(self.decider.world, "defects", 0),
+            "outbox_unreadable": self.uplink.unreadable,
             "watch_mechanism": self.sight.mechanism(),
             "records_lost": {name: lost().count for name, lost in self._losses().items()},
         }
@@ -230,6 +240,7 @@ class Agent:
             "journal": self.journal.losses,
             "outbox": self.outbox.losses,
             "recorder": self.recorder.losses,
+            "memo": self.health.losses,
         }
 
     async def _copy(self) -> None:

@@ -23,7 +23,7 @@ from holdfast.facts import wire
 from holdfast.facts.incidents import Incident
 from holdfast.facts.instants import NS_PER_MS, NS_PER_S, Instant
 from holdfast.ports.archive import Archive
-from holdfast.ports.hypervisor import CallFailed, Hypervisor
+from holdfast.ports.hypervisor import CallFailed, CallOverran, Domain, Hypervisor, TakenOver
 from holdfast.ports.journal import Record
 
 STORY_BEFORE_S = 30
@@ -81,12 +81,11 @@ class Commands:
                     f"virsh dumpxml {domain.name} > vm.xml && virsh define vm.xml",
                     4,
                 )
-            taken = await self._hypervisor.take_over(protection.vm)
+            await self._take_over(domain)
         except CallFailed as error:
             raise Unanswerable(
                 f"libvirt: {error}", "is libvirtd well? holdfast status", 4
             ) from None
-        self._health.keep_taken(taken)
         granted = told.ProtectionGranted(
             at=now(), protection=protection, by=asked.by or "the controller"
         )
@@ -94,6 +93,25 @@ class Commands:
         record = world.vms[protection.vm]
         held = record.protection or protection
         return {"protection": PLAIN(held), "domain": PLAIN(domain)}
+
+    async def _take_over(self, domain: Domain) -> None:
+        """What the setting was is on disk before it is changed: unprotect must give it back."""
+        was_kept = self._health.taken(domain.vm) is not None
+        before = TakenOver(vm=domain.vm, autostart=domain.autostart, on_crash=domain.on_crash)
+        if not self._health.keep_taken(before):
+            raise Unanswerable(
+                f"what {domain.name} is set to cannot be kept: {self._health.losses().reason}",
+                "make room on the disk of the agent's state, then protect it again",
+                4,
+            )
+        try:
+            await self._hypervisor.take_over(domain.vm)
+        except CallOverran:
+            raise  # It may be changed by now: what it was stays known.
+        except CallFailed:
+            if not was_kept:
+                self._health.forget_taken(domain.vm)
+            raise
 
     async def _release(self, asked: wire.Question) -> Any:
         vm = str(asked.args["vm"])

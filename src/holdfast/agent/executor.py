@@ -14,14 +14,17 @@ from holdfast.agent.loop import now
 from holdfast.facts import actions as act
 from holdfast.facts import outcomes as came
 from holdfast.facts.actions import Action
+from holdfast.facts.instants import NS_PER_S
 from holdfast.facts.outcomes import Outcome
+from holdfast.facts.subjects import Incarnation
 from holdfast.facts.tenure import TenureState, Wanted
-from holdfast.ports.hypervisor import CallFailed, Domain, Hypervisor
+from holdfast.ports.hypervisor import CallFailed, CallOverran, Domain, Hypervisor
 
 log = logging.getLogger(__name__)
 
 STARTS_AT_ONCE = 8
 PROOFS_AT_ONCE = 16
+PROOF_KEPT_NS = 2 * NS_PER_S  # An older proof is made again before a start.
 END_SEEN_WAIT_S = 0.3  # libvirt takes some 200 ms to see that a process ended.
 ENDED_STATES = {"shut off", "crashed"}
 # Not "shutdown": libvirt says that of a kill -TERM and of a watchdog's power-off too.
@@ -41,7 +44,10 @@ class Uplink(Protocol):
 
 
 class Executor:
-    """`consume` gives policy the outcome. `await_end` waits for libvirt's word on a VM's end."""
+    """`consume` gives policy the outcome. `await_end` waits for libvirt's word on a VM's end.
+
+    `may_start` asks policy, at the last moment, why a start must not happen any more.
+    """
 
     def __init__(
         self,
@@ -51,7 +57,9 @@ class Executor:
         answers: Answers,
         capture: Capture,
         await_end: Callable[[str, float], Coroutine[Any, Any, None]],
+        host: str,
         boot: str,
+        may_start: Callable[[act.RestartHere], str],
         consume: Callable[[Outcome], None],
     ) -> None:
         self._hypervisor = hypervisor
@@ -59,12 +67,14 @@ class Executor:
         self._answers = answers
         self._capture = capture
         self._await_end = await_end
-        self._boot = boot
+        self._host, self._boot = host, boot
+        self._may_start = may_start
         self._consume = consume
         self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
         self._proofs = asyncio.Semaphore(PROOFS_AT_ONCE)
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._waiting: dict[str, asyncio.Task[None]] = {}
+        self._hopeless: set[str] = set()  # Incidents whose proof can never be had: logged once.
 
     def carry_out(self, action: Action) -> None:
         match action:
@@ -114,6 +124,9 @@ class Executor:
                 proof = await self._hypervisor.prove_gone(asked.life, asked.name)
             except CallFailed as error:
                 reason = str(error)
+                if error.is_final and asked.incident not in self._hopeless:
+                    self._hopeless.add(asked.incident)
+                    log.warning("%s: its end cannot be proven: %s", asked.name, reason)
                 failed = came.GoneNotProven(incident=asked.incident, at=now(), reason=reason)
                 self._consume(failed)
                 return
@@ -152,23 +165,46 @@ class Executor:
         self._consume(came.VmEnded(incident=asked.incident, at=now(), life=asked.life))
 
     async def _start(self, asked: act.RestartHere) -> None:
-        """The last look before a VM may run: the tenure that policy held, once more, here."""
-        tenure = asked.tenure
-        refusal = ""
-        if tenure.boot != self._boot or asked.proof.boot != self._boot:
-            refusal = "the proof or the tenure is of another boot"
-        elif tenure.state is not TenureState.HELD or tenure.wanted is not Wanted.RUNNING:
-            refusal = f"the tenure says {tenure.state}, wanted {tenure.wanted}"
-        if refusal:
-            self._consume(self._not_started(asked, refusal, is_final=True))
-            return
+        """Libvirt not answering in time is no failure: the VM may start at any moment."""
         async with self._starts:
+            refusal = await self._look_once_more(asked)
+            if refusal:
+                self._consume(self._not_started(asked, refusal, is_final=False))
+                return
             try:
-                life = await self._hypervisor.start(tenure.vm)
+                life = await self._hypervisor.start(asked.tenure.vm)
+            except CallOverran as error:
+                unknown = came.StartUnknown(incident=asked.incident, at=now(), reason=str(error))
+                self._consume(unknown)
+                return
             except CallFailed as error:
                 self._consume(self._not_started(asked, str(error), is_final=error.is_final))
                 return
         self._consume(came.VmStarted(incident=asked.incident, at=now(), life=life))
+
+    async def _look_once_more(self, asked: act.RestartHere) -> str:
+        """Why the VM must not start, or empty: asked when its turn came, which may be minutes
+        after policy decided. Policy has the last word, with nothing awaited after it."""
+        refusal = self._refusal(asked)
+        if refusal or now() - asked.proof.at <= PROOF_KEPT_NS:
+            return refusal
+        try:
+            await self._hypervisor.prove_gone(_life_of(asked.proof.incarnation), asked.name)
+        except (CallFailed, ValueError) as error:
+            return f"its end could not be proven again: {error}"
+        return self._refusal(asked)
+
+    def _refusal(self, asked: act.RestartHere) -> str:
+        tenure = asked.tenure
+        if tenure.host != self._host:
+            return f"its tenure is of host {tenure.host}"
+        if tenure.boot != self._boot or asked.proof.boot != self._boot:
+            return "the proof or the tenure is of another boot"
+        if asked.proof.vm != tenure.vm:
+            return f"the proof is of another VM ({asked.proof.vm})"
+        if tenure.state is not TenureState.HELD or tenure.wanted is not Wanted.RUNNING:
+            return f"the tenure says {tenure.state}, wanted {tenure.wanted}"
+        return self._may_start(asked)
 
     @staticmethod
     def _not_started(asked: act.RestartHere, reason: str, *, is_final: bool) -> came.StartFailed:
@@ -198,3 +234,10 @@ class Executor:
                     incident=asked.incident, at=now(), life=asked.life, reason=reason
                 )
             )
+
+
+def _life_of(key: str) -> Incarnation:
+    """The inverse of Incarnation.key. Raises ValueError."""
+    vm, boot, process = key.rsplit("/", 2)
+    pid, ticks = process.split(".")
+    return Incarnation(vm=vm, boot=boot, pid=int(pid), started_ticks=int(ticks))

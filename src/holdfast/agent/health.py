@@ -1,7 +1,8 @@
 """How the agent itself fares, and the small things it must remember beside its world."""
 
-import json
+import contextlib
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import msgspec
 
 from holdfast.ports.hypervisor import TakenOver
+from holdfast.ports.journal import Losses
 
 
 class Memo(msgspec.Struct, kw_only=True):
@@ -24,16 +26,26 @@ class Health:
     def __init__(self, path: Path, facts: Callable[[], dict[str, Any]]) -> None:
         self._path = path
         self._facts = facts
-        self._memo = _read(path)
+        self._lost = Losses()
+        self._memo = self._read()
 
     def shown(self) -> dict[str, Any]:
         return self._facts()
 
-    def keep_taken(self, taken: TakenOver) -> None:
-        """The first record stands: a second protect would record what we ourselves had set."""
-        if taken.vm not in self._memo.taken:
-            self._memo.taken[taken.vm] = taken
-            self._write()
+    def losses(self) -> Losses:
+        """What of the memo could not be written, or not be read back."""
+        return self._lost
+
+    def keep_taken(self, taken: TakenOver) -> bool:
+        """Whether it is on the disk now. The first record stands: a second protect would record
+        what we ourselves had set."""
+        if taken.vm in self._memo.taken:
+            return True
+        self._memo.taken[taken.vm] = taken
+        if self._write():
+            return True
+        del self._memo.taken[taken.vm]
+        return False
 
     def taken(self, vm: str) -> TakenOver | None:
         return self._memo.taken.get(vm)
@@ -50,8 +62,8 @@ class Health:
     def has_agent(self, vm: str) -> bool:
         return vm in self._memo.agents
 
-    def _write(self) -> None:
-        """Whole or not at all; on a full disk the old one stays and the new is only in memory."""
+    def _write(self) -> bool:
+        """Whole or not at all; on a full disk the old one stays, and the loss is counted."""
         beside = self._path.with_suffix(".new")
         try:
             fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -60,15 +72,39 @@ class Health:
                 file.flush()
                 os.fsync(file.fileno())
             beside.replace(self._path)
-        except OSError:
-            beside.unlink(missing_ok=True)
+            self._sync_folder()
+        except OSError as error:
+            self._lose(f"{self._path.name} could not be written: {error.strerror}")
+            with contextlib.suppress(OSError):
+                beside.unlink(missing_ok=True)
+            return False
+        return True
 
+    def _sync_folder(self) -> None:
+        fd = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
-def _read(path: Path) -> Memo:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Memo)
-    except (OSError, msgspec.MsgspecError, json.JSONDecodeError):
-        return Memo()
+    def _read(self) -> Memo:
+        """What cannot be understood is set aside, for a person, and counted."""
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=Memo)
+        except FileNotFoundError:
+            return Memo()
+        except OSError as error:
+            self._lose(f"{self._path.name} could not be read: {error.strerror}")
+            return Memo()
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            aside = self._path.with_name(f"{self._path.name}.damaged-{int(time.time())}")
+            self._lose(f"{self._path.name} was damaged and is set aside as {aside.name}")
+            with contextlib.suppress(OSError):
+                self._path.rename(aside)
+            return Memo()
+
+    def _lose(self, reason: str) -> None:
+        self._lost = Losses(count=self._lost.count + 1, reason=reason)
 
 
 def rss_mib(pids: list[int]) -> float:

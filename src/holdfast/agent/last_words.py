@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +20,7 @@ from holdfast.facts.actions import CaptureLastWords
 from holdfast.facts.incidents import Incident
 from holdfast.facts.instants import NS_PER_MS, NS_PER_S, Instant, elapsed_ms, spoken
 from holdfast.facts.last_words import Bundle, Noted, Sample
+from holdfast.facts.observations import Observation
 from holdfast.facts.outcomes import LastWordsCaptured, LastWordsFailed
 from holdfast.policy.timing import DUMP_LIMIT_MS, LAST_WORDS_BUDGET_MS
 from holdfast.ports.archive import Archive
@@ -93,6 +94,7 @@ class LastWords:
         boot: str,
         kernel_log: KernelLog | None = None,
         qemu_logs: Path = QEMU_LOGS,
+        observations: Callable[[], Iterable[Observation]] = tuple,
     ) -> None:
         self._archive = archive
         self._recorder = recorder
@@ -103,6 +105,7 @@ class LastWords:
         self._boot = boot
         self._kernel_log = kernel_log or KernelLog()
         self._qemu_logs = qemu_logs
+        self._observations = observations
 
     async def capture(self, asked: CaptureLastWords) -> LastWordsCaptured | LastWordsFailed:
         """Never raises."""
@@ -156,6 +159,7 @@ class LastWords:
         had = _Gathered()
         items: dict[str, Coroutine[Any, Any, None]] = {
             "recorder": self._recorded(asked, known, had),
+            "observations": self._observed(asked, known, had),
             "console": self._console(known, had),
             "QEMU's log": self._qemu_log(known, had),
             "kernel's log": self._kernel_words(asked, known, had),
@@ -185,6 +189,14 @@ class LastWords:
         if not had.console:
             had.console = "".join(item.text for item in notes if item.kind == "console")
         had.files["recorder.jsonl"] = b"".join(msgspec.json.encode(item) + b"\n" for item in kept)
+
+    async def _observed(self, asked: CaptureLastWords, known: _Known, had: _Gathered) -> None:
+        """What the sensors told of it: what the detectors judged by."""
+        since = known.fault_at - RECORDED_NS
+        seen = [o for o in self._observations() if o.at >= since and vm_of(o) == asked.life.vm]
+        if seen:
+            lines = [msgspec.json.encode(o) + b"\n" for o in seen]
+            had.files["observations.jsonl"] = b"".join(lines)
 
     async def _console(self, known: _Known, had: _Gathered) -> None:
         if not known.console_log:
@@ -290,6 +302,12 @@ def _write_files(folder: Path, had: _Gathered) -> None:
         except OSError as error:
             path.unlink(missing_ok=True)
             had.missing[name] = f"it could not be written: {error.strerror}"
+
+
+def vm_of(seen: Observation) -> str:
+    """The VM that an observation is about, or empty."""
+    life = getattr(seen, "incarnation", None)
+    return str(life.vm if life is not None else getattr(seen, "vm", ""))
 
 
 def of_this_life(text: str) -> str:

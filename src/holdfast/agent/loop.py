@@ -10,6 +10,7 @@ import collections
 import time
 from collections.abc import Callable, Iterable
 
+from holdfast.agent.defects import Defects
 from holdfast.facts.actions import Action
 from holdfast.facts.commands import Woke
 from holdfast.facts.instants import NS_PER_S, Instant
@@ -21,6 +22,8 @@ from holdfast.ports.journal import Journal
 
 OBSERVATIONS_KEPT = 2_000
 _LATEST_WAKE_S = 3_600.0
+_SOONEST_WAKE_S = 0.001
+_AFTER_DEFECT_S = 1.0  # What fails at its deadline would fail again at once, for ever.
 
 
 def now() -> Instant:
@@ -28,12 +31,21 @@ def now() -> Instant:
 
 
 class Loop:
-    """`act` carries out one action; it must return at once (what takes time becomes a task)."""
+    """`act` carries out one action; it must return at once (what takes time becomes a task).
+
+    A defect of policy or of an action costs that input, or that action, and nothing else.
+    """
 
     def __init__(
-        self, panel: Detector, decider: Decider, journal: Journal, act: Callable[[Action], None]
+        self,
+        panel: Detector,
+        decider: Decider,
+        journal: Journal,
+        act: Callable[[Action], None],
+        defects: Defects | None = None,
     ) -> None:
         self.decider = decider
+        self.defects = defects or Defects()
         self.observations: collections.deque[Observation] = collections.deque(
             maxlen=OBSERVATIONS_KEPT
         )
@@ -71,9 +83,16 @@ class Loop:
     def _turn(self, fact: Input) -> None:
         at = now()
         self._journal.append("input", at, fact)
-        actions = self.decider.step(fact)
+        try:
+            actions = self.decider.step(fact)
+        except Exception as defect:  # noqa: BLE001  Counted, logged and shown.
+            self.defects.note("policy", defect)
+            return
         for action in actions:
-            self._act(action)
+            try:
+                self._act(action)
+            except Exception as defect:  # noqa: BLE001  Counted, logged and shown.
+                self.defects.note(type(action).__name__, defect)
         for action in actions:
             self._journal.append("action", at, action)
         self.after_turn()
@@ -85,16 +104,20 @@ class Loop:
 
     def _wake(self) -> None:
         self._timer = None
-        at = now()
-        due = self._panel.deadline()
-        if due is not None and due <= at:
-            self._consume_all(self._panel.wake(at))
-        due = self.decider.deadline()
-        if due is not None and due <= at:
-            self.consume(Woke(at=at))
-        self._set_timer()
+        known = sum(self.defects.counts.values())
+        try:
+            at = now()
+            due = self._panel.deadline()
+            if due is not None and due <= at:
+                self._consume_all(self._panel.wake(at))
+            due = self.decider.deadline()
+            if due is not None and due <= at:
+                self.consume(Woke(at=at))
+        finally:
+            has_failed = sum(self.defects.counts.values()) > known
+            self._set_timer(_AFTER_DEFECT_S if has_failed else _SOONEST_WAKE_S)
 
-    def _set_timer(self) -> None:
+    def _set_timer(self, soonest_s: float = _SOONEST_WAKE_S) -> None:
         """Sleep exactly until the earliest deadline of detectors and policy."""
         if self._timer is not None:
             self._timer.cancel()
@@ -102,6 +125,6 @@ class Loop:
         dues = [d for d in (self._panel.deadline(), self.decider.deadline()) if d is not None]
         if not dues:
             return
-        wait_s = max(0.001, (min(dues) - now()) / NS_PER_S)
+        wait_s = max(soonest_s, (min(dues) - now()) / NS_PER_S)
         running = asyncio.get_running_loop()
         self._timer = running.call_later(min(wait_s, _LATEST_WAKE_S), self._wake)

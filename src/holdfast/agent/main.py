@@ -10,7 +10,7 @@ from pathlib import Path
 from holdfast.adapters.journals.segments import JournalTaken
 from holdfast.agent.assembly import Agent
 from holdfast.agent.identity import identify
-from holdfast.agent.memory import remember
+from holdfast.agent.memory import is_in_doubt, remember
 from holdfast.facts.settings import Settings
 from holdfast.ports.keeper import come_first
 
@@ -34,8 +34,8 @@ def run(settings: Settings) -> None:
         remembered = remember(state / "journal")
     except OSError as error:
         raise CannotRun(f"the agent cannot use {error.filename}: {error.strerror}") from None
-    if remembered.world is None and not me.is_new_state:
-        log.warning("the memory in %s is damaged or of another version: amnesiac", state)
+    if is_in_doubt(remembered) and not me.is_new_state:
+        log.warning("amnesiac: the memory in %s is not trusted (%s)", state, remembered.doubt)
     try:
         asyncio.run(_serve(settings, Agent, me, remembered))
     except JournalTaken as error:

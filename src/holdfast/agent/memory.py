@@ -27,11 +27,15 @@ class Snapshot(Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
 
 
 class Remembered(Struct, kw_only=True):
-    """`world` is None when nothing could be remembered. `lost` counts damaged or missing lines."""
+    """`world` is None when nothing could be remembered. `lost` counts damaged or missing lines.
+
+    `doubt` is why it is not to be trusted, or empty: a disarm, an unprotect or a stop may have
+    been in what is lost. The world is then kept for its history only.
+    """
 
     world: World | None
     lost: int = 0
-    was_there: bool = False
+    doubt: str = ""
 
 
 _inputs: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Verdict | Outcome | Command | Wake)
@@ -44,26 +48,57 @@ def read_input(record: Record) -> Input:
 
 
 def remember(folder: Path) -> Remembered:
-    """Replay the newest intact segment. A world of another schema is not guessed at."""
+    """Replay the newest intact segment. A world of another schema or shape is not guessed at.
+
+    A gap that the journal itself told of is no damage: a whole snapshot follows it.
+    """
     decider: Decider | None = None
     reading = last_segment(folder)
-    damaged = 0
+    failed = 0
     for record in reading:
-        if record.kind == "snapshot":
+        if record.kind == "snapshot" and decider is None:
             if record.schema != SCHEMA:
-                return Remembered(world=None, was_there=True)
-            if decider is None:
+                return Remembered(world=None, doubt="it is of another version")
+            try:
                 snapshot = msgspec.json.decode(record.body, type=Snapshot)
-                decider = Decider(snapshot.world)
+            except (msgspec.MsgspecError, RecursionError) as error:
+                return Remembered(world=None, doubt=f"its snapshot is of another shape: {error}")
+            decider = Decider(snapshot.world)
         elif record.kind == "input" and decider is not None:
             try:
                 decider.step(read_input(record))
-            except (msgspec.ValidationError, RuntimeError):
-                damaged += 1
-    was_there = any(folder.glob("*.jsonl"))
-    lost = reading.damaged + reading.missing + damaged
-    world = decider.world if decider else None
-    return Remembered(world=world, lost=lost, was_there=was_there)
+            except Exception:  # noqa: BLE001  Counted: the world is not trusted then.
+                failed += 1
+    lost = reading.damaged + reading.missing + failed
+    if decider is None:
+        return Remembered(world=None, lost=lost, doubt="there is no intact snapshot")
+    if lost <= _torn_lines(reading.paths):
+        return Remembered(world=decider.world, lost=lost)
+    # The mark outlives a second kill, before policy was told; see is_in_doubt.
+    decider.world.is_amnesiac, decider.world.forgot_in = True, ""
+    return Remembered(
+        world=decider.world, lost=lost, doubt=f"{lost} lines of it are damaged or missing"
+    )
+
+
+def is_in_doubt(remembered: Remembered) -> bool:
+    """Whether this memory is not to be acted on; also if it was so before, and nobody knew yet."""
+    world = remembered.world
+    return bool(remembered.doubt) or (
+        world is not None and world.is_amnesiac and not world.forgot_in
+    )
+
+
+def _torn_lines(paths: list[Path]) -> int:
+    """1 if the newest line was cut while it was written: then nothing had come of it yet."""
+    if not paths:
+        return 0
+    with paths[-1].open("rb") as file:
+        size = file.seek(0, 2)
+        if not size:
+            return 0
+        file.seek(size - 1)
+        return int(file.read(1) != b"\n")
 
 
 def open_journal(folder: Path, decider: Decider, total_mib: int) -> Segments:

@@ -1,6 +1,5 @@
 """What the agent answers when asked: one table, for the controller and for its own door."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -9,7 +8,6 @@ import msgspec
 
 from holdfast.facts import commands as told
 from holdfast.facts import wire
-from holdfast.facts.incidents import IncidentState
 from holdfast.facts.instants import NS_PER_MS, Instant
 from holdfast.facts.promises import Disarm, Group, Protection
 
@@ -81,17 +79,3 @@ def read_protection(args: dict[str, Any]) -> Protection:
 
 def read_group(args: dict[str, Any]) -> Group:
     return msgspec.convert(args["group"], Group)
-
-
-def is_open(state: IncidentState) -> bool:
-    return state is IncidentState.OPEN
-
-
-async def wait_until(condition: Callable[[], bool], limit_s: float) -> bool:
-    """Poll a cheap condition; whether it came true in time."""
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        await asyncio.sleep(0.02)
-    return True

@@ -68,10 +68,12 @@ class Uplink:
         self._link: ClientConnection | None = None
         self._to_send: asyncio.Queue[bytes] = asyncio.Queue()
         self._fault_at: dict[tuple[str, int], Instant] = {}
+        self._gap = 0  # Entries that were lost, and of which the controller has not heard.
+        self._gaps_sent: dict[tuple[str, int], int] = {}  # By the entry that told of them.
         self._is_dirty = False
         self._unknown = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
-        self.answered = 0
+        self.unreadable = 0
 
     @property
     def is_up(self) -> bool:
@@ -130,13 +132,20 @@ class Uplink:
                 host=self._host,
                 stream=stream,
                 sequence=sequence,
-                gap=self._outbox.take_gap(),
+                gap=self._take_gap(stream, sequence),
                 alarm=report,
                 tenure=kept.tenure,
                 tenure_reason=kept.tenure_reason,
                 incident=kept.incident,
             )
         )
+
+    def _take_gap(self, stream: str, sequence: int) -> int:
+        """What was lost before this entry. It counts as said once the entry is answered."""
+        gap, self._gap = self._gap + self._outbox.take_gap(), 0
+        if gap:
+            self._gaps_sent[stream, sequence] = gap
+        return gap
 
     def _aged(self, kept: Kept, alarm: Alarm) -> AlarmReport:
         """Ages now: on the monotonic clock within one boot, by wall clocks across boots."""
@@ -166,10 +175,10 @@ class Uplink:
                 log.warning("the controller's first frame is no welcome: %s", type(first).__name__)
                 return
             self._to_send = asyncio.Queue()
-            for stream, sequence, payload in self._outbox.pending():
-                kept = msgspec.json.decode(payload, type=Kept)
-                self._to_send.put_nowait(self._frame(stream, sequence, kept))
+            unreadable = self._send_pending()
             self._link = link
+            for lost in unreadable:  # Only now: what comes of it must find the link.
+                self._see(lost)
             self._welcomed(first)
             sender = asyncio.create_task(self._send_all(link, self._to_send))
             try:
@@ -178,6 +187,25 @@ class Uplink:
             finally:
                 self._link = None
                 sender.cancel()
+
+    def _send_pending(self) -> list[PieceLost]:
+        """All that waits, in order. What cannot be read is lost, and must not block the rest."""
+        self._gap += sum(self._gaps_sent.values())
+        self._gaps_sent.clear()
+        lost = []
+        for stream, sequence, payload in self._outbox.pending():
+            try:
+                kept = msgspec.json.decode(payload, type=Kept)
+            except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+                self._outbox.acknowledge(stream, sequence)
+                self._gap += 1
+                self.unreadable += 1
+                log.error("entry %d of %s cannot be read and is lost: %s", sequence, stream, error)
+                reason = f"entry {sequence} of {stream} cannot be read: {error}"
+                lost.append(PieceLost(at=now(), what="outbox", count=1, reason=reason))
+                continue
+            self._to_send.put_nowait(self._frame(stream, sequence, kept))
+        return lost
 
     @staticmethod
     async def _send_all(link: ClientConnection, queue: asyncio.Queue[bytes]) -> None:
@@ -206,7 +234,7 @@ class Uplink:
 
     def _answered(self, frame: wire.EntryAnswered) -> None:
         self._outbox.acknowledge(frame.stream, frame.sequence)
-        self.answered += 1
+        self._gaps_sent.pop((frame.stream, frame.sequence), None)
         fault_at = self._fault_at.pop((frame.stream, frame.sequence), None)
         if fault_at is not None:
             at = now()
