@@ -72,6 +72,8 @@ class LifeWatch:
         pid = self.life.pid
         known = self.names
         names = {tid: known.get(tid) or read_thread_name(pid, tid) for tid in list_threads(pid)}
+        if pid not in names:
+            return  # It is on its way out: what was known of its threads still tells of that.
         chosen = choose_permanent(names, pid, MOST_THREADS + len(names))
         # A thread has its creator's name until it gives itself its own.
         self.names = {tid: names[tid] for tid in chosen if not names[tid].startswith("qemu")}
