@@ -128,10 +128,17 @@ def test_what_the_agent_says_is_wanted_is_kept(tmp_path: Path) -> None:
             again = FakeAgent(house.socket)
             async with again.link():
                 assert of(again)["vm-1"] == stopped
-            running_again = msgspec.structs.replace(stopped, wanted=Wanted.RUNNING)
+            stale = msgspec.structs.replace(stopped, wanted=Wanted.RUNNING)
+            booted = FakeAgent(house.socket, boot="boot-2", tenures=(stale,))
+            async with booted.link():
+                assert of(booted)["vm-1"].wanted is Wanted.STOPPED, "no copy revives it"
+                known = of(booted)["vm-1"]
+            running_again = msgspec.structs.replace(
+                known, wanted=Wanted.RUNNING, revision=known.revision + 1
+            )
             booted = FakeAgent(house.socket, boot="boot-2", tenures=(running_again,))
             async with booted.link():
-                assert of(booted)["vm-1"].wanted is Wanted.RUNNING, "its durable copy knows best"
+                assert of(booted)["vm-1"].wanted is Wanted.RUNNING, "its newer copy knows best"
 
     asyncio.run(work())
 

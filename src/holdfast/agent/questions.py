@@ -65,6 +65,7 @@ def read_disarm(args: dict[str, Any], by: str, at: Instant) -> told.Disarmed:
             raise Unanswerable("a disarm needs a reason", "use --reason TEXT", 2)
         disarm = Disarm(
             owner=by + HERE,
+            told_on="this host",
             reason=str(args["reason"]),
             since_utc_ms=utc_ms,
             until_utc_ms=utc_ms + int(seconds * 1_000),

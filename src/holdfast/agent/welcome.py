@@ -1,48 +1,85 @@
 """What the controller knows becomes inputs of policy, as far as it is news on this host."""
 
+import logging
 import time
 
 from holdfast.agent.identity import Identity
 from holdfast.agent.inventory import Inventory
 from holdfast.agent.loop import Loop, now
-from holdfast.agent.questions import HERE
 from holdfast.facts import commands as told
 from holdfast.facts import wire
 from holdfast.facts.instants import NS_PER_MS, Instant
-from holdfast.facts.promises import Disarm, Group
+from holdfast.facts.promises import Disarm, Group, Protection
+
+log = logging.getLogger(__name__)
 
 BY = "the controller"
 
 
 class Welcomer:
+    """`_heard` is the store and the highest term of this run: an older leader is not obeyed."""
+
     def __init__(self, loop: Loop, inventory: Inventory, me: Identity) -> None:
         self._loop, self._inventory, self._me = loop, inventory, me
+        self._heard = ("", 0)
+        self._said: set[str] = set()
 
     def welcomed(self, welcome: wire.Welcome) -> None:
         """A disarm comes before the grants: nothing may start while it holds."""
-        if not welcome.is_complete:  # The store is away: what is not named here stays as it is.
+        if self._is_refused(welcome) or self._is_outdated(welcome):
+            return
+        if not welcome.is_complete:  # Nobody leads: what is not named here stays as it is.
             if welcome.disarm is not None:
                 self._take_disarm(welcome.disarm)
             self._inventory.tell_anew()
             return
+        self._heard = (welcome.store_id, welcome.term)
         self._take_disarm(welcome.disarm)
         self._take_groups(welcome.groups)
+        self._take_protections(welcome)
+        self._inventory.tell_anew()
+
+    def _is_refused(self, welcome: wire.Welcome) -> bool:
+        text = welcome.refusal
+        if not text and not wire.works_with(welcome.version):
+            text = f"the controller speaks version {welcome.version}, this agent {wire.VERSION}"
+        if text:
+            self._say_once(f"the controller and this agent do not work together: {text}")
+        return bool(text)
+
+    def _is_outdated(self, welcome: wire.Welcome) -> bool:
+        store_id, term = self._heard
+        if not welcome.is_complete or welcome.store_id != store_id or welcome.term >= term:
+            return False
+        self._say_once(f"a controller of term {welcome.term} is not obeyed: {term} was heard")
+        return True
+
+    def _take_protections(self, welcome: wire.Welcome) -> None:
+        """A VM that is not named stays as it is here: a store that was lost ends no promise."""
         world = self._loop.decider.world
-        # A tenure without a boot waits for a person, whatever this agent remembers of it.
-        known = {p.vm for p in welcome.protections if p.tenure.boot}
+        ended = set(welcome.released)
         for protection in welcome.protections:
-            tenure = protection.tenure
-            if tenure.host != self._me.host or tenure.boot != self._me.boot:
-                continue
             record = world.vms.get(protection.vm)
             held = record.protection if record else None
-            if held is None or held.tenure.boot != tenure.boot or _is_changed(held, protection):
+            tenure = protection.tenure
+            if tenure.host != self._me.host or not tenure.boot:
+                ended.add(protection.vm)  # Another's; or it waits for a person.
+            elif tenure.boot == self._me.boot and (held is None or _is_news(held, protection)):
                 granted = told.ProtectionGranted(at=now(), protection=protection, by=BY)
                 self._loop.consume(granted)
+        named = ended | {protection.vm for protection in welcome.protections}
         for record in list(world.vms.values()):
-            if record.protection is not None and record.vm not in known:
+            if record.protection is None:
+                continue
+            if record.vm in ended:
                 self._loop.consume(told.ProtectionEnded(at=now(), vm=record.vm, by=BY))
-        self._inventory.tell_anew()
+            elif record.vm not in named:
+                self._say_once(f"{record.name} is unknown to the store: protect it again")
+
+    def _say_once(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            log.warning("%s", text)
 
     def _take_groups(self, groups: tuple[Group, ...]) -> None:
         world = self._loop.decider.world
@@ -61,11 +98,16 @@ class Welcomer:
             until = Instant(at + left_ms * NS_PER_MS)
             if held != disarm:
                 self._loop.consume(told.Disarmed(at=at, disarm=disarm, until=until))
-        elif held is not None and not held.owner.endswith(HERE):
+        elif held is not None and not held.told_on:
             self._loop.consume(told.Armed(at=now(), by=BY))
 
 
-def _is_changed(held: object, granted: object) -> bool:
-    """The group or the answer is another; what is wanted now is known better here."""
-    fields = ("group", "answer", "name")
-    return any(getattr(held, field) != getattr(granted, field) for field in fields)
+def _is_news(held: Protection, granted: Protection) -> bool:
+    """Another boot, a newer tenure, or another promise; never an older generation."""
+    mine, theirs = held.tenure, granted.tenure
+    if theirs.generation < mine.generation:
+        return False
+    if (theirs.generation, theirs.boot) != (mine.generation, mine.boot):
+        return True
+    promised = (granted.group, granted.answer, granted.name)
+    return theirs.revision > mine.revision or promised != (held.group, held.answer, held.name)

@@ -13,6 +13,7 @@ from holdfast.adapters.drivers.shelf import Shelf
 from holdfast.controller.answers import AWAY, USAGE, Unanswerable, unknown
 from holdfast.facts import wire
 from holdfast.facts.instants import NS_PER_MS
+from holdfast.facts.tenure import Tenure
 from holdfast.facts.wire import VmSummary
 
 ASK_LIMIT_S = 20.0
@@ -72,6 +73,7 @@ class Agent:
         self.link: Link | None = None
         self.since_utc_ms = 0
         self.vms: tuple[VmSummary, ...] = ()
+        self.tenures: dict[str, Tenure] = {}  # As it said when it greeted.
         self.has_told_vms = False  # Since this controller started.
 
 
@@ -93,6 +95,7 @@ class Agents:
             hello.boot,
             hello.is_amnesiac,
         )
+        agent.tenures = {tenure.vm: tenure for tenure in hello.tenures}
         agent.link = link
         agent.since_utc_ms = time.time_ns() // NS_PER_MS
         return agent

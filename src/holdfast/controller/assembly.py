@@ -141,6 +141,7 @@ class Controller:
             "report_p99_ms": self.timings.p99_ms(),
             "disarm": PLAIN(disarm) if disarm else None,
             "vms": PLAIN(self.agents.all_vms()),
+            "unknown_to_the_store": self.promises.unknown_to_the_store(),
             "incidents": [
                 PLAIN(one) for one in self.entries.incidents() if one.state is IncidentState.OPEN
             ],
@@ -209,8 +210,8 @@ class Controller:
             answered=answered,
         )
 
-    async def _began(self, _term: int) -> None:
-        await self.registry.load()
+    async def _began(self, term: int) -> None:
+        await self.registry.begin(term)
 
     async def _look(self) -> None:
         """Once a second: what must be told of ourselves, and what waited for the store."""

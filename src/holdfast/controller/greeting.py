@@ -1,6 +1,7 @@
 """A greeting is answered with all that its agent must know, as far as the store can tell."""
 
 import logging
+from typing import NoReturn
 
 from holdfast.controller.agents import Agent, Agents, Link
 from holdfast.controller.groups import Groups
@@ -14,7 +15,8 @@ log = logging.getLogger(__name__)
 
 
 class Greeter:
-    """While the store is away nothing is granted; the agent is greeted anew once it is back."""
+    """While the store is away, or another controller leads, nothing is granted; the agent is
+    greeted anew once that is over."""
 
     def __init__(
         self,
@@ -31,15 +33,32 @@ class Greeter:
 
     async def greet(self, hello: wire.Hello, link: Link) -> Agent:
         """Raises ConnectionError."""
-        is_new, is_recorded = False, True
+        if not wire.works_with(hello.version):
+            await self._refuse(hello, link)
+        is_recorded = True
         try:
-            is_new = await self._promises.greet(hello)
+            await self._promises.greet(hello)
         except StoreAway as error:
             log.warning("host %s is greeted without the store: %s", hello.host_name, error)
             is_recorded = False
+        if not is_recorded or not self._may_grant:
             self._waiting[hello.host] = (hello, link)
-        await link.send(self._welcome(hello, is_new=is_new, is_recorded=is_recorded))
+        await link.send(self._welcome(hello, is_recorded=is_recorded))
         return self._agents.greeted(hello, link)
+
+    @property
+    def _may_grant(self) -> bool:
+        return self._leadership.term is not None and bool(self._registry.store_id)
+
+    async def _refuse(self, hello: wire.Hello, link: Link) -> NoReturn:
+        """Raises ConnectionError: nothing is taken from it."""
+        text = (
+            f"host {hello.host_name} speaks version {hello.version}, this controller"
+            f" {wire.VERSION}: they must not be more than one apart"
+        )
+        log.error("%s", text)
+        await link.send(wire.Welcome(version=wire.VERSION, term=0, is_complete=False, refusal=text))
+        raise ConnectionError(text)
 
     async def greet_again(self) -> None:
         """The store is back: tell those agents what they could not be told. Raises StoreAway."""
@@ -50,14 +69,15 @@ class Greeter:
                 link.close()  # It greets again at once, and is told all.
             del self._waiting[host]
 
-    def _welcome(self, hello: wire.Hello, *, is_new: bool, is_recorded: bool) -> wire.Welcome:
-        is_complete = is_recorded and self._registry.is_whole
+    def _welcome(self, hello: wire.Hello, *, is_recorded: bool) -> wire.Welcome:
+        is_complete = is_recorded and self._may_grant and self._registry.is_whole
         return wire.Welcome(
             version=wire.VERSION,
             term=self._leadership.term or 0,
+            store_id=self._registry.store_id,
             groups=tuple(self._groups.all()) if is_complete else (),
-            protections=self._promises.of_host(hello.host) if is_complete else (),
+            protections=self._promises.told_to(hello) if is_complete else (),
+            released=self._promises.released(hello) if is_complete else (),
             disarm=self._registry.disarm(),
-            host_is_new=is_new,
             is_complete=is_complete,
         )

@@ -1,19 +1,21 @@
-"""Alarms of the controller on itself: it reports too slowly, or could not keep a record."""
+"""Alarms of the controller on itself: it reports too slowly, or could not keep a record.
+
+The limits are those of the agent's detectors of the same names.
+"""
 
 import time
 from collections.abc import Callable
 
+from holdfast.detectors import records_lost, reporting_slow
 from holdfast.facts.alarms import Alarm, AlarmRecord, AlarmReport, AlarmState, Severity, alarm_key
 from holdfast.facts.catalogue import BY_ID
-from holdfast.facts.instants import NS_PER_MS, NS_PER_S, Instant
+from holdfast.facts.instants import NS_PER_MS, Instant
 from holdfast.facts.subjects import Subject, SubjectKind
 from holdfast.facts.verdicts import Certainty
 from holdfast.ports.journal import Losses
 from holdfast.ports.vim import Vim
 
-SLOW_MS = 1_000
-LEAST_TIMED = 10  # Fewer reports say nothing about a p99.
-QUIET_NS = 60 * NS_PER_S
+QUIET_NS = records_lost.QUIET_MS * NS_PER_MS
 
 
 class OwnAlarms:
@@ -27,8 +29,13 @@ class OwnAlarms:
 
     async def look(self, p99_ms: float | None, timed: int, losses: Losses, at: int) -> None:
         """`timed` is the number of reports that the p99 stands on. Raises VimAway, VimRefused."""
-        is_slow = p99_ms is not None and p99_ms > SLOW_MS and timed >= LEAST_TIMED
-        text = f"from a fault to the VIM's answer the p99 is {p99_ms or 0:.0f} ms, over {SLOW_MS}"
+        is_slow = (
+            p99_ms is not None
+            and p99_ms > reporting_slow.LIMIT_MS
+            and timed >= reporting_slow.FEWEST
+        )
+        limit = f"over {reporting_slow.LIMIT_MS}"
+        text = f"from a fault to the VIM's answer the p99 is {p99_ms or 0:.0f} ms, {limit}"
         await self._set("reporting-slow", is_slow, text, at)
         if losses.count > self._lost:
             self._lost, self._lost_at = losses.count, at

@@ -12,11 +12,12 @@ from msgspec import structs
 
 from holdfast.controller.agents import Agent, Agents, away
 from holdfast.controller.answers import REFUSED, USAGE, Unanswerable, unknown
-from holdfast.controller.registry import Known, Puts, Registry
+from holdfast.controller.registry import Known, Puts, Registry, Released
 from holdfast.facts import wire
 from holdfast.facts.promises import Answer, Protection, parse_answer
-from holdfast.facts.tenure import Tenure, TenureState, Wanted
+from holdfast.facts.tenure import Tenure
 from holdfast.facts.wire import VmSummary
+from holdfast.policy import tenures
 from holdfast.ports.store import StoreAway
 
 log = logging.getLogger(__name__)
@@ -26,19 +27,43 @@ class Promises:
     def __init__(self, registry: Registry, agents: Agents) -> None:
         self._registry, self._agents = registry, agents
 
-    async def greet(self, hello: wire.Hello) -> bool:
-        """Bring the store up to what the greeting says; whether the host is new. Raises StoreAway.
+    async def greet(self, hello: wire.Hello) -> None:
+        """Bring the store up to what the greeting says. Raises StoreAway.
 
         A new boot is granted what its host held. An agent that forgot is granted nothing.
         """
-        is_new = self._registry.known(hello.host) is None
         await self._registry.change(lambda: self._after_greeting(hello))
-        return is_new
 
     def of_host(self, host: str) -> tuple[Protection, ...]:
         return tuple(p for p in self._registry.protections().values() if p.tenure.host == host)
 
-    async def protect(self, vm: str, group: str, answer: str, by: str, term: int) -> Any:
+    def told_to(self, hello: wire.Hello) -> tuple[Protection, ...]:
+        """What the host holds, and what it believes to hold and another host does."""
+        known = self._registry.protections()
+        elsewhere = [known[t.vm] for t in hello.tenures if t.vm in known]
+        others = tuple(p for p in elsewhere if p.tenure.host != hello.host)
+        return self.of_host(hello.host) + others
+
+    def released(self, hello: wire.Hello) -> tuple[str, ...]:
+        """Of those that the host believes to hold, and with no newer generation."""
+        return tuple(
+            t.vm
+            for t in hello.tenures
+            if self._registry.protection(t.vm) is None
+            and self._registry.released(t.vm) >= t.generation
+        )
+
+    def unknown_to_the_store(self) -> list[str]:
+        """VMs that their agents protect and the store does not know: protect them again."""
+        if not self._registry.is_loaded:
+            return []
+        known = self._registry.protections()
+        shown = (summary for agent in self._agents.linked() for summary in agent.vms)
+        return sorted(one.name for one in shown if one.is_protected and one.vm not in known)
+
+    async def protect(
+        self, vm: str, group: str, answer: str, by: str, term: int, old_host_is_gone: str = ""
+    ) -> Any:
         """Raises Unanswerable, StoreAway."""
         agent, summary = self._agents.find_vm(vm)
         if agent.link is None:
@@ -46,7 +71,8 @@ class Promises:
         self._check_group(group)
         read = _read_answer(answer)
         before = self._registry.protection(summary.vm)
-        await self._registry.change(lambda: self._granted(agent, summary, group, read))
+        self._check_holder(agent, before, old_host_is_gone)
+        await self._registry.change(lambda: self._granted(agent, summary, group, read, before))
         protection = self._registry.protection(summary.vm)
         assert protection is not None
         args = {"protection": msgspec.to_builtins(protection)}
@@ -55,7 +81,13 @@ class Promises:
             await self._put_back(summary.vm, before, protection)
             raise Unanswerable(reply.error, reply.hint, reply.code or REFUSED)
         told = reply.data if isinstance(reply.data, dict) else {}
-        return {"protection": args["protection"], **told}
+        try:
+            _check_taken(protection.tenure, told)
+        except Unanswerable:
+            await self._put_back(summary.vm, before, protection)
+            raise
+        said = {"old_host_is_gone": old_host_is_gone} if old_host_is_gone else {}
+        return {"protection": args["protection"], **told, **said}
 
     async def unprotect(self, vm: str, by: str, term: int) -> Any:
         """Raises Unanswerable, StoreAway."""
@@ -63,7 +95,7 @@ class Promises:
         agent = self._agents.find_host(held.tenure.host)
         if agent.link is None:
             raise away(agent.host_name)
-        await self._registry.change(lambda: {f"protections/{held.vm}": None})
+        await self._registry.change(lambda: self._after_release(held.vm))
         reply = await self._agents.ask(agent, "release", {"vm": held.vm}, by=by, term=term)
         if reply.error:
             await self._put_back(held.vm, held, None)
@@ -78,14 +110,16 @@ class Promises:
         held = self._registry.protection(told.vm)
         if held is None:
             return {}
-        tenure = held.tenure
-        if (tenure.host, tenure.boot, tenure.generation) != (
-            told.host,
-            told.boot,
-            told.generation,
-        ):
-            return {}  # Of an earlier boot or generation, late.
-        return {f"protections/{told.vm}": structs.replace(held, tenure=told)}
+        after = tenures.told(held.tenure, told)
+        return {f"protections/{told.vm}": structs.replace(held, tenure=after)}
+
+    def _after_release(self, vm: str) -> Puts:
+        """The generation stays known: it never falls back."""
+        held = self._registry.protection(vm)
+        if held is None:
+            return {}
+        released = Released(generation=held.tenure.generation)
+        return {f"protections/{vm}": None, f"released/{vm}": released}
 
     def _after_greeting(self, hello: wire.Hello) -> Puts:
         known = self._registry.known(hello.host)
@@ -93,8 +127,12 @@ class Promises:
         copies = {tenure.vm: tenure for tenure in hello.tenures}
         puts: dict[str, Known | Protection] = {}
         for held in self.of_host(hello.host):
-            after = _forgotten(held) if forgot else _greeted(held, hello, copies.get(held.vm))
-            puts[f"protections/{held.vm}"] = after
+            after = (
+                tenures.forgotten(held.tenure)
+                if forgot
+                else tenures.greeted(held.tenure, hello.boot, copies.get(held.vm))
+            )
+            puts[f"protections/{held.vm}"] = structs.replace(held, tenure=after)
         puts[f"agents/{hello.host}"] = Known(
             host=hello.host,
             host_name=hello.host_name,
@@ -103,19 +141,25 @@ class Promises:
         )
         return puts
 
-    def _granted(self, agent: Agent, summary: VmSummary, group: str, answer: Answer | None) -> Puts:
+    def _granted(
+        self,
+        agent: Agent,
+        summary: VmSummary,
+        group: str,
+        answer: Answer | None,
+        checked: Protection | None,
+    ) -> Puts:
         held = self._registry.protection(summary.vm)
-        generation = self._generation(agent, held)
-        tenure = Tenure(
+        if held is not None and (checked is None or checked.tenure.host != held.tenure.host):
+            self._check_holder(agent, held, "")  # It came to another holder meanwhile.
+        copy = agent.tenures.get(summary.vm)
+        tenure = tenures.granted(
+            held.tenure if held else None,
             vm=summary.vm,
-            generation=generation,
             host=agent.host,
             boot=agent.boot,
-            state=TenureState.HELD,
-            wanted=Wanted.RUNNING,
+            known=max(self._registry.released(summary.vm), copy.generation if copy else 0),
         )
-        if held is not None and (held.tenure.host, held.tenure.boot) == (agent.host, agent.boot):
-            tenure = held.tenure  # It is protected already: only the group or the answer change.
         return {
             f"protections/{summary.vm}": Protection(
                 vm=summary.vm,
@@ -126,23 +170,23 @@ class Promises:
             )
         }
 
-    def _generation(self, agent: Agent, held: Protection | None) -> int:
-        """The same on the same host. A machine made anew has another id, and the next generation.
-
-        Raises Unanswerable when another host holds the VM.
-        """
-        if held is None:
-            return 1
-        if held.tenure.host == agent.host:
-            return held.tenure.generation
+    def _check_holder(self, agent: Agent, held: Protection | None, old_host_is_gone: str) -> None:
+        """Raises Unanswerable when another host holds the VM. A host made anew has another id
+        under its old name: that the old one is gone only a person can say."""
+        if held is None or held.tenure.host == agent.host:
+            return
         holder = self._registry.known(held.tenure.host)
         name = holder.host_name if holder else held.tenure.host
         other = self._agents.by_host.get(held.tenure.host)
-        is_made_anew = name == agent.host_name and (other is None or other.link is None)
-        if not is_made_anew:
-            text = f"{held.name} is held by host {name}: running it twice would destroy its disks"
+        is_up = other is not None and other.link is not None
+        text = f"{held.name} is held by host {name}: running it twice would destroy its disks"
+        if name != agent.host_name or is_up:
             raise Unanswerable(text, f"holdfast vm unprotect {held.vm}, while {name} is up")
-        return held.tenure.generation + 1
+        text = f"{held.name} is held by another host of the name {name} ({held.tenure.host})"
+        if not old_host_is_gone:
+            hint = f'holdfast vm protect {held.name} --old-host-is-gone "how you know"'
+            raise Unanswerable(f"{text}: running it twice would destroy its disks", hint)
+        log.warning("%s; a person says that it is gone: %s", text, old_host_is_gone)
 
     async def _put_back(self, vm: str, before: Protection | None, mine: Protection | None) -> None:
         """The agent would not: undo it, unless somebody has changed it since."""
@@ -175,19 +219,24 @@ class Promises:
         return protections[summary.vm]
 
 
-def _forgotten(held: Protection) -> Protection:
-    return structs.replace(held, tenure=structs.replace(held.tenure, boot=""))
-
-
-def _greeted(held: Protection, hello: wire.Hello, copy: Tenure | None) -> Protection:
-    """What is wanted is known best on the host that holds the VM."""
-    tenure = held.tenure
-    if not tenure.boot:
-        return held  # A person must protect it again.
-    wanted = tenure.wanted
-    if copy is not None and (copy.host, copy.generation) == (tenure.host, tenure.generation):
-        wanted = copy.wanted
-    return structs.replace(held, tenure=structs.replace(tenure, boot=hello.boot, wanted=wanted))
+def _check_taken(granted: Tenure, told: dict[str, Any]) -> None:
+    """Raises Unanswerable when the agent says that it holds another tenure than this grant."""
+    if "protection" not in told:
+        return
+    try:
+        taken = msgspec.convert(told["protection"], Protection).tenure
+    except msgspec.ValidationError as error:
+        raise Unanswerable(f"the agent's answer is not understood: {error}") from None
+    if (taken.host, taken.boot, taken.generation) != (
+        granted.host,
+        granted.boot,
+        granted.generation,
+    ):
+        text = f"the agent did not take generation {granted.generation}: it holds"
+        raise Unanswerable(
+            f"{text} {taken.generation} of host {taken.host}, boot {taken.boot or 'none'}",
+            "restart the agent, so that it greets anew, and protect again",
+        )
 
 
 def _read_answer(text: str) -> Answer | None:

@@ -111,7 +111,12 @@ class Questions:
         args = asked.args
         answer = "" if args.get("answer") is None else str(args["answer"])
         return await self._promises.protect(
-            str(args["vm"]), str(args.get("group") or ""), answer, asked.by, self._lead()
+            str(args["vm"]),
+            str(args.get("group") or ""),
+            answer,
+            asked.by,
+            self._lead(),
+            str(args.get("old_host_is_gone") or "").strip(),
         )
 
     async def _unprotect(self, asked: wire.Question) -> Any:

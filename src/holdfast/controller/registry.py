@@ -6,6 +6,7 @@ read again and the function asked anew: what is already so is not put twice.
 
 import asyncio
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -18,6 +19,7 @@ from holdfast.ports.store import Held, Store, StoreAway, TxnResult
 
 TRIES = 5
 DISARM = "disarm"
+STORE = "store"
 
 Kind = TypeVar("Kind", bound=Struct)
 
@@ -31,11 +33,25 @@ class Known(Struct, frozen=True, kw_only=True):
     state_id: str
 
 
+class Released(Struct, frozen=True, kw_only=True):
+    """A VM that was unprotected. Its next grant is above this generation."""
+
+    generation: int
+
+
+class StoreName(Struct, frozen=True, kw_only=True):
+    """Made once for each store, so that agents can tell a new store from theirs."""
+
+    id: str
+
+
 KINDS: Mapping[str, type[Struct]] = {
     "protections": Protection,
     "groups": Group,
     "agents": Known,
+    "released": Released,
     DISARM: Disarm,
+    STORE: StoreName,
 }
 
 Puts = Mapping[str, Struct | None]
@@ -54,6 +70,14 @@ class Registry:
         self._changing = asyncio.Lock()
         self.is_loaded = False
         self.unreadable = 0
+
+    async def begin(self, term: int) -> None:
+        """Read the store, and name it if it is new. Raises StoreAway."""
+        await self.load()
+        if STORE not in self._held and not self.unreadable:
+            name = msgspec.json.encode(StoreName(id=uuid.uuid4().hex))
+            await self._store.txn(holds={STORE: 0}, puts={STORE: name}, term=term)
+            await self.load()
 
     async def load(self) -> None:
         """Raises StoreAway."""
@@ -75,6 +99,16 @@ class Registry:
 
     def protection(self, vm: str) -> Protection | None:
         return self._one(f"protections/{vm}", Protection)
+
+    def released(self, vm: str) -> int:
+        """The highest generation that was released, or 0."""
+        held = self._one(f"released/{vm}", Released)
+        return held.generation if held else 0
+
+    @property
+    def store_id(self) -> str:
+        held = self._one(STORE, StoreName)
+        return held.id if held else ""
 
     def groups(self) -> dict[str, Group]:
         """The default group is always there."""

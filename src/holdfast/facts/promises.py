@@ -94,3 +94,4 @@ class Disarm(Struct, frozen=True, kw_only=True):
     reason: str
     since_utc_ms: int
     until_utc_ms: int
+    told_on: str = ""  # The place, if a person told an agent itself and not the controller.

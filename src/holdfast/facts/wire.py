@@ -17,6 +17,11 @@ from holdfast.facts.tenure import Tenure
 VERSION = 1
 
 
+def works_with(version: int) -> bool:
+    """Whether one side is at most one version behind the other."""
+    return abs(version - VERSION) <= 1
+
+
 class Frame(Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
     pass
 
@@ -57,7 +62,10 @@ class Hello(Frame, frozen=True, kw_only=True):
 class Welcome(Frame, frozen=True, kw_only=True):
     """The controller answers a greeting with all that this agent needs to know.
 
-    Not `is_complete`: the store is away. What is not named here stays as the agent knows it.
+    Not `is_complete`: the store is away, or this controller does not lead. What is not named here
+    stays as the agent knows it. Protection of a VM ends only if it is in `released`, or if its
+    tenure here is another host's or has no boot. `refusal` is why the controller does not talk
+    with this agent, or empty.
     """
 
     version: int
@@ -65,8 +73,10 @@ class Welcome(Frame, frozen=True, kw_only=True):
     groups: tuple[Group, ...] = ()
     protections: tuple[Protection, ...] = ()
     disarm: Disarm | None = None
-    host_is_new: bool = False
     is_complete: bool = True
+    store_id: str = ""  # Terms are compared within one store.
+    released: tuple[str, ...] = ()
+    refusal: str = ""
 
 
 class Entry(Frame, frozen=True, kw_only=True):

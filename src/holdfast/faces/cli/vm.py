@@ -76,9 +76,18 @@ def show_vm(site: Site, name: str, as_json: bool) -> None:
     help="agent, tcp:PORT, console:TEXT or running:SECONDS; by default the guest agent"
     " if it ever answered, else running.",
 )
+@click.option(
+    "--old-host-is-gone",
+    default="",
+    metavar="REASON",
+    help="The host that holds this VM was made anew under the same name, and the old one can"
+    " never run it again: say how you know.",
+)
 @json_option
 @pass_site
-def protect(site: Site, name: str, group: str, answers: str, as_json: bool) -> None:
+def protect(
+    site: Site, name: str, group: str, answers: str, old_host_is_gone: str, as_json: bool
+) -> None:
     """Restart this VM when it fails.
 
     Holdfast takes over what libvirt does when it crashes (on_crash); unprotect gives it back.
@@ -89,6 +98,8 @@ def protect(site: Site, name: str, group: str, answers: str, as_json: bool) -> N
             args["answer"] = str(parse_answer(answers))
         except ValueError as error:
             raise Failure(str(error), "holdfast vm protect --help", Exit.USAGE) from None
+    if old_host_is_gone:
+        args["old_host_is_gone"] = old_host_is_gone
     chosen = find_vm(name, ask_vms(site)[0])
     data = ask(site.settings, "protect", vm=chosen.vm, **args).data
     if as_json:

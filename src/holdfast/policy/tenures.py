@@ -1,0 +1,67 @@
+"""Who may run a VM: what greetings, tells and people's grants make of the store's record.
+
+Neither the generation nor, within one, the revision ever falls. What is in doubt is held (no
+boot) until a person protects the VM again.
+"""
+
+from msgspec import structs
+
+from holdfast.facts.tenure import Tenure, TenureState, Wanted
+
+
+def told(held: Tenure, news: Tenure) -> Tenure:
+    """After an agent told of a change. What is older, or not its to say, changes nothing."""
+    if (news.host, news.boot, news.generation) != (held.host, held.boot, held.generation):
+        return held
+    return held if news.revision < held.revision else news
+
+
+def greeted(held: Tenure, boot: str, copy: Tenure | None) -> Tenure:
+    """After the host that holds it greeted, in `boot` and with its durable copy, if it has one."""
+    if not held.boot:
+        return held  # A person must protect it again.
+    if copy is not None and copy.generation > held.generation:
+        return forgotten(held)  # The store is an old one: who was granted it since?
+    newest = _newest(held, copy)
+    if newest.boot == boot == held.boot:
+        return newest
+    highest = max(held.revision, newest.revision)
+    return structs.replace(newest, boot=boot, revision=highest + 1)
+
+
+def _newest(held: Tenure, copy: Tenure | None) -> Tenure:
+    """The higher revision; of two that are equal and differ, the one that wants it stopped."""
+    if copy is None or (copy.host, copy.generation) != (held.host, held.generation):
+        return held
+    if copy.revision != held.revision:
+        return max(held, copy, key=lambda one: one.revision)
+    return copy if copy.wanted is Wanted.STOPPED else held
+
+
+def forgotten(held: Tenure) -> Tenure:
+    """After its agent forgot what it did: held for a person."""
+    if not held.boot:
+        return held
+    return structs.replace(held, boot="", revision=held.revision + 1)
+
+
+def granted(held: Tenure | None, *, vm: str, host: str, boot: str, known: int) -> Tenure:
+    """After a person protected it on this host. `known` is the highest generation of which any
+    other record tells (released, or the host's copy): the grant is above it.
+
+    What is wanted on the same host stays: whether the VM runs is for its agent to see.
+    """
+    is_known = held is not None and held.generation >= known
+    if held is not None and is_known and held.host == host:
+        if held.boot == boot:
+            return held
+        return structs.replace(held, boot=boot, state=TenureState.HELD, revision=held.revision + 1)
+    return Tenure(
+        vm=vm,
+        generation=max(known, held.generation if held else 0) + 1,
+        host=host,
+        boot=boot,
+        state=TenureState.HELD,
+        wanted=held.wanted if held is not None and held.host == host else Wanted.RUNNING,
+        revision=held.revision + 1 if held else 0,
+    )
