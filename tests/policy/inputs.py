@@ -249,9 +249,10 @@ def _outcome(rng: random.Random, ms: float, which: Incarnation, incident: str, b
         overdue(ms, incident, which),
         came.LastWordsCaptured(incident=incident, at=at(ms), bundle="bundle"),
         came.LastWordsFailed(incident=incident, at=at(ms), reason=reason),
+        came.StartUnknown(incident=incident, at=at(ms), reason=reason),
     )
     assert then
-    return rng.choices(choices, (8, 2, 2, 1, 3, 3, 3, 1, 2, 1))[0]
+    return rng.choices(choices, (8, 2, 2, 1, 3, 3, 3, 1, 2, 1, 2))[0]
 
 
 def _order(rng: random.Random, ms: float, vm: str, incident: str, boot: str) -> Input:

@@ -15,6 +15,7 @@ from holdfast.facts.actions import (
     Report,
     RestartElsewhere,
     RestartHere,
+    TellTenure,
 )
 from holdfast.facts.alarms import AlarmState
 from holdfast.facts.catalogue import BY_ID
@@ -23,8 +24,16 @@ from holdfast.facts.instants import NS_PER_S, Instant
 from holdfast.facts.promises import DEFAULT_GROUP, Group, Owner, Protection
 from holdfast.facts.subjects import Incarnation, SubjectKind
 from holdfast.facts.tenure import TenureState, Wanted
-from holdfast.facts.verdicts import Effect, FaultRaised, StopWanted, VmProcessEnded, VmRan
+from holdfast.facts.verdicts import (
+    Certainty,
+    Effect,
+    FaultRaised,
+    StopWanted,
+    VmProcessEnded,
+    VmRan,
+)
 from holdfast.policy.decide import Decider, Input
+from holdfast.policy.promise import may_start
 
 
 class LawBroken(AssertionError):
@@ -39,6 +48,10 @@ class _Vm:
     proofs_asked: set[str] = field(default_factory=set)
     protection: Protection | None = None
     wanted_stopped: bool = False
+    moved_away: bool = False
+    explained: set[str] = field(default_factory=set)  # Lives whose end is known, or asked over.
+    unknown_at: Instant | None = None
+    told: dict[int, int] = field(default_factory=dict)  # Of a tenure: generation to revision.
     in_flight: int = 0
     restarts: list[Instant] = field(default_factory=list)
     failed: set[str] = field(default_factory=set)
@@ -51,6 +64,7 @@ class Lawful:
     def __init__(self, decider: Decider | None = None) -> None:
         self.decider = decider or Decider()
         self.steps = self.restarts = self.ends = self.closed = 0
+        self.refused = self.acted = 0
         self._vms: dict[str, _Vm] = {}
         self._groups: dict[str, Group] = {}
         self._revisions: dict[str, int] = {}
@@ -90,16 +104,20 @@ class Lawful:
                 if fact.condition in BY_ID:
                     self._begin(fact.life)
                     self._vm(fact.life.vm).failed.add(fact.life.key)
+                    is_down = fact.effect in (Effect.GONE, Effect.STUCK)
+                    if is_down and fact.certainty is Certainty.CERTAIN:
+                        self._vm(fact.life.vm).explained.add(fact.life.key)
             case StopWanted():
                 self._begin(fact.life)
                 vm = self._vm(fact.life.vm)
                 was_ours = fact.life.key in vm.ended_by_us
                 if vm.life == fact.life and not was_ours and not fact.moved_away:
                     vm.wanted_stopped = True
+                vm.moved_away |= vm.life == fact.life and fact.moved_away
             case VmProcessEnded():
                 if self._vm(fact.life.vm).life == fact.life:
                     self._vm(fact.life.vm).ended.add(fact.life.key)
-            case came.GoneProven() | came.VmStarted() | came.StartFailed():
+            case came.GoneProven() | came.VmStarted() | came.StartFailed() | came.StartUnknown():
                 self._follow_outcome(fact)
             case came.AnswerOverdue():
                 self._vm(fact.life.vm).failed.add(fact.life.key)
@@ -113,7 +131,7 @@ class Lawful:
         if isinstance(fact, told.Booted):
             for vm in self._vms.values():  # What ended and was not judged is to be found again.
                 vm.ended.clear()
-                vm.in_flight = 0  # Whoever was to start it is no more.
+                vm.in_flight, vm.unknown_at = 0, None  # Whoever was to start it is no more.
             if self._boot not in ("", fact.boot):
                 for vm in self._vms.values():
                     vm.restarts, vm.in_flight = [], 0
@@ -123,7 +141,9 @@ class Lawful:
             self._boot = fact.boot
         self._now = max(self._now, at)
 
-    def _follow_outcome(self, fact: came.GoneProven | came.VmStarted | came.StartFailed) -> None:
+    def _follow_outcome(
+        self, fact: came.GoneProven | came.VmStarted | came.StartFailed | came.StartUnknown
+    ) -> None:
         if isinstance(fact, came.VmStarted):
             self._begin(fact.life)
         incident = self.decider.world.incidents.get(fact.incident)
@@ -131,6 +151,8 @@ class Lawful:
             return
         vm = self._vm(incident.vm)
         if isinstance(fact, came.GoneProven):
+            if vm.unknown_at is not None and fact.proof.at > vm.unknown_at:
+                vm.in_flight, vm.unknown_at = 0, None
             is_its = vm.life is not None and vm.life.key == fact.proof.incarnation
             if is_its and fact.proof.incarnation in vm.proofs_asked:
                 vm.ended.add(fact.proof.incarnation)
@@ -138,26 +160,28 @@ class Lawful:
                 record = self.decider.world.vms[incident.vm]
                 vm.wanted_stopped |= record.incident == fact.incident and not record.runs
         elif self.decider.world.vms[incident.vm].start_in_flight == fact.incident:
-            vm.in_flight = 0
+            if isinstance(fact, came.StartUnknown):
+                vm.unknown_at = self._now
+                return
+            is_over = isinstance(fact, came.StartFailed) and not fact.is_final
+            if is_over and vm.restarts and any(self._forbidden(vm).values()):
+                vm.restarts.pop()  # It never began.
+            vm.in_flight, vm.unknown_at = 0, None
 
     def _follow_order(self, fact: told.Told) -> None:
         match fact:
             case told.ProtectionGranted():
-                vm = self._vm(fact.protection.vm)
-                held = vm.protection
-                if held is None or held.tenure.generation <= fact.protection.tenure.generation:
-                    vm.protection = fact.protection
-                if held is None and vm.life is not None and vm.life.key in vm.failed:
-                    vm.wanted_stopped = False  # It failed, and is promised from now on.
+                self._follow_grant(fact.protection)
             case told.ProtectionEnded():
                 self._vm(fact.vm).protection = None
+                self._vm(fact.vm).told.clear()  # A promise made anew counts anew.
             case told.GroupSet():
                 self._groups[fact.group.name] = fact.group
             case told.GroupForgotten():
                 self._groups.pop(fact.name, None)
             case told.Restarted():
                 for vm in self._vms.values():
-                    vm.in_flight = 0
+                    vm.in_flight, vm.unknown_at = 0, None
             case told.Disarmed() | told.Armed() | told.Woke():
                 self._follow_disarm(fact)
             case told.RecoveryAsked():
@@ -165,8 +189,24 @@ class Lawful:
                 record = self.decider.world.vms.get(fact.vm)
                 if record is not None and record.incident:
                     vm.wanted_stopped, vm.restarts = False, []
+                    vm.explained |= {vm.life.key} if vm.life else set()
+            case told.IncidentSettled():
+                self._follow_settled(fact)
             case _:
                 pass
+
+    def _follow_grant(self, granted: Protection) -> None:
+        vm = self._vm(granted.vm)
+        held = vm.protection
+        if held is None or held.tenure.generation <= granted.tenure.generation:
+            vm.protection = granted
+        if held is None and vm.life is not None and vm.life.key in vm.failed:
+            vm.wanted_stopped = False  # It failed, and is promised from now on.
+
+    def _follow_settled(self, fact: told.IncidentSettled) -> None:
+        for record in self.decider.world.vms.values():
+            if record.incident == fact.incident and not record.runs:
+                self._vm(record.vm).wanted_stopped = True
 
     def _follow_disarm(self, fact: told.Disarmed | told.Armed | told.Woke) -> None:
         is_over = self._disarmed_until is not None and self._disarmed_until <= self._now
@@ -179,7 +219,9 @@ class Lawful:
         vm = self._vm(life.vm)
         if vm.life is not None and self._rank(life) <= self._rank(vm.life):
             return
-        vm.life, vm.wanted_stopped = life, False
+        vm.life, vm.wanted_stopped, vm.moved_away = life, False, False
+        if vm.unknown_at is not None:
+            vm.in_flight, vm.unknown_at = 0, None
 
     def _rank(self, life: Incarnation) -> tuple[bool, int]:
         return life.boot == self._boot, life.started_ticks
@@ -198,6 +240,8 @@ class Lawful:
                 self._vm(action.life.vm).proofs_asked.add(action.life.key)
             case Report():
                 self._judge_revision(action, fact)
+            case TellTenure():
+                self._judge_tenure(action, fact)
             case RestartElsewhere():
                 raise LawBroken(f"nothing may be restarted elsewhere yet; after {fact}")
             case _:
@@ -216,7 +260,9 @@ class Lawful:
             "the last life was seen to end": life is None or life.key not in vm.ended,
             "never two starts in flight": vm.in_flight > 0,
             "never more restarts than the budget": len(recent) >= group.restarts,
-            "what was stopped on purpose stays so": vm.wanted_stopped,
+            "a start that may yet happen is not repeated": vm.unknown_at is not None,
+            "an end that nobody can explain is a person's": not life
+            or life.key not in vm.explained,
             "the tenure says wanted running": tenure.wanted is not Wanted.RUNNING,
             "the tenure says held": tenure.state is not TenureState.HELD,
             "the tenure is of this boot": tenure.boot != self._boot,
@@ -226,6 +272,36 @@ class Lawful:
         self._complain(broken, action, fact)
         vm.in_flight += 1
         vm.restarts.append(self._now)
+
+    def act(self, asked: RestartHere) -> str:
+        """The executor's question right before a start, and what must have been answered."""
+        vm, said = self._vm(asked.tenure.vm), may_start(self.decider.world, asked)
+        if said:
+            self.refused += 1
+            return said
+        life = vm.life
+        broken = {
+            "a start is acted on while it is in flight": vm.in_flight != 1,
+            "a start is acted on with its own proof": not life
+            or asked.proof.incarnation != life.key
+            or life.key not in vm.ended,
+            "a start is acted on in its boot": asked.proof.boot != self._boot,
+            **self._forbidden(vm),
+        }
+        self._complain(broken, asked, told.Woke(at=self._now))
+        self.acted += 1
+        return ""
+
+    def _judge_tenure(self, action: TellTenure, fact: Input) -> None:
+        vm, tenure = self._vm(action.tenure.vm), action.tenure
+        known = vm.told.get(tenure.generation, -1)
+        is_held = tenure.state is TenureState.HELD
+        broken = {
+            "what moved away is not held by a wish": vm.moved_away and is_held,
+            "the revision of a tenure rises": tenure.revision <= known,
+        }
+        self._complain(broken, action, fact)
+        vm.told[tenure.generation] = tenure.revision
 
     def _judge_end(self, action: EndVm, fact: Input) -> None:
         vm = self._vm(action.life.vm)
@@ -243,6 +319,8 @@ class Lawful:
             "only what is protected": vm.protection is None,
             "only what holdfast recovers": self._group(vm).owner is not Owner.HOLDFAST,
             "nothing while disarmed": self._disarmed_until is not None,
+            "what was stopped on purpose stays so": vm.wanted_stopped,
+            "what moved away runs elsewhere": vm.moved_away,
         }
 
     def _judge_revision(self, action: Report, fact: Input) -> None:
@@ -268,6 +346,8 @@ class Lawful:
 
     def _judge_world(self, fact: Input) -> None:
         world = self.decider.world
+        if world.defects:
+            raise LawBroken(f"an impossible step: {world.newest_defect}; after {fact}")
         for incident in world.incidents.values():
             is_open = incident.state is IncidentState.OPEN
             if is_open and world.vms[incident.vm].incident != incident.id:
