@@ -162,7 +162,7 @@ class Agent:
         self.sight.look(seen.append)
         at, me, was = now(), self._me, self.decider.world
         same_boot = was.boot == me.boot
-        is_amnesiac = is_in_doubt(self._remembered) and not me.is_new_state
+        is_amnesiac = is_in_doubt(self._remembered)
         self.loop.consume(
             Booted(
                 at=at,

@@ -5,12 +5,14 @@ boot = the kernel's boot id + a random word in a directory that lives as long as
 """
 
 import os
+import re
 import secrets
 import socket
 from pathlib import Path
 
 from msgspec import Struct
 
+_WORD = re.compile(rb"[0-9a-f]{8}\s*")
 _KERNEL_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -44,11 +46,13 @@ def identify(state_dir: Path, run_dir: Path, host_name: str) -> Identity:
 def _word(path: Path) -> tuple[str, bool]:
     """The word in a file, and whether it had to be made. Written whole or not at all."""
     try:
-        found = path.read_text().strip()
+        found = path.read_bytes()
     except FileNotFoundError:
-        found = ""
-    if found:
-        return found, False
+        found = b""
+    if _WORD.fullmatch(found):
+        return found.decode().strip(), False
+    if found:  # Not what we wrote: kept for whoever wants to know, and never believed.
+        path.replace(path.with_suffix(".damaged"))
     word = secrets.token_hex(4)
     beside = path.with_suffix(".new")
     fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

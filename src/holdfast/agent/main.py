@@ -7,14 +7,13 @@ import signal
 import sys
 from pathlib import Path
 
+from holdfast.adapters.drivers.only_one import NotTheOnlyOne, only_one
 from holdfast.adapters.journals.segments import JournalTaken
 from holdfast.agent.assembly import Agent
 from holdfast.agent.identity import identify
-from holdfast.agent.memory import is_in_doubt, remember
+from holdfast.agent.memory import recall
 from holdfast.facts.settings import Settings
 from holdfast.ports.keeper import come_first
-
-log = logging.getLogger(__name__)
 
 
 class CannotRun(Exception):
@@ -28,18 +27,20 @@ def run(settings: Settings) -> None:
     )
     logging.getLogger("websockets").setLevel(logging.WARNING)  # It says every connection.
     come_first()
-    state = Path(settings.state_dir)
-    try:
-        me = identify(state, Path(settings.run_dir), settings.host_name)
-        remembered = remember(state / "journal")
-    except OSError as error:
-        raise CannotRun(f"the agent cannot use {error.filename}: {error.strerror}") from None
-    if is_in_doubt(remembered) and not me.is_new_state:
-        log.warning("amnesiac: the memory in %s is not trusted (%s)", state, remembered.doubt)
-    try:
-        asyncio.run(_serve(settings, Agent, me, remembered))
-    except JournalTaken as error:
-        raise CannotRun(str(error)) from None
+    state, run_dir = Path(settings.state_dir), Path(settings.run_dir)
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(only_one("agent", state, run_dir))
+            me = identify(state, run_dir, settings.host_name)
+            remembered = recall(state / "journal", me)
+        except OSError as error:
+            raise CannotRun(f"the agent cannot use {error.filename}: {error.strerror}") from None
+        except NotTheOnlyOne as error:
+            raise CannotRun(str(error)) from None
+        try:
+            asyncio.run(_serve(settings, Agent, me, remembered))
+        except JournalTaken as error:
+            raise CannotRun(str(error)) from None
 
 
 async def _serve(settings: Settings, make: type[Agent], *known: object) -> None:

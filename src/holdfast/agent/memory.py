@@ -5,6 +5,7 @@ the world as it was. Nothing intact to begin from: the agent is amnesiac, report
 nothing until its VMs are granted to it again.
 """
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from holdfast.adapters.journals.segments import Segments, last_segment
+from holdfast.agent.identity import Identity
 from holdfast.facts.commands import Command, Wake
 from holdfast.facts.outcomes import Outcome
 from holdfast.facts.verdicts import Verdict
@@ -38,6 +40,7 @@ class Remembered(Struct, kw_only=True):
     doubt: str = ""
 
 
+log = logging.getLogger(__name__)
 _inputs: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Verdict | Outcome | Command | Wake)
 
 
@@ -45,6 +48,22 @@ def read_input(record: Record) -> Input:
     """The input of a journal line. Raises msgspec.ValidationError for an unknown one."""
     fact: Input = _inputs.decode(record.body)
     return fact
+
+
+def recall(folder: Path, me: Identity) -> Remembered:
+    """Remember, and doubt it if the memory is not of this state directory and this host."""
+    remembered = remember(folder)
+    world = remembered.world
+    was_there = any(folder.glob("*.jsonl"))
+    if me.is_new_state and not was_there:
+        remembered.doubt = ""  # A first start: there is nothing to remember.
+    elif me.is_new_state:
+        remembered.doubt = remembered.doubt or "the id of the state directory is missing or damaged"
+    elif world is not None and (world.state_id, world.host) != (me.state_id, me.host):
+        remembered.doubt = remembered.doubt or "it is of another host or state directory"
+    if remembered.doubt:
+        log.warning("amnesiac: the memory in %s is not trusted: %s", folder, remembered.doubt)
+    return remembered
 
 
 def remember(folder: Path) -> Remembered:

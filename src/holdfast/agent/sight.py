@@ -91,7 +91,10 @@ class Sight:
                 self._pause(seen.vm, is_paused=seen.event == "suspended")
             case DomainStateRead():
                 self._pause(seen.vm, is_paused=seen.state in ("paused", "pmsuspended", "crashed"))
-            case QemuProcessGone() | VmFoundGone():
+            case VmFoundGone():  # It never appeared to this run of the agent.
+                self._names.setdefault(seen.incarnation.vm, seen.name)
+                self._read_log(seen.incarnation)
+            case QemuProcessGone():
                 self._read_log(seen.incarnation)
             case _:
                 pass

@@ -2,14 +2,12 @@
 
 import asyncio
 import contextlib
-import fcntl
 import logging
-import os
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
+from holdfast.adapters.drivers.only_one import NotTheOnlyOne, only_one
 from holdfast.controller.assembly import Controller
 from holdfast.facts.settings import Settings
 from holdfast.ports.keeper import come_first
@@ -28,30 +26,14 @@ def run(settings: Settings) -> None:
     )
     logging.getLogger("websockets").setLevel(logging.WARNING)  # It tells of every connection.
     come_first()
+    state, run_dir = Path(settings.state_dir), Path(settings.run_dir)
     try:
-        with _only_one(Path(settings.state_dir)):
+        with only_one("controller", state, run_dir):
             asyncio.run(_serve(settings))
     except OSError as error:
         raise CannotRun(f"the controller cannot use {error.filename}: {error.strerror}") from None
-
-
-@contextlib.contextmanager
-def _only_one(state: Path) -> Iterator[None]:
-    """Raises CannotRun while another controller uses the same state directory."""
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fd = os.open(state / "controller.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(fd)
-        raise CannotRun(
-            f"another controller runs with the state directory {state}; "
-            "end it first, or give this one its own state_dir in the settings"
-        ) from None
-    try:
-        yield
-    finally:
-        os.close(fd)
+    except NotTheOnlyOne as error:
+        raise CannotRun(str(error)) from None
 
 
 async def _serve(settings: Settings) -> None:
