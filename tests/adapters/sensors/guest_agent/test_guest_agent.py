@@ -29,7 +29,7 @@ class FakeClient(LibvirtClient):
         self.is_away = False
         self.meanwhile: Callable[[], None] = lambda: None
 
-    async def call(self, name: str, limit_ms: float, **args: Any) -> Any:  # noqa: ARG002
+    async def call(self, name: str, limit_ms: float, /, **args: Any) -> Any:  # noqa: ARG002
         assert name == "ping_all"
         self.asked.append(args["vms"])
         self.meanwhile()
