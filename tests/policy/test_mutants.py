@@ -154,17 +154,19 @@ MUTANTS = (
         ("tests/policy/test_words_kept.py",),
     ),
     Mutant(
-        "starts by a wish what moved away",
+        "starts what moved away",
         "policy/promise.py",
-        '    if record.is_elsewhere:\n        return "it was',
-        '    if False and record.is_elsewhere:\n        return "it was',
+        "    if record.is_elsewhere:\n"
+        '        return "it was moved to another host"\n'
+        "    if tenure.state is not TenureState.HELD:\n",
+        "    if False and tenure.state is not TenureState.HELD:\n",
         ("tests/policy/test_words_kept.py",),
     ),
     Mutant(
-        "takes back by a wish what moved away",
+        "wishes for what moved away",
         "policy/service.py",
-        "state=state or before.state)",
-        "state=state or TenureState.HELD)",
+        "    if state is None and before.state is not TenureState.HELD:",
+        "    if False and state is None:",
         ("tests/policy/test_words_kept.py",),
     ),
     Mutant(
@@ -182,17 +184,17 @@ MUTANTS = (
         ("tests/policy/test_words_kept.py",),
     ),
     Mutant(
-        "lets a start happen while disarmed",
+        "lets a start happen that people have forbidden",
         "policy/promise.py",
-        "    return obstacle(world, record, is_counting=False)",
-        '    return ""',
+        "    reason = obstacle(world, record, is_counting=False)\n    if reason:",
+        "    reason = obstacle(world, record, is_counting=False)\n    if False and reason:",
         ("tests/policy/test_words_kept.py",),
     ),
     Mutant(
-        "lets a start happen that was settled",
+        "lets a start happen in another state of things",
         "policy/promise.py",
-        "    if not is_same or record.state is not VmState.STARTING or",
-        "    if",
+        "    is_same = record.start_in_flight",
+        '    return ""\n    is_same = record.start_in_flight',
         ("tests/policy/test_words_kept.py",),
     ),
     Mutant(

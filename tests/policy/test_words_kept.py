@@ -133,6 +133,14 @@ def test_recovery_that_is_asked_for_does_not_start_what_moved_away() -> None:
     assert scene.web.protection.tenure.state is TenureState.MIGRATING
 
 
+def test_what_is_wanted_of_a_vm_that_moved_away_is_not_changed_by_settling() -> None:
+    scene = Scene()
+    _moved(scene)
+    scene.step(inputs.failed(scene.later(), WEB1))
+    settled = IncidentSettled(at=at(scene.later()), incident=scene.incident, by="ann")
+    assert TellTenure not in kinds(scene.step(settled))
+
+
 @pytest.mark.parametrize("is_ended_first", [True, False])
 def test_protecting_again_keeps_it_where_it_went(is_ended_first: bool) -> None:
     scene = Scene()

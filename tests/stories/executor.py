@@ -17,14 +17,21 @@ PROVE_MS, PROVE_OVERRAN_MS = 3.0, 2_000.0
 EVIDENCE_MS, LIVE_EVIDENCE_MS = 30.0, 300.0
 END_FORCED_MS, START_MS = 5_000.0, 120.0
 LOOK_AGAIN_MS, RUNNING_S = 1_000.0, 10.0
+START_LIMIT_MS = 60_000.0
 UNWANTED = {"failed", "crashed", "shutdown", "unknown", "booted"}  # libvirt's words for an end.
 
 
 class SimulatedExecutor:
     """`hear` gives policy an outcome. What was asked before a restart of the agent is lost."""
 
-    def __init__(self, host: SimulatedHost, hear: Callable[[Outcome], None]) -> None:
+    def __init__(
+        self,
+        host: SimulatedHost,
+        hear: Callable[[Outcome], None],
+        refusal: Callable[[act.RestartHere], str],
+    ) -> None:
         self._host = host
+        self._refusal = refusal
         self._hear = hear
         self._epoch = 0
         self._waiting: dict[str, int] = {}
@@ -145,12 +152,21 @@ class SimulatedExecutor:
         return came.StartFailed(incident=asked.incident, at=at, reason=reason, is_final=is_final)
 
     def _spawn(self, asked: act.RestartHere, vm: SimulatedVm, epoch: int) -> None:
-        if self._host.libvirt != "answers":
-            self._later(
-                60_000,
-                lambda: self._not_started(asked, "libvirt does not answer", is_final=False),
-            )
+        refusal = self._refusal(asked) if epoch == self._epoch else ""
+        if refusal:
+            self._hear(self._not_started(asked, refusal, is_final=False))
             return
+        if self._host.libvirt != "answers":
+            self._host.when_libvirt_answers(lambda: self._begin(asked, vm, epoch))
+            self._later(START_LIMIT_MS, lambda: self._start_unknown(asked))
+            return
+        self._begin(asked, vm, epoch)
+
+    def _start_unknown(self, asked: act.RestartHere) -> Outcome:
+        reason = "libvirt has not said whether it starts it"
+        return came.StartUnknown(incident=asked.incident, at=self._host.now(), reason=reason)
+
+    def _begin(self, asked: act.RestartHere, vm: SimulatedVm, epoch: int) -> None:
         life = self._host.begin(vm.name)
         if epoch == self._epoch:
             incident, at = asked.incident, self._host.now()

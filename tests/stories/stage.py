@@ -35,7 +35,7 @@ class Stage:
         self.clock = Clock()
         self.host = SimulatedHost(self.clock)
         self.lawful = Lawful()
-        self.executor = SimulatedExecutor(self.host, self.hear)
+        self.executor = SimulatedExecutor(self.host, self.hear, self.lawful.act)
         self.said: list[str] = []
         self.is_agent_up = False
         self._panel: Panel = make_panel()

@@ -87,6 +87,8 @@ def _of_the_past(
         return _report(world, record, fault)
     if fault.effect is not Effect.GONE or key in world.revisions:
         return []
+    if record.ended_by_us == life.key:
+        return []  # The end that we asked for, judged only after the next start.
     is_first = not record.incident
     told = _report(world, record, fault)
     told.append(stages.capture(world, record, life))

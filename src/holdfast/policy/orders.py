@@ -96,19 +96,31 @@ def _granted(world: World, order: told.ProtectionGranted) -> list[Action]:
 def _merged(world: World, record: VmRecord, granted: Protection) -> Protection:
     """What is wanted is known best on the host: of one tenure, its own copy stands."""
     held = record.protection
-    if held is None or held.tenure.boot not in (world.boot, granted.tenure.boot):
-        if held is None or not record.incident:
-            return granted
-        kept, wanted = granted.tenure, held.tenure.wanted
-        revision = kept.revision + (kept.wanted is not wanted)
-        tenure = msgspec.structs.replace(kept, wanted=wanted, revision=revision)
-        return msgspec.structs.replace(granted, tenure=tenure)
-    if held.tenure.generation < granted.tenure.generation:
-        return granted
+    if held is None or held.tenure.generation < granted.tenure.generation:
+        is_kept = (
+            held is not None and bool(record.incident) and _is_of_the_past(world, held, granted)
+        )
+        return _wanted_as(granted, held) if held and is_kept else granted
+    revision = max(held.tenure.revision, granted.tenure.revision)  # It never falls back.
+    if _is_of_the_past(world, held, granted):
+        tenure = msgspec.structs.replace(granted.tenure, revision=revision)
+        granted = msgspec.structs.replace(granted, tenure=tenure)
+        return _wanted_as(granted, held) if record.incident else granted
     if held.tenure.boot != granted.tenure.boot:
         return held  # A grant to an earlier boot, late.
-    revision = max(held.tenure.revision, granted.tenure.revision)
     tenure = msgspec.structs.replace(held.tenure, revision=revision)
+    return msgspec.structs.replace(granted, tenure=tenure)
+
+
+def _is_of_the_past(world: World, held: Protection, granted: Protection) -> bool:
+    """Whether it was held in a boot that is over."""
+    return held.tenure.boot not in (world.boot, granted.tenure.boot)
+
+
+def _wanted_as(granted: Protection, held: Protection) -> Protection:
+    kept, wanted = granted.tenure, held.tenure.wanted
+    revision = kept.revision + (kept.wanted is not wanted)
+    tenure = msgspec.structs.replace(kept, wanted=wanted, revision=revision)
     return msgspec.structs.replace(granted, tenure=tenure)
 
 

@@ -51,6 +51,11 @@ def may_start(world: World, asked: RestartHere) -> str:
     record = world.vms.get(asked.tenure.vm)
     if record is None or record.protection is None:
         return "it is not protected any more"
+    reason = obstacle(world, record, is_counting=False)
+    if reason:
+        return reason
+    if record.runs:
+        return "it runs already"
     is_same = record.start_in_flight == record.incident == asked.incident
     if not is_same or record.state is not VmState.STARTING or record.start_unknown_at is not None:
         return "it was asked for in another state of things"
@@ -61,9 +66,7 @@ def may_start(world: World, asked: RestartHere) -> str:
     same = (tenure.generation, tenure.host, tenure.boot)
     if same != (asked.tenure.generation, asked.tenure.host, asked.tenure.boot):
         return "its tenure is another by now"
-    if record.runs:
-        return "it runs already"
-    return obstacle(world, record, is_counting=False)
+    return ""
 
 
 def obstacle(world: World, record: VmRecord, *, is_counting: bool = True) -> str:

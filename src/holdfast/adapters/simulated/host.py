@@ -308,6 +308,11 @@ class SimulatedHost:
             call()
         self.later(5, self._tell_states)
 
+    def when_libvirt_answers(self, what: Callable[[], None]) -> None:
+        """A frozen libvirt does what it was told once it is back; a dead one has forgotten it."""
+        if self.libvirt == "frozen":
+            self._held_back.append(what)
+
     def cut_power(self) -> None:
         """Everything on it ends without a word."""
         self.is_up = False
