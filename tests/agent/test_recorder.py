@@ -56,7 +56,8 @@ def texts(kept: list[Kept], kind: str) -> list[str]:
 def test_a_sample_says_what_the_process_uses(process: subprocess.Popen[str]) -> None:
     counters = Counters(life_of(process.pid), ("lo",))
     sample = counters.sample(Instant(5), 6)
-    assert (sample.at, sample.utc_ms, sample.state) == (5, 6, "S")
+    assert (sample.at, sample.utc_ms) == (5, 6)
+    assert sample.state in ("S", "R")  # It may not have come to rest yet.
     assert 50 << 10 < sample.rss_kib < 200 << 10
     assert 0 < sample.cpu_ms < 60_000
     assert sample.net_in_bytes == sample.net_out_bytes > 0, "the loopback sends what it receives"

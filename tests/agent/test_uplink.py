@@ -1,0 +1,210 @@
+"""The uplink over a real socket: order, resending, gaps that are kept, entries nobody can read."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from websockets.asyncio.server import Server, ServerConnection, unix_serve
+from websockets.exceptions import ConnectionClosed
+
+from holdfast.adapters.outboxes.disk import DiskOutbox
+from holdfast.agent.uplink import Uplink
+from holdfast.facts import actions as act
+from holdfast.facts import wire
+from holdfast.facts.observations import Observation, PieceLost
+from tests.agent.scene import BOOT, HOST, tenure_of, wait_for
+
+
+class Controller:
+    """It welcomes whoever dials in and keeps what it hears; it answers entries when told to."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._server: Server | None = None
+        self._links: list[ServerConnection] = []
+        self.entries: list[wire.Entry] = []
+        self.replies: list[wire.Reply] = []
+        self.answers = True
+
+    async def begin(self) -> None:
+        self._server = await unix_serve(self._serve, str(self._path), compression=None)
+
+    async def hang_up(self) -> None:
+        for link in self._links:
+            await link.close()
+        self._links.clear()
+
+    async def end(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+            self._server = None
+            self._path.unlink(missing_ok=True)
+
+    async def ask(self, question: wire.Question | bytes) -> None:
+        raw = question if isinstance(question, bytes) else wire.encode(question)
+        await self._links[-1].send(raw, text=True)
+
+    async def _serve(self, link: ServerConnection) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            assert isinstance(wire.decode(await link.recv()), wire.Hello)
+            await link.send(wire.encode(wire.Welcome(version=1, term=1)), text=True)
+            self._links.append(link)
+            async for raw in link:
+                await self._heard(link, wire.decode(raw))
+
+    async def _heard(self, link: ServerConnection, frame: wire.AnyFrame) -> None:
+        if isinstance(frame, wire.Reply):
+            self.replies.append(frame)
+        if not isinstance(frame, wire.Entry):
+            return
+        self.entries.append(frame)
+        if self.answers:
+            said = wire.EntryAnswered(
+                stream=frame.stream, sequence=frame.sequence, arrived_utc_ms=1
+            )
+            await link.send(wire.encode(said), text=True)
+
+    @property
+    def told(self) -> list[str]:
+        return [e.tenure.vm for e in self.entries if e.tenure]
+
+
+class Losing(DiskOutbox):
+    """An outbox that lost entries when it is told so."""
+
+    newly_lost = 0
+
+    def take_gap(self) -> int:
+        lost, self.newly_lost = self.newly_lost, 0
+        return super().take_gap() + lost
+
+
+class Scene:
+    def __init__(self, folder: Path) -> None:
+        self.outbox = Losing(folder / "outbox", BOOT)
+        self.controller = Controller(folder / "controller.sock")
+        self.seen: list[Observation] = []
+        self.uplink = Uplink(
+            socket=folder / "controller.sock",
+            outbox=self.outbox,
+            boot=BOOT,
+            host=HOST,
+            hello=lambda: wire.Hello(
+                version=1, host=HOST, host_name="h", boot=BOOT, state_id="s", stream="x"
+            ),
+            welcomed=lambda _: None,
+            obey=self._obey,
+            see=self.seen.append,
+        )
+
+    async def _obey(self, question: wire.Question) -> wire.Reply:
+        return wire.Reply(id=question.id, data=question.name)
+
+    def tell(self, *vms: str) -> None:
+        for vm in vms:
+            self.uplink.tell_tenure(act.TellTenure(tenure=tenure_of(vm), reason="it runs"))
+
+    async def wait_told(self, count: int) -> list[str]:
+        told = self.controller.told
+        await wait_for(lambda: len(self.controller.told) >= count, f"{count} entries, had {told}")
+        return self.controller.told
+
+
+def play(folder: Path, story: Callable[[Scene], Coroutine[Any, Any, None]]) -> None:
+    async def whole() -> None:
+        scene = Scene(folder)
+        running = asyncio.create_task(scene.uplink.run())
+        try:
+            async with asyncio.timeout(60):
+                await story(scene)
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+            await scene.controller.end()
+            scene.outbox.close()
+
+    asyncio.run(whole())
+
+
+def test_what_was_kept_while_the_controller_was_away_comes_first_and_in_order(
+    tmp_path: Path,
+) -> None:
+    async def story(scene: Scene) -> None:
+        scene.tell("a", "b", "c")
+        await scene.controller.begin()
+        await wait_for(lambda: scene.uplink.is_up, "the link")
+        scene.tell("d")
+        assert await scene.wait_told(4) == ["a", "b", "c", "d"]
+        await wait_for(lambda: scene.outbox.waiting == 0, "all are answered")
+
+    play(tmp_path, story)
+
+
+def test_what_was_not_answered_is_sent_again(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        await scene.controller.begin()
+        scene.controller.answers = False
+        scene.tell("a", "b")
+        await scene.wait_told(2)
+        scene.controller.answers = True
+        await scene.controller.hang_up()
+        assert await scene.wait_told(4) == ["a", "b", "a", "b"]
+        first, again = scene.controller.entries[0], scene.controller.entries[2]
+        assert (first.stream, first.sequence) == (again.stream, again.sequence)
+        await wait_for(lambda: scene.outbox.waiting == 0, "all are answered")
+
+    play(tmp_path, story)
+
+
+def test_a_gap_is_said_again_until_it_was_heard(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        await scene.controller.begin()
+        scene.controller.answers = False
+        scene.outbox.newly_lost = 3
+        scene.tell("a", "b")
+        await scene.wait_told(2)
+        assert [e.gap for e in scene.controller.entries] == [3, 0]
+        scene.controller.answers = True
+        await scene.controller.hang_up()
+        await scene.wait_told(4)
+        assert [e.gap for e in scene.controller.entries[2:]] == [3, 0], "it may not have arrived"
+        await wait_for(lambda: scene.outbox.waiting == 0, "all are answered")
+        await scene.controller.hang_up()
+        await wait_for(lambda: not scene.uplink.is_up, "the link ends")
+        scene.tell("c")
+        await scene.wait_told(5)
+        assert scene.controller.entries[4].gap == 0, "what was heard is not said again"
+
+    play(tmp_path, story)
+
+
+def test_an_entry_that_cannot_be_read_does_not_block_the_others(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        scene.tell("a")
+        scene.outbox.append(b'{"boot": 7}')
+        scene.outbox.append(b"\xff not json")
+        scene.tell("b")
+        await scene.controller.begin()
+        assert await scene.wait_told(2) == ["a", "b"]
+        assert [e.gap for e in scene.controller.entries] == [0, 2]
+        assert scene.uplink.unreadable == 2
+        await wait_for(lambda: scene.outbox.waiting == 0, "nothing waits for ever")
+        lost = [o for o in scene.seen if isinstance(o, PieceLost)]
+        assert [(o.what, o.count) for o in lost] == [("outbox", 1), ("outbox", 1)]
+
+    play(tmp_path, story)
+
+
+def test_a_question_is_answered_and_a_frame_nobody_knows_is_survived(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        await scene.controller.begin()
+        await wait_for(lambda: scene.uplink.is_up, "the link")
+        await scene.controller.ask(b'{"is": "Unheard"}')
+        await scene.controller.ask(wire.Question(id=5, name="status"))
+        await wait_for(lambda: scene.controller.replies, "a reply")
+        assert scene.controller.replies == [wire.Reply(id=5, data="status")]
+
+    play(tmp_path, story)
