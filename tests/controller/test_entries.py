@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec import structs
+
 from holdfast.adapters.drivers.shelf import Shelf
 from holdfast.adapters.simulated.vims import VimInMemory
 from holdfast.controller.agents import Agents, Link
@@ -13,6 +15,7 @@ from holdfast.controller.entries import Entries
 from holdfast.controller.timings import Timings
 from holdfast.facts import wire
 from holdfast.facts.tenure import Tenure, TenureState, Wanted
+from holdfast.policy import tenures
 from holdfast.ports.store import StoreAway
 from tests.controller.fake_agent import report, wait_for
 
@@ -59,6 +62,21 @@ class Desk:
         finally:
             await entries.close()
             await asyncio.to_thread(shelf.close)
+
+
+@dataclass
+class DeskWithDefect(Desk):
+    """The first tenure meets a defect. `held` is what the store makes of them."""
+
+    held: Tenure = TENURE
+    is_sound: bool = False
+
+    async def take_tenure(self, tenure: Tenure) -> None:
+        if not self.is_sound:
+            self.is_sound = True
+            raise ZeroDivisionError
+        await super().take_tenure(tenure)
+        self.held = tenures.told(self.held, tenure)
 
 
 def entry(sequence: int, *, tenure: Tenure | None = None) -> wire.Entry:
@@ -114,6 +132,23 @@ def test_a_tenure_waits_for_the_store_and_delays_no_alarm(tmp_path: Path) -> Non
             await wait_for(lambda: desk.answered == [2])
             desk.is_store_away = False
             await wait_for(lambda: desk.answered == [2, 1])
+
+    asyncio.run(work())
+
+
+def test_a_tenure_that_a_retry_brings_late_does_not_undo_a_newer_one(tmp_path: Path) -> None:
+    older = structs.replace(TENURE, wanted=Wanted.RUNNING, revision=1)
+    newer = structs.replace(TENURE, revision=2)
+
+    async def work() -> None:
+        desk = DeskWithDefect()
+        async with desk.at_work(tmp_path) as entries:
+            entries.take(entry(1, tenure=older))
+            entries.take(entry(2, tenure=newer))
+            await wait_for(lambda: desk.answered == [2, 1], 15.0)
+            assert entries.defects == 1
+            assert desk.tenures == [newer, older], "they were swapped"
+            assert desk.held == newer
 
     asyncio.run(work())
 
