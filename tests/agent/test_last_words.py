@@ -22,6 +22,7 @@ from holdfast.facts.actions import CaptureLastWords
 from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.instants import NS_PER_MS, NS_PER_S, Instant
 from holdfast.facts.last_words import Bundle
+from holdfast.facts.observations import AgentSilent, LibvirtGone, LifecycleSeen, Observation
 from holdfast.facts.outcomes import LastWordsCaptured, LastWordsFailed
 from holdfast.facts.promises import Owner
 from holdfast.facts.subjects import Incarnation
@@ -79,6 +80,7 @@ class Scene:
         self.kernel_log = KernelLog(theirs.detach)
         self.kernel_log.read_new()
         self.libvirt = Libvirt()
+        self.observations: list[Observation] = []
         self.archive = LocalDisk(folder / "archive")
         self.recorder = Recorder(folder / "rings", "b", list)
         self.recorder.note("vm-1", "lifecycle", "stopped: failed")
@@ -122,6 +124,7 @@ class Scene:
             host_name="host-a",
             boot="b",
             qemu_logs=self.folder,
+            observations=lambda: self.observations,
         )
         return asyncio.run(last_words.capture(asked))
 
@@ -167,6 +170,21 @@ def test_everything_that_is_there_is_kept(scene: Scene) -> None:
     assert 0 <= bundle.captured_utc_ms - bundle.fault_utc_ms < 60_000
     for path in folder.iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_what_the_sensors_told_of_it_is_kept(scene: Scene) -> None:
+    at = scene.incident.fault_at
+    other = msgspec.structs.replace(scene.life, vm="vm-2")
+    scene.observations = [
+        LifecycleSeen(at=Instant(at - 200 * NS_PER_S), vm="vm-1", event="old", detail=""),
+        AgentSilent(at=at, incarnation=scene.life),
+        AgentSilent(at=at, incarnation=other),
+        LifecycleSeen(at=at, vm="vm-1", event="stopped", detail="failed"),
+        LibvirtGone(at=at, reason="away"),
+    ]
+    folder, _, _ = scene.captured()
+    lines = (folder / "observations.jsonl").read_bytes().splitlines()
+    assert [msgspec.json.decode(line)["is"] for line in lines] == ["AgentSilent", "LifecycleSeen"]
 
 
 def test_what_is_not_there_is_named_with_its_reason(scene: Scene) -> None:
