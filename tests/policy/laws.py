@@ -205,7 +205,8 @@ class Lawful:
 
     def _follow_settled(self, fact: told.IncidentSettled) -> None:
         for record in self.decider.world.vms.values():
-            if record.incident == fact.incident and not record.runs:
+            is_its = record.incident and record.incident == fact.incident
+            if is_its and not record.runs:
                 self._vm(record.vm).wanted_stopped = True
 
     def _follow_disarm(self, fact: told.Disarmed | told.Armed | told.Woke) -> None:
