@@ -1,0 +1,43 @@
+"""The controller judges itself by the limits that the agents' detectors have."""
+
+import asyncio
+
+from holdfast.adapters.simulated.vims import VimInMemory
+from holdfast.controller.own_alarms import OwnAlarms
+from holdfast.detectors import records_lost, reporting_slow
+from holdfast.facts.instants import NS_PER_MS
+from holdfast.ports.journal import Losses
+
+NONE = Losses()
+
+
+async def conditions(vim: VimInMemory) -> list[str]:
+    return [record.alarm.condition for record in await vim.alarms()]
+
+
+def test_slow_begins_where_the_detector_says() -> None:
+    async def work() -> None:
+        vim = VimInMemory()
+        own = OwnAlarms(vim, "controller-1", "boot-1")
+        slow = reporting_slow.LIMIT_MS + 1
+        await own.look(slow, reporting_slow.FEWEST - 1, NONE, 0)
+        await own.look(reporting_slow.LIMIT_MS, reporting_slow.FEWEST, NONE, 0)
+        assert await conditions(vim) == []
+        await own.look(slow, reporting_slow.FEWEST, NONE, 0)
+        assert await conditions(vim) == ["reporting-slow"]
+
+    asyncio.run(work())
+
+
+def test_lost_records_are_over_when_the_detector_says() -> None:
+    async def work() -> None:
+        vim = VimInMemory()
+        own = OwnAlarms(vim, "controller-1", "boot-1")
+        lost = Losses(count=1, reason="full")
+        await own.look(None, 0, lost, 0)
+        await own.look(None, 0, lost, records_lost.QUIET_MS * NS_PER_MS - 1)
+        assert await conditions(vim) == ["records-lost"]
+        await own.look(None, 0, lost, records_lost.QUIET_MS * NS_PER_MS)
+        assert await conditions(vim) == []
+
+    asyncio.run(work())
