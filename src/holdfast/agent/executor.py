@@ -31,6 +31,9 @@ ENDED_STATES = {"shut off", "crashed"}
 WANTED_REASONS = {"destroyed", "migrated", "saved"}
 
 
+Failed = came.GoneNotProven | came.LastWordsFailed | came.VmNotEnded | came.StartUnknown
+
+
 class Capture(Protocol):
     async def __call__(self, asked: act.CaptureLastWords) -> Outcome: ...
 
@@ -85,13 +88,15 @@ class Executor:
             case act.TellIncident():
                 self._uplink.tell_incident(action)
             case act.CaptureLastWords():
-                self._spawn(self._capture_words(action), "capture last words")
+                self._spawn(
+                    self._or_say(self._capture_words(action), came.LastWordsFailed, action.incident)
+                )
             case act.ProveGone():
-                self._spawn(self._prove(action), "prove gone")
+                self._spawn(self._or_say(self._prove(action), came.GoneNotProven, action.incident))
             case act.EndVm():
-                self._spawn(self._end(action), "end")
+                self._spawn(self._or_say(self._end(action), came.VmNotEnded, action.incident))
             case act.RestartHere():
-                self._spawn(self._start(action), "restart")
+                self._spawn(self._or_say(self._start(action), came.StartUnknown, action.incident))
             case act.AwaitAnswer():
                 self._await_answer(action)
             case act.RestartElsewhere():
@@ -102,7 +107,19 @@ class Executor:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _spawn(self, work: Coroutine[Any, Any, None], what: str) -> asyncio.Task[None]:
+    async def _or_say(
+        self, work: Coroutine[Any, Any, None], failed: type[Failed], incident: str
+    ) -> None:
+        """A defect of ours must not leave policy waiting for an outcome that never comes."""
+        try:
+            await work
+        except Exception as error:
+            log.exception("%s: a defect of ours", failed.__name__)
+            self._consume(failed(incident=incident, at=now(), reason=f"a defect: {error}"))
+
+    def _spawn(
+        self, work: Coroutine[Any, Any, None], what: str = "an action"
+    ) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks[task] = what
         task.add_done_callback(self._done)

@@ -1,6 +1,7 @@
 """What libvirt last said of its VMs, read anew on its events and every minute, told on change."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from holdfast.facts import wire
@@ -52,10 +53,8 @@ class Inventory:
             self.tell(wire.Inventory(vms=vms))
 
     async def read(self) -> None:
-        try:
+        with contextlib.suppress(CallFailed):  # A verdict of its own: keep what was known.
             self._domains = {d.vm: d for d in await self._hypervisor.domains()}
-        except CallFailed:
-            return  # libvirt is away, which is a verdict of its own: keep what was known.
         self.tell_changes()
 
     async def run(self) -> None:
@@ -65,6 +64,7 @@ class Inventory:
             if self._must_read or loop.time() >= read_at:
                 self._must_read = False
                 read_at = loop.time() + PERIOD_S
+                self.tell_changes()  # What policy knows need not wait for libvirt.
                 await self.read()
             else:
                 self.tell_changes()

@@ -112,8 +112,11 @@ class LastWords:
         try:
             return await self._capture(asked)
         except Exception as error:
-            log.exception("the last words of %s could not be kept", asked.name)
             reason = "the disk did not answer" if isinstance(error, TimeoutError) else str(error)
+            is_defect = not isinstance(error, OSError | TimeoutError)
+            log.error(
+                "the last words of %s are not kept: %s", asked.name, reason, exc_info=is_defect
+            )
             return LastWordsFailed(incident=asked.incident, at=_now(), reason=reason)
 
     async def _capture(self, asked: CaptureLastWords) -> LastWordsCaptured:

@@ -91,6 +91,8 @@ def _state(record: VmRecord, domain: Domain | None) -> str:
     """Policy's word, and libvirt's where it says more (paused, crashed)."""
     if record.state is VmState.RUNNING and domain and domain.state not in ("running", ""):
         return domain.state
+    if record.runs and record.is_awaited:
+        return VmState.ANSWERING.value  # Whoever started it.
     return record.state.value
 
 

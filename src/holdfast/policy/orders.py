@@ -118,7 +118,10 @@ def _is_of_the_past(world: World, held: Protection, granted: Protection) -> bool
 
 
 def _wanted_as(granted: Protection, held: Protection) -> Protection:
+    """Across boots a stop wins, whoever knows of it: the greeting has compared the copies."""
     kept, wanted = granted.tenure, held.tenure.wanted
+    if kept.wanted is Wanted.STOPPED:
+        wanted = Wanted.STOPPED
     revision = kept.revision + (kept.wanted is not wanted)
     tenure = msgspec.structs.replace(kept, wanted=wanted, revision=revision)
     return msgspec.structs.replace(granted, tenure=tenure)
