@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from holdfast.facts.instants import Instant
+from holdfast.facts.observations import AgentAnswered, Observation
 from holdfast.facts.promises import Answer, AnswerKind
 from holdfast.facts.subjects import Incarnation
 from holdfast.ports.hypervisor import CallFailed, Domain, Hypervisor
@@ -17,17 +18,22 @@ RUNNING_DEFAULT_S = 10.0
 
 
 class Answers:
-    """`runs` tells whether a life still runs; `has_agent` whether the VM's agent ever answered."""
+    """`runs` tells whether a life still runs; `has_agent` whether the VM's agent ever answered.
+
+    `see` hears of an agent's answer too: from then on its silence means something.
+    """
 
     def __init__(
         self,
         hypervisor: Hypervisor,
         runs: Callable[[Incarnation], bool],
         has_agent: Callable[[str], bool],
+        see: Callable[[Observation], None] = lambda _: None,
     ) -> None:
         self._hypervisor = hypervisor
         self._runs = runs
         self._has_agent = has_agent
+        self._see = see
         self._console_starts: dict[str, int] = {}
 
     def still_runs(self, life: Incarnation) -> bool:
@@ -65,7 +71,7 @@ class Answers:
     ) -> str:
         match kind:
             case AnswerKind.AGENT:
-                return await self._ask_agent(life.vm)
+                return await self._ask_agent(life)
             case AnswerKind.TCP:
                 return await self._ask_port(life.vm, value)
             case AnswerKind.CONSOLE:
@@ -74,12 +80,15 @@ class Answers:
                 ran_s = (time.monotonic_ns() - since) / 1e9
                 return f"it has run for {seconds:g} s" if ran_s >= seconds else ""
 
-    async def _ask_agent(self, vm: str) -> str:
+    async def _ask_agent(self, life: Incarnation) -> str:
         try:
-            is_there = await self._hypervisor.ping_agent(vm, AGENT_LIMIT_MS)
+            is_there = await self._hypervisor.ping_agent(life.vm, AGENT_LIMIT_MS)
         except CallFailed:
             return ""
-        return "its guest agent answers" if is_there else ""
+        if not is_there or not self._runs(life):
+            return ""
+        self._see(AgentAnswered(at=Instant(time.monotonic_ns()), incarnation=life))
+        return "its guest agent answers"
 
     async def _ask_port(self, vm: str, value: str) -> str:
         address, _, port = value.rpartition(":")

@@ -91,7 +91,9 @@ class Agent:
         )
         self.inventory.tell = self.uplink.send
         self.loop.after_turn = self.inventory.policy_moved
-        self.answers = Answers(self.sight.hypervisor, self.sight.runs, self.health.has_agent)
+        self.answers = Answers(
+            self.sight.hypervisor, self.sight.runs, self.health.has_agent, self._see
+        )
         self.kernel_log = KernelLog()
         last_words = LastWords(
             kernel_log=self.kernel_log,
