@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.faces.conftest import Run
+from tests.faces.programs_that_answer import answering
 
 
 def test_settings_that_are_well_are_summed_up(run: Run, tmp_path: Path) -> None:
@@ -77,3 +78,15 @@ def test_a_file_that_is_no_text_is_named(run: Run, tmp_path: Path) -> None:
     file.write_bytes(b"\xff\xfe")
     ran = run("config", "check", str(file))
     assert (ran.code, ran.err) == (2, f"holdfast: cannot read {file}: it is not UTF-8 text\n")
+
+
+def test_who_only_asks_is_not_stopped_by_a_mistake_in_the_settings(
+    run: Run, site_dir: Path, run_dir: Path
+) -> None:
+    file = site_dir / "holdfast.toml"
+    file.write_text(file.read_text() + "[webhook.noc]\nurll = 1\n")
+    with answering(run_dir, "controller", {"alarms": []}):
+        ran = run("alarms")
+    assert ran.code == 0
+    assert "mistakes in the settings; asking all the same\n  holdfast config check" in ran.err
+    assert run("agent").code == 2

@@ -68,6 +68,7 @@ class Stage:
         self.is_agent_up = True
         seen = self.host.look()
         boot, at = self.host.boot, self.host.now()
+        left_at = self.world.now
         self.hear(
             Booted(
                 at=at,
@@ -78,7 +79,7 @@ class Stage:
                 is_amnesiac=forgets,
             )
         )
-        gone = found_gone(self.world, self.host.running(), boot, at)
+        gone = found_gone(self.world, self.host.running(), boot, at, lambda _: left_at)
         seen += [*gone, *self.host.logs(gone)]
         for observation in seen:
             self.see(observation)

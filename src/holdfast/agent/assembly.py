@@ -36,6 +36,8 @@ from holdfast.detectors.panel import make_panel
 from holdfast.facts import wire
 from holdfast.facts.commands import Booted, Restarted
 from holdfast.facts.incidents import Incident
+from holdfast.facts.instants import Instant
+from holdfast.facts.last_words import Sample
 from holdfast.facts.observations import (
     AgentAnswered,
     LifecycleSeen,
@@ -62,6 +64,7 @@ class Agent:
         self._settings, self._me, self._remembered = settings, me, remembered
         self._state = state
         self.decider = Decider(remembered.world)
+        self._left_at = Instant(0)  # The newest input of the agent before this one.
         self.journal = open_journal(state / "journal", self.decider, settings.journal_mib)
         self.panel = make_panel()
         defects = Defects()
@@ -164,6 +167,7 @@ class Agent:
         self.sight.look(seen.append)
         at, me, was = now(), self._me, self.decider.world
         same_boot = was.boot == me.boot
+        self._left_at = was.now
         is_amnesiac = is_in_doubt(self._remembered)
         self.loop.consume(
             Booted(
@@ -180,9 +184,16 @@ class Agent:
         if self._remembered.lost:
             lost, why = self._remembered.lost, "lines of it were damaged or missing at the start"
             seen.append(PieceLost(at=at, what="journal", count=lost, reason=why))
-        seen.extend(found_gone(self.decider.world, self.sight.running(), me.boot, at))
+        seen.extend(
+            found_gone(self.decider.world, self.sight.running(), me.boot, at, self._last_seen)
+        )
         for observation in seen:
             self._see(observation)
+
+    def _last_seen(self, vm: str) -> Instant:
+        """When it was last recorded alive in this boot, or policy last heard anything."""
+        kept = self.recorder.since(vm, Instant(0))
+        return max([self._left_at, *(one.at for one in kept if isinstance(one, Sample))])
 
     def _see(self, seen: Observation) -> None:
         """The fast path first: judged, decided and reported before anybody notes it."""

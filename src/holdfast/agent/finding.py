@@ -1,5 +1,7 @@
 """After a gap (agent away, host booted), find the VMs that ran and have no process any more."""
 
+from collections.abc import Callable
+
 from holdfast.facts.instants import Instant
 from holdfast.facts.observations import VmFoundGone
 from holdfast.facts.subjects import Incarnation
@@ -7,15 +9,22 @@ from holdfast.policy.world import World
 
 
 def found_gone(
-    world: World, running: dict[str, Incarnation], boot: str, at: Instant
+    world: World,
+    running: dict[str, Incarnation],
+    boot: str,
+    at: Instant,
+    last_seen: Callable[[str], Instant],
 ) -> list[VmFoundGone]:
-    """One for each life that policy believes to run and that does not."""
+    """One for each life that policy believes to run and that does not.
+
+    `last_seen` tells when a VM was last known alive in this boot: after that it ended.
+    """
     return [
         VmFoundGone(
             at=at,
             incarnation=record.life,
             name=record.name,
-            last_seen=world.now if record.life.boot == boot else at,
+            last_seen=last_seen(record.vm) if record.life.boot == boot else at,
             same_boot=record.life.boot == boot,
         )
         for record in world.vms.values()

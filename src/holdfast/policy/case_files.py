@@ -39,7 +39,7 @@ def _open(world: World, record: VmRecord, fault: FaultRaised) -> Incident:
         owner=group.owner if record.protection else Owner.NOBODY,
         state=IncidentState.OPEN,
         title=fault.reason,
-        fault_at=fault.fault_at,
+        fault_at=fault.not_before or fault.fault_at,  # An outage is never made to look shorter.
         detected_at=fault.detected_at,
         conditions=(fault.condition,),
         cause=fault.cause,

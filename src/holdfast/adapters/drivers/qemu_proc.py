@@ -4,6 +4,7 @@ A process is known by its pid and its start time, since pids are used again. Onl
 standard library is needed, since workers use this too.
 """
 
+import functools
 import os
 import re
 from collections.abc import Iterator
@@ -93,8 +94,22 @@ def scan(pids: list[int] | None = None) -> Iterator[QemuProcess]:
     """Every QEMU process with a uuid among these pids, by default of the whole host."""
     for pid in list_pids() if pids is None else pids:
         process = read_process(pid)
-        if process is not None:
+        if process is not None and is_of_this_host(pid):
             yield process
+
+
+def is_of_this_host(pid: int) -> bool:
+    """Whether it lives in our PID namespace: what runs in a container is no VM of this host's
+    libvirt, though it is seen here too."""
+    try:
+        return os.readlink(f"/proc/{pid}/ns/pid") == _own_namespace()
+    except OSError:
+        return False
+
+
+@functools.cache
+def _own_namespace() -> str:
+    return os.readlink("/proc/self/ns/pid")
 
 
 def find_all(vm: str) -> list[int]:

@@ -1,5 +1,6 @@
 """Settings as the command line finds them: the file that was named, or the default if it exists."""
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -8,6 +9,8 @@ import click
 
 from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.facts.settings import DEFAULT_FILE, Settings
+
+ONLY_ASK = "status vm group alarms incidents explain last-words disarm arm settle".split()
 
 
 @dataclass
@@ -18,7 +21,27 @@ class Site:
 
     @cached_property
     def settings(self) -> Settings:
-        return load_settings(self.config)
+        """Commands that only ask go on with a mistake in the file: Holdfast runs, and somebody
+        may need to disarm it while a colleague is half-way through editing a webhook."""
+        try:
+            return load_settings(self.config)
+        except Failure as failure:
+            asked = click.get_current_context().find_root().invoked_subcommand
+            path = Path(self.config or DEFAULT_FILE)
+            if asked not in ONLY_ASK or not path.exists():
+                raise
+            click.echo(f"holdfast: {failure.message}; asking all the same", err=True)
+            click.echo("  holdfast config check", err=True)
+            return Settings(run_dir=_guess_run_dir(path))
+
+
+def _guess_run_dir(path: Path) -> str:
+    """What the file says of it, as far as a person can still read that."""
+    try:
+        found = re.search(r'^\s*run_dir\s*=\s*"([^"]+)"', path.read_text(), re.MULTILINE)
+    except (OSError, UnicodeDecodeError):
+        found = None
+    return found.group(1) if found else Settings().run_dir
 
 
 pass_site = click.make_pass_decorator(Site, ensure=True)

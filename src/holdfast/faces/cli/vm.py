@@ -1,5 +1,6 @@
 """VMs: what they are promised, and to promise it."""
 
+import time
 from typing import Any
 
 import click
@@ -11,6 +12,8 @@ from holdfast.faces.cli.settings import Site, pass_site
 from holdfast.faces.cli.showing import json_option, note, show, show_json
 from holdfast.facts.promises import parse_answer
 from holdfast.facts.wire import VmSummary
+
+TOLD_WITHIN_S = 3.0
 
 vm_argument = click.argument("name", metavar="VM", shell_complete=complete_vm)
 
@@ -104,7 +107,7 @@ def protect(
     data = ask(site.settings, "protect", vm=chosen.vm, **args).data
     if as_json:
         return show_json(data)
-    after = find_vm(chosen.vm, ask_vms(site)[0])
+    after = _wait_protected(site, chosen.vm, group, str(args.get("answer") or ""))
     click.echo(f"{after.name} is protected: group {after.group}, owner {after.owner or 'holdfast'}")
     click.echo(f"it answers by: {after.answer}")
     if after.obstacle:
@@ -137,3 +140,14 @@ def recover(site: Site, name: str, as_json: bool) -> None:
         return show_json(data)
     click.echo(f"recovery of {chosen.name} begins anew")
     return click.echo("watch it: holdfast incidents")
+
+
+def _wait_protected(site: Site, vm: str, group: str, answer: str) -> VmSummary:
+    """The agent tells the list of VMs a moment after it took a grant: show what was asked for."""
+    deadline = time.monotonic() + TOLD_WITHIN_S
+    while True:
+        after = find_vm(vm, ask_vms(site)[0])
+        is_told = after.is_protected and group in ("", after.group) and answer in ("", after.answer)
+        if is_told or time.monotonic() > deadline:
+            return after
+        time.sleep(0.1)
