@@ -6,9 +6,18 @@ from msgspec import Struct
 
 from holdfast.facts.alarms import AlarmRecord
 
+REASON_CHARACTERS = 200
+
 
 class NotifyFailed(Exception):
-    """It did not arrive; the text says why. It is tried again, in order."""
+    """It did not arrive; the text says why. It is tried again, in order.
+
+    What a receiver says of itself may be anything: it is cut to a line that a person can read.
+    """
+
+    def __init__(self, reason: str) -> None:
+        line = "".join(c if c.isprintable() else " " for c in reason[:REASON_CHARACTERS])
+        super().__init__(line.strip())
 
 
 class NotifyRefused(NotifyFailed):
