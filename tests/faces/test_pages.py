@@ -157,3 +157,10 @@ def test_trouble_is_told_worst_first() -> None:
     assert first == "incident db-1-2-7c1d: The guest kernel of db-1 panicked"
     assert "libvirt does not answer" in rest
     assert "reporting is slow: p99 2.3 s" in rest
+
+
+def test_messages_that_a_receiver_refused_are_a_trouble() -> None:
+    view = StatusView(host_name="h1", deliveries=(Delivery(name="webhook noc", parked=2),))
+    assert troubles(view) == [
+        "webhook noc refused 2 messages: they are kept in its outbox's refused.jsonl"
+    ]

@@ -92,6 +92,8 @@ def _controller_warnings(upper: Told) -> Iterator[str]:
             yield f"{count} records of {what} were lost"
     for host in upper.get("agents_awaited") or []:
         yield f"the agent of {host} has not been heard since the controller started"
+    for name in upper.get("unknown_to_the_store") or []:
+        yield f"the store does not know that {name} is protected: holdfast vm protect {name}"
     for key, words in COUNTED.items():
         if upper.get(key):
             yield f"{upper[key]} {words}"

@@ -44,6 +44,7 @@ class Delivery(Struct, frozen=True, kw_only=True):
     answered_utc_ms: int | None = None
     backlog: int = 0
     gaps: int = 0
+    parked: int = 0  # Notices that it refused: kept aside, and not tried again.
     reason: str = ""
 
 
@@ -67,6 +68,11 @@ def troubles(view: StatusView) -> list[str]:
     found += [f"{part.name} {part.said}" for part in view.parts if not part.is_well]
     found += [f"incident {one.id}: {one.title}" for one in view.incidents if not one.needs_you]
     found += [f"{one.name} is not told: {one.reason}" for one in view.deliveries if not one.is_well]
+    found += [
+        f"{one.name} refused {one.parked} messages: they are kept in its outbox's refused.jsonl"
+        for one in view.deliveries
+        if one.parked
+    ]
     if view.report_p99_ms is not None and view.report_p99_ms > REPORT_LIMIT_MS:
         found.append(f"reporting is slow: p99 {spoken(view.report_p99_ms)}")
     return [*found, *view.warnings]
