@@ -131,7 +131,13 @@ def follow(environment: dict[str, str], *words: str) -> "subprocess.Popen[str]":
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **environment},
+        preexec_fn=hear_interrupts,  # noqa: PLW1509  This test has no threads yet.
     )
+
+
+def hear_interrupts() -> None:
+    """Whoever started the tests in the background had Ctrl-C ignored for all of us."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.timeout(60)

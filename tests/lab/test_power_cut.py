@@ -100,7 +100,7 @@ def test_a_protected_vm_runs_again_after_its_host_lost_power(host: Host) -> None
         explained = host.run([PROGRAM, "explain"]).stdout
         assert NAME in explained
         assert "attempt 1" in explained, explained
-        rows = host.run(["ps", "-eo", "args"]).stdout.splitlines()
+        rows = host.run(["ps", "-eww", "-o", "args"]).stdout.splitlines()
         assert len([row for row in rows if f"-uuid {guest.plan.uuid}" in row]) == 1
         begins = host.path(f"/var/log/libvirt/qemu/{NAME}.log").read_text(errors="replace")
         assert begins.count("starting up libvirt version") == 2, "once by us, once by Holdfast"

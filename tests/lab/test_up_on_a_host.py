@@ -57,7 +57,7 @@ def wait_until(host: Host, is_so: Callable[[], bool]) -> None:
 
 def pid_of(host: Host, words: str) -> int:
     """The host's own pid of the process with this command line's end; 0 if there is none."""
-    rows = host.run(["ps", "-eo", "pid,args"]).stdout.splitlines()
+    rows = host.run(["ps", "-eww", "-o", "pid,args"]).stdout.splitlines()
     return next((int(row.split()[0]) for row in rows if row.endswith(words)), 0)
 
 
