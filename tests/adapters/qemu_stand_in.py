@@ -6,7 +6,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,8 @@ class QemuStandIn:
     def threads(self) -> dict[int, str]:
         found = {}
         for tid in os.listdir(f"/proc/{self.pid}/task"):
-            found[int(tid)] = Path(f"/proc/{self.pid}/task/{tid}/comm").read_text().strip()
+            with suppress(FileNotFoundError, ProcessLookupError):  # Threads come and go.
+                found[int(tid)] = Path(f"/proc/{self.pid}/task/{tid}/comm").read_text().strip()
         return found
 
     def wait_threads(self) -> None:
