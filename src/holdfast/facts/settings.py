@@ -24,6 +24,24 @@ class Exec(Struct, frozen=True, kw_only=True):
     timeout_s: float = 30.0
 
 
+class Plane(Struct, frozen=True, kw_only=True):
+    """A network over which pulses go; `address` is this host's own on it."""
+
+    name: str
+    address: str
+
+
+class ControllerPlace(Struct, frozen=True, kw_only=True):
+    """Where a controller is reached; `name` is its host's name.
+
+    `address` is for links and the API (TLS), `planes` its address on each plane, for pulses.
+    """
+
+    name: str
+    address: str
+    planes: dict[str, str] = {}
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """Sizes are bounds of what Holdfast writes on this host, in MiB."""
 
@@ -32,6 +50,17 @@ class Settings(Struct, frozen=True, kw_only=True):
     run_dir: str = "/run/holdfast"
     cache_dir: str = "/var/cache/holdfast"
     libvirt_uri: str = "qemu:///system"
+    rack: str = ""  # What fails together is one alarm: the rack, and the switch, of this host.
+    switch: str = ""
+    planes: tuple[Plane, ...] = ()  # None: one host, whose pulses go over its loopback.
+    controllers: tuple[ControllerPlace, ...] = ()  # None: the one on this host.
+    api_port: int = 7310  # TCP: the HTTP API, and tokens of those who join.
+    link_port: int = 7311  # TCP: agents dial controllers.
+    pulse_port: int = 7312  # UDP: pulses to controllers.
+    answer_port: int = 7313  # UDP: a host's pulse answers those who doubt that it lives.
+    tls_dir: str = "/etc/holdfast/tls"
+    store: str = "sqlite"  # Or: etcd.
+    etcd_endpoints: tuple[str, ...] = ()
     webhooks: tuple[Webhook, ...] = ()
     execs: tuple[Exec, ...] = ()
     groups: tuple[Group, ...] = ()

@@ -1,6 +1,7 @@
 """Settings are read from TOML whole: every mistake is named at once, with its line."""
 
 import difflib
+import ipaddress
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -10,7 +11,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from holdfast.facts.promises import Group, Owner
-from holdfast.facts.settings import Exec, Settings, Webhook
+from holdfast.facts.settings import ControllerPlace, Exec, Plane, Settings, Webhook
 from holdfast.facts.settings_lines import Lines, Path
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -144,11 +145,51 @@ def _near(word: str, known: list[str]) -> str:
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
+def _store(value: Any) -> str:
+    if value not in STORES:
+        raise ValueError(f"must be one of {', '.join(STORES)}{_near(str(value), list(STORES))}")
+    return str(value)
+
+
+def _address(value: Any) -> str:
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        raise ValueError(f"must be an IP address, and {value!r} is none") from None
+
+
+def _addresses(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict) or not value:
+        raise ValueError('must be an address for each plane, like { a = "10.0.0.1" }')
+    return {str(plane): _address(address) for plane, address in value.items()}
+
+
+def _urls(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value:
+        raise ValueError('must be a list of URLs, like ["https://10.0.0.1:2379"]')
+    return tuple(_url(one) for one in value)
+
+
+STORES = ("sqlite", "etcd")
+_PORT = whole_number(1, 65_535)
 _SIZE = whole_number(1, 1_048_576, "MiB")
 
 # Each table of the file: its keys, the field of Settings each one fills, and its check.
 SECTIONS: Mapping[str, Mapping[str, tuple[str, Check]]] = {
-    "host": {"name": ("host_name", text_of("the host's name"))},
+    "host": {
+        "name": ("host_name", text_of("the host's name")),
+        "rack": ("rack", text_of("the name of its rack")),
+        "switch": ("switch", text_of("the name of its switch")),
+    },
+    "site": {
+        "api_port": ("api_port", _PORT),
+        "link_port": ("link_port", _PORT),
+        "pulse_port": ("pulse_port", _PORT),
+        "answer_port": ("answer_port", _PORT),
+        "tls_dir": ("tls_dir", _absolute_path),
+        "store": ("store", _store),
+        "etcd_endpoints": ("etcd_endpoints", _urls),
+    },
     "storage": {
         "state_dir": ("state_dir", _absolute_path),
         "run_dir": ("run_dir", _absolute_path),
@@ -169,6 +210,12 @@ KINDS: Mapping[str, tuple[Callable[..., Any], Mapping[str, Check], tuple[str, ..
         ("url",),
     ),
     "exec": (Exec, {"command": _command, "timeout_s": _seconds(0.1, 600)}, ("command",)),
+    "plane": (Plane, {"address": _address}, ("address",)),
+    "controller": (
+        ControllerPlace,
+        {"address": _address, "planes": _addresses},
+        ("address",),
+    ),
     "group": (
         Group,
         {
@@ -202,7 +249,12 @@ class _Reader:
         if self.problems:
             return Settings()
         return Settings(
-            **fields, webhooks=made["webhook"], execs=made["exec"], groups=made["group"]
+            **fields,
+            webhooks=made["webhook"],
+            execs=made["exec"],
+            groups=made["group"],
+            planes=made["plane"],
+            controllers=made["controller"],
         )
 
     def _section(

@@ -42,6 +42,7 @@ class FaultRaised(Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
     reason: str
     life: Incarnation | None = None
     not_before: Instant | None = None
+    boot: str = ""  # The subject's, where it is not the judge's own: a host that went silent.
     cause: str = ""
     evidence: dict[str, str] = {}
 
@@ -55,6 +56,7 @@ class FaultCleared(Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
     at: Instant
     reason: str
     life: Incarnation | None = None
+    boot: str = ""
     was_wrong: bool = False
 
 

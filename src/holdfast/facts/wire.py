@@ -57,6 +57,10 @@ class Hello(Frame, frozen=True, kw_only=True):
     features: tuple[str, ...] = ()
     is_amnesiac: bool = False
     tenures: tuple[Tenure, ...] = ()
+    pulse_key: str = ""  # Hex; made by the host itself. Its pulses are signed with it.
+    addresses: dict[str, str] = {}  # Of this host, by plane: its answer port is there.
+    rack: str = ""
+    switch: str = ""
 
 
 class Welcome(Frame, frozen=True, kw_only=True):
@@ -112,6 +116,15 @@ class RecorderCopy(Frame, frozen=True, kw_only=True):
     pieces: dict[str, str]  # VM uuid -> JSON lines
 
 
+class HostRecords(Frame, frozen=True, kw_only=True):
+    """The host's own last records, told each ten seconds: they survive the loss of the host."""
+
+    utc_ms: int
+    kernel_log: tuple[str, ...] = ()
+    pressure: dict[str, str] = {}  # cpu, memory, io -> the lines of /proc/pressure
+    hardware: tuple[str, ...] = ()
+
+
 class Question(Frame, frozen=True, kw_only=True):
     """A face asks, or a controller commands an agent. `id` pairs it with the reply."""
 
@@ -133,7 +146,17 @@ class Reply(Frame, frozen=True, kw_only=True):
     more: bool = False
 
 
-AnyFrame = Hello | Welcome | Entry | EntryAnswered | Inventory | RecorderCopy | Question | Reply
+AnyFrame = (
+    Hello
+    | Welcome
+    | Entry
+    | EntryAnswered
+    | Inventory
+    | RecorderCopy
+    | HostRecords
+    | Question
+    | Reply
+)
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[AnyFrame] = msgspec.json.Decoder(AnyFrame)

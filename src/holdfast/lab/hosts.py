@@ -266,8 +266,9 @@ class Lab:
             records = (STATE_FOLDER / name).glob("*.pid")
             leftovers += [holder for holder in map(Holder.load, records) if holder is not None]
             for holder in leftovers:
-                if holder.is_alive():
-                    os.kill(holder.pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # It may end while we look.
+                    if holder.is_alive():
+                        os.kill(holder.pid, signal.SIGKILL)
             wait_until_dead(leftovers)
             about = _read_record(name) or {"disks": _default_disks(name)}
             shutil.rmtree(about["disks"], ignore_errors=True)

@@ -1,0 +1,138 @@
+"""What a controller hears of hosts: pulses, their absence, and what others say. Never a judgement.
+
+`at` and every other instant are those of the controller that heard it: the ear counts from when
+the kernel received a datagram, not from when it was read.
+"""
+
+from enum import StrEnum
+
+from holdfast.facts.instants import Instant
+from holdfast.facts.observations import Seen
+
+
+class Layer(StrEnum):
+    """What a pulse carries a word about."""
+
+    AGENT = "agent"
+    LIBVIRT = "libvirt"
+    SWITCH = "switch"
+    STORAGE = "storage"
+
+
+class LayerState(StrEnum):
+    """`stale`: its watcher has said nothing for too long, so that nobody knows."""
+
+    UNKNOWN = "unknown"
+    WELL = "well"
+    ILL = "ill"
+    STALE = "stale"
+    RESTARTING = "restarting"  # On purpose: it said so, and for how long at most.
+    STOPPED = "stopped"  # On purpose.
+
+
+class Plan(StrEnum):
+    """What a host says before it falls silent on purpose."""
+
+    NONE = "none"
+    PULSE_RESTARTS = "pulse-restarts"
+    HOST_STOPS = "host-stops"  # Shutdown or reboot, ordered by a person.
+
+
+class PlaneHeard(Seen, frozen=True, kw_only=True):
+    """The first pulse of a host on a plane: since the ear began, since a silence, or in a boot."""
+
+    host: str
+    plane: str
+    boot: str
+
+
+class PlaneSilent(Seen, frozen=True, kw_only=True):
+    """`missed` periods have passed on this plane since the last pulse was received."""
+
+    host: str
+    plane: str
+    boot: str
+    last_heard: Instant
+    missed: int
+
+
+class PulseSaid(Seen, frozen=True, kw_only=True):
+    """The health word or the plan in a host's pulse changed (or was heard first)."""
+
+    host: str
+    boot: str
+    layers: dict[Layer, LayerState]
+    plan: Plan = Plan.NONE
+    plan_limit_ms: int = 0
+
+
+class BootsCrossed(Seen, frozen=True, kw_only=True):
+    """Two boots of one host id pulse at the same time: a cloned host, or a stolen key."""
+
+    host: str
+    boots: tuple[str, str]
+    senders: tuple[str, str] = ("", "")
+
+
+class LastGasp(Seen, frozen=True, kw_only=True):
+    """A host's kernel said that it panics (netconsole). Unsigned: it only explains a silence."""
+
+    host: str
+    text: str
+
+
+class LinkChanged(Seen, frozen=True, kw_only=True):
+    """The link of a host's agent came up, or broke off."""
+
+    host: str
+    boot: str
+    is_up: bool
+
+
+class EarDoubted(Seen, frozen=True, kw_only=True):
+    """The ear, or the controller, was slow: what it believes of silences must be heard anew."""
+
+    late_ms: float
+    reason: str
+
+
+class EarTrusted(Seen, frozen=True, kw_only=True):
+    """It keeps time again, and has read all that waited in its sockets."""
+
+
+class WitnessKind(StrEnum):
+    PROBE = "probe"  # This controller asked the host's own answer port.
+    AGENT = "agent"  # The agent of another host asked it.
+    CONTROLLER = "controller"  # Another controller says whether it hears the host's pulses.
+
+
+class Sign(StrEnum):
+    """What came back from a host. `kernel`: nobody listens, and its kernel says so: it lives."""
+
+    PULSE = "pulse"
+    KERNEL = "kernel"
+    NOTHING = "nothing"
+    UNKNOWN = "unknown"  # The witness did not answer in time.
+
+
+class WitnessSpoke(Seen, frozen=True, kw_only=True):
+    """Somebody was asked whether a host shows a sign of life on a plane (empty: on any)."""
+
+    host: str
+    kind: WitnessKind
+    witness: str
+    plane: str
+    sign: Sign
+
+
+Hearing = (
+    PlaneHeard
+    | PlaneSilent
+    | PulseSaid
+    | BootsCrossed
+    | LastGasp
+    | LinkChanged
+    | EarDoubted
+    | EarTrusted
+    | WitnessSpoke
+)
