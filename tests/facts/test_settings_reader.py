@@ -111,7 +111,7 @@ def test_what_is_not_toml_is_named_with_its_line(text: str, said: str) -> None:
         ('[webhook]\nurl = "http://a"', "f:2: webhook needs a name before its keys"),
         ("host.name = 5", "f:1: name must be the host's name, in quotes"),
         ('host = { nam = "a" }', "f:1: nam is not known in [host]; did you mean name?"),
-        ("frobnicate = 1", "f:1: frobnicate is not known; known are host, storage, libvirt"),
+        ("frobnicate = 1", "f:1: frobnicate is not known; known are host, site, storage, libvirt"),
         ('["group"."a b"]\nlevel = 1', "f:1: [group.'a b']: a name has letters, digits"),
         ('[webhook.a]\nurl = "http://[::1"', "f:2: url must be a URL"),
         ('[webhook.a]\nurl = "http://a:99999/"', "f:2: url must be a URL"),
