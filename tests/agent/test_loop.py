@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from holdfast.adapters.simulated.journal import JournalInMemory
-from holdfast.agent.defects import Defects, LoggedPanel
 from holdfast.agent.loop import Loop, now
 from holdfast.detectors.panel import Panel
 from holdfast.facts.actions import Action
@@ -15,6 +14,7 @@ from holdfast.facts.observations import LibvirtGone, Observation
 from holdfast.facts.promises import Disarm, Group
 from holdfast.facts.verdicts import Verdict
 from holdfast.policy.decide import Decider, Input
+from holdfast.ports.defects import Defects, LoggedPanel
 from tests.agent.scene import wait_for
 
 

@@ -14,7 +14,6 @@ from holdfast.adapters.outboxes.disk import DiskOutbox
 from holdfast.adapters.sensors.kernel_log import KernelLog
 from holdfast.agent.answers import Answers
 from holdfast.agent.commands import Commands
-from holdfast.agent.defects import Defects, LoggedPanel
 from holdfast.agent.door import open_door
 from holdfast.agent.ends import Ends
 from holdfast.agent.executor import Executor
@@ -48,6 +47,7 @@ from holdfast.facts.observations import (
 from holdfast.facts.settings import Settings
 from holdfast.policy import promise
 from holdfast.policy.decide import Decider
+from holdfast.ports.defects import Defects, LoggedPanel
 from holdfast.ports.keeper import keep_running
 
 log = logging.getLogger(__name__)

@@ -7,35 +7,10 @@ the kernel received a datagram, not from when it was read.
 from enum import StrEnum
 
 from holdfast.facts.instants import Instant
-from holdfast.facts.observations import Seen
-
-
-class Layer(StrEnum):
-    """What a pulse carries a word about."""
-
-    AGENT = "agent"
-    LIBVIRT = "libvirt"
-    SWITCH = "switch"
-    STORAGE = "storage"
-
-
-class LayerState(StrEnum):
-    """`stale`: its watcher has said nothing for too long, so that nobody knows."""
-
-    UNKNOWN = "unknown"
-    WELL = "well"
-    ILL = "ill"
-    STALE = "stale"
-    RESTARTING = "restarting"  # On purpose: it said so, and for how long at most.
-    STOPPED = "stopped"  # On purpose.
-
-
-class Plan(StrEnum):
-    """What a host says before it falls silent on purpose."""
-
-    NONE = "none"
-    PULSE_RESTARTS = "pulse-restarts"
-    HOST_STOPS = "host-stops"  # Shutdown or reboot, ordered by a person.
+from holdfast.facts.layers import Layer as Layer
+from holdfast.facts.layers import LayerState as LayerState
+from holdfast.facts.layers import Plan as Plan
+from holdfast.facts.seen import Seen
 
 
 class PlaneHeard(Seen, frozen=True, kw_only=True):
@@ -47,13 +22,18 @@ class PlaneHeard(Seen, frozen=True, kw_only=True):
 
 
 class PlaneSilent(Seen, frozen=True, kw_only=True):
-    """`missed` periods have passed on this plane since the last pulse was received."""
+    """`missed` periods have passed on this plane since the last pulse was received.
+
+    `newest_other` is when the newest pulse of any other host came, on any plane, those of the
+    controller's own host apart; None: the ear does not say. It tells whose silence this is.
+    """
 
     host: str
     plane: str
     boot: str
     last_heard: Instant
     missed: int
+    newest_other: Instant | None = None
 
 
 class PulseSaid(Seen, frozen=True, kw_only=True):
@@ -67,11 +47,27 @@ class PulseSaid(Seen, frozen=True, kw_only=True):
 
 
 class BootsCrossed(Seen, frozen=True, kw_only=True):
-    """Two boots of one host id pulse at the same time: a cloned host, or a stolen key."""
+    """Two boots of one host id pulse at the same time: a cloned host, or a stolen key.
+
+    Said again at least every ten seconds while that goes on.
+    """
 
     host: str
     boots: tuple[str, str]
     senders: tuple[str, str] = ("", "")
+
+
+class PulsesRefused(Seen, frozen=True, kw_only=True):
+    """Datagrams in a known host's name were not believed: `count` since it was said last.
+
+    `reason` is a word of facts/pulse.py or of the ear: wrong key, repeated, wrong plane.
+    """
+
+    host: str
+    plane: str
+    reason: str
+    sender: str
+    count: int
 
 
 class LastGasp(Seen, frozen=True, kw_only=True):
@@ -126,10 +122,13 @@ class WitnessSpoke(Seen, frozen=True, kw_only=True):
 
 
 Hearing = (
-    PlaneHeard
+    HostExpected
+    | HostForgotten
+    | PlaneHeard
     | PlaneSilent
     | PulseSaid
     | BootsCrossed
+    | PulsesRefused
     | LastGasp
     | LinkChanged
     | EarDoubted

@@ -3,16 +3,11 @@
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
+from holdfast.facts.hearing import Hearing
 from holdfast.facts.instants import Instant
+from holdfast.facts.seen import Seen
 from holdfast.facts.subjects import Incarnation
-
-
-class Seen(Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
-    """`at` is when it happened as far as the sensor can tell, else when it was seen."""
-
-    at: Instant
 
 
 class VmAppeared(Seen, frozen=True, kw_only=True):
@@ -140,15 +135,24 @@ class VcpusMeasured(Seen, frozen=True, kw_only=True):
 
 
 class LibvirtGone(Seen, frozen=True, kw_only=True):
-    """libvirt closed the connection, or refuses it."""
+    """libvirt closed the connection, or refuses it.
+
+    `is_orderly`: somebody stopped it, as an upgrade does; it is about to be started again.
+    """
 
     reason: str
+    is_orderly: bool = False
 
 
 class LibvirtSilent(Seen, frozen=True, kw_only=True):
-    """libvirt has the connection open and does not answer; `since` its last answer."""
+    """libvirt has the connection open and does not answer; `since` its last answer.
+
+    `daemon` is what its process does, or empty; `is_stopped`: nobody lets it run (SIGSTOP).
+    """
 
     since: Instant
+    daemon: str = ""
+    is_stopped: bool = False
 
 
 class LibvirtAnswered(Seen, frozen=True, kw_only=True):
@@ -206,4 +210,5 @@ Observation = (
     | ReportTimed
     | PieceLost
     | UnknownSeen
+    | Hearing
 )

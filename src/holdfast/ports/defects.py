@@ -1,12 +1,13 @@
-"""Defects of ours that must not stop the agent: counted, shown in status, the first one logged."""
+"""Defects of ours that must not stop a program: counted, shown in status, the first one logged."""
 
 import logging
 from collections.abc import Iterable
+from typing import Protocol
 
-from holdfast.detectors.panel import Panel
 from holdfast.facts.instants import Instant
 from holdfast.facts.observations import Observation
 from holdfast.facts.verdicts import Verdict
+from holdfast.ports.detector import Detector
 
 log = logging.getLogger(__name__)
 
@@ -24,10 +25,17 @@ class Defects:
             log.error("%s: a defect of ours; more of its kind are counted", where, exc_info=defect)
 
 
+class CountingDetector(Detector, Protocol):
+    """Many detectors in the shape of one, which counts what each of them failed at, by name."""
+
+    defects: dict[str, int]
+    last_defect: Exception | None
+
+
 class LoggedPanel:
     """The panel of detectors, with a word in the log for each new kind of defect."""
 
-    def __init__(self, panel: Panel, defects: Defects) -> None:
+    def __init__(self, panel: CountingDetector, defects: Defects) -> None:
         self._panel, self._defects = panel, defects
         self._known: dict[str, int] = {}
 
