@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
-from holdfast.ports.store import Changed, Store, TxnResult, WatchLost
+from holdfast.ports.store import MOST_KEYS, Changed, Store, TxnResult, WatchLost
 
 LIMIT_S = 10.0
 LEASE_MS = 10_000
@@ -94,6 +94,44 @@ class StoreContract:
             await store.end_term(term)
             assert not await store.keep_term(term)
             assert (await store.txn(holds={}, puts={"k": b"1"}, term=term)).result == "refused"
+
+        self.run(work)
+
+    def test_the_leader_is_named_until_its_term_ends(self) -> None:
+        async def work(store: Store) -> None:
+            assert await store.leader() == ""
+            await store.wait_vacant()
+            term = await store.begin_term("a", LEASE_MS)
+            assert term is not None
+            assert await store.leader() == "a"
+            await store.end_term(term)
+            await store.wait_vacant()
+            assert await store.leader() == ""
+
+        self.run(work)
+
+    def test_a_watch_from_the_newest_revision_tells_only_what_comes(self) -> None:
+        async def work(store: Store) -> None:
+            await store.newest()
+            first = await store.txn(holds={}, puts={"a": b"1"})
+            assert await store.newest() >= first.revision
+            watch = store.watch("", await store.newest())
+            coming = asyncio.ensure_future(_next(watch))
+            await asyncio.sleep(0.05)
+            second = await store.txn(holds={}, puts={"a": b"2"})
+            assert await coming == Changed(key="a", value=b"2", revision=second.revision)
+            await watch.aclose()  # type: ignore[attr-defined]
+
+        self.run(work)
+
+    def test_a_transaction_may_change_many_keys(self) -> None:
+        async def work(store: Store) -> None:
+            many = {f"vms/{number}": b"v" for number in range(MOST_KEYS)}
+            done = await store.txn(holds=dict.fromkeys(many, 0), puts=many)
+            assert done.result is TxnResult.COMMITTED
+            held = await store.list("vms/")
+            assert {one.revision for one in held.values()} == {done.revision}
+            assert len(held) == MOST_KEYS
 
         self.run(work)
 

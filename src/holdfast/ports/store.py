@@ -10,6 +10,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+MOST_KEYS = 100  # In one transaction, on either side: etcd takes no more than 128.
+
 
 class Held(Struct, frozen=True, kw_only=True):
     value: bytes
@@ -55,6 +57,21 @@ class Store(Protocol):
         ...
 
     async def end_term(self, term: int) -> None: ...
+
+    async def leader(self) -> str:
+        """The owner of the present term, or empty. Raises StoreAway."""
+        ...
+
+    async def wait_vacant(self) -> None:
+        """Return once nobody holds the term; it may return early. Raises StoreAway."""
+        ...
+
+    async def newest(self) -> int:
+        """The revision of the newest change of all. Raises StoreAway.
+
+        Ask for it before `list`, and `watch` from it: nothing is missed, something may be repeated.
+        """
+        ...
 
     async def get(self, key: str) -> Held | None: ...
 

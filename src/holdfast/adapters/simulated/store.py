@@ -2,15 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from holdfast.ports.store import Changed, Held, StoreAway, Txn, TxnResult, WatchLost
+
+VACANT_POLL_S = 0.05
 
 
 class StoreInMemory:
     """See ports.store.Store. Each method named after a bad day makes the next call meet it."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._held: dict[str, Held] = {}
         self._changes: list[Changed] = []
         self._revision = 0
@@ -51,31 +54,43 @@ class StoreInMemory:
     def elect_another(self, owner: str = "another") -> int:
         """Somebody else becomes the leader; the term."""
         self._revision += 1
-        self._term, self._owner, self._lease_ends = self._revision, owner, time.monotonic() + 3_600
+        self._term, self._owner, self._lease_ends = self._revision, owner, self._clock() + 3_600
         return self._term
 
     async def begin_term(self, owner: str, lease_ms: int) -> int | None:
         self._serve()
-        is_held = self._term is not None and time.monotonic() < self._lease_ends
-        if is_held and self._owner != owner:
+        if self._is_held and self._owner != owner:
             return None
         self._lease_s = lease_ms / 1_000
         self._revision += 1
         self._term, self._owner = self._revision, owner
-        self._lease_ends = time.monotonic() + self._lease_s
+        self._lease_ends = self._clock() + self._lease_s
         return self._term
 
     async def keep_term(self, term: int) -> bool:
         self._serve()
         if not self._is_current(term):
             return False
-        self._lease_ends = time.monotonic() + self._lease_s
+        self._lease_ends = self._clock() + self._lease_s
         return True
 
     async def end_term(self, term: int) -> None:
         self._serve()
         if self._term == term:
             self._term = None
+
+    async def leader(self) -> str:
+        self._serve()
+        return self._owner if self._is_held else ""
+
+    async def wait_vacant(self) -> None:
+        while self._is_held:
+            self._serve()
+            await asyncio.sleep(VACANT_POLL_S)
+
+    async def newest(self) -> int:
+        self._serve()
+        return self._revision
 
     async def get(self, key: str) -> Held | None:
         self._serve()
@@ -132,8 +147,12 @@ class StoreInMemory:
         if self._is_away:
             raise StoreAway("the store is away, as it was told to be")
 
+    @property
+    def _is_held(self) -> bool:
+        return self._term is not None and self._clock() < self._lease_ends
+
     def _is_current(self, term: int) -> bool:
-        return self._term == term and time.monotonic() < self._lease_ends
+        return self._term == term and self._is_held
 
     async def _put(self, puts: Mapping[str, bytes | None]) -> None:
         self._revision += 1

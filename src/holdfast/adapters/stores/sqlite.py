@@ -72,6 +72,19 @@ class Sqlite:
         sql = "UPDATE now SET owner = NULL WHERE term = ?"
         await self._write(lambda db: db.execute(sql, (term,)).close())
 
+    async def leader(self) -> str:
+        def read(db: sqlite3.Connection) -> str:
+            return str(db.execute("SELECT owner FROM now").fetchone()[0] or "")
+
+        return await self._run(read)
+
+    async def wait_vacant(self) -> None:
+        """At once: a new term deposes the one before."""
+
+    async def newest(self) -> int:
+        sql = "SELECT revision FROM now"
+        return await self._run(lambda db: int(db.execute(sql).fetchone()[0]))
+
     async def get(self, key: str) -> Held | None:
         def read(db: sqlite3.Connection) -> Held | None:
             row = db.execute("SELECT value, revision FROM held WHERE key = ?", (key,)).fetchone()
