@@ -1,0 +1,98 @@
+"""A connection between two simulated processes, with the manners of a WebSocket.
+
+What arrives is read in order. Whoever reads from, or writes to, one that broke gets
+`ConnectionClosed`, as from the real library; a machine that lost power says nothing to anybody.
+"""
+
+import asyncio
+import collections
+from collections.abc import AsyncIterator, Callable
+
+from websockets.exceptions import ConnectionClosedError
+
+from holdfast.adapters.simulated.clock import Clock
+from holdfast.adapters.simulated.network import Network, Wire
+
+Message = str | bytes
+
+
+class End:
+    """One side. `transport.abort` breaks it off at once, as the controller's door does."""
+
+    def __init__(self) -> None:
+        self._arrived: collections.deque[Message] = collections.deque()
+        self._reader: asyncio.Future[None] | None = None
+        self._wire: Wire | None = None
+        self._other: Callable[[], None] = lambda: None
+        self.is_open = True
+        self.transport = self
+
+    async def send(self, message: Message, *, text: bool | None = None) -> None:  # noqa: ARG002
+        """Raises ConnectionClosed."""
+        if not self.is_open or self._wire is None:
+            raise ConnectionClosedError(None, None)
+        self._wire.send(message)
+
+    async def recv(self) -> Message:
+        """Raises ConnectionClosed once all that arrived was read."""
+        while not self._arrived:
+            if not self.is_open:
+                raise ConnectionClosedError(None, None)
+            self._reader = asyncio.get_running_loop().create_future()
+            await self._reader
+        return self._arrived.popleft()
+
+    async def __aiter__(self) -> AsyncIterator[Message]:
+        while True:
+            yield await self.recv()
+
+    async def close(self) -> None:
+        self.abort()
+
+    def abort(self) -> None:
+        """Break it off; the other side hears of it if there is a path."""
+        if self.is_open:
+            self.broke()
+            self._other()
+
+    def broke(self) -> None:
+        self.is_open = False
+        if self._wire is not None:
+            self._wire.close()
+        self._wake()
+
+    def arrive(self, message: Message) -> None:
+        if self.is_open:
+            self._arrived.append(message)
+            self._wake()
+
+    def join(self, wire: Wire, other: Callable[[], None]) -> None:
+        self._wire, self._other = wire, other
+
+    def _wake(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None and not reader.done():
+            reader.set_result(None)
+
+
+def connect(
+    network: Network, clock: Clock, plane: str, source: str, target: str
+) -> tuple[End, End]:
+    """Both ends of a new connection. Raises ConnectionRefusedError, TimeoutError."""
+    if not network.talk(source, target, plane):
+        raise TimeoutError(f"{target} does not answer")
+    near, far = End(), End()
+
+    def tell(way: tuple[str, str, str], end: End) -> Callable[[], None]:
+        plane, from_, to = way
+
+        def told() -> None:
+            if network.reaches(plane, from_, to):
+                clock.later(network.delay_ms(plane), end.broke)
+
+        return told
+
+    there, back = (plane, source, target), (plane, target, source)
+    near.join(Wire(network, clock, there, far.arrive, near.broke), tell(there, far))
+    far.join(Wire(network, clock, back, near.arrive, far.broke), tell(back, near))
+    return near, far

@@ -1,0 +1,284 @@
+"""The event loop of one simulated process: asyncio in virtual time, where nobody ever waits.
+
+Many of them share one clock. Each has its own time (a host's clock drifts), and can be frozen,
+starved, or killed without a word, as a process can.
+"""
+
+import asyncio
+import collections
+import contextvars
+import heapq
+import itertools
+from asyncio.events import _get_running_loop, _set_running_loop
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from holdfast.adapters.simulated.clock import Clock, HostClock
+from holdfast.facts.instants import NS_PER_MS, NS_PER_S
+
+Result = TypeVar("Result")
+STEPS_AT_ONCE = 100_000  # Callbacks of one instant; more, and somebody spins.
+
+
+class Deadlock(RuntimeError):
+    """Somebody waits for what will never happen: nothing is on the clock any more."""
+
+
+class Spinning(RuntimeError):
+    """Somebody runs again and again without letting time pass."""
+
+
+class VirtualHandle(asyncio.TimerHandle):
+    """A callback that waits its turn, or for its time."""
+
+    def __init__(
+        self,
+        at_ns: int,
+        call: tuple[Callable[..., object], tuple[Any, ...]],
+        loop: "VirtualLoop",
+        context: contextvars.Context | None,
+    ) -> None:
+        super().__init__(at_ns / NS_PER_S, call[0], call[1], loop, context)
+        self._call = call
+        self._its_context = context or contextvars.copy_context()
+
+    def run(self) -> None:
+        if not self.cancelled():
+            what, args = self._call
+            self._its_context.run(what, *args)
+
+    def cancel(self) -> None:
+        super().cancel()
+        self._call = (_nothing, ())
+
+
+class VirtualLoop(asyncio.BaseEventLoop):
+    """`failed` hears of exceptions that nobody handled; they are errors of the simulation's run."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        own_clock: HostClock | None = None,
+        failed: Callable[[dict[str, Any]], None] | None = None,
+    ) -> None:
+        self._clock = clock
+        self._own = own_clock or HostClock(clock)
+        self._failed = failed
+        self._soon: collections.deque[VirtualHandle] = collections.deque()
+        self._timers: list[tuple[int, int, VirtualHandle]] = []
+        self._count = itertools.count()
+        self._planned: int | None = None
+        self._plan_id = 0
+        self._is_frozen = self._is_dead = self._is_running = False
+        self._tasks: dict[int, asyncio.Task[Any]] = {}
+        self._at, self._steps = 0, 0
+        self.lag_ms = 0.0  # Starved: it gets the processor this late, and then does all it can.
+        super().__init__()  # Last: it asks whether we run.
+
+    # What a process suffers.
+
+    def freeze(self) -> None:
+        self._is_frozen = True
+        self._drop_plan()
+
+    def thaw(self) -> None:
+        self._is_frozen = False
+        self._plan()
+
+    def kill(self) -> None:
+        """No callback of it ever runs again, not even what is meant for the end."""
+        self._is_dead = True
+        self._soon.clear()
+        self._timers.clear()
+        self._drop_plan()
+
+    def end(self) -> None:
+        """As a program ends that was told to: its tasks are cancelled, and may clean up."""
+        self._steps = 0
+        for task in list(self._tasks.values()):
+            task.cancel()
+        try:
+            while self._soon:
+                self._turn()
+        finally:
+            self.kill()
+
+    def bury(self) -> None:
+        """Close what a killed process left behind, so that nothing is collected in mid-air."""
+        self._is_dead, self._failed = False, None
+        self.end()
+
+    # How it runs.
+
+    def _plan(self) -> None:
+        """Be on the clock once, for the next thing to do."""
+        if self._is_frozen or self._is_dead or self._is_running:
+            return
+        if self._soon:
+            due = self._clock.now + round(self.lag_ms * NS_PER_MS)
+        elif self._timers:
+            due = max(self._clock.now, self._own.virtual_at(self._timers[0][0]))
+            due += round(self.lag_ms * NS_PER_MS)
+        else:
+            return
+        if self._planned is not None and self._planned <= due:
+            return
+        self._plan_id += 1
+        self._planned = due
+        plan = self._plan_id
+        self._clock.at(due, lambda: self._wake(plan))
+
+    def _drop_plan(self) -> None:
+        self._plan_id += 1
+        self._planned = None
+
+    def _wake(self, plan: int) -> None:
+        if plan == self._plan_id:
+            self._planned = None
+            self._turn()
+
+    def _turn(self) -> None:
+        """One round: what is due joins what is ready, and all of that runs."""
+        now = self._own.monotonic_ns()
+        while self._timers and self._timers[0][0] <= now:
+            self._soon.append(heapq.heappop(self._timers)[2])
+        self._count_steps(len(self._soon))
+        before = _get_running_loop()
+        _set_running_loop(None)
+        _set_running_loop(self)
+        self._is_running = True
+        try:
+            left = len(self._soon)
+            while left and not (self._is_dead or self._is_frozen):
+                self._run(self._soon.popleft())
+                left = len(self._soon) if self.lag_ms else left - 1
+        finally:
+            self._is_running = False
+            _set_running_loop(before)
+        self._plan()
+
+    def _run(self, handle: VirtualHandle) -> None:
+        try:
+            handle.run()
+        except Exception as error:  # noqa: BLE001  Told, as every loop does.
+            self.call_exception_handler({"message": "a callback failed", "exception": error})
+
+    def _count_steps(self, steps: int) -> None:
+        if self._clock.now != self._at:
+            self._at, self._steps = self._clock.now, 0
+        self._steps += steps
+        if self._steps > STEPS_AT_ONCE:
+            raise Spinning(f"{self._steps} callbacks at {self._at / NS_PER_S} s")
+
+    def run_until_complete(self, future: Any) -> Any:
+        """Let virtual time pass until it is done. Raises Deadlock."""
+        before = _get_running_loop()
+        _set_running_loop(self)
+        try:
+            done: asyncio.Future[Any] = asyncio.ensure_future(future, loop=self)
+        finally:
+            _set_running_loop(before)
+        while not done.done():
+            if self._clock.next_due() is None:
+                raise Deadlock(f"{done!r} waits, and nothing is on the clock")
+            self._clock.run_next()
+        return done.result()
+
+    # What asyncio asks of a loop.
+
+    def call_soon(  # type: ignore[override]
+        self,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> VirtualHandle:
+        handle = VirtualHandle(self._own.monotonic_ns(), (callback, args), self, context)
+        if not self._is_dead:
+            self._soon.append(handle)
+            self._plan()
+        return handle
+
+    call_soon_threadsafe = call_soon  # type: ignore[assignment]
+
+    def call_later(  # type: ignore[override]
+        self,
+        delay: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> VirtualHandle:
+        at_ns = self._own.monotonic_ns() + max(0, round(delay * NS_PER_S))
+        return self._call_at_ns(at_ns, callback, args, context)
+
+    def call_at(  # type: ignore[override]
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> VirtualHandle:
+        return self._call_at_ns(round(when * NS_PER_S), callback, args, context)
+
+    def _call_at_ns(
+        self,
+        at_ns: int,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        context: contextvars.Context | None,
+    ) -> VirtualHandle:
+        handle = VirtualHandle(at_ns, (callback, args), self, context)
+        if not self._is_dead:
+            heapq.heappush(self._timers, (at_ns, next(self._count), handle))
+            self._plan()
+        return handle
+
+    def time(self) -> float:
+        return self._own.monotonic_ns() / NS_PER_S
+
+    def create_future(self) -> asyncio.Future[Any]:
+        return asyncio.Future(loop=self)
+
+    def create_task(  # type: ignore[override]
+        self,
+        coro: Coroutine[Any, Any, Result],
+        *,
+        name: str | None = None,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.Task[Result]:
+        task = asyncio.Task(coro, loop=self, name=name, context=context)
+        number = next(self._count)
+        self._tasks[number] = task
+        task.add_done_callback(lambda _: self._tasks.pop(number, None))
+        return task
+
+    async def run_in_executor(  # type: ignore[override]
+        self,
+        executor: object,  # noqa: ARG002
+        func: Callable[..., Result],
+        *args: Any,
+    ) -> Result:
+        """Threads are as fast as thought: what one does is done within the turn."""
+        return func(*args)
+
+    def get_debug(self) -> bool:
+        return False
+
+    def is_running(self) -> bool:
+        return self._is_running
+
+    def is_closed(self) -> bool:
+        return self._is_dead
+
+    def close(self) -> None:
+        self.kill()
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        if self._failed is not None and not self._is_dead:
+            self._failed(context)
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """It stays on the heap until its time, and does nothing then."""
+
+
+def _nothing() -> None:
+    pass
