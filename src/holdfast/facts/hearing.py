@@ -13,6 +13,26 @@ from holdfast.facts.layers import Plan as Plan
 from holdfast.facts.seen import Seen
 
 
+class HostExpected(Seen, frozen=True, kw_only=True):
+    """A host belongs to this site: its pulse should come, on these planes.
+
+    `boot` is the last one known of it, or empty. `is_here`: this controller runs on it, so that
+    its pulses say nothing about the network.
+    """
+
+    host: str
+    name: str
+    boot: str = ""
+    planes: tuple[str, ...] = ()
+    is_here: bool = False
+
+
+class HostForgotten(Seen, frozen=True, kw_only=True):
+    """It left the site: nobody expects it any more."""
+
+    host: str
+
+
 class PlaneHeard(Seen, frozen=True, kw_only=True):
     """The first pulse of a host on a plane: since the ear began, since a silence, or in a boot."""
 
