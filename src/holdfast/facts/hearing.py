@@ -7,9 +7,9 @@ the kernel received a datagram, not from when it was read.
 from enum import StrEnum
 
 from holdfast.facts.instants import Instant
-from holdfast.facts.layers import Layer as Layer
-from holdfast.facts.layers import LayerState as LayerState
-from holdfast.facts.layers import Plan as Plan
+from holdfast.facts.layers import Layer as Layer  # noqa: PLC0414
+from holdfast.facts.layers import LayerState as LayerState  # noqa: PLC0414
+from holdfast.facts.layers import Plan as Plan  # noqa: PLC0414
 from holdfast.facts.seen import Seen
 
 

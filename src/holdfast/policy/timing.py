@@ -29,6 +29,19 @@ ANSWER_LIMIT_MS = 300_000  # A guest may check its file systems before it answer
 LAST_WORDS_BUDGET_MS = 1_500  # Recovery of a live but stuck VM waits this long for evidence.
 DUMP_LIMIT_MS = 60_000  # More only when the group asked for a memory dump.
 
+# A host pulses so often on each plane, and is silent on one after so many missed pulses.
+PULSE_PERIOD_MS = 50
+PULSE_MISSES = 4
+SILENCE_MS = PULSE_PERIOD_MS * PULSE_MISSES
+EAR_LOOKS_MS = 10  # How often the ear judges.
+SUSPECTED_LIMIT_MS = 300  # The promise: from a host's silent death until its suspicion arrived.
+# A planned restart may be silent for so long, and then is a death like any other.
+PULSE_RESTART_LIMIT_MS = 5_000
+AGENT_RESTART_LIMIT_MS = 30_000
+HOST_STOP_LIMIT_MS = 600_000
+LAYER_PERIOD_MS = 100  # How often the agent writes its word on the health board.
+LAYER_LIMIT_MS = 500  # A word that is older is stale.
+
 LEVEL_MS = {1: 6_000, 2: 15_000, 3: 25_000}  # Recovery by service level (docs/REQUIREMENTS.md).
 
 # A clean end is judged, reported and answered within the promised second.
@@ -39,6 +52,14 @@ assert JUDGED_WITHIN_MS > 2 * CLEAN_END_WAIT_MS
 assert UNEXPLAINED_WAIT_MS > LAST_SIGN_MS > CLEAN_END_WAIT_MS
 # Level 1 leaves room for evidence, proof and a boot of some seconds.
 assert LEVEL_MS[1] / 2 > LAST_WORDS_BUDGET_MS
+# The last pulse may have been sent just before the death; what is left is for the way to the VIM.
+assert SILENCE_MS + EAR_LOOKS_MS + 60 <= SUSPECTED_LIMIT_MS
+# One lost pulse, or two, is no silence; and a word is not stale for one that came late.
+assert PULSE_MISSES >= 4
+assert LAYER_LIMIT_MS >= 4 * LAYER_PERIOD_MS
+assert LAYER_LIMIT_MS + PULSE_PERIOD_MS + REPORT_MARGIN_MS < REPORT_LIMIT_MS
+# Whoever restarts on purpose is not taken for lost before the limit, and not forgotten after it.
+assert SILENCE_MS < PULSE_RESTART_LIMIT_MS < AGENT_RESTART_LIMIT_MS < HOST_STOP_LIMIT_MS
 assert list(BACK_OFF_MS) == sorted(BACK_OFF_MS)
 assert list(PROVE_RETRY_MS) == sorted(PROVE_RETRY_MS)
 
