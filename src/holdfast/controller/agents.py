@@ -122,6 +122,10 @@ class Agents:
         ]
         return sorted(found, key=lambda summary: summary.name)
 
+    def holds(self, host: str, vm: str) -> bool:
+        agent = self.by_host.get(host)
+        return agent is not None and any(summary.vm == vm for summary in agent.vms)
+
     def find_vm(self, name: str) -> tuple[Agent, VmSummary]:
         """By uuid or name. Raises Unanswerable."""
         found = [

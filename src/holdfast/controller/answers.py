@@ -14,8 +14,12 @@ class Unanswerable(Exception):
         self.hint, self.code = hint, code
 
 
-def unknown(what: str, name: str, known: Iterable[str], lister: str) -> Unanswerable:
+class Unknown(Unanswerable):
+    """There is nothing of this name."""
+
+
+def unknown(what: str, name: str, known: Iterable[str], lister: str) -> Unknown:
     """There is no such VM, group, ...: name the near ones, or the command that lists all."""
     near = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"{lister} lists what there is"
-    return Unanswerable(f"there is no {what} {name!r}", hint, USAGE)
+    return Unknown(f"there is no {what} {name!r}", hint, USAGE)

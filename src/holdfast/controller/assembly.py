@@ -48,10 +48,21 @@ FIRST_LIMIT_S = 3.0
 PLAIN = msgspec.to_builtins
 
 
+# What faces open beside the controller's own door, for as long as a block lasts.
+Face = Callable[["Controller"], contextlib.AbstractAsyncContextManager[None]]
+
+
 class Controller:
     """Made once, then `run` until cancelled."""
 
-    def __init__(self, settings: Settings, boot: str, store: Store | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        boot: str,
+        store: Store | None = None,
+        face: Face = lambda _: contextlib.nullcontext(),
+    ) -> None:
+        self._face = face
         state = Path(settings.state_dir) / "controller"
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._settings, self._state, self._boot = settings, state, boot
@@ -118,6 +129,7 @@ class Controller:
         try:
             async with (
                 self.door.open(Path(self._settings.run_dir) / "controller.sock"),
+                self._face(self),
                 asyncio.TaskGroup() as group,
             ):
                 for name, task in tasks.items():

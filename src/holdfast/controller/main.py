@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from holdfast.adapters.drivers.only_one import NotTheOnlyOne, only_one
-from holdfast.controller.assembly import Controller
+from holdfast.controller.assembly import Controller, Face
 from holdfast.facts.settings import Settings
 from holdfast.ports.keeper import come_first
 
@@ -19,8 +19,8 @@ class CannotRun(Exception):
     """The controller cannot start; the text says why and what to do."""
 
 
-def run(settings: Settings) -> None:
-    """Return after SIGTERM or SIGINT. Raises CannotRun."""
+def run(settings: Settings, face: Face) -> None:
+    """Return after SIGTERM or SIGINT; `face` is open meanwhile. Raises CannotRun."""
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="controller: %(levelname)s %(message)s"
     )
@@ -29,16 +29,16 @@ def run(settings: Settings) -> None:
     state, run_dir = Path(settings.state_dir), Path(settings.run_dir)
     try:
         with only_one("controller", state, run_dir):
-            asyncio.run(_serve(settings))
+            asyncio.run(_serve(settings, face))
     except OSError as error:
         raise CannotRun(f"the controller cannot use {error.filename}: {error.strerror}") from None
     except NotTheOnlyOne as error:
         raise CannotRun(str(error)) from None
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, face: Face) -> None:
     boot = _KERNEL_BOOT_ID.read_text().strip()[:8]
-    controller = Controller(settings, boot)
+    controller = Controller(settings, boot, face=face)
     work = asyncio.create_task(controller.run())
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

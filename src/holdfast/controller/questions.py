@@ -14,6 +14,8 @@ from holdfast.controller.groups import Groups
 from holdfast.controller.leadership import Leadership
 from holdfast.controller.promises import Promises
 from holdfast.facts import wire
+from holdfast.facts.incidents import Incident
+from holdfast.facts.roles import Caller, Role
 from holdfast.ports.store import StoreAway
 from holdfast.ports.vim import Vim, VimAway
 
@@ -46,11 +48,15 @@ class Questions:
         self._table: dict[str, Handler] = {
             "status": self._ask_status,
             "agents": self._ask_agents,
+            "hosts": self._ask_agents,
+            "host": self._ask_host,
             "vms": self._ask_vms,
+            "vm": self._ask_vm,
             "protect": self._protect,
             "unprotect": self._unprotect,
             "recover": self._recover,
             "groups": self._ask_groups,
+            "group": self._ask_group,
             "group-set": self._group_set,
             "group-forget": self._group_forget,
             "disarm": self._disarm,
@@ -58,6 +64,7 @@ class Questions:
             "alarms": self._alarms,
             "acknowledge": self._acknowledge,
             "incidents": self._incidents,
+            "incident": self._incident,
             "settle": self._settle,
             "explain": self._explain,
             "last-words": self._last_words,
@@ -65,26 +72,34 @@ class Questions:
 
     async def answer(self, question: wire.Question) -> AsyncIterator[wire.Reply]:
         """One reply, or, to those who follow, one after the other."""
+        caller = Caller(name=question.by, role=Role.ADMINISTER, origin="this host")
         try:
             if question.name == "follow-alarms":
                 async for reply in self._follow(question):
                     yield reply
                 return
-            handler = self._table.get(question.name)
-            if handler is None:
-                known = [*self._table, "follow-alarms"]
-                raise unknown("question", question.name, known, "holdfast --help")
-            yield wire.Reply(id=question.id, data=await handler(question))
+            data = await self.ask(question.name, question.args, caller)
+            yield wire.Reply(id=question.id, data=data)
         except Unanswerable as error:
             yield _failed(question, str(error), error.hint, error.code)
+
+    async def ask(self, name: str, args: dict[str, Any], caller: Caller) -> Any:
+        """The data of the answer. Raises Unanswerable."""
+        handler = self._table.get(name)
+        if handler is None:
+            known = [*self._table, "follow-alarms"]
+            raise unknown("question", name, known, "holdfast --help")
+        question = wire.Question(id=0, name=name, args=args, by=caller.name)
+        try:
+            return await handler(question)
         except StoreAway as error:
             hint = "nothing is known to have changed; alarms are still reported"
-            yield _failed(question, str(error), hint, AWAY)
+            raise Unanswerable(str(error), hint, AWAY) from None
         except VimAway as error:
-            yield _failed(question, f"the VIM is away: {error}", "try again later", AWAY)
+            raise Unanswerable(f"the VIM is away: {error}", "try again later", AWAY) from None
         except (KeyError, TypeError, ValueError, msgspec.ValidationError) as error:
-            text = f"the question {question.name!r} cannot be understood: {error}"
-            yield _failed(question, text, "", USAGE)
+            text = f"the question {name!r} cannot be understood: {error}"
+            raise Unanswerable(text, "", USAGE) from None
 
     async def _follow(self, question: wire.Question) -> AsyncIterator[wire.Reply]:
         with self._followers.join() as follower:
@@ -106,6 +121,32 @@ class Questions:
 
     async def _ask_vms(self, _asked: wire.Question) -> Any:
         return PLAIN(self._agents.all_vms())
+
+    async def _ask_host(self, asked: wire.Question) -> Any:
+        name = str(asked.args["host"])
+        rows = {row["host"]: row for row in self._agent_rows()}
+        found = [row for row in rows.values() if name in (row["host"], row["host_name"])]
+        if not found:
+            known = [*rows, *(row["host_name"] for row in rows.values())]
+            raise unknown("host", name, known, "holdfast host list")
+        host = found[0]["host"]
+        alarms = [one for one in await self._vim.alarms() if one.alarm.host == host]
+        vms = [one for one in self._agents.all_vms() if self._agents.holds(host, one.vm)]
+        return {"host": found[0], "vms": PLAIN(vms), "alarms": PLAIN(alarms)}
+
+    async def _ask_vm(self, asked: wire.Question) -> Any:
+        _, found = self._agents.find_vm(str(asked.args["vm"]))
+        shown = next(one for one in self._agents.all_vms() if one.vm == found.vm)
+        incidents = [one for one in self._entries.incidents() if one.vm == found.vm]
+        return {"vm": PLAIN(shown), "incidents": PLAIN(incidents)}
+
+    async def _ask_group(self, asked: wire.Question) -> Any:
+        name = str(asked.args["name"])
+        groups = {group.name: group for group in self._groups.all()}
+        if name not in groups:
+            raise unknown("group", name, groups, "holdfast group list")
+        members = [one for one in self._agents.all_vms() if one.group == name]
+        return {"group": PLAIN(groups[name]), "vms": PLAIN(members)}
 
     async def _protect(self, asked: wire.Question) -> Any:
         args = asked.args
@@ -158,6 +199,9 @@ class Questions:
     async def _incidents(self, _asked: wire.Question) -> Any:
         return PLAIN(self._entries.incidents())
 
+    async def _incident(self, asked: wire.Question) -> Any:
+        return PLAIN(self._find_incident(asked)[1])
+
     async def _settle(self, asked: wire.Question) -> Any:
         return await self._pass_on(asked, self._host_of_incident(asked), asked.args)
 
@@ -176,10 +220,14 @@ class Questions:
         return await self._pass_on(asked, agent, {**asked.args, "vm": summary.vm})
 
     def _host_of_incident(self, asked: wire.Question) -> Agent:
+        return self._agents.find_host(self._find_incident(asked)[0])
+
+    def _find_incident(self, asked: wire.Question) -> tuple[str, Incident]:
+        """And its host. Raises Unanswerable."""
         name = str(asked.args.get("incident") or "")
         found = self._entries.incident(name)
         if found is not None:
-            return self._agents.find_host(found[0])
+            return found
         if not name:
             raise Unanswerable("there has been no incident", "", USAGE)
         known = {i.id for i in self._entries.incidents()} | {

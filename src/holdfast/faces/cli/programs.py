@@ -38,10 +38,11 @@ def controller(site: Site, own_config: str | None) -> None:
     settings = checked_settings(site, own_config)
     # Late: only this command is the controller.
     from holdfast.controller.main import CannotRun, run
+    from holdfast.faces.api.listening import serving  # Late: likewise.
 
     _be_quiet_of_links()
     try:
-        run(settings)
+        run(settings, lambda controller: serving(controller, settings))
     except CannotRun as reason:
         raise Failure(str(reason)) from None
 

@@ -1,0 +1,189 @@
+"""What routes take and give, as types; openapi.json and the pages of the API are made of them."""
+
+from typing import Any
+
+from msgspec import Struct
+
+from holdfast.facts.alarms import AlarmRecord
+from holdfast.facts.incidents import Incident
+from holdfast.facts.last_words import Bundle
+from holdfast.facts.promises import Disarm, Group, Owner, Protection
+from holdfast.facts.wire import VmSummary
+
+__all__ = ["AlarmRecord", "Disarm", "Group", "Incident", "VmSummary"]
+
+
+class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What the path, the query or the body say; a name that is not known is refused."""
+
+
+class Nothing(Request, frozen=True, kw_only=True):
+    pass
+
+
+class Anything(Struct, frozen=True, kw_only=True):
+    """An object whose keys depend on what was asked."""
+
+
+class OfHost(Request, frozen=True, kw_only=True):
+    host: str
+
+
+class OfVm(Request, frozen=True, kw_only=True):
+    vm: str
+
+
+class OfGroup(Request, frozen=True, kw_only=True):
+    name: str
+
+
+class OfIncident(Request, frozen=True, kw_only=True):
+    incident: str
+
+
+class LastWordsOf(Request, frozen=True, kw_only=True):
+    vm: str
+    incident: str = ""
+
+
+class Protect(Request, frozen=True, kw_only=True):
+    """`old_host_is_gone`: how somebody knows that the host which holds the VM can never run it
+    again. It needs the role administer."""
+
+    vm: str
+    group: str = ""
+    answer: str = ""
+    old_host_is_gone: str = ""
+
+
+class SetGroup(Request, frozen=True, kw_only=True):
+    name: str
+    owner: Owner | None = None
+    level: int | None = None
+    restarts: int | None = None
+    restarts_window_s: int | None = None
+    dump: bool | None = None
+
+
+class WhichAlarms(Request, frozen=True, kw_only=True):
+    include_cleared: bool = False
+
+
+class Acknowledge(Request, frozen=True, kw_only=True):
+    key: str
+
+
+class Disarming(Request, frozen=True, kw_only=True):
+    reason: str
+    seconds: float = 3_600
+
+
+class Error(Struct, frozen=True, kw_only=True):
+    """What went wrong, what to do about it, and the exit code that the command line gives."""
+
+    error: str
+    hint: str = ""
+    code: int = 4
+
+
+class Told(Struct, frozen=True, kw_only=True):
+    """Which hosts heard of a change. Those away hear it when they are back."""
+
+    told: tuple[str, ...] = ()
+    not_told: tuple[str, ...] = ()
+    away: tuple[str, ...] = ()
+
+
+class GroupChanged(Told, frozen=True, kw_only=True):
+    group: Group
+
+
+class Disarmed(Told, frozen=True, kw_only=True):
+    disarm: Disarm
+
+
+class ArmedAgain(Told, frozen=True, kw_only=True):
+    """`was` is what had been switched off, and by whom; null: it was on already."""
+
+    was: Disarm | None = None
+
+
+class GroupShown(Struct, frozen=True, kw_only=True):
+    group: Group
+    vms: tuple[VmSummary, ...] = ()
+
+
+class VmShown(Struct, frozen=True, kw_only=True):
+    vm: VmSummary
+    incidents: tuple[Incident, ...] = ()
+
+
+class Protected(Struct, frozen=True, kw_only=True):
+    protection: Protection
+    domain: dict[str, Any] = {}
+    old_host_is_gone: str = ""
+
+
+class Unprotected(Struct, frozen=True, kw_only=True):
+    vm: str
+    name: str
+
+
+class Recovering(Struct, frozen=True, kw_only=True):
+    state: str = ""
+    incident: str = ""
+
+
+class LastWordsShown(Struct, frozen=True, kw_only=True):
+    bundle: Bundle
+    folder: str
+
+
+class Explained(Struct, frozen=True, kw_only=True):
+    """`records` are lines of journals, in the order of causes."""
+
+    incident: dict[str, Any]
+    records: tuple[dict[str, Any], ...] = ()
+
+
+class Host(Struct, frozen=True, kw_only=True):
+    """`state` is what the controller makes of it; more keys than these may be there."""
+
+    host: str
+    host_name: str
+    state: str = ""
+    boot: str = ""
+    is_up: bool = False
+    since_utc_ms: int = 0
+    is_amnesiac: bool = False
+    vms: int = 0
+
+
+class HostShown(Struct, frozen=True, kw_only=True):
+    host: Host
+    vms: tuple[VmSummary, ...] = ()
+    alarms: tuple[AlarmRecord, ...] = ()
+
+
+class Status(Struct, frozen=True, kw_only=True):
+    """`store` is "answers", or what hinders it. `term` is null where this one does not lead."""
+
+    host_name: str
+    term: int | None
+    store: str
+    agents: tuple[dict[str, Any], ...]
+    agents_awaited: tuple[str, ...]
+    notifiers: tuple[dict[str, Any], ...]
+    report_p99_ms: float | None
+    disarm: Disarm | None
+    vms: tuple[VmSummary, ...]
+    unknown_to_the_store: tuple[str, ...]
+    incidents: tuple[Incident, ...]
+    open_alarms: int
+    gaps: int
+    duplicates: int
+    defects: int
+    refused_by_vim: int
+    unknown_frames: int
+    unreadable: int
+    records_lost: dict[str, int]
