@@ -24,7 +24,7 @@ class StoreInMemory:
         self._lease_s = 0.0
         self._is_away = False
         self._next_txn: str = ""
-        self._news = asyncio.Condition()
+        self._waiting: list[asyncio.Future[None]] = []  # Of many loops, in a simulation.
         self._watches_lost = 0
 
     def go_away(self) -> None:
@@ -43,9 +43,12 @@ class StoreInMemory:
 
     async def lose_watches(self) -> None:
         """Every watch that is open ends with *lost*."""
-        async with self._news:
-            self._watches_lost += 1
-            self._news.notify_all()
+        self._watches_lost += 1
+        self._tell()
+
+    def extend_lease(self) -> None:
+        """What etcd does when it has a quorum again: every lease begins anew."""
+        self._lease_ends = self._clock() + self._lease_s
 
     def lose_lease(self) -> None:
         """As if the leader had been silent for too long."""
@@ -117,7 +120,7 @@ class StoreInMemory:
             held = self._held.get(key)
             if (held.revision if held else 0) != revision:
                 return Txn(result=TxnResult.REFUSED)
-        await self._put(puts)
+        self._put(puts)
         if fate == "committed":
             return Txn(result=TxnResult.UNKNOWN)
         return Txn(result=TxnResult.COMMITTED, revision=self._revision)
@@ -136,9 +139,10 @@ class StoreInMemory:
             seen = self._revision
             for change in found:
                 yield change
-            async with self._news:
-                if self._revision == seen and self._watches_lost == lost:
-                    await self._news.wait()
+            if self._revision == seen and self._watches_lost == lost:
+                news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                self._waiting.append(news)
+                await news
 
     async def close(self) -> None:
         pass
@@ -154,7 +158,7 @@ class StoreInMemory:
     def _is_current(self, term: int) -> bool:
         return self._term == term and self._is_held
 
-    async def _put(self, puts: Mapping[str, bytes | None]) -> None:
+    def _put(self, puts: Mapping[str, bytes | None]) -> None:
         self._revision += 1
         for key, value in puts.items():
             if value is None:
@@ -162,5 +166,10 @@ class StoreInMemory:
             else:
                 self._held[key] = Held(value=value, revision=self._revision)
             self._changes.append(Changed(key=key, value=value, revision=self._revision))
-        async with self._news:
-            self._news.notify_all()
+        self._tell()
+
+    def _tell(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for news in waiting:
+            if not news.done() and not news.get_loop().is_closed():
+                news.set_result(None)
