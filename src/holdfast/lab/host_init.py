@@ -2,15 +2,19 @@
 
 Run as a program on the standard library alone: `host_init.py host NAME DISKS` or
 `host_init.py wire`. It prints the number of the process that now holds the namespaces, and for a
-host `ready` when libvirt answers, or the reason why not. Killing that process is a power cut.
+host `ready` when libvirt answers and /etc/init.d was started, or the reason why not. Killing that
+process is a power cut; SIGTERM shuts the host down in order.
 """
 
 import ctypes
+import fcntl
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
@@ -20,11 +24,19 @@ CLONE_NEWPID, CLONE_NEWNET = 0x20000000, 0x40000000
 DISK_FOLDERS = (
     "/etc/libvirt",
     "/etc/holdfast",
+    "/etc/init.d",
+    "/etc/default",
     "/var/lib/libvirt",
     "/var/log/libvirt",
     "/var/cache/libvirt",
     "/var/lib/holdfast",
+    "/var/log/holdfast",
+    "/var/lib/etcd",
 )
+# Beside them on the disks; it covers /etc/hosts.
+HOSTS_FILE = "etc/hosts"
+INIT_FOLDER = Path("/etc/init.d")
+INIT_LOG = Path("/run/init.log")
 # What a host does not share with the machine at all.
 OWN_FOLDERS = ("proc", "run", "sys", "lost+found")
 # virtlogd keeps the consoles; libvirtd says that it is up before its QEMU driver is.
@@ -34,6 +46,11 @@ START_LIBVIRT = (
     ("virsh", "--connect", "qemu:///system", "uri"),
 )
 START_LIMIT_S = 60
+PLUG_LIMIT_S = 30.0
+STOP_LIMIT_S = 10.0
+# What holds the host's addresses, and the kernel's words for asking whether each is usable.
+DEVICES = (b"br0", b"eth1")
+SIOCGIFFLAGS, SIOCGIFADDR, IFF_RUNNING = 0x8913, 0x8915, 0x40
 
 
 def unshare(flags: int) -> None:
@@ -89,7 +106,86 @@ def mount_own_disks(disks: Path) -> None:
         own = disks / folder.lstrip("/")
         own.mkdir(parents=True, exist_ok=True)
         command("mount", "--bind", str(own), folder)
+    command("mount", "--bind", str(disks / HOSTS_FILE), "/etc/hosts")
     Path("/var/log/libvirt/qemu").mkdir(exist_ok=True)
+
+
+def wait_plugged() -> None:
+    """Wait for the addresses that the lab gives; who is started then finds the network."""
+    deadline = time.monotonic() + PLUG_LIMIT_S
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as door:
+        while not all(is_usable(door, device) for device in DEVICES):
+            if time.monotonic() > deadline:
+                raise RuntimeError("the lab did not plug this host in")
+            time.sleep(0.01)
+
+
+def is_usable(door: socket.socket, device: bytes) -> bool:
+    """Tell whether a network device has a carrier and an address."""
+    request = struct.pack("256s", device)
+    try:
+        (flags,) = struct.unpack_from("H", fcntl.ioctl(door, SIOCGIFFLAGS, request), 16)
+        fcntl.ioctl(door, SIOCGIFADDR, request)
+    except OSError:
+        return False
+    return bool(flags & IFF_RUNNING)
+
+
+def run_init_scripts(verb: str) -> None:
+    """Do to all of /etc/init.d what an init does; what they say is in /run/init.log."""
+    scripts = sorted(each for each in INIT_FOLDER.iterdir() if os.access(each, os.X_OK))
+    for script in scripts if verb == "start" else reversed(scripts):
+        with INIT_LOG.open("ab") as log:
+            log.write(f"{script.name} {verb}\n".encode())
+            log.flush()
+            try:
+                done = subprocess.run(
+                    [str(script), verb],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    timeout=START_LIMIT_S,
+                    check=False,
+                )
+                log.write(f"{script.name} {verb}: {done.returncode}\n".encode())
+            except (OSError, subprocess.SubprocessError) as error:
+                log.write(f"{script.name} {verb}: {error}\n".encode())
+
+
+def reap() -> None:
+    """Bury every child that has ended."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
+
+
+def count_living() -> int:
+    """Processes of this host but the first, without those that only wait to be reaped."""
+    living = 0
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and entry.name != "1":
+            try:
+                stat = (entry / "stat").read_text()
+            except OSError:
+                continue
+            living += stat.rpartition(")")[2].split()[0] not in "ZX"
+    return living
+
+
+def shut_down() -> None:
+    """Stop what was started, ask all to end, kill what does not, and lose the power."""
+    run_init_scripts("stop")
+    try:
+        os.kill(-1, signal.SIGTERM)
+    except ProcessLookupError:
+        os._exit(0)
+    deadline = time.monotonic() + STOP_LIMIT_S
+    while count_living() and time.monotonic() < deadline:
+        reap()
+        time.sleep(0.02)
+    os._exit(0)  # The kernel kills what is left with us.
 
 
 def run_host(name: str, disks: Path, report: int) -> None:
@@ -101,19 +197,21 @@ def run_host(name: str, disks: Path, report: int) -> None:
         command("ip", "link", "set", "lo", "up")
         for step in START_LIBVIRT:
             command(*step)
+        wait_plugged()
+        run_init_scripts("start")
         answer = "ready"
     except (OSError, RuntimeError, subprocess.SubprocessError) as error:
         answer = str(error).replace("\n", " ")
+    # Blocked, so that none is lost between reaping and waiting.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, signal.SIGTERM})
     os.write(report, f"{answer}\n".encode())
     os.close(report)
     # Orphans come to the first process; it must be quick to reap them, as libvirt waits for it.
-    # SIGCHLD is blocked, so that none is lost between reaping and waiting.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     while True:
-        try:
-            os.wait()
-        except ChildProcessError:
-            signal.sigwait({signal.SIGCHLD})
+        reap()
+        if signal.sigwait({signal.SIGCHLD, signal.SIGTERM}) == signal.SIGTERM:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD, signal.SIGTERM})
+            shut_down()
 
 
 def main() -> None:
