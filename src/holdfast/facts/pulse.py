@@ -34,8 +34,8 @@ SAID_AT = 16  # In the body: plan, limit and layers, which seldom change, follow
 MALFORMED, OTHER_VERSION, WRONG_KEY = "malformed", "other version", "wrong key"
 
 # Numbers are for ever; new ones are added at the end.
-_LAYERS = (Layer.AGENT, Layer.LIBVIRT, Layer.SWITCH, Layer.STORAGE)
-_STATES = (
+LAYERS = (Layer.AGENT, Layer.LIBVIRT, Layer.SWITCH, Layer.STORAGE)
+STATES = (
     LayerState.UNKNOWN,
     LayerState.WELL,
     LayerState.ILL,
@@ -44,8 +44,8 @@ _STATES = (
     LayerState.STOPPED,
 )
 _PLANS = (Plan.NONE, Plan.PULSE_RESTARTS, Plan.HOST_STOPS)
-_LAYER_NUMBER = {layer: number for number, layer in enumerate(_LAYERS)}
-_STATE_NUMBER = {state: number for number, state in enumerate(_STATES)}
+_LAYER_NUMBER = {layer: number for number, layer in enumerate(LAYERS)}
+_STATE_NUMBER = {state: number for number, state in enumerate(STATES)}
 _PLAN_NUMBER = {plan: number for number, plan in enumerate(_PLANS)}
 
 
@@ -136,7 +136,7 @@ def decode(data: bytes, key: bytes, kind: Kind = Kind.PULSE) -> Pulse:
     except (struct.error, IndexError):
         raise PulseRefused(MALFORMED, "it ends too early") from None
     numbers = body[BODY.size + 1 : BODY.size + 1 + 2 * count : 2]
-    aged = {_LAYERS[n]: age for n, age in zip(numbers, ages, strict=True) if n < len(_LAYERS)}
+    aged = {LAYERS[n]: age for n, age in zip(numbers, ages, strict=True) if n < len(LAYERS)}
     return Pulse(
         names=names,
         sequence=sequence,
@@ -184,9 +184,9 @@ def read_said(body: bytes) -> Said:
     if len(pairs) < 2 * count:
         raise IndexError(count)
     layers = {
-        _LAYERS[number]: _STATES[state] if state < len(_STATES) else LayerState.UNKNOWN
+        LAYERS[number]: STATES[state] if state < len(STATES) else LayerState.UNKNOWN
         for number, state in zip(pairs[::2], pairs[1::2], strict=True)
-        if number < len(_LAYERS)
+        if number < len(LAYERS)
     }
     return Said(layers, _PLANS[plan] if plan < len(_PLANS) else Plan.NONE, limit_ms)
 
