@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from holdfast.adapters.drivers.libvirt_words import is_known
+from holdfast.adapters.drivers.patience import STOPPED
 from holdfast.adapters.drivers.worker_link import Worker
 from holdfast.facts.instants import Instant
 from holdfast.facts.observations import (
@@ -105,11 +106,19 @@ class LibvirtEvents:
             case "gone":
                 self._is_gap = True
                 self.state = f"is gone: {said['reason']}"
-                self._see(LibvirtGone(at=at, reason=said["reason"]))
+                is_orderly = said.get("orderly", False)
+                self._see(LibvirtGone(at=at, reason=said["reason"], is_orderly=is_orderly))
             case "silent":
                 self._is_gap = True
                 self.state = "does not answer"
-                self._see(LibvirtSilent(at=at, since=Instant(said["since"])))
+                self._see(
+                    LibvirtSilent(
+                        at=at,
+                        since=Instant(said["since"]),
+                        daemon=said["why"],
+                        is_stopped=said["why"] == STOPPED,
+                    )
+                )
             case unknown:
                 self._see(UnknownSeen(at=at, what=f"listener: {unknown}"))
 

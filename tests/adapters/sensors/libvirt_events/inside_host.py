@@ -27,6 +27,7 @@ from holdfast.facts.observations import (
     QmpEventSeen,
 )
 from holdfast.lab.host_init import START_LIBVIRT
+from holdfast.lab.namespaces import Holder, wait_until_dead
 from holdfast.ports.hypervisor import CallFailed, CallOverran
 
 URI = "qemu:///system"
@@ -82,9 +83,18 @@ def virsh(*words: str) -> str:
     return subprocess.run(argv, capture_output=True, text=True, timeout=30).stdout.strip()
 
 
+def libvirtd_pid() -> int:
+    return int(Path("/run/libvirtd.pid").read_text())
+
+
+async def start_libvirt() -> None:
+    for step in START_LIBVIRT[1:]:
+        await asyncio.to_thread(subprocess.run, step, timeout=60)
+
+
 @contextmanager
 def frozen_libvirtd() -> Iterator[Instant]:
-    pid = int(Path("/run/libvirtd.pid").read_text())
+    pid = libvirtd_pid()
     at = Instant(time.monotonic_ns())
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -128,6 +138,7 @@ def test_a_frozen_libvirt_is_silent_within_a_second_and_read_anew_when_it_answer
                 # A tenth of a second of the second is left for reporting it.
                 assert elapsed_ms(at, silent.at) < 900
                 assert silent.since <= at + 50_000_000
+                assert (silent.daemon, silent.is_stopped) == ("its process is stopped", True)
                 ears.heard.clear()
                 await asyncio.sleep(5)  # By now we have hung up for want of a keepalive.
                 assert not any(isinstance(seen, LibvirtGone) for seen in ears.heard)
@@ -141,12 +152,44 @@ def test_a_frozen_libvirt_is_silent_within_a_second_and_read_anew_when_it_answer
 def test_a_killed_libvirt_is_gone_at_once_and_heard_again_when_it_is_back() -> None:
     async def story() -> None:
         async with listening() as ears:
-            os.kill(int(Path("/run/libvirtd.pid").read_text()), signal.SIGKILL)
-            await ears.wait_for(LibvirtGone, reason="it closed the connection")
-            for step in START_LIBVIRT[1:]:
-                await asyncio.to_thread(subprocess.run, step, timeout=60)
+            pid, at = libvirtd_pid(), Instant(time.monotonic_ns())
+            os.kill(pid, signal.SIGKILL)
+            gone = await ears.wait_for(LibvirtGone)
+            assert gone.reason == f"its process {pid} killed by SIGKILL"
+            assert not gone.is_orderly
+            assert elapsed_ms(at, gone.at) < 50
+            await start_libvirt()
             await ears.wait_for(LibvirtAnswered, after_gap=True)
             await ears.wait_for(DomainStateRead, vm=UUID, state="shut off")
+
+    asyncio.run(story())
+
+
+def test_a_libvirt_that_somebody_restarts_is_gone_in_order() -> None:
+    async def story() -> None:
+        async with listening() as ears:
+            daemon = Holder.of_pid(libvirtd_pid())
+            os.kill(daemon.pid, signal.SIGTERM)
+            assert (await ears.wait_for(LibvirtGone)).is_orderly
+            await asyncio.to_thread(wait_until_dead, [daemon])
+            await start_libvirt()
+            await ears.wait_for(LibvirtAnswered, after_gap=True)
+            assert all(seen.is_orderly for seen in ears.heard if isinstance(seen, LibvirtGone))
+
+    asyncio.run(story())
+
+
+def test_a_libvirt_that_is_killed_while_it_is_frozen_is_gone() -> None:
+    async def story() -> None:
+        async with listening() as ears:
+            pid = libvirtd_pid()
+            os.kill(pid, signal.SIGSTOP)
+            await ears.wait_for(LibvirtSilent)
+            os.kill(pid, signal.SIGKILL)
+            gone = await ears.wait_for(LibvirtGone)
+            assert (gone.reason, gone.is_orderly) == (f"its process {pid} killed by SIGKILL", False)
+            await start_libvirt()
+            await ears.wait_for(LibvirtAnswered, after_gap=True)
 
     asyncio.run(story())
 
