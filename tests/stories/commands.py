@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Callable
 from uuid import NAMESPACE_DNS, uuid5
 
-from holdfast.adapters.simulated.host import SimulatedVm
+from holdfast.adapters.simulated.vm import SimulatedVm
 from holdfast.facts import commands as told
 from holdfast.facts.incidents import IncidentState
 from holdfast.facts.instants import after

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from holdfast.adapters.simulated.host import SimulatedHost, SimulatedVm
+from holdfast.adapters.simulated.host import SimulatedHost
+from holdfast.adapters.simulated.vm import SimulatedVm
 from holdfast.facts import actions as act
 from holdfast.facts import outcomes as came
 from holdfast.facts.actions import Action

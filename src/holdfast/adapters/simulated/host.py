@@ -6,9 +6,9 @@ to `see`; while nobody looks (the agent is dead) it is lost, as it is in truth.
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
-from holdfast.adapters.simulated.clock import Clock
+from holdfast.adapters.simulated.clock import Clock, HostClock
+from holdfast.adapters.simulated.vm import SimulatedVm
 from holdfast.facts.instants import NS_PER_MS, Instant
 from holdfast.facts.observations import (
     AgentAnswered,
@@ -36,49 +36,20 @@ FIRST_SIGN_MS = {"kill": 0.2, "segv": 4.0, "terminate": 1.7, "poweroff": 41.0, "
 LIBVIRT_SEES_MS = {"kill": 207.0, "segv": 207.0, "terminate": 204.0, "poweroff": 244.0}
 DESTROY_WORD_MS, SAVED_MS, SAVED_WORD_MS, AWAY_MS, AWAY_WORD_MS = 240.0, 190.0, 391.0, 909.0, 1110.0
 FREE_MS_PER_GB = 40.0
-SPAWN_MS, BOOT_MS = 150.0, 3_000.0
 PING_MS, MEASURE_MS = 2_000.0, 1_000.0
 SILENT_AFTER_MS = 500.0
 
 
-@dataclass
-class SimulatedVm:
-    """`behaviour` is what the guest does when it is started: serves, mute (never answers)."""
-
-    name: str
-    uuid: str
-    has_agent: bool = True
-    memory_gb: float = 1.0
-    boot_ms: float = BOOT_MS
-    is_defined: bool = True
-    is_mute: bool = False
-    life: Incarnation | None = None
-    began: int = 0
-    is_ending: bool = False
-    is_stuck: bool = False
-    is_paused: bool = False
-    fails_to_start: int = 0
-    dies_at_boot: int = 0
-    reason: str = "unknown"  # libvirt's word for why it is shut off.
-    libvirt_thinks: str = "shut off"
-    log_line: str = ""
-    gone_after: list[Callable[[], None]] = field(default_factory=list)
-
-    @property
-    def runs(self) -> bool:
-        return self.life is not None
-
-    def serves(self, now: int) -> bool:
-        is_up = self.runs and now - self.began >= self.boot_ms * NS_PER_MS
-        return is_up and not (self.is_mute or self.is_stuck or self.is_paused or self.is_ending)
-
-
 class SimulatedHost:
-    """`boot` changes with a power cut; instants begin anew then, as the kernel's do."""
+    """`boot` changes with a power cut; instants begin anew then, as the kernel's do.
 
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
-        self.boot = "boot-1"
+    In a data centre each host has its own clock, and a name that its boots begin with.
+    """
+
+    def __init__(self, clock: Clock, own: HostClock | None = None, name: str = "") -> None:
+        self.clock, self._own = clock, own
+        self._boot_name = f"{name}-boot" if name else "boot"
+        self.boot = f"{self._boot_name}-1"
         self.is_up = True
         self.vms: dict[str, SimulatedVm] = {}
         self.see: Callable[[Observation], None] | None = None
@@ -91,6 +62,8 @@ class SimulatedHost:
 
     def now(self) -> Instant:
         """As this boot's monotonic clock has it; the clock of a boot begins at one second."""
+        if self._own is not None:
+            return Instant(self._own.monotonic_ns())
         return Instant(self.clock.now - self._boot_began + 1_000 * NS_PER_MS)
 
     def at_zero(self) -> int:
@@ -324,7 +297,7 @@ class SimulatedHost:
 
     def boot_again(self) -> None:
         self.is_up, self.libvirt = True, "answers"
-        self.boot = f"boot-{next(self._boots)}"
+        self.boot = f"{self._boot_name}-{next(self._boots)}"
         self._boot_began = self.clock.now
 
     def _say_dead(self) -> None:

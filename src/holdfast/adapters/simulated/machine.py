@@ -1,0 +1,115 @@
+"""One machine of a simulated data centre: power, clock, kernel, and the processes on it.
+
+It knows nothing of agents and controllers: a process is an event loop that can be frozen, starved
+and killed, and whoever started it is told when the machine boots again.
+"""
+
+from collections.abc import Callable
+
+from holdfast.adapters.simulated.clock import Clock, HostClock
+from holdfast.adapters.simulated.host import SimulatedHost
+from holdfast.adapters.simulated.network import Network
+from holdfast.adapters.simulated.virtual_loop import VirtualLoop
+from holdfast.facts.instants import NS_PER_MS
+
+BOOTED_AFTER_MS = 1_000.0  # Until the first processes run; the monotonic clock runs before.
+
+
+class Machine:
+    """`booted` are called at each boot, in order: they start what runs at boot."""
+
+    def __init__(self, clock: Clock, network: Network, name: str, ppm: int = 0) -> None:
+        self.name, self.clock, self.network = name, clock, network
+        self.own = HostClock(clock, ppm, begins_ns=1_000_000 * NS_PER_MS)
+        self.vms = SimulatedHost(clock, self.own, name)
+        self.is_up, self.is_frozen, self.kernel_answers = True, False, True
+        self.booted: list[Callable[[], None]] = []
+        self.went_down: list[Callable[[], None]] = []
+        self.disk: dict[str, object] = {}  # What processes leave behind, by name.
+        self.loops: dict[str, VirtualLoop] = {}
+        self.graves: list[VirtualLoop] = []
+        self.failures: list[dict[str, object]] = []
+
+    @property
+    def boot(self) -> str:
+        return self.vms.boot
+
+    def later(self, delay_ms: float, what: Callable[[], None]) -> None:
+        """On this boot's time: a power cut takes it away."""
+        self.vms.later(delay_ms, what)
+
+    # Its processes.
+
+    def begin(self, process: str) -> VirtualLoop:
+        """A new process; the one of that name must have ended."""
+        assert process not in self.loops, f"{process} of {self.name} runs"
+        loop = VirtualLoop(self.clock, self.own, self.failures.append)
+        self.loops[process] = loop
+        if self.is_frozen:
+            loop.freeze()
+        return loop
+
+    def kill(self, process: str) -> None:
+        loop = self.loops.pop(process, None)
+        if loop is not None:
+            loop.kill()
+            self.graves.append(loop)
+
+    def runs(self, process: str) -> bool:
+        return process in self.loops
+
+    # What befalls it.
+
+    def cut_power(self) -> None:
+        self._fall(network_is_dead=True)
+
+    def panic(self) -> None:
+        """The kernel stops everything and answers nobody; power stays."""
+        self._fall(network_is_dead=True)
+
+    def freeze(self, *, kernel_answers: bool = True) -> None:
+        """No process of it runs; its kernel may still answer for it, or hang too."""
+        self.is_frozen, self.kernel_answers = True, kernel_answers
+        for loop in self.loops.values():
+            loop.freeze()
+        if not kernel_answers:
+            self.network.switch_off(self.name)
+
+    def resume(self) -> None:
+        self.is_frozen, self.kernel_answers = False, True
+        self.network.switch_on(self.name)
+        for loop in list(self.loops.values()):
+            loop.thaw()
+
+    def starve(self, lag_ms: float) -> None:
+        for loop in self.loops.values():
+            loop.lag_ms = lag_ms
+
+    def boot_again(self) -> None:
+        """Power is there: a new boot, a clock that begins anew, and what starts at boot."""
+        self.is_up, self.is_frozen, self.kernel_answers = True, False, True
+        self.own.boot()
+        self.vms.boot_again()
+        self.network.switch_on(self.name)
+        self.later(BOOTED_AFTER_MS, self._tell_booted)
+
+    def bury(self) -> None:
+        """At the end of a world: nothing is left for the collector to find."""
+        for process in list(self.loops):
+            self.kill(process)
+        for loop in self.graves:
+            loop.bury()
+
+    def _fall(self, *, network_is_dead: bool) -> None:
+        self.is_up = self.is_frozen = False
+        self.kernel_answers = not network_is_dead
+        for process in list(self.loops):
+            self.kill(process)
+        self.vms.cut_power()
+        self.network.switch_off(self.name)
+        for call in self.went_down:
+            call()
+
+    def _tell_booted(self) -> None:
+        for call in self.booted:
+            call()
