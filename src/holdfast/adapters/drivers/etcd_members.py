@@ -1,0 +1,120 @@
+"""Who belongs to etcd's cluster: a new member learns first, so that it never costs the others.
+
+Through etcd's own JSON gateway, one blocking call each: for a person's command, or a thread.
+"""
+
+import base64
+import http.client
+import json
+import ssl
+import time
+import urllib.parse
+from collections.abc import Sequence
+from typing import Any
+
+from holdfast.facts.membership import StoreMember
+
+CALL_LIMIT_S = 5.0
+PROMOTE_EACH_S = 0.5
+PEER_PORT, CLIENT_PORT = 2380, 2379
+
+
+class MembersAway(Exception):
+    """No member of the store answered, or it refused; the text says why."""
+
+
+class EtcdMembers:
+    def __init__(self, endpoints: Sequence[str], tls: ssl.SSLContext | None) -> None:
+        self._endpoints, self._tls = tuple(endpoints), tls
+
+    def members(self) -> list[StoreMember]:
+        """Raises MembersAway."""
+        return [_member(one) for one in self._ask("/v3/cluster/member/list", {}).get("members", [])]
+
+    def add_learner(self, peer_url: str) -> list[StoreMember]:
+        """All members, the new one too. One that was added before is added anew."""
+        for member in self.members():
+            if member.peer_url == peer_url and (member.is_learner or not member.name):
+                self.remove(member.id)
+        self._ask("/v3/cluster/member/add", {"peerURLs": [peer_url], "isLearner": True})
+        return self.members()
+
+    def promote(self, peer_url: str, limit_s: float) -> None:
+        """Give it a vote as soon as it has caught up; one that has it is left so."""
+        deadline = time.monotonic() + limit_s
+        while True:
+            member = next((one for one in self.members() if one.peer_url == peer_url), None)
+            if member is None:
+                raise MembersAway(f"the store has no member at {peer_url}")
+            if not member.is_learner:
+                return
+            try:
+                self._ask("/v3/cluster/member/promote", {"ID": member.id})
+                return
+            except MembersAway as error:
+                if time.monotonic() > deadline:
+                    raise MembersAway(f"the member at {peer_url} has no vote: {error}") from None
+                time.sleep(PROMOTE_EACH_S)
+
+    def remove(self, member_id: str) -> None:
+        self._ask("/v3/cluster/member/remove", {"ID": member_id})
+
+    def put_all(self, held: dict[str, bytes]) -> None:
+        """Write keys that are not there yet, each by itself. Raises MembersAway."""
+        for key, value in held.items():
+            name = _b64(key.encode())
+            absent = {"key": name, "result": "EQUAL", "target": "CREATE", "createRevision": "0"}
+            put = {"requestPut": {"key": name, "value": _b64(value)}}
+            self._ask("/v3/kv/txn", {"compare": [absent], "success": [put]})
+
+    def wait_ready(self, limit_s: float) -> None:
+        """Until it can be read from a quorum. Raises MembersAway."""
+        deadline = time.monotonic() + limit_s
+        while True:
+            try:
+                self._ask("/v3/kv/range", {"key": _b64(b"\0"), "limit": 1})
+                return
+            except MembersAway:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(PROMOTE_EACH_S)
+
+    def _ask(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        reasons = []
+        for endpoint in self._endpoints:
+            try:
+                return self._ask_one(endpoint, path, body)
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                reasons.append(f"{endpoint}: {error}")
+        raise MembersAway("; ".join(reasons) or "no endpoint of the store is known")
+
+    def _ask_one(self, endpoint: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        parts = urllib.parse.urlsplit(endpoint)
+        host = parts.hostname or ""
+        link = (
+            http.client.HTTPSConnection(host, parts.port, timeout=CALL_LIMIT_S, context=self._tls)
+            if parts.scheme == "https"
+            else http.client.HTTPConnection(host, parts.port, timeout=CALL_LIMIT_S)
+        )
+        try:
+            link.request("POST", path, json.dumps(body))
+            answer = link.getresponse()
+            said: dict[str, Any] = json.loads(answer.read())
+        finally:
+            link.close()
+        if answer.status != http.client.OK:
+            raise ValueError(str(said.get("error") or said.get("message") or answer.status))
+        return said
+
+
+def _member(said: dict[str, Any]) -> StoreMember:
+    return StoreMember(
+        id=str(said.get("ID", "")),
+        name=str(said.get("name", "")),
+        peer_url=next(iter(said.get("peerURLs", [])), ""),
+        is_learner=bool(said.get("isLearner")),
+    )
+
+
+def _b64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()

@@ -1,0 +1,366 @@
+"""How a host comes to belong to the site, and how it ceases to: tokens, certificates, members."""
+
+import asyncio
+import ipaddress
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct, structs
+
+from holdfast.adapters.drivers.authority import Authority, NotSigned, Subject, fingerprint
+from holdfast.adapters.drivers.certificates import (
+    CA,
+    CA_KEY,
+    STORE_CA,
+    STORE_CA_KEY,
+    Certificates,
+    Peer,
+)
+from holdfast.adapters.drivers.etcd_members import PEER_PORT, EtcdMembers, MembersAway
+from holdfast.controller.agents import Agents
+from holdfast.controller.answers import AWAY, USAGE, Unanswerable
+from holdfast.controller.join_tokens import JoinTokens
+from holdfast.controller.site_list import SiteList, utc_ms
+from holdfast.facts import wire
+from holdfast.facts.membership import CERTIFICATES, CONTROLLERS, Issued, SitePlan
+from holdfast.facts.settings import ControllerPlace, Settings
+from holdfast.facts.settings_reader import NAME
+from holdfast.ports.store import Store, StoreAway
+
+log = logging.getLogger(__name__)
+
+READ_EACH_S = 2.0
+PROMOTE_LIMIT_S = 30.0
+HOST_ID_LENGTH = 64
+
+
+class JoinRequest(Struct, frozen=True, kw_only=True):
+    """What a host that wants to join says of itself. `request` is to be signed (PEM)."""
+
+    token: str
+    request: str
+    host: str
+    host_name: str
+    addresses: tuple[str, ...] = ()
+    controller: bool = False
+    version: int = 1
+
+
+class Joining:
+    """`bound_vms` are why a host may not just leave; `forget_host` ends the record of one."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        certificates: Certificates,
+        store: Store,
+        agents: Agents,
+        bound_vms: Callable[[str], list[str]],
+        forget_host: Callable[[str], Awaitable[None]],
+    ) -> None:
+        self._settings, self._certificates, self._agents = settings, certificates, agents
+        self._folder = Path(settings.tls_dir)
+        self._bound_vms, self._forget_host = bound_vms, forget_host
+        self.members = SiteList(store)
+        self.ca_pem = (self._folder / CA).read_text()
+        self.tokens = JoinTokens(self.members, fingerprint(self.ca_pem))
+
+    @property
+    def own_host(self) -> str:
+        return self._certificates.me.host
+
+    @property
+    def has_room_for_controllers(self) -> bool:
+        return self._settings.store == "etcd"
+
+    async def run(self) -> None:
+        """For ever: keep the list fresh, and whoever was revoked out."""
+        while True:
+            await self.look()
+            await asyncio.sleep(READ_EACH_S)
+
+    async def look(self) -> None:
+        try:
+            await self.members.read()
+            await self._record_ourselves()
+        except StoreAway as away:
+            log.debug("the site's list is as it was: %s", away)
+            return
+        self._certificates.revoked = self.members.revoked
+        self._certificates.refresh()
+        for agent in self._agents.by_host.values():
+            is_out = not any(one.host == agent.host for one in self.members.valid())
+            if agent.link is not None and is_out and self._has_had(agent.host):
+                log.warning("the link of %s is closed: its certificate opens nothing", agent.host)
+                agent.link.close()
+
+    def _has_had(self, host: str) -> bool:
+        return any(one.host == host for one in self.members.issued.values())
+
+    async def _record_ourselves(self) -> None:
+        """The first controller signed its own certificate, before there was a store."""
+        me = self._certificates.me
+        if me.serial not in self.members.issued:
+            mine = Issued(
+                serial=me.serial,
+                host=me.host,
+                host_name=me.host_name,
+                is_controller=me.is_controller,
+                addresses=tuple(name for name in me.names if _is_address(name)),
+                made_utc_ms=utc_ms(),
+                ends_utc_ms=me.ends_utc_ms,
+            )
+            await self.members.change(CERTIFICATES, me.serial, Issued, lambda held: held or mine)
+        place = next((c for c in self._settings.controllers if c.name == me.host_name), None)
+        if place is not None and len(self._settings.controllers) == 1:
+            await self.members.change(
+                CONTROLLERS, place.name, ControllerPlace, lambda held: held or place
+            )
+
+    def ca(self) -> dict[str, Any]:
+        """Nobody need be known for this: a certificate of a CA is no secret."""
+        return {"ca": self.ca_pem}
+
+    async def join(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Sign a host's certificate for a token. Raises Unanswerable."""
+        request = _understood(asked, JoinRequest)
+        _refuse_nonsense(request)
+        await self.read()
+        if request.controller and self._settings.store != "etcd":
+            raise Unanswerable(
+                "this site has one controller: its store is a file that others cannot share",
+                "first, on the controller: holdfast init --controllers 3",
+            )
+        self._refuse_second(request)
+        token = await self.tokens.use(
+            request.token, host_name=request.host_name, is_controller=request.controller
+        )
+        try:
+            pem = await self._sign(
+                request.request,
+                Subject(
+                    host=request.host,
+                    host_name=request.host_name,
+                    addresses=request.addresses,
+                    is_controller=request.controller,
+                ),
+                replaces="it joined again",
+            )
+        except Unanswerable:
+            await self.tokens.give_back(token)
+            raise
+        answer = {"ca": self.ca_pem, "certificate": pem, "site": self.site()}
+        if request.controller:
+            answer["keys"] = {
+                name: (self._folder / name).read_text() for name in (CA_KEY, STORE_CA, STORE_CA_KEY)
+            }
+        log.info("%s (%s) joins", request.host_name, request.host)
+        return answer
+
+    async def member(self, asked: dict[str, Any], peer: Peer) -> dict[str, Any]:
+        """A controller that joins gets a place in the store, without a vote yet."""
+        self._only_controllers(peer)
+        url = f"https://{_address(asked)}:{PEER_PORT}"
+        members = await self._of_store(lambda etcd: etcd.add_learner(url))
+        return {"members": msgspec.to_builtins(members)}
+
+    async def joined(self, asked: dict[str, Any], peer: Peer) -> dict[str, Any]:
+        """A controller's store runs: give it its vote, and tell the site of the controller."""
+        self._only_controllers(peer)
+        address = _address(asked)
+        planes = {str(name): str(one) for name, one in dict(asked.get("planes") or {}).items()}
+        if not all(_is_address(one) for one in planes.values()):
+            raise Unanswerable("planes have IP addresses", "", USAGE)
+        url = f"https://{address}:{PEER_PORT}"
+        await self._of_store(lambda etcd: etcd.promote(url, PROMOTE_LIMIT_S))
+        place = ControllerPlace(name=peer.host_name, address=address, planes=planes)
+        await self.members.change(CONTROLLERS, place.name, ControllerPlace, lambda _held: place)
+        log.info("%s is a controller now", peer.host_name)
+        return {"site": self.site()}
+
+    async def renew(self, asked: dict[str, Any], peer: Peer) -> dict[str, Any]:
+        """Another year, for the one who asks, with the names that it has."""
+        await self.read()
+        addresses = tuple(str(one) for one in asked.get("addresses") or ())
+        if not all(_is_address(one) for one in addresses):
+            raise Unanswerable("addresses are IP addresses", "", USAGE)
+        subject = Subject(
+            host=peer.host,
+            host_name=peer.host_name,
+            addresses=addresses or tuple(name for name in peer.names if _is_address(name)),
+            is_controller=peer.is_controller,
+        )
+        pem = await self._sign(str(asked.get("request", "")), subject)
+        return {"ca": self.ca_pem, "certificate": pem}
+
+    def site(self) -> dict[str, Any]:
+        """What every host's settings say alike."""
+        settings = self._settings
+        known = {place.name: place for place in settings.controllers} | self.members.controllers
+        if self.members.controllers:  # One that left is in our settings a little longer.
+            known = dict(self.members.controllers)
+        places = tuple(known[name] for name in sorted(known))
+        plan = SitePlan(
+            controllers=places,
+            planes=tuple(plane.name for plane in settings.planes),
+            store=settings.store,
+            etcd_endpoints=_endpoints(places) if settings.store == "etcd" else (),
+            api_port=settings.api_port,
+            link_port=settings.link_port,
+            pulse_port=settings.pulse_port,
+            answer_port=settings.answer_port,
+        )
+        found: dict[str, Any] = msgspec.to_builtins(plan)
+        return found
+
+    async def leave(self, _asked: dict[str, Any], peer: Peer) -> dict[str, Any]:
+        """Forget the host that asks. Raises Unanswerable while the site owes its VMs a promise."""
+        await self.read()
+        if peer.is_controller and set(self.members.controllers) <= {peer.host_name}:
+            raise Unanswerable(
+                f"{peer.host_name} is the site's only controller: without it there is no site",
+                "let the other hosts leave first; then: holdfast leave --alone",
+            )
+        bound = self._bound_vms(peer.host)
+        if bound:
+            raise Unanswerable(
+                f"protected VMs run on {peer.host_name}: {', '.join(sorted(bound))}",
+                "\n".join(f"holdfast vm unprotect {name}" for name in sorted(bound)),
+            )
+        await self.put_out(peer.host, peer.host_name, "it left", peer.host_name)
+        return {"left": peer.host_name, "controllers": sorted(self.members.controllers)}
+
+    async def read(self) -> None:
+        try:
+            await self.members.read()
+        except StoreAway as away:
+            hint = "nothing was changed; try again, or at another controller"
+            raise Unanswerable(f"the store is away: {away}", hint, AWAY) from None
+
+    def _refuse_second(self, request: JoinRequest) -> None:
+        """One identity, one host; one name, one host."""
+        for one in self.members.valid():
+            if one.host == request.host and one.host_name != request.host_name:
+                raise Unanswerable(
+                    f"this host's identity is that of {one.host_name}: was its disk copied?",
+                    "make it a host of its own: holdfast leave --alone, here; then join again",
+                )
+            if request.host != one.host and one.host_name != request.host_name:
+                continue
+            agent = self._agents.by_host.get(one.host)
+            if agent is not None and agent.link is not None:
+                raise Unanswerable(
+                    f"a host of this name or identity, {one.host_name} ({one.host}), belongs to"
+                    " the site, and its agent is linked now",
+                    "give this host another name; or let the other one leave first",
+                )
+
+    async def _sign(self, request: str, subject: Subject, replaces: str = "") -> str:
+        try:
+            authority = Authority(self.ca_pem, (self._folder / CA_KEY).read_text())
+            signed = authority.sign(request, subject)
+        except NotSigned as error:
+            raise Unanswerable(str(error), "", USAGE) from None
+        except OSError as error:
+            text = f"this controller cannot read the CA's key: {error}"
+            raise Unanswerable(text, "ask another controller", AWAY) from None
+        if replaces:
+            for old in self.members.valid():
+                if old.host == subject.host or old.host_name == subject.host_name:
+                    await self.revoke(old.serial, replaces, subject.host_name)
+        issued = Issued(
+            serial=signed.serial,
+            host=subject.host,
+            host_name=subject.host_name,
+            is_controller=subject.is_controller,
+            addresses=subject.addresses,
+            made_utc_ms=utc_ms(),
+            ends_utc_ms=signed.ends_utc_ms,
+        )
+        await self.members.change(CERTIFICATES, signed.serial, Issued, lambda _held: issued)
+        return signed.pem
+
+    async def revoke(self, serial: str, reason: str, by: str) -> None:
+        def revoked(held: Issued | None) -> Issued | None:
+            if held is None or held.revoked_utc_ms:
+                return held
+            return structs.replace(held, revoked_utc_ms=utc_ms(), reason=reason, revoked_by=by)
+
+        await self.members.change(CERTIFICATES, serial, Issued, revoked)
+
+    async def put_out(self, host: str, host_name: str, reason: str, by: str) -> None:
+        await self._forget_host(host)
+        place = self.members.controllers.get(host_name)
+        if place is not None and self._settings.store == "etcd":
+            url = f"https://{place.address}:{PEER_PORT}"
+            await self._of_store(lambda etcd: _remove(etcd, url))
+        if place is not None:
+            await self.members.change(CONTROLLERS, host_name, ControllerPlace, lambda _held: None)
+        for one in self.members.valid():
+            if one.host == host:
+                await self.revoke(one.serial, reason, by)
+        log.warning("%s does not belong to the site any more: %s", host_name, reason)
+
+    def _only_controllers(self, peer: Peer) -> None:
+        if not peer.is_controller:
+            text = f"{peer.host_name} joined as a host, not as a controller"
+            raise Unanswerable(text, "holdfast leave; then join with a token for a controller")
+
+    async def _of_store(self, ask: Callable[[EtcdMembers], Any]) -> Any:
+        endpoints = _endpoints(self.members.controllers.values()) or self._settings.etcd_endpoints
+        etcd = EtcdMembers(endpoints, self._certificates.store_context())
+        try:
+            return await asyncio.to_thread(ask, etcd)
+        except MembersAway as error:
+            text = f"the store's members cannot be changed: {error}"
+            raise Unanswerable(text, "see that every controller's store runs; then again") from None
+
+
+def _remove(etcd: EtcdMembers, peer_url: str) -> None:
+    for member in etcd.members():
+        if member.peer_url == peer_url:
+            etcd.remove(member.id)
+
+
+def _endpoints(places: Any) -> tuple[str, ...]:
+    return tuple(f"https://{place.address}:2379" for place in places)
+
+
+def _understood(asked: dict[str, Any], kind: type[JoinRequest]) -> JoinRequest:
+    try:
+        return msgspec.convert(asked, kind)
+    except msgspec.ValidationError as error:
+        text = f"the request cannot be understood: {error}"
+        raise Unanswerable(text, "do both hosts have the same version?", USAGE) from None
+
+
+def _refuse_nonsense(request: JoinRequest) -> None:
+    if not wire.works_with(request.version):
+        text = f"this controller speaks version {wire.VERSION}, the host {request.version}"
+        raise Unanswerable(text, "install the same version on both", USAGE)
+    if not NAME.fullmatch(request.host_name):
+        text = "a host's name has letters, digits, and . _ - inside, to 63"
+        raise Unanswerable(text, "holdfast join --name NAME ...", USAGE)
+    if not request.host.isalnum() or len(request.host) > HOST_ID_LENGTH:
+        raise Unanswerable("a host id is a word of letters and digits", "", USAGE)
+    if not all(_is_address(one) for one in request.addresses):
+        raise Unanswerable("addresses are IP addresses", "", USAGE)
+
+
+def _address(asked: dict[str, Any]) -> str:
+    address = str(asked.get("address", ""))
+    if not _is_address(address):
+        raise Unanswerable(f"{address!r} is no IP address", "", USAGE)
+    return address
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

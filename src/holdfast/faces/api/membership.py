@@ -1,0 +1,69 @@
+"""What hosts ask of the site: to join, to renew, to leave. Certificates speak here, not tokens.
+
+Mounted where the API listens with TLS. Who joins has no certificate yet: its token decides.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from holdfast.adapters.drivers.certificates import CertificateProblem, Certificates, Peer
+from holdfast.controller.answers import Unanswerable
+from holdfast.controller.joining import Joining
+from holdfast.faces.api.refusals import Refusal, bad_request, json_response, of_answer
+
+ForPeer = Callable[[dict[str, Any], Peer], Awaitable[dict[str, Any]]]
+
+
+def add_membership(app: web.Application, joining: Joining, certificates: Certificates) -> None:
+    async def ca(_request: web.Request) -> web.Response:
+        return json_response(joining.ca())
+
+    async def join(request: web.Request) -> web.Response:
+        return await _answered(joining.join(await _body(request)))
+
+    async def site(_asked: dict[str, Any], _peer: Peer) -> dict[str, Any]:
+        return joining.site()
+
+    def for_peer(ask: ForPeer) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def handle(request: web.Request) -> web.Response:
+            peer = _peer(request, certificates)
+            asked = {} if request.method == "GET" else await _body(request)
+            return await _answered(ask(asked, peer))
+
+        return handle
+
+    app.router.add_get("/v1/ca", ca)
+    app.router.add_post("/v1/join", join)
+    app.router.add_get("/v1/site", for_peer(site))
+    app.router.add_post("/v1/member", for_peer(joining.member))
+    app.router.add_post("/v1/joined", for_peer(joining.joined))
+    app.router.add_post("/v1/renew", for_peer(joining.renew))
+    app.router.add_post("/v1/leave", for_peer(joining.leave))
+
+
+async def _answered(work: Awaitable[dict[str, Any]]) -> web.Response:
+    try:
+        return json_response(await work)
+    except Unanswerable as failure:
+        raise of_answer(failure) from None
+
+
+async def _body(request: web.Request) -> dict[str, Any]:
+    try:
+        found = msgspec.json.decode(await request.read())
+    except msgspec.DecodeError as error:
+        raise bad_request(f"the body is no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise bad_request("the body must be a JSON object")
+    return found
+
+
+def _peer(request: web.Request, certificates: Certificates) -> Peer:
+    transport = request.transport
+    try:
+        return certificates.peer(transport.get_extra_info("ssl_object") if transport else None)
+    except CertificateProblem as problem:
+        raise Refusal(403, str(problem), "only hosts of this site may ask this") from None
