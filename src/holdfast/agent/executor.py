@@ -99,8 +99,8 @@ class Executor:
                 self._spawn(self._or_say(self._start(action), came.StartUnknown, action.incident))
             case act.AwaitAnswer():
                 self._await_answer(action)
-            case act.RestartElsewhere():
-                log.error("refused: RestartElsewhere has its seat at the leader, not here")
+            case act.RestartElsewhere() | act.AskWitnesses():
+                log.error("refused: %s has its seat at a controller", type(action).__name__)
 
     async def close(self) -> None:
         for task in list(self._tasks):

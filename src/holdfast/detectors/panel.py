@@ -1,7 +1,11 @@
-"""The panel asks every detector, always in the same order, and has the shape of one."""
+"""The panel asks every detector, always in the same order, and has the shape of one.
 
+A detector judges where its evidence is: beside its VMs, or where hosts are heard (its SEAT).
+"""
+
+import importlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from holdfast.facts.instants import Instant
 from holdfast.facts.observations import Observation, UnknownSeen
@@ -10,6 +14,7 @@ from holdfast.ports.detector import Detector
 from holdfast.ports.plugins import load, names
 
 PACKAGE = "holdfast.detectors"
+Seat = Literal["agent", "controller"]
 
 
 class Panel:
@@ -51,8 +56,21 @@ def detector_names() -> list[str]:
     return [name for name in names(PACKAGE) if name != "panel"]
 
 
-def make_panel(settings: Mapping[str, Mapping[str, Any]] | None = None) -> Panel:
-    """All detectors, each with its own settings by name. Raises UnknownPlugin, TypeError."""
+def seat_of(name: str) -> Seat:
+    """Where a detector judges; with the agent, unless its module says otherwise."""
+    seat: Seat = getattr(importlib.import_module(f"{PACKAGE}.{name}"), "SEAT", "agent")
+    return seat
+
+
+def make_panel(
+    settings: Mapping[str, Mapping[str, Any]] | None = None, *, seat: Seat = "agent"
+) -> Panel:
+    """All detectors of a seat, each with its own settings by name. Raises UnknownPlugin, TypeError.
+
+    Settings of detectors of the other seat are not for this panel, and left alone.
+    """
     given = settings or {}
-    wanted = {*detector_names(), *given}
+    for name in given:
+        load(PACKAGE, name)
+    wanted = [name for name in detector_names() if seat_of(name) == seat]
     return Panel({name: load(PACKAGE, name)(**given.get(name, {})) for name in wanted})

@@ -98,6 +98,14 @@ class AwaitAnswer(Act, frozen=True, kw_only=True):
     limit_ms: int
 
 
+class AskWitnesses(Act, frozen=True, kw_only=True):
+    """Ask the silent host itself, other hosts' agents and other controllers for a sign of life."""
+
+    incident: str
+    host: str
+    boot: str
+
+
 Action = (
     Report
     | TellTenure
@@ -108,6 +116,7 @@ Action = (
     | RestartHere
     | RestartElsewhere
     | AwaitAnswer
+    | AskWitnesses
 )
 
 
@@ -116,16 +125,19 @@ class Seat(StrEnum):
 
     AGENT = "agent"
     LEADER = "leader"
+    CONTROLLER = "controller"  # Each replica for itself: it only looks.
+    OBSERVER = "observer"  # Whoever saw it, agent or controller: anyone may report.
 
 
 SEATS: dict[type[Act], Seat] = {
-    Report: Seat.AGENT,
+    Report: Seat.OBSERVER,
     TellTenure: Seat.AGENT,
-    TellIncident: Seat.AGENT,
+    TellIncident: Seat.OBSERVER,
     CaptureLastWords: Seat.AGENT,
     ProveGone: Seat.AGENT,
     EndVm: Seat.AGENT,
     RestartHere: Seat.AGENT,
     RestartElsewhere: Seat.LEADER,
     AwaitAnswer: Seat.AGENT,
+    AskWitnesses: Seat.CONTROLLER,
 }

@@ -1,4 +1,4 @@
-"""An incident: one thing that went wrong with one VM, from the fault to the guest's answer."""
+"""An incident: one thing that went wrong with a VM, or with a host, from the fault to its end."""
 
 from enum import StrEnum
 
@@ -17,16 +17,20 @@ class IncidentState(StrEnum):
 class Incident(Struct, frozen=True, kw_only=True):
     """`id` is derived from the life that failed and a counter: `web-1-3f2a`.
 
+    It is about a VM, or about a host: then `host` is its id, `name` its name, `vm` and `group`
+    are empty, and `life` is none.
+
     `needs_you` is a command that a person should type, or empty: nothing to do.
     `recovered_ms` is from the fault to the answer; `level_ms` what the service level allows.
     """
 
     id: str
-    vm: str
     name: str
-    life: Incarnation
-    group: str
-    owner: Owner
+    vm: str = ""
+    host: str = ""
+    life: Incarnation | None = None
+    group: str = ""
+    owner: Owner = Owner.NOBODY
     state: IncidentState
     title: str
     fault_at: Instant

@@ -86,4 +86,12 @@ class VmProcessEnded(Struct, frozen=True, kw_only=True, tag=True, tag_field="is"
     at: Instant
 
 
-Verdict = FaultRaised | FaultCleared | StopWanted | VmRan | VmProcessEnded
+class HostHeard(Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
+    """A host pulses: for the first time, after a silence, or in a new boot."""
+
+    subject: Subject
+    boot: str
+    at: Instant
+
+
+Verdict = FaultRaised | FaultCleared | StopWanted | VmRan | VmProcessEnded | HostHeard

@@ -13,6 +13,7 @@ from holdfast.facts.outcomes import Outcome
 from holdfast.facts.verdicts import (
     FaultCleared,
     FaultRaised,
+    HostHeard,
     StopWanted,
     Verdict,
     VmProcessEnded,
@@ -45,6 +46,8 @@ class Decider:
                 actions = self._on_ran(fact)
             case VmProcessEnded():
                 actions = self._on_ended(fact)
+            case HostHeard():
+                actions = []  # Hosts are the controllers' to judge.
             case told.Woke() | told.Restarted() | told.Booted():
                 actions = orders.wake(world, fact)
             case _ if isinstance(fact, told.Told):

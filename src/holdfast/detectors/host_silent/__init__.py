@@ -1,0 +1,373 @@
+"""A host is silent when its pulses stop on all planes; what that means, evidence tells.
+
+Nobody is suspected while the ear doubts itself, while the host is silent as it said it would be, or
+when all hosts fall silent together: then it is this controller that is cut off.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from holdfast.detectors.host_silent import evidence
+from holdfast.detectors.host_silent.evidence import Meaning
+from holdfast.facts.hearing import (
+    EarDoubted,
+    EarTrusted,
+    HostExpected,
+    HostForgotten,
+    LastGasp,
+    Plan,
+    PlaneHeard,
+    PlaneSilent,
+    PulseSaid,
+    Sign,
+    WitnessKind,
+    WitnessSpoke,
+)
+from holdfast.facts.instants import Instant, after, elapsed_ms, spoken
+from holdfast.facts.observations import Observation
+from holdfast.facts.subjects import Subject, SubjectKind
+from holdfast.facts.verdicts import Certainty, Effect, FaultCleared, FaultRaised, Verdict
+from holdfast.ports.detector import Detector
+
+SEAT = "controller"
+FRESH_MS = 120  # Who was heard so recently shows that this controller is not cut off.
+TOGETHER_MS = 60  # Pulses of all hosts come within one period: so long until all are missed.
+FRESH_LOOK_MS = 250  # After a doubt: whoever lives has been heard again by then.
+NEVER_HEARD_MS = 10_000  # A known host is expected that soon after this controller began.
+GASP_MS = 60_000  # A last word explains a silence that follows it so soon.
+BOOTS_REMEMBERED = 8
+
+DETECTOR = "host_silent"
+CUT_OFF_HERE = "controller-cut-off"
+CONTROLLER = Subject(kind=SubjectKind.HOLDFAST, id="controller", name="controller")
+
+
+class _Host:
+    def __init__(self, host: str) -> None:
+        self.host = self.name = host
+        self.boot = ""
+        self.boots: list[str] = []  # Earlier ones: heard again, they are another host's.
+        self.is_here = False
+        self.is_expected = False
+        self.heard: set[str] = set()
+        self.silent: set[str] = set()
+        self.was_heard = False  # In this boot, since this controller began.
+        self.last_life = Instant(0)  # The newest sign of life, whoever heard it.
+        self.plan = Plan.NONE
+        self.plan_until = Instant(0)
+        self.gasp: LastGasp | None = None
+        self.signs: dict[tuple[WitnessKind, str, str], WitnessSpoke] = {}
+        self.said: Meaning | None = None
+        self.silent_since = Instant(0)  # Once it is judged; for what is said at its return.
+        self.is_waiting = False  # Silent, and not judged yet.
+        self.due: Instant | None = None
+
+    def subject(self) -> Subject:
+        return Subject(kind=SubjectKind.HOST, id=self.host, name=self.name)
+
+    def begin_boot(self, boot: str) -> None:
+        if self.boot:
+            self.boots = [*self.boots, self.boot][-BOOTS_REMEMBERED:]
+        self.boot = boot
+        self.heard.clear()
+        self.silent.clear()
+        self.plan, self.gasp, self.was_heard = Plan.NONE, None, False
+
+
+class HostSilent:
+    def __init__(
+        self,
+        *,
+        fresh_ms: float = FRESH_MS,
+        together_ms: float = TOGETHER_MS,
+        never_heard_ms: float = NEVER_HEARD_MS,
+        fresh_look_ms: float = FRESH_LOOK_MS,
+    ) -> None:
+        self._fresh_ms, self._together_ms = fresh_ms, together_ms
+        self._never_heard_ms, self._fresh_look_ms = never_heard_ms, fresh_look_ms
+        self._hosts: dict[str, _Host] = {}
+        self._due: dict[str, _Host] = {}
+        self._is_doubted = False
+        self._is_cut_off = False
+
+    def observe(self, seen: Observation) -> Iterable[Verdict]:
+        match seen:
+            case HostExpected():
+                return self._expect(seen)
+            case HostForgotten():
+                return self._forget(seen)
+            case PlaneHeard():
+                return list(self._heard(seen))
+            case PlaneSilent():
+                return list(self._silent(seen))
+            case PulseSaid():
+                self._note_plan(seen)
+            case LastGasp():
+                host = self._host(seen.host)
+                host.gasp = seen
+                return list(self._weigh(host, seen.at))
+            case WitnessSpoke():
+                return list(self._take_sign(seen))
+            case EarDoubted():
+                self._is_doubted = True
+            case EarTrusted():
+                self._is_doubted = False
+                self._look_afresh(seen.at)
+            case _:
+                pass
+        return ()
+
+    def wake(self, now: Instant) -> Iterable[Verdict]:
+        due = [host for host in self._due.values() if host.due is not None and host.due <= now]
+        for host in due:
+            self._set_due(host, None)
+            if not host.was_heard and not host.heard:
+                host.is_waiting = True
+                host.last_life = max(host.last_life, Instant(0)) or now
+        return list(self._judge_waiting(now)) if due else []
+
+    def deadline(self) -> Instant | None:
+        dues = (host.due for host in self._due.values())
+        return min((due for due in dues if due is not None), default=None)
+
+    # Who there is.
+
+    def _host(self, name: str) -> _Host:
+        return self._hosts.setdefault(name, _Host(name))
+
+    def _expect(self, seen: HostExpected) -> list[Verdict]:
+        host = self._host(seen.host)
+        host.name, host.is_here = seen.name, seen.is_here
+        if not host.is_expected and not host.was_heard:
+            host.boot = host.boot or seen.boot
+            self._set_due(host, after(seen.at, self._never_heard_ms))
+        host.is_expected = True
+        return []
+
+    def _forget(self, seen: HostForgotten) -> list[Verdict]:
+        host = self._hosts.pop(seen.host, None)
+        self._due.pop(seen.host, None)
+        if host is None or host.said is None:
+            return []
+        return [_cleared(host, host.boot, seen.at, f"{host.name} left the site")]
+
+    def _set_due(self, host: _Host, due: Instant | None) -> None:
+        host.due = due
+        if due is None:
+            self._due.pop(host.host, None)
+        else:
+            self._due[host.host] = host
+
+    def _note_plan(self, seen: PulseSaid) -> None:
+        host = self._host(seen.host)
+        if seen.boot == host.boot:
+            host.plan, host.plan_until = seen.plan, after(seen.at, seen.plan_limit_ms)
+
+    # What is heard.
+
+    def _heard(self, seen: PlaneHeard) -> Iterator[Verdict]:
+        host = self._host(seen.host)
+        if seen.boot in host.boots:
+            return  # An earlier boot: that is another detector's.
+        is_new_boot = host.boot not in ("", seen.boot)
+        if is_new_boot:
+            yield from self._came_back(host, seen.at, is_new_boot=True)
+        if is_new_boot or not host.boot:
+            host.begin_boot(seen.boot)
+        yield from self._came_back(host, seen.at, is_new_boot=False)
+        is_first = not host.was_heard
+        host.heard.add(seen.plane)
+        host.silent.discard(seen.plane)
+        host.was_heard, host.is_waiting = True, False
+        host.last_life = seen.at
+        host.signs.clear()
+        self._set_due(host, None)
+        if is_first:  # Said even if nothing was raised: we may have been away.
+            yield _cleared(host, host.boot, seen.at, f"{host.name} pulses", evidence.LOST)
+        if self._is_cut_off and not host.is_here:
+            self._is_cut_off = False
+            self._look_afresh(seen.at)
+            reason = f"this controller hears {host.name} again"
+            yield FaultCleared(
+                detector=DETECTOR,
+                condition=CUT_OFF_HERE,
+                subject=CONTROLLER,
+                at=seen.at,
+                reason=reason,
+            )
+
+    def _came_back(self, host: _Host, at: Instant, *, is_new_boot: bool) -> Iterator[Verdict]:
+        """What was raised is over, or (the same boot: it was never lost) is retracted."""
+        said = host.said
+        if said is None:
+            return
+        took = spoken(elapsed_ms(host.silent_since, at))
+        if is_new_boot:
+            text = f"{host.name} is back in a new boot, {took} after it fell silent"
+            reason = f"{text}: it had lost power, or was booted"
+        else:
+            reason = f"{host.name} pulses again in the same boot: {_BACK[said.condition]} {took}"
+        was_wrong = not is_new_boot and said.effect is Effect.GONE
+        yield _cleared(host, host.boot, at, reason, was_wrong=was_wrong)
+        host.said = None
+
+    def _silent(self, seen: PlaneSilent) -> Iterator[Verdict]:
+        host = self._host(seen.host)
+        if seen.boot != host.boot:
+            return
+        host.heard.discard(seen.plane)
+        host.silent.add(seen.plane)
+        host.last_life = max(host.last_life, seen.last_heard)
+        if host.heard or host.said is not None or host.plan is Plan.HOST_STOPS:
+            return
+        host.is_waiting = True
+        if host.plan is Plan.PULSE_RESTARTS and seen.at < host.plan_until:
+            self._set_due(host, host.plan_until)
+            return
+        newest = seen.newest_other
+        is_fresh = newest is not None and elapsed_ms(newest, seen.at) < self._fresh_ms
+        if host.is_here or is_fresh or not self._others(host):
+            yield from self._judge(host, seen.at)
+        else:
+            self._set_due(host, after(seen.at, self._together_ms))
+
+    def _take_sign(self, seen: WitnessSpoke) -> Iterator[Verdict]:
+        host = self._hosts.get(seen.host)
+        if host is None or host.heard:
+            return
+        key = (seen.kind, seen.witness, seen.plane)
+        if seen.sign is Sign.UNKNOWN:
+            host.signs.pop(key, None)
+        else:
+            host.signs[key] = seen
+        if seen.sign in (Sign.PULSE, Sign.KERNEL):
+            host.last_life = max(host.last_life, seen.at)
+        yield from self._weigh(host, seen.at)
+
+    # What it means.
+
+    def _others(self, host: _Host) -> list[_Host]:
+        """Remote hosts besides this one that are not known to be lost."""
+        return [
+            other
+            for other in self._hosts.values()
+            if other is not host
+            and not other.is_here
+            and other.said is None
+            and (other.heard or other.is_waiting)
+            and other.plan is not Plan.HOST_STOPS
+        ]
+
+    def _look_afresh(self, at: Instant) -> None:
+        """Whoever was not judged is judged when it has had the time to be heard."""
+        for host in self._hosts.values():
+            if host.is_waiting:
+                self._set_due(host, after(at, self._fresh_look_ms))
+
+    def _judge_waiting(self, now: Instant) -> Iterator[Verdict]:
+        """Those whose time has come; together they may say that it is we who are cut off."""
+        waiting = [host for host in self._hosts.values() if host.is_waiting]
+        remote = [host for host in waiting if not host.is_here]
+        hears_somebody = any(host.heard and not host.is_here for host in self._hosts.values())
+        if self._is_doubted:
+            return
+        if len(remote) > 1 and not hears_somebody and not self._is_cut_off:
+            self._is_cut_off = True
+            yield self._cut_off(remote, now)
+        for host in waiting:
+            if host.due is None:
+                yield from self._judge(host, now)
+
+    def _judge(self, host: _Host, now: Instant) -> Iterator[Verdict]:
+        if self._is_doubted or (self._is_cut_off and not host.is_here):
+            return  # It goes on waiting.
+        host.is_waiting = False
+        host.silent_since = host.last_life
+        yield from self._weigh(host, now, is_first=True)
+
+    def _weigh(self, host: _Host, now: Instant, *, is_first: bool = False) -> Iterator[Verdict]:
+        """Say what the silence means, if that is not what was said before."""
+        if host.said is None and not is_first:
+            return
+        found = evidence.meaning(host.signs, host=host.host, gasp=_gasp(host), is_here=host.is_here)
+        before, host.said = host.said, found
+        if before is not None and before.condition == found.condition:
+            return
+        yield self._raised(host, found, now)
+        if before is not None:
+            reason = f"known better: {host.name} {found.reason}"
+            yield _cleared(host, host.boot, now, reason, before.condition, was_wrong=found.lives)
+
+    def _raised(self, host: _Host, found: Meaning, now: Instant) -> FaultRaised:
+        reason = f"{host.name} {found.reason}"
+        if not host.was_heard and found.condition == evidence.LOST:
+            reason = f"{host.name} has not been heard since this controller began"
+        asked = {
+            f"{spoke.kind} {spoke.witness or 'here'} {spoke.plane}".strip(): str(spoke.sign)
+            for spoke in host.signs.values()
+        }
+        return FaultRaised(
+            detector=DETECTOR,
+            condition=found.condition,
+            subject=host.subject(),
+            effect=found.effect,
+            certainty=found.certainty,
+            fault_at=host.last_life if found.effect is Effect.GONE else host.silent_since,
+            detected_at=now,
+            reason=reason,
+            boot=host.boot,
+            cause=found.cause,
+            evidence={"planes": ", ".join(sorted(host.silent)) or "never heard", **asked},
+        )
+
+    def _cut_off(self, hosts: list[_Host], now: Instant) -> FaultRaised:
+        return FaultRaised(
+            detector=DETECTOR,
+            condition=CUT_OFF_HERE,
+            subject=CONTROLLER,
+            effect=Effect.DEGRADED,
+            certainty=Certainty.SUSPECTED,
+            fault_at=max(host.last_life for host in hosts),
+            detected_at=now,
+            reason=f"this controller hears none of its {len(hosts)} other hosts: it is cut off",
+            cause="cut off here, or every other host is lost",
+            evidence={"hosts": ", ".join(sorted(host.name for host in hosts))},
+        )
+
+
+_BACK = {
+    evidence.LOST: "it was not lost, but frozen or cut off for",
+    evidence.PANICKED: "it did not panic, and was silent for",
+    evidence.FROZEN: "it was frozen for",
+    evidence.CUT_OFF: "it was cut off from here for",
+    evidence.PULSE_AWAY: "its pulse was away for",
+}
+
+
+def _gasp(host: _Host) -> str:
+    gasp = host.gasp
+    if gasp is None or abs(elapsed_ms(gasp.at, host.silent_since)) > GASP_MS:
+        return ""
+    return gasp.text
+
+
+def _cleared(
+    host: _Host,
+    boot: str,
+    at: Instant,
+    reason: str,
+    condition: str = "",
+    *,
+    was_wrong: bool = False,
+) -> FaultCleared:
+    return FaultCleared(
+        detector=DETECTOR,
+        condition=condition or (host.said.condition if host.said else evidence.LOST),
+        subject=host.subject(),
+        at=at,
+        reason=reason,
+        boot=boot,
+        was_wrong=was_wrong,
+    )
+
+
+PLUGIN: type[Detector] = HostSilent

@@ -1,0 +1,88 @@
+"""What a silence means: the first evidence in this table that is at hand decides it."""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from holdfast.facts.hearing import Sign, WitnessKind, WitnessSpoke
+from holdfast.facts.verdicts import Certainty, Effect
+
+LOST = "host-lost"
+FROZEN = "host-frozen"
+PANICKED = "host-panicked"
+CUT_OFF = "host-cut-off"
+PULSE_AWAY = "pulse-away"
+
+
+class Meaning(Struct, frozen=True, kw_only=True):
+    """`reason` is a sentence about the host, without its name."""
+
+    condition: str
+    effect: Effect
+    certainty: Certainty
+    reason: str
+    cause: str
+
+    @property
+    def lives(self) -> bool:
+        """Whether the host is known to be alive, so that its VMs are not lost."""
+        return self.effect is Effect.DEGRADED
+
+
+def meaning(
+    signs: Mapping[tuple[WitnessKind, str, str], WitnessSpoke],
+    *,
+    host: str,
+    gasp: str,
+    is_here: bool,
+) -> Meaning:
+    """Of a host that is silent on all planes: by who was asked, and what its kernel said last."""
+    spoke = list(signs.values())
+    reached = [one for one in spoke if one.sign is Sign.PULSE]
+    by_others = [one for one in reached if one.kind is not WitnessKind.PROBE]
+    by_agent = [one for one in by_others if one.witness == host]
+    if len(by_others) > len(by_agent):
+        first = next(one for one in by_others if one.witness != host)
+        who = "controller" if first.kind is WitnessKind.CONTROLLER else "host"
+        return _lives(CUT_OFF, f"is silent here, yet {who} {first.witness} reaches it", "cut off")
+    if by_agent:
+        reason = "sends no pulse, yet its agent answers on its link"
+        return _lives(PULSE_AWAY, reason, "its pulse ended, or the planes are cut")
+    if reached:
+        reason = "sends no pulse that arrives, yet it answers when it is asked"
+        return _lives(CUT_OFF, reason, "cut one way")
+    if is_here:
+        return _lives(PULSE_AWAY, "sends no pulse: its pulse has ended", "its pulse ended")
+    if gasp:
+        return Meaning(
+            condition=PANICKED,
+            effect=Effect.GONE,
+            certainty=Certainty.SUSPECTED,
+            reason=f"is silent, and its kernel's last word was: {gasp}",
+            cause=f"kernel panic: {gasp}",
+        )
+    if any(one.sign is Sign.KERNEL for one in spoke):
+        return Meaning(
+            condition=FROZEN,
+            effect=Effect.STUCK,
+            certainty=Certainty.SUSPECTED,
+            reason="is silent, yet its kernel answers: it is frozen, or its programs are dead",
+            cause="frozen: only its kernel answers",
+        )
+    return Meaning(
+        condition=LOST,
+        effect=Effect.GONE,
+        certainty=Certainty.SUSPECTED,
+        reason="is silent: it lost power, or is cut off",
+        cause="power lost, or cut off everywhere",
+    )
+
+
+def _lives(condition: str, reason: str, cause: str) -> Meaning:
+    return Meaning(
+        condition=condition,
+        effect=Effect.DEGRADED,
+        certainty=Certainty.CERTAIN,
+        reason=reason,
+        cause=cause,
+    )
