@@ -7,7 +7,6 @@ gives the same world again.
 
 import asyncio
 import collections
-import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, Protocol, TypeVar
 
@@ -18,6 +17,7 @@ from holdfast.facts.commands import Woke
 from holdfast.facts.instants import NS_PER_S, Instant
 from holdfast.facts.observations import Observation
 from holdfast.facts.verdicts import Verdict
+from holdfast.ports.clock import now as now  # noqa: PLC0414
 from holdfast.ports.defects import Defects
 from holdfast.ports.detector import Detector
 from holdfast.ports.journal import Journal
@@ -26,10 +26,6 @@ OBSERVATIONS_KEPT = 2_000
 _LATEST_WAKE_S = 3_600.0
 _SOONEST_WAKE_S = 0.001
 _AFTER_DEFECT_S = 1.0  # What fails at its deadline would fail again at once, for ever.
-
-
-def now() -> Instant:
-    return Instant(time.monotonic_ns())
 
 
 Fact = TypeVar("Fact", bound=Struct)

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from holdfast.adapters.simulated.clock import Clock, HostClock
 from holdfast.facts.instants import NS_PER_MS, NS_PER_S
+from holdfast.ports.clock import CLOCK
 
 Result = TypeVar("Result")
 STEPS_AT_ONCE = 100_000  # Callbacks of one instant; more, and somebody spins.
@@ -40,7 +41,7 @@ class VirtualHandle(asyncio.TimerHandle):
     ) -> None:
         super().__init__(at_ns / NS_PER_S, call[0], call[1], loop, context)
         self._call = call
-        self._its_context = context or contextvars.copy_context()
+        self._its_context = context or loop.context()
 
     def run(self) -> None:
         if not self.cancelled():
@@ -63,6 +64,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
     ) -> None:
         self._clock = clock
         self._own = own_clock or HostClock(clock)
+        self._context = contextvars.copy_context()
+        self._context.run(CLOCK.set, self._own)
         self._failed = failed
         self._soon: collections.deque[VirtualHandle] = collections.deque()
         self._timers: list[tuple[int, int, VirtualHandle]] = []
@@ -110,6 +113,19 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     # How it runs.
 
+    def context(self) -> contextvars.Context:
+        """For what begins now: that of whoever begins it, or of the process itself."""
+        return contextvars.copy_context() if self._is_running else self._context.copy()
+
+    def inside(self, what: Callable[[], Result]) -> Result:
+        """As the process itself, at once: for what it does before its first turn."""
+        before = _get_running_loop()
+        _set_running_loop(self)
+        try:
+            return self._context.run(what)
+        finally:
+            _set_running_loop(before)
+
     def _plan(self) -> None:
         """Be on the clock once, for the next thing to do."""
         if self._is_frozen or self._is_dead or self._is_running:
@@ -144,7 +160,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self._soon.append(heapq.heappop(self._timers)[2])
         self._count_steps(len(self._soon))
         before = _get_running_loop()
-        _set_running_loop(None)
         _set_running_loop(self)
         self._is_running = True
         try:
@@ -172,12 +187,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def run_until_complete(self, future: Any) -> Any:
         """Let virtual time pass until it is done. Raises Deadlock."""
-        before = _get_running_loop()
-        _set_running_loop(self)
-        try:
-            done: asyncio.Future[Any] = asyncio.ensure_future(future, loop=self)
-        finally:
-            _set_running_loop(before)
+        done: asyncio.Future[Any] = self.inside(lambda: asyncio.ensure_future(future, loop=self))
         while not done.done():
             if self._clock.next_due() is None:
                 raise Deadlock(f"{done!r} waits, and nothing is on the clock")
@@ -245,7 +255,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         name: str | None = None,
         context: contextvars.Context | None = None,
     ) -> asyncio.Task[Result]:
-        task = asyncio.Task(coro, loop=self, name=name, context=context)
+        task = asyncio.Task(coro, loop=self, name=name, context=context or self.context())
         number = next(self._count)
         self._tasks[number] = task
         task.add_done_callback(lambda _: self._tasks.pop(number, None))
