@@ -1,6 +1,5 @@
 """What the agent shows of itself: its VMs, their obstacles, incidents and health."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ from holdfast.facts.instants import NS_PER_MS
 from holdfast.policy import promise
 from holdfast.policy.vm_states import VmState
 from holdfast.policy.world import VmRecord
+from holdfast.ports import clock
 from holdfast.ports.hypervisor import Domain
 
 
@@ -63,7 +63,7 @@ class View:
     def incidents(self) -> list[Incident]:
         """Newest last, with the fault's time by the wall clock of now."""
         world = self._loop.decider.world
-        at, utc_ms = now(), time.time_ns() // NS_PER_MS
+        at, utc_ms = now(), clock.utc_ms()
         return [
             msgspec.structs.replace(
                 incident,

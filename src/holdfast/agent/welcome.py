@@ -1,15 +1,16 @@
 """What the controller knows becomes inputs of policy, as far as it is news on this host."""
 
 import logging
-import time
 
 from holdfast.agent.identity import Identity
 from holdfast.agent.inventory import Inventory
 from holdfast.agent.loop import Loop, now
+from holdfast.agent.terms import Terms
 from holdfast.facts import commands as told
 from holdfast.facts import wire
 from holdfast.facts.instants import NS_PER_MS, Instant
 from holdfast.facts.promises import Disarm, Group, Protection
+from holdfast.ports import clock
 
 log = logging.getLogger(__name__)
 
@@ -17,11 +18,13 @@ BY = "the controller"
 
 
 class Welcomer:
-    """`_heard` is the store and the highest term of this run: an older leader is not obeyed."""
+    """`terms` knows the store and the highest term: an older leader is not obeyed."""
 
-    def __init__(self, loop: Loop, inventory: Inventory, me: Identity) -> None:
+    def __init__(
+        self, loop: Loop, inventory: Inventory, me: Identity, terms: Terms | None = None
+    ) -> None:
         self._loop, self._inventory, self._me = loop, inventory, me
-        self._heard = ("", 0)
+        self._terms = terms or Terms()
         self._said: set[str] = set()
 
     def welcomed(self, welcome: wire.Welcome) -> None:
@@ -33,7 +36,7 @@ class Welcomer:
                 self._take_disarm(welcome.disarm)
             self._inventory.tell_anew()
             return
-        self._heard = (welcome.store_id, welcome.term)
+        self._terms.heard(welcome.store_id, welcome.term)
         self._take_disarm(welcome.disarm)
         self._take_groups(welcome.groups)
         self._take_protections(welcome)
@@ -48,10 +51,11 @@ class Welcomer:
         return bool(text)
 
     def _is_outdated(self, welcome: wire.Welcome) -> bool:
-        store_id, term = self._heard
-        if not welcome.is_complete or welcome.store_id != store_id or welcome.term >= term:
+        is_older = self._terms.is_outdated(welcome.store_id, welcome.term)
+        if not welcome.is_complete or not is_older:
             return False
-        self._say_once(f"a controller of term {welcome.term} is not obeyed: {term} was heard")
+        highest = self._terms.highest
+        self._say_once(f"a controller of term {welcome.term} is not obeyed: {highest} was heard")
         return True
 
     def _take_protections(self, welcome: wire.Welcome) -> None:
@@ -93,7 +97,7 @@ class Welcomer:
         """One that was told on this host stays until its own end, or until somebody arms."""
         held = self._loop.decider.world.disarm
         if disarm is not None:
-            left_ms = max(0, disarm.until_utc_ms - time.time_ns() // NS_PER_MS)
+            left_ms = max(0, disarm.until_utc_ms - clock.utc_ms())
             at = now()
             until = Instant(at + left_ms * NS_PER_MS)
             if held != disarm:

@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -12,9 +11,9 @@ from msgspec import structs
 from holdfast.adapters.drivers.shelf import Shelf
 from holdfast.controller.answers import AWAY, USAGE, Unanswerable, unknown
 from holdfast.facts import wire
-from holdfast.facts.instants import NS_PER_MS
 from holdfast.facts.tenure import Tenure
 from holdfast.facts.wire import VmSummary
+from holdfast.ports import clock
 
 ASK_LIMIT_S = 20.0
 SHELF = "inventory"
@@ -80,8 +79,8 @@ class Agent:
 class Agents:
     """Inventories are kept on disk, so that VMs have names while their host is away."""
 
-    def __init__(self, shelf: Shelf) -> None:
-        self._shelf = shelf
+    def __init__(self, shelf: Shelf, say: Callable[[str], None] = lambda _: None) -> None:
+        self._shelf, self._say = shelf, say
         self.by_host: dict[str, Agent] = {}
         for host, value in shelf.all(SHELF).items():
             agent = self.by_host[host] = Agent(host)
@@ -97,13 +96,14 @@ class Agents:
         )
         agent.tenures = {tenure.vm: tenure for tenure in hello.tenures}
         agent.link = link
-        agent.since_utc_ms = time.time_ns() // NS_PER_MS
+        agent.since_utc_ms = clock.utc_ms()
         return agent
 
     def left(self, agent: Agent, link: Link) -> None:
         link.broke()
         if agent.link is link:
             agent.link = None
+            self._say(f"the agent of {agent.host_name} is away")
 
     def take_inventory(self, agent: Agent, vms: tuple[VmSummary, ...]) -> None:
         agent.vms, agent.has_told_vms = vms, True

@@ -6,7 +6,6 @@ A slow or dead notifier delays nobody: each has its own outbox, task and back-of
 import asyncio
 import logging
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from holdfast.facts.alarms import AlarmRecord
-from holdfast.facts.instants import NS_PER_MS
+from holdfast.ports import clock
 from holdfast.ports.journal import Losses
 from holdfast.ports.notifier import Notice, Notifier, NotifyFailed, NotifyRefused
 from holdfast.ports.outbox import Outbox
@@ -161,8 +160,8 @@ class Courier:
         self._outbox.acknowledge(stream, sequence)
 
     def _note_answer(self, kept: Kept) -> None:
-        at = time.monotonic_ns()
-        self._answered_utc_ms = time.time_ns() // NS_PER_MS
+        at = clock.now()
+        self._answered_utc_ms = clock.utc_ms()
         if self._reason:
             log.warning("%s answers again", self.notifier.name)
         self._reason = ""

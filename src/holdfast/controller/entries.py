@@ -6,7 +6,6 @@ delays neither the answer nor the next entry.
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -17,8 +16,8 @@ from holdfast.controller.timings import Timings
 from holdfast.facts import wire
 from holdfast.facts.alarms import AlarmReport
 from holdfast.facts.incidents import Incident, IncidentState
-from holdfast.facts.instants import NS_PER_MS
 from holdfast.facts.tenure import Tenure
+from holdfast.ports import clock
 from holdfast.ports.store import StoreAway
 from holdfast.ports.vim import Vim, VimAway, VimRefused
 
@@ -57,7 +56,9 @@ class Entries:
         shelf: Shelf,
         timings: Timings,
         take_tenure: Callable[[Tenure], Awaitable[None]],
+        told: Callable[[Incident], None] = lambda _: None,
     ) -> None:
+        self._told = told
         self._vim, self._agents, self._shelf = vim, agents, shelf
         self._timings, self._take_tenure = timings, take_tenure
         self._streams: dict[tuple[str, str], _Stream] = {}
@@ -69,7 +70,7 @@ class Entries:
 
     def take(self, entry: wire.Entry) -> None:
         """Begin to handle it, before anything that comes later. The answer follows by itself."""
-        received_at = time.monotonic_ns()
+        received_at = clock.now()
         name = (entry.host, entry.stream)
         stream = self._streams.get(name)
         if stream is None:
@@ -78,7 +79,7 @@ class Entries:
         if entry.sequence <= stream.highest:
             self.duplicates += 1
             if entry.sequence not in stream.open:
-                self._start(self._answer(entry, time.time_ns() // NS_PER_MS))
+                self._start(self._answer(entry, clock.utc_ms()))
             return
         hole = entry.sequence - stream.highest - 1 if stream.highest else 0
         self.gaps += max(hole, entry.gap)
@@ -119,7 +120,7 @@ class Entries:
                 await asyncio.sleep(DEFECT_RETRY_S)
 
     async def _carry(self, entry: wire.Entry, stream: _Stream, received_at: int) -> None:
-        arrived_utc_ms = time.time_ns() // NS_PER_MS
+        arrived_utc_ms = clock.utc_ms()
         if entry.alarm is not None:
             arrived_utc_ms = await self._report(entry.alarm, received_at)
         if entry.tenure is not None:
@@ -140,7 +141,7 @@ class Entries:
             except VimRefused as refusal:
                 self.refused += 1
                 log.error("the VIM refuses %s: %s", report.alarm.key, refusal)
-                return time.time_ns() // NS_PER_MS
+                return clock.utc_ms()
             except VimAway as error:
                 log.debug("the VIM is away: %s", error)
                 await asyncio.sleep(RETRY_S)
@@ -173,6 +174,7 @@ class Entries:
 
     def _keep_incident(self, host: str, incident: Incident) -> None:
         self._incidents[host, incident.id] = incident
+        self._told(incident)
         kept = msgspec.json.encode(Kept(host=host, incident=incident))
         self._shelf.put(INCIDENTS, f"{host} {incident.id}", kept)
         if len(self._incidents) > INCIDENTS_KEPT:

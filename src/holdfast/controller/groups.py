@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,8 +10,8 @@ import msgspec
 from holdfast.controller.agents import Agents
 from holdfast.controller.answers import REFUSED, USAGE, Unanswerable, unknown
 from holdfast.controller.registry import DISARM, Puts, Registry
-from holdfast.facts.instants import NS_PER_MS
 from holdfast.facts.promises import DEFAULT_GROUP, Disarm, Group, Owner
+from holdfast.ports import clock
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 BOUNDS = {"level": (1, 3), "restarts": (0, 1_000), "restarts_window_s": (1, 604_800)}
@@ -143,6 +142,6 @@ def _read_disarm(seconds: Any, reason: str, by: str) -> Disarm:
         lasts_s = 0.0
     if not 1 <= lasts_s <= LONGEST_DISARM_S:
         raise Unanswerable("a disarm lasts from 1 s to 24 h", "use --for 1h", USAGE)
-    utc_ms = time.time_ns() // NS_PER_MS
+    utc_ms = clock.utc_ms()
     until_utc_ms = utc_ms + int(lasts_s * 1_000)
     return Disarm(owner=by, reason=reason, since_utc_ms=utc_ms, until_utc_ms=until_utc_ms)

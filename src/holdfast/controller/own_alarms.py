@@ -3,7 +3,6 @@
 The limits are those of the agent's detectors of the same names.
 """
 
-import time
 from collections.abc import Callable
 
 from holdfast.detectors import records_lost, reporting_slow
@@ -12,6 +11,7 @@ from holdfast.facts.catalogue import BY_ID
 from holdfast.facts.instants import NS_PER_MS, Instant
 from holdfast.facts.subjects import Subject, SubjectKind
 from holdfast.facts.verdicts import Certainty
+from holdfast.ports import clock
 from holdfast.ports.journal import Losses
 from holdfast.ports.vim import Vim
 
@@ -65,7 +65,7 @@ class OwnAlarms:
             detected_at=Instant(at),
             repair=row.repair,
         )
-        utc_ms = time.time_ns() // NS_PER_MS
+        utc_ms = clock.utc_ms()
         await self._vim.report(
             AlarmReport(alarm=alarm, fault_age_us=0, detected_age_us=0, sent_utc_ms=utc_ms)
         )

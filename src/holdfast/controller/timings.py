@@ -1,11 +1,11 @@
 """From the fault to the VIM's answer: the newest hundred, and their p99."""
 
 import math
-import time
 from collections import OrderedDict, deque
 
 from holdfast.facts.alarms import AlarmReport, AlarmState
 from holdfast.facts.instants import NS_PER_MS
+from holdfast.ports import clock
 
 KEPT = 100
 OPEN_KEPT = 10_000
@@ -33,7 +33,7 @@ class Timings:
 
     def arrived(self, report: AlarmReport) -> None:
         if not self._is_outside:
-            self.answered(report.alarm.key, report.alarm.revision, time.monotonic_ns())
+            self.answered(report.alarm.key, report.alarm.revision, clock.now())
 
     def answered(self, key: str, revision: int, at: int) -> float | None:
         """Milliseconds from the fault to this answer; None if it is not timed, or was before."""

@@ -4,7 +4,6 @@ Notify first, write beside: each new record is handed to `tell` before it is wri
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from msgspec import structs
 
 from holdfast.adapters.drivers.shelf import Shelf
 from holdfast.facts.alarms import AlarmRecord, AlarmReport, AlarmState, record_of
-from holdfast.facts.instants import NS_PER_MS
+from holdfast.ports import clock
 from holdfast.ports.journal import Losses
 from holdfast.ports.vim import Ownership, VimAnswer, VimVm
 
@@ -45,7 +44,7 @@ class Builtin:
         }
 
     async def report(self, report: AlarmReport) -> VimAnswer:
-        arrived_utc_ms = time.time_ns() // NS_PER_MS
+        arrived_utc_ms = clock.utc_ms()
         alarm = report.alarm
         before = self._records.get(alarm.key)
         if before is not None and before.alarm.revision >= alarm.revision:
@@ -68,7 +67,7 @@ class Builtin:
         ]
 
     async def acknowledge(self, key: str, by: str) -> AlarmRecord:
-        utc_ms = time.time_ns() // NS_PER_MS
+        utc_ms = clock.utc_ms()
         record = structs.replace(self._records[key], acknowledged_by=by, acknowledged_utc_ms=utc_ms)
         self._records[key] = record
         self._put(key)
