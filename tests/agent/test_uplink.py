@@ -9,6 +9,7 @@ from typing import Any
 from websockets.asyncio.server import Server, ServerConnection, unix_serve
 from websockets.exceptions import ConnectionClosed
 
+from holdfast.adapters.drivers.dials import unix_dial
 from holdfast.adapters.outboxes.disk import DiskOutbox
 from holdfast.agent.uplink import Uplink
 from holdfast.facts import actions as act
@@ -88,7 +89,7 @@ class Scene:
         self.controller = Controller(folder / "controller.sock")
         self.seen: list[Observation] = []
         self.uplink = Uplink(
-            socket=folder / "controller.sock",
+            dials=[unix_dial("controller", folder / "controller.sock")],
             outbox=self.outbox,
             boot=BOOT,
             host=HOST,

@@ -14,6 +14,7 @@ from holdfast.adapters.outboxes.disk import DiskOutbox
 from holdfast.adapters.sensors.kernel_log import KernelLog
 from holdfast.agent.answers import Answers
 from holdfast.agent.commands import Commands
+from holdfast.agent.controllers import controllers_of
 from holdfast.agent.door import open_door
 from holdfast.agent.ends import Ends
 from holdfast.agent.executor import Executor
@@ -28,6 +29,7 @@ from holdfast.agent.memory import Remembered, is_in_doubt, open_journal
 from holdfast.agent.questions import Questions
 from holdfast.agent.recorder import Recorder, Watched
 from holdfast.agent.sight import Sight
+from holdfast.agent.terms import Terms
 from holdfast.agent.uplink import Uplink
 from holdfast.agent.view import View
 from holdfast.agent.welcome import Welcomer
@@ -81,15 +83,16 @@ class Agent:
         self.inventory = Inventory(self.sight.hypervisor, self.view.vms)
         self.outbox = DiskOutbox(state / "outbox", me.boot, settings.outbox_mib << 20)
         self.questions = Questions()
-        self.welcomer = Welcomer(self.loop, self.inventory, me)
+        self.terms = Terms(state / "term")
+        self.welcomer = Welcomer(self.loop, self.inventory, me, self.terms)
         self.uplink = Uplink(
-            socket=Path(settings.run_dir) / "controller.sock",
+            dials=controllers_of(settings, me.host_name),
             outbox=self.outbox,
             boot=me.boot,
             host=me.host,
             hello=self._hello,
             welcomed=self.welcomer.welcomed,
-            obey=self.questions.answer,
+            obey=self.terms.guard(self.questions.answer),
             see=self.loop.see,
         )
         self.inventory.tell = self.uplink.send
@@ -235,6 +238,7 @@ class Agent:
         """What status shows of the agent's own parts."""
         return {
             "controller": self.uplink.is_up,
+            "controllers": self.uplink.shown(),
             "libvirt": self.sight.libvirt_state(),
             "outbox_waiting": self.outbox.waiting,
             "outbox_stream": self.outbox.stream,

@@ -1,58 +1,51 @@
-"""The way to the controller: everything that must arrive is on disk before it is sent.
+"""The way to the controllers: everything that must arrive is on disk before it is sent.
 
-One WebSocket that the agent dials, over the controller's Unix socket. While it is away entries
-wait in the outbox; when it is back they go out in order. Ages are counted anew at each sending.
+An entry goes to the controller that leads, or else to the first that is reached. One that is not
+answered in time goes to the next one as well; whoever answers, it has arrived. While no controller
+is reached entries wait in the outbox; then they go out in order, with ages counted anew.
 """
 
 import asyncio
-import itertools
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from pathlib import Path
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
-from msgspec import Struct
-from websockets.asyncio.client import ClientConnection, unix_connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
+from holdfast.agent.kept import Kept, Scribe
+from holdfast.agent.line import Line
 from holdfast.agent.loop import now
 from holdfast.facts import actions as act
 from holdfast.facts import wire
-from holdfast.facts.alarms import Alarm, AlarmReport, AlarmState
-from holdfast.facts.incidents import Incident
 from holdfast.facts.instants import NS_PER_MS, Instant
 from holdfast.facts.observations import Observation, PieceLost, ReportTimed
-from holdfast.facts.tenure import Tenure
+from holdfast.ports.link import Dial
 from holdfast.ports.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
-RETRY_S = 0.2
-WELCOME_LIMIT_S = 5.0
+NEXT_AFTER_S = 0.25
 SYNC_S = 0.5
-US = 1_000
+
+Key = tuple[str, int]
 
 
-class Kept(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One outbox entry as it is stored. Ages are as of writing; `boot` says whose clock."""
+class _Way:
+    """An entry that was sent and is not answered yet, and the lines that have it."""
 
-    boot: str
-    written_at: Instant
-    written_utc_ms: int
-    alarm: Alarm | None = None
-    tenure: Tenure | None = None
-    tenure_reason: str = ""
-    incident: Incident | None = None
+    def __init__(self, kept: Kept) -> None:
+        self.kept = kept
+        self.lines: set[str] = set()
 
 
 class Uplink:
-    """`hello` says who we are; `welcomed` hears what the controller knows; `obey` answers it."""
+    """`hello` says who we are; `welcomed` hears what a controller knows; `obey` answers it."""
 
     def __init__(
         self,
         *,
-        socket: Path,
+        dials: Sequence[Dial],
         outbox: Outbox,
         boot: str,
         host: str,
@@ -60,140 +53,146 @@ class Uplink:
         welcomed: Callable[[wire.Welcome], None],
         obey: Callable[[wire.Question], Awaitable[wire.Reply]],
         see: Callable[[Observation], None],
+        clock: Callable[[], Instant] = now,
+        utc_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._socket = socket
-        self._outbox = outbox
-        self._boot, self._host = boot, host
-        self._hello, self._welcomed, self._obey, self._see = hello, welcomed, obey, see
-        self._link: ClientConnection | None = None
-        self._to_send: asyncio.Queue[bytes] = asyncio.Queue()
-        self._fault_at: dict[tuple[str, int], Instant] = {}
-        self._gap = 0  # Entries that were lost, and of which the controller has not heard.
-        self._gaps_sent: dict[tuple[str, int], int] = {}  # By the entry that told of them.
+        self._outbox, self._obey, self._see = outbox, obey, see
+        self._scribe = Scribe(host, boot, clock, utc_ns)
+        self.lines = [
+            Line(
+                dial,
+                hello=hello,
+                came_up=self._came_up,
+                welcomed=welcomed,
+                heard=self._heard,
+                went_down=self._went_down,
+            )
+            for dial in dials
+        ]
+        self._ways: dict[Key, _Way] = {}
+        self._due: deque[tuple[float, Key]] = deque()  # When the next line shall have it, too.
+        self._is_due = asyncio.Event()
+        self._fault_at: dict[Key, Instant] = {}
+        self._gap = 0  # Entries that were lost, and of which no controller has heard.
+        self._gaps_said: dict[Key, int] = {}  # By the entry that tells of them, until answered.
         self._is_dirty = False
-        self._unknown = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
         self.unreadable = 0
 
     @property
     def is_up(self) -> bool:
-        return self._link is not None
+        return any(line.is_up for line in self.lines)
+
+    def shown(self) -> dict[str, str]:
+        """Each controller: that it leads, that it is up, or why it is not."""
+        leading = self._in_order()[:1]
+        return {
+            line.name: line.reason
+            if not line.is_up
+            else "leads"
+            if line in leading and line.is_leading
+            else "up"
+            for line in self.lines
+        }
 
     def report(self, action: act.Report) -> None:
-        """Store the alarm, then hand it to the link, within this turn of the loop."""
-        alarm = action.alarm
-        kept = self._kept(alarm=alarm)
+        """Store the alarm, then hand it to a line, within this turn of the loop."""
+        kept = self._scribe.kept(alarm=action.alarm)
         key = self._keep(kept)
-        if alarm.state is AlarmState.RAISED and alarm.not_before is None:
-            self._fault_at[key] = alarm.fault_at
+        if kept.timed_from is not None:
+            self._fault_at[key] = kept.timed_from
 
     def tell_tenure(self, action: act.TellTenure) -> None:
-        self._keep(self._kept(tenure=action.tenure, tenure_reason=action.reason))
+        self._keep(self._scribe.kept(tenure=action.tenure, tenure_reason=action.reason))
 
     def tell_incident(self, action: act.TellIncident) -> None:
-        age_ms = (now() - action.incident.fault_at) // NS_PER_MS
-        fault_utc_ms = time.time_ns() // NS_PER_MS - age_ms
+        age_ms = (self._scribe.now() - action.incident.fault_at) // NS_PER_MS
+        fault_utc_ms = self._scribe.utc_ms() - age_ms
         incident = msgspec.structs.replace(action.incident, fault_utc_ms=fault_utc_ms)
-        self._keep(self._kept(incident=incident))
+        self._keep(self._scribe.kept(incident=incident))
 
     def send(self, frame: wire.Frame) -> None:
-        """Send what need not arrive (inventory, copies); dropped while the controller is away."""
-        if self._link is not None:
-            self._to_send.put_nowait(wire.encode(frame))
+        """To every controller, what need not arrive (inventory, copies)."""
+        raw = wire.encode(frame)
+        for line in self.lines:
+            line.send(raw)
 
     async def run(self) -> None:
         """Stay connected until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._sync())
-            while True:
-                try:
-                    await self._talk()
-                except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed) as error:
-                    log.debug("controller away: %s", error)
-                await asyncio.sleep(RETRY_S)
+            group.create_task(self._go_further())
+            for line in self.lines:
+                group.create_task(line.run())
 
-    def _kept(self, **what: object) -> Kept:
-        utc_ms = time.time_ns() // NS_PER_MS
-        fields = {"boot": self._boot, "written_at": now(), "written_utc_ms": utc_ms, **what}
-        return msgspec.convert(fields, Kept)
-
-    def _keep(self, kept: Kept) -> tuple[str, int]:
+    def _keep(self, kept: Kept) -> Key:
         sequence = self._outbox.append(msgspec.json.encode(kept))
-        stream = self._outbox.stream
+        key = (self._outbox.stream, sequence)
         self._is_dirty = True
-        if self._link is not None:
-            self._to_send.put_nowait(self._frame(stream, sequence, kept))
-        return stream, sequence
+        self._send_on(key, kept)
+        return key
 
-    def _frame(self, stream: str, sequence: int, kept: Kept) -> bytes:
-        report = None if kept.alarm is None else self._aged(kept, kept.alarm)
-        return wire.encode(
-            wire.Entry(
-                host=self._host,
-                stream=stream,
-                sequence=sequence,
-                gap=self._take_gap(stream, sequence),
-                alarm=report,
-                tenure=kept.tenure,
-                tenure_reason=kept.tenure_reason,
-                incident=kept.incident,
-            )
-        )
+    def _in_order(self) -> list[Line]:
+        """The lines that are up, the best first: not slow, then who leads in the newest term."""
+        up = [line for line in self.lines if line.is_up]
+        return sorted(up, key=lambda line: (line.is_slow, -line.term))
 
-    def _take_gap(self, stream: str, sequence: int) -> int:
-        """What was lost before this entry. It counts as said once the entry is answered."""
+    def _send_on(self, key: Key, kept: Kept) -> None:
+        """To the best line that does not have it; nothing happens when all of them do."""
+        way = self._ways.get(key)
+        had = way.lines if way else set()
+        line = next((line for line in self._in_order() if line.name not in had), None)
+        if line is None:
+            return
+        if way is None:
+            way = self._ways[key] = _Way(kept)
+        way.lines.add(line.name)
+        line.send(self._scribe.frame(*key, kept, self._gap_of(key)))
+        if len(self.lines) > 1:
+            self._due.append((asyncio.get_running_loop().time() + NEXT_AFTER_S, key))
+            self._is_due.set()
+
+    async def _go_further(self) -> None:
+        """What a line did not answer in time goes to the next one as well."""
+        loop = asyncio.get_running_loop()
+        while True:
+            if not self._due:
+                self._is_due.clear()
+                await self._is_due.wait()
+                continue
+            at, key = self._due[0]
+            if at > loop.time():
+                await asyncio.sleep(at - loop.time())
+                continue
+            self._due.popleft()
+            way = self._ways.get(key)
+            if way is not None:
+                self._note_slow(way)
+                self._send_on(key, way.kept)
+
+    def _note_slow(self, way: _Way) -> None:
+        """A tenure waits for the store, which is no fault of its line."""
+        if way.kept.alarm is not None:
+            for line in self.lines:
+                line.is_slow = line.is_slow or line.name in way.lines
+
+    def _gap_of(self, key: Key) -> int:
+        """What was lost before this entry. It is said with it until that is answered."""
         gap, self._gap = self._gap + self._outbox.take_gap(), 0
         if gap:
-            self._gaps_sent[stream, sequence] = gap
-        return gap
+            self._gaps_said[key] = self._gaps_said.get(key, 0) + gap
+        return self._gaps_said.get(key, 0)
 
-    def _aged(self, kept: Kept, alarm: Alarm) -> AlarmReport:
-        """Ages now: on the monotonic clock within one boot, by wall clocks across boots."""
-        is_same_boot = kept.boot == self._boot
-        sent_utc_ms = time.time_ns() // NS_PER_MS
-        if is_same_boot:
-            base, extra_us = now(), 0
-        else:
-            base = kept.written_at
-            extra_us = max(0, sent_utc_ms - kept.written_utc_ms) * US
-        return AlarmReport(
-            alarm=alarm,
-            fault_age_us=max(0, base - alarm.fault_at) // US + extra_us,
-            detected_age_us=max(0, base - alarm.detected_at) // US + extra_us,
-            sent_utc_ms=sent_utc_ms,
-            is_estimated=not is_same_boot,
-        )
-
-    async def _talk(self) -> None:
-        async with unix_connect(
-            str(self._socket), compression=None, max_size=1 << 22, open_timeout=WELCOME_LIMIT_S
-        ) as link:
-            await link.send(wire.encode(self._hello()), text=True)
-            async with asyncio.timeout(WELCOME_LIMIT_S):
-                first = wire.decode(await link.recv())
-            if not isinstance(first, wire.Welcome):
-                log.warning("the controller's first frame is no welcome: %s", type(first).__name__)
-                return
-            self._to_send = asyncio.Queue()
-            unreadable = self._send_pending()
-            self._link = link
-            for lost in unreadable:  # Only now: what comes of it must find the link.
-                self._see(lost)
-            self._welcomed(first)
-            sender = asyncio.create_task(self._send_all(link, self._to_send))
-            try:
-                async for raw in link:
-                    self._heard(raw)
-            finally:
-                self._link = None
-                sender.cancel()
-
-    def _send_pending(self) -> list[PieceLost]:
-        """All that waits, in order. What cannot be read is lost, and must not block the rest."""
-        self._gap += sum(self._gaps_sent.values())
-        self._gaps_sent.clear()
+    def _came_up(self, _line: Line) -> None:
+        """All that waits and no line has, in order. What cannot be read must not block the rest."""
         lost = []
-        for stream, sequence, payload in self._outbox.pending():
+        pending = self._outbox.pending()
+        names = {(stream, sequence) for stream, sequence, _ in pending}
+        for key in [key for key in self._gaps_said if key not in names]:
+            self._gap += self._gaps_said.pop(key)
+        for stream, sequence, payload in pending:
+            if (stream, sequence) in self._ways:
+                continue
             try:
                 kept = msgspec.json.decode(payload, type=Kept)
             except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
@@ -202,47 +201,48 @@ class Uplink:
                 self.unreadable += 1
                 log.error("entry %d of %s cannot be read and is lost: %s", sequence, stream, error)
                 reason = f"entry {sequence} of {stream} cannot be read: {error}"
-                lost.append(PieceLost(at=now(), what="outbox", count=1, reason=reason))
+                at = self._scribe.now()
+                lost.append(PieceLost(at=at, what="outbox", count=1, reason=reason))
                 continue
-            self._to_send.put_nowait(self._frame(stream, sequence, kept))
-        return lost
+            self._send_on((stream, sequence), kept)
+        for one in lost:  # Only now: what comes of it goes out after all that waited.
+            self._see(one)
 
-    @staticmethod
-    async def _send_all(link: ClientConnection, queue: asyncio.Queue[bytes]) -> None:
-        try:
-            while True:
-                await link.send(await queue.get(), text=True)
-        except ConnectionClosed:
-            return
+    def _went_down(self, line: Line) -> None:
+        """What only this line had goes to the next one, or waits."""
+        alone: list[tuple[Key, Kept]] = []
+        for key, way in self._ways.items():
+            way.lines.discard(line.name)
+            if not way.lines:
+                alone.append((key, way.kept))
+        for key, kept in alone:
+            del self._ways[key]
+            self._send_on(key, kept)
 
-    def _heard(self, raw: str | bytes) -> None:
-        try:
-            frame = wire.decode(raw)
-        except wire.MalformedFrame as error:
-            if next(self._unknown) == 1:
-                log.warning("a frame of the controller is not understood: %s", error)
-            return
+    def _heard(self, line: Line, frame: wire.AnyFrame) -> None:
         match frame:
             case wire.EntryAnswered():
-                self._answered(frame)
+                self._answered(line, frame)
             case wire.Question():
-                task = asyncio.create_task(self._answer(frame))
+                task = asyncio.create_task(self._answer(line, frame))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
             case _:
                 pass
 
-    def _answered(self, frame: wire.EntryAnswered) -> None:
-        self._outbox.acknowledge(frame.stream, frame.sequence)
-        self._gaps_sent.pop((frame.stream, frame.sequence), None)
-        fault_at = self._fault_at.pop((frame.stream, frame.sequence), None)
+    def _answered(self, line: Line, frame: wire.EntryAnswered) -> None:
+        key = (frame.stream, frame.sequence)
+        line.is_slow = False
+        self._outbox.acknowledge(*key)
+        self._ways.pop(key, None)
+        self._gaps_said.pop(key, None)
+        fault_at = self._fault_at.pop(key, None)
         if fault_at is not None:
-            at = now()
+            at = self._scribe.now()
             self._see(ReportTimed(at=at, fault_to_answer_ms=(at - fault_at) / NS_PER_MS))
 
-    async def _answer(self, question: wire.Question) -> None:
-        reply = await self._obey(question)
-        self.send(reply)
+    async def _answer(self, line: Line, question: wire.Question) -> None:
+        line.send(wire.encode(await self._obey(question)))
 
     async def _sync(self) -> None:
         """Power loss may take what is younger than this; kill -9 takes nothing."""
@@ -254,5 +254,5 @@ class Uplink:
             try:
                 await asyncio.to_thread(self._outbox.sync)
             except OSError as error:
-                lost = PieceLost(at=now(), what="outbox", count=1, reason=str(error))
-                self._see(lost)
+                at = self._scribe.now()
+                self._see(PieceLost(at=at, what="outbox", count=1, reason=str(error)))

@@ -15,6 +15,7 @@ from holdfast.facts.promises import Disarm, Group, Protection
 from holdfast.facts.tenure import Tenure
 
 VERSION = 1
+GREET = "greet"  # The question to an agent that it shall say Hello once more, on the same link.
 
 
 def works_with(version: int) -> bool:

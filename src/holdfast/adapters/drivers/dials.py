@@ -1,0 +1,62 @@
+"""Links as WebSockets: over a Unix socket of this host, or over TLS to a controller elsewhere."""
+
+import contextlib
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from websockets.asyncio.client import ClientConnection, connect, unix_connect
+from websockets.exceptions import WebSocketException
+
+from holdfast.adapters.drivers.certificates import CertificateProblem, Certificates, explain
+from holdfast.ports.link import Dial, LinkRefused
+
+OPEN_LIMIT_S = 5.0
+CLOSE_LIMIT_S = 1.0
+PING_S = 5.0  # A peer that is frozen or cut off is missed after two of these.
+MESSAGE_BYTES = 8 << 20
+LINK_ENDED = (OSError, TimeoutError, EOFError, WebSocketException)
+
+
+def unix_dial(name: str, path: Path) -> Dial:
+    @contextlib.asynccontextmanager
+    async def dialed() -> AsyncIterator[ClientConnection]:
+        async with unix_connect(
+            str(path), compression=None, max_size=MESSAGE_BYTES, open_timeout=OPEN_LIMIT_S
+        ) as link:
+            yield link
+
+    return Dial(name=name, open=dialed)
+
+
+def tls_dial(name: str, address: str, port: int, certificates: Certificates) -> Dial:
+    """Both sides show their certificates; the other one must be a controller's."""
+
+    @contextlib.asynccontextmanager
+    async def dialed() -> AsyncIterator[ClientConnection]:
+        host = f"[{address}]" if ":" in address else address
+        opening = connect(
+            f"wss://{host}:{port}/",
+            ssl=certificates.client_context(),
+            server_hostname=address,
+            compression=None,
+            max_size=MESSAGE_BYTES,
+            open_timeout=OPEN_LIMIT_S,
+            ping_interval=PING_S,
+            ping_timeout=PING_S,
+            close_timeout=CLOSE_LIMIT_S,
+            proxy=None,
+        )
+        try:
+            link = await opening
+        except ssl.SSLError as error:
+            raise LinkRefused(explain(error, f"controller {name}")) from None
+        try:
+            certificates.check_controller(link.transport.get_extra_info("ssl_object"))
+            yield link
+        except CertificateProblem as problem:
+            raise LinkRefused(str(problem)) from None
+        finally:
+            await link.close()
+
+    return Dial(name=name, open=dialed)
