@@ -1,17 +1,14 @@
 """What waits in the outbox, and how it is sent: with ages that are counted anew each time."""
 
-import time
-from collections.abc import Callable
-
 import msgspec
 from msgspec import Struct
 
-from holdfast.agent.loop import now
 from holdfast.facts import wire
 from holdfast.facts.alarms import Alarm, AlarmReport, AlarmState
 from holdfast.facts.incidents import Incident
-from holdfast.facts.instants import NS_PER_MS, Instant
+from holdfast.facts.instants import Instant
 from holdfast.facts.tenure import Tenure
+from holdfast.ports.clock import now, utc_ms
 
 US = 1_000
 
@@ -39,27 +36,12 @@ class Kept(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Scribe:
     """Writes entries in this boot of this host, and turns them into frames."""
 
-    def __init__(
-        self,
-        host: str,
-        boot: str,
-        clock: Callable[[], Instant] = now,
-        utc_ns: Callable[[], int] = time.time_ns,
-    ) -> None:
+    def __init__(self, host: str, boot: str) -> None:
         self._host, self._boot = host, boot
-        self.now, self._utc_ns = clock, utc_ns
-
-    def utc_ms(self) -> int:
-        return self._utc_ns() // NS_PER_MS
 
     def kept(self, **what: object) -> Kept:
-        fields = {
-            "boot": self._boot,
-            "written_at": self.now(),
-            "written_utc_ms": self.utc_ms(),
-            **what,
-        }
-        return msgspec.convert(fields, Kept)
+        made = {"boot": self._boot, "written_at": now(), "written_utc_ms": utc_ms()}
+        return msgspec.convert({**made, **what}, Kept)
 
     def frame(self, stream: str, sequence: int, kept: Kept, gap: int) -> bytes:
         return wire.encode(
@@ -78,9 +60,9 @@ class Scribe:
     def _aged(self, kept: Kept, alarm: Alarm) -> AlarmReport:
         """Ages now: on the monotonic clock within one boot, by wall clocks across boots."""
         is_same_boot = kept.boot == self._boot
-        sent_utc_ms = self.utc_ms()
+        sent_utc_ms = utc_ms()
         if is_same_boot:
-            base, extra_us = self.now(), 0
+            base, extra_us = now(), 0
         else:
             base = kept.written_at
             extra_us = max(0, sent_utc_ms - kept.written_utc_ms) * US

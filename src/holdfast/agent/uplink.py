@@ -7,7 +7,6 @@ is reached entries wait in the outbox; then they go out in order, with ages coun
 
 import asyncio
 import logging
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -15,11 +14,11 @@ import msgspec
 
 from holdfast.agent.kept import Kept, Scribe
 from holdfast.agent.line import Line
-from holdfast.agent.loop import now
 from holdfast.facts import actions as act
 from holdfast.facts import wire
 from holdfast.facts.instants import NS_PER_MS, Instant
 from holdfast.facts.observations import Observation, PieceLost, ReportTimed
+from holdfast.ports.clock import now, utc_ms
 from holdfast.ports.link import Dial
 from holdfast.ports.outbox import Outbox
 
@@ -53,11 +52,9 @@ class Uplink:
         welcomed: Callable[[wire.Welcome], None],
         obey: Callable[[wire.Question], Awaitable[wire.Reply]],
         see: Callable[[Observation], None],
-        clock: Callable[[], Instant] = now,
-        utc_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._outbox, self._obey, self._see = outbox, obey, see
-        self._scribe = Scribe(host, boot, clock, utc_ns)
+        self._scribe = Scribe(host, boot)
         self.lines = [
             Line(
                 dial,
@@ -106,8 +103,8 @@ class Uplink:
         self._keep(self._scribe.kept(tenure=action.tenure, tenure_reason=action.reason))
 
     def tell_incident(self, action: act.TellIncident) -> None:
-        age_ms = (self._scribe.now() - action.incident.fault_at) // NS_PER_MS
-        fault_utc_ms = self._scribe.utc_ms() - age_ms
+        age_ms = (now() - action.incident.fault_at) // NS_PER_MS
+        fault_utc_ms = utc_ms() - age_ms
         incident = msgspec.structs.replace(action.incident, fault_utc_ms=fault_utc_ms)
         self._keep(self._scribe.kept(incident=incident))
 
@@ -201,7 +198,7 @@ class Uplink:
                 self.unreadable += 1
                 log.error("entry %d of %s cannot be read and is lost: %s", sequence, stream, error)
                 reason = f"entry {sequence} of {stream} cannot be read: {error}"
-                at = self._scribe.now()
+                at = now()
                 lost.append(PieceLost(at=at, what="outbox", count=1, reason=reason))
                 continue
             self._send_on((stream, sequence), kept)
@@ -238,7 +235,7 @@ class Uplink:
         self._gaps_said.pop(key, None)
         fault_at = self._fault_at.pop(key, None)
         if fault_at is not None:
-            at = self._scribe.now()
+            at = now()
             self._see(ReportTimed(at=at, fault_to_answer_ms=(at - fault_at) / NS_PER_MS))
 
     async def _answer(self, line: Line, question: wire.Question) -> None:
@@ -254,5 +251,5 @@ class Uplink:
             try:
                 await asyncio.to_thread(self._outbox.sync)
             except OSError as error:
-                at = self._scribe.now()
+                at = now()
                 self._see(PieceLost(at=at, what="outbox", count=1, reason=str(error)))

@@ -1,41 +1,71 @@
-"""The leader holds the term; a leader that could not renew it stops acting before others may."""
+"""The leader holds the term; a leader that could not renew it stops acting before others may.
+
+One that does not lead waits until the term is vacant, so that it takes over at once. Deadlines:
+
+    renewed each 1 s ----------------------------+ sent            + 4.5 s: stops acting
+                                                 | lease of 6 s, from when the store took it
+    the leader dies ------ lease ends, at the latest 6 s + the store's own change of leader -- next
+"""
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
 
+from holdfast.ports.clock import monotonic_s
 from holdfast.ports.store import Store, StoreAway
 
 log = logging.getLogger(__name__)
 
-LEASE_MS = 10_000
-MARGIN_MS = 2_000
-KEEP_S = 2.0
-RETRY_S = 1.0
-assert KEEP_S * 1_000 * 2 + MARGIN_MS < LEASE_MS, "one renewal may fail without a change of leader"
+LEASE_MS = 6_000
+MARGIN_MS = 1_500  # Longer than a member of etcd that was cut off believes to lead the others.
+KEEP_MS = 1_000
+RETRY_MS = 1_000
+LOOK_MS = 3_000  # Whether the term is vacant, should nobody say so.
+STORE_CHANGE_MS = 2_500  # etcd's own change of leader; then it begins every lease anew.
+CHANGE_LIMIT_MS = 10_000  # From the death of a leader to the next one, the store being well.
+assert KEEP_MS * 2 + MARGIN_MS < LEASE_MS, "one renewal may fail without a change of leader"
+assert STORE_CHANGE_MS + KEEP_MS + MARGIN_MS < LEASE_MS, "so may one of the store's members"
+assert LEASE_MS + STORE_CHANGE_MS + RETRY_MS < CHANGE_LIMIT_MS, "the next one is in time"
+assert LOOK_MS < LEASE_MS, "a vacancy of which nobody told is seen"
+
+NOBODY = "no controller leads"
 
 
 class Leadership:
-    """`began` is called at each new term, before anything is done in it; it may raise StoreAway."""
+    """`began` is called at each new term, before anything is done in it; it may raise StoreAway.
 
-    def __init__(self, store: Store, owner: str, began: Callable[[int], Awaitable[None]]) -> None:
-        self._store, self._owner, self._began = store, owner, began
+    `leader` is who leads, as far as is known here, or empty.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        owner: str,
+        began: Callable[[int], Awaitable[None]],
+        clock: Callable[[], float] = monotonic_s,
+    ) -> None:
+        self._store, self._owner, self._began, self._clock = store, owner, began, clock
         self._term: int | None = None
         self._sent_at = 0.0
         self.reason = "it has not asked the store yet"
+        self.leader = ""
 
     @property
     def term(self) -> int | None:
         """None unless we lead, counted from when the last renewal was *sent*."""
-        is_fresh = time.monotonic() < self._sent_at + (LEASE_MS - MARGIN_MS) / 1_000
+        is_fresh = self._clock() < self._sent_at + (LEASE_MS - MARGIN_MS) / 1_000
         return self._term if is_fresh else None
 
     async def run(self) -> None:
         """Lead, or try to, until cancelled."""
         while True:
             await self.step()
-            await asyncio.sleep(KEEP_S if self._term is not None else RETRY_S)
+            if self._term is not None:
+                await asyncio.sleep(KEEP_MS / 1_000)
+            elif self.leader:
+                await self._wait_vacant()
+            else:
+                await asyncio.sleep(RETRY_MS / 1_000)
 
     async def step(self) -> None:
         """Begin a term, or keep it; what hinders it is in `reason`."""
@@ -47,27 +77,44 @@ class Leadership:
         except StoreAway as away:
             if self.reason != str(away):
                 log.error("%s", away)
-            self.reason = str(away)
+            self.reason, self.leader = str(away), ""
 
     async def end(self) -> None:
         if self._term is not None:
-            await self._store.end_term(self._term)
-            self._term = None
+            term, self._term = self._term, None
+            await self._store.end_term(term)
 
     async def _begin(self) -> None:
-        sent_at = time.monotonic()
+        sent_at = self._clock()
         term = await self._store.begin_term(self._owner, LEASE_MS)
         if term is None:
-            self.reason = "another controller leads"
+            await self._follow()
             return
         await self._began(term)
-        self._term, self._sent_at, self.reason = term, sent_at, ""
+        self._term, self._sent_at = term, sent_at
+        self.reason, self.leader = "", self._owner
         log.info("term %d begins", term)
 
     async def _keep(self, term: int) -> None:
-        sent_at = time.monotonic()
+        sent_at = self._clock()
         if await self._store.keep_term(term):
-            self._sent_at, self.reason = sent_at, ""
-        else:
-            log.warning("term %d is over: another controller leads", term)
-            self._term, self.reason = None, "another controller leads"
+            self._sent_at, self.reason, self.leader = sent_at, "", self._owner
+            return
+        log.warning("term %d is over", term)
+        self._term = None
+        await self._follow()
+
+    async def _follow(self) -> None:
+        found = await self._store.leader()
+        self.leader = found if found != self._owner else ""
+        self.reason = f"controller {self.leader} leads" if self.leader else NOBODY
+
+    async def _wait_vacant(self) -> None:
+        try:
+            async with asyncio.timeout(LOOK_MS / 1_000):
+                await self._store.wait_vacant()
+        except TimeoutError:
+            return
+        except StoreAway as away:
+            log.debug("who leads is not known: %s", away)
+            await asyncio.sleep(RETRY_MS / 1_000)
