@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from holdfast.adapters.drivers.certificates import Certificates
 from holdfast.adapters.drivers.shelf import Shelf
 from holdfast.adapters.notifiers.exec import Exec
 from holdfast.adapters.notifiers.webhook import Webhook
@@ -18,21 +19,27 @@ from holdfast.adapters.outboxes.disk import DiskOutbox
 from holdfast.adapters.stores.sqlite import Sqlite
 from holdfast.adapters.vims.builtin import Builtin
 from holdfast.controller.agents import Agents
+from holdfast.controller.api_tokens import ApiTokens
+from holdfast.controller.audit import Audit
 from holdfast.controller.copies import Copies
 from holdfast.controller.courier import Courier
 from holdfast.controller.door import Door
 from holdfast.controller.entries import Entries
+from holdfast.controller.events import Events
 from holdfast.controller.followers import Followers
 from holdfast.controller.greeting import Greeter
 from holdfast.controller.groups import Groups
+from holdfast.controller.joining import Joining
 from holdfast.controller.leadership import Leadership
 from holdfast.controller.own_alarms import OwnAlarms, add_up
 from holdfast.controller.promises import Promises
 from holdfast.controller.questions import Questions
-from holdfast.controller.registry import Registry
+from holdfast.controller.registry import NotLeading, Registry
+from holdfast.controller.site_questions import SiteQuestions
 from holdfast.controller.timings import Timings
 from holdfast.facts.alarms import AlarmRecord
-from holdfast.facts.incidents import IncidentState
+from holdfast.facts.events import EventKind
+from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.instants import NS_PER_MS
 from holdfast.facts.settings import Settings
 from holdfast.ports.journal import Losses
@@ -52,6 +59,10 @@ PLAIN = msgspec.to_builtins
 Face = Callable[["Controller"], contextlib.AbstractAsyncContextManager[None]]
 
 
+def no_face(_controller: "Controller") -> contextlib.AbstractAsyncContextManager[None]:
+    return contextlib.nullcontext()
+
+
 class Controller:
     """Made once, then `run` until cancelled."""
 
@@ -60,7 +71,7 @@ class Controller:
         settings: Settings,
         boot: str,
         store: Store | None = None,
-        face: Face = lambda _: contextlib.nullcontext(),
+        face: Face = no_face,
     ) -> None:
         self._face = face
         state = Path(settings.state_dir) / "controller"
@@ -68,7 +79,8 @@ class Controller:
         self._settings, self._state, self._boot = settings, state, boot
         self.host_name = settings.host_name or socket.gethostname()
         self.shelf = Shelf(state / "kept.db")
-        self.agents = Agents(self.shelf)
+        self.events = Events(state / "events.db")
+        self.agents = Agents(self.shelf, lambda text: self.events.note(EventKind.HOST, text))
         self.followers = Followers()
         self.timings = Timings(is_answered_outside=bool(settings.webhooks))
         self.vim = Builtin(state / "alarms.db", tell=self._tell, inventory=self._inventory)
@@ -79,7 +91,12 @@ class Controller:
         self.promises = Promises(self.registry, self.agents)
         self.groups = Groups(self.registry, self.agents, settings.groups)
         self.entries = Entries(
-            self.vim, self.agents, self.shelf, self.timings, self.promises.take_tenure
+            self.vim,
+            self.agents,
+            self.shelf,
+            self.timings,
+            self.promises.take_tenure,
+            self._note_incident,
         )
         self.copies = Copies(Path(settings.state_dir) / "recorder-copies")
         self.greeter = Greeter(
@@ -89,6 +106,8 @@ class Controller:
             registry=self.registry,
             leadership=self.leadership,
         )
+        self.tokens = ApiTokens(self.registry)
+        self.audit = Audit(state / "audit", self.events)
         self.questions = Questions(
             vim=self.vim,
             agents=self.agents,
@@ -98,6 +117,9 @@ class Controller:
             followers=self.followers,
             copies=self.copies,
             leadership=self.leadership,
+            tokens=self.tokens,
+            events=self.events,
+            audit=self.audit,
             status=self.status,
             agent_rows=self._agent_rows,
         )
@@ -108,7 +130,12 @@ class Controller:
             greeter=self.greeter,
             copies=self.copies,
         )
+        self.certificates = (
+            Certificates(settings.tls_dir) if Certificates.is_here(settings.tls_dir) else None
+        )
+        self.joining = self._make_joining(self.certificates) if self.certificates else None
         self._settled_term: int | None = None
+        self._noted_term: int | None = None
         self.own_alarms = OwnAlarms(self.vim, self.host_name, boot)
 
     async def run(self) -> None:
@@ -116,6 +143,8 @@ class Controller:
             "leadership": self.leadership.run,
             "own alarms": self._look,
         }
+        if self.joining is not None:
+            tasks["the site's list"] = self.joining.run
         for courier in self.couriers:
             name = courier.notifier.name
             tasks |= {f"courier {name}": courier.run, f"sync {name}": courier.sync}
@@ -126,6 +155,8 @@ class Controller:
             async with asyncio.timeout(FIRST_LIMIT_S):
                 await self.leadership.step()
                 await self._settle()
+        self.events.note(EventKind.CONTROLLER, f"the controller on {self.host_name} began")
+        self._note_term()
         try:
             async with (
                 self.door.open(Path(self._settings.run_dir) / "controller.sock"),
@@ -183,10 +214,43 @@ class Controller:
             if agent.has_told_vms
         ]
 
+    def _make_joining(self, certificates: Certificates) -> Joining:
+        joining = Joining(
+            settings=self._settings,
+            certificates=certificates,
+            store=self.store,
+            agents=self.agents,
+            bound_vms=lambda host: [one.name for one in self.promises.of_host(host)],
+            forget_host=self._forget_host,
+        )
+        self.questions.add(SiteQuestions(joining).handlers())
+        return joining
+
+    async def _forget_host(self, host: str) -> None:
+        """Raises NotLeading, StoreAway."""
+        if self.leadership.term is None:
+            raise NotLeading(f"{self.host_name} does not lead: {self.leadership.reason}")
+        await self.registry.change(lambda: {f"agents/{host}": None})
+
     def _tell(self, record: AlarmRecord) -> None:
         for courier in self.couriers:
             courier.hand(record)
         self.followers.tell(record)
+        alarm = record.alarm
+        self.events.note(EventKind.ALARM, f"{alarm.state} ({alarm.severity}): {alarm.text}", record)
+
+    def _note_incident(self, incident: Incident) -> None:
+        now = incident.step or incident.state
+        text = f"{incident.title}. Now: {now} ({incident.id})"
+        self.events.note(EventKind.INCIDENT, text, incident)
+
+    def _note_term(self) -> None:
+        term = self.leadership.term
+        if term != self._noted_term:
+            lead = f"it leads in term {term}" if term is not None else "it does not lead"
+            why = f": {self.leadership.reason}" if self.leadership.reason else ""
+            self.events.note(EventKind.LEADERSHIP, f"{self.host_name}: {lead}{why}")
+            self._noted_term = term
 
     def _answered(self, record: AlarmRecord, at: int) -> None:
         alarm = record.alarm
@@ -229,6 +293,7 @@ class Controller:
         """Once a second: what must be told of ourselves, and what waited for the store."""
         while True:
             await asyncio.sleep(LOOK_S)
+            self._note_term()
             await self._settle()
             try:
                 losses = add_up(self._losses())
@@ -255,6 +320,8 @@ class Controller:
             "alarms": self.vim.losses,
             "incidents": self.shelf.losses,
             "recorder copies": self.copies.losses,
+            "events": self.events.losses,
+            "audit": self.audit.losses,
         }
         for courier in self.couriers:
             found[f"outbox of {courier.notifier.name}"] = courier.losses
@@ -271,6 +338,7 @@ class Controller:
             await courier.close()
         await self.vim.close()
         await asyncio.to_thread(self.shelf.close)
+        await asyncio.to_thread(self.events.close)
         await self.store.close()
 
 

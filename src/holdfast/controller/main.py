@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from holdfast.adapters.drivers.only_one import NotTheOnlyOne, only_one
-from holdfast.controller.assembly import Controller, Face
+from holdfast.controller.assembly import Controller, Face, no_face
 from holdfast.facts.settings import Settings
 from holdfast.ports.keeper import come_first
 
@@ -19,7 +19,7 @@ class CannotRun(Exception):
     """The controller cannot start; the text says why and what to do."""
 
 
-def run(settings: Settings, face: Face) -> None:
+def run(settings: Settings, face: Face = no_face) -> None:
     """Return after SIGTERM or SIGINT; `face` is open meanwhile. Raises CannotRun."""
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="controller: %(levelname)s %(message)s"

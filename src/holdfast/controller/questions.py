@@ -1,19 +1,24 @@
 """What the controller answers when asked, and what it passes on to the agent that knows."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from holdfast.controller.agents import Agent, Agents, away
 from holdfast.controller.answers import AWAY, USAGE, Unanswerable, unknown
+from holdfast.controller.api_tokens import ApiTokens
+from holdfast.controller.audit import Audit
 from holdfast.controller.copies import Copies
 from holdfast.controller.entries import Entries
+from holdfast.controller.events import Events, read_position
 from holdfast.controller.followers import FellBehind, Followers
 from holdfast.controller.groups import Groups
 from holdfast.controller.leadership import Leadership
 from holdfast.controller.promises import Promises
 from holdfast.facts import wire
+from holdfast.facts.events import EventKind
 from holdfast.facts.incidents import Incident
 from holdfast.facts.roles import Caller, Role
 from holdfast.ports.store import StoreAway
@@ -21,6 +26,11 @@ from holdfast.ports.vim import Vim, VimAway
 
 PLAIN = msgspec.to_builtins
 FORWARD_LIMIT_S = 25.0
+# What changes something, or says a secret: written into the audit.
+CHANGES = frozenset(
+    "protect unprotect recover group-set group-forget disarm arm acknowledge settle"
+    " api-token-create api-token-revoke join-new join-revoke certificate-revoke".split()
+)
 Handler = Callable[[wire.Question], Awaitable[Any]]
 
 
@@ -38,6 +48,9 @@ class Questions:
         followers: Followers,
         copies: Copies,
         leadership: Leadership,
+        tokens: ApiTokens,
+        events: Events,
+        audit: Audit,
         status: Callable[[], Awaitable[dict[str, Any]]],
         agent_rows: Callable[[], list[dict[str, Any]]],
     ) -> None:
@@ -45,6 +58,7 @@ class Questions:
         self._promises, self._groups = promises, groups
         self._followers, self._copies = followers, copies
         self._leadership, self._status, self._agent_rows = leadership, status, agent_rows
+        self._tokens, self._events, self._audit = tokens, events, audit
         self._table: dict[str, Handler] = {
             "status": self._ask_status,
             "agents": self._ask_agents,
@@ -68,7 +82,15 @@ class Questions:
             "settle": self._settle,
             "explain": self._explain,
             "last-words": self._last_words,
+            "events": self._ask_events,
+            "audit": self._ask_audit,
+            "api-tokens": self._ask_tokens,
+            "api-token-create": self._token_create,
+            "api-token-revoke": self._token_revoke,
         }
+
+    def add(self, handlers: Mapping[str, Handler]) -> None:
+        self._table.update(handlers)
 
     async def answer(self, question: wire.Question) -> AsyncIterator[wire.Reply]:
         """One reply, or, to those who follow, one after the other."""
@@ -90,6 +112,12 @@ class Questions:
             known = [*self._table, "follow-alarms"]
             raise unknown("question", name, known, "holdfast --help")
         question = wire.Question(id=0, name=name, args=args, by=caller.name)
+        if name not in CHANGES:
+            return await self._handle(handler, question)
+        change = functools.partial(self._handle, handler, question)
+        return await self._audit.around(name, args, caller, change)
+
+    async def _handle(self, handler: Handler, question: wire.Question) -> Any:
         try:
             return await handler(question)
         except StoreAway as error:
@@ -98,7 +126,7 @@ class Questions:
         except VimAway as error:
             raise Unanswerable(f"the VIM is away: {error}", "try again later", AWAY) from None
         except (KeyError, TypeError, ValueError, msgspec.ValidationError) as error:
-            text = f"the question {name!r} cannot be understood: {error}"
+            text = f"the question {question.name!r} cannot be understood: {error}"
             raise Unanswerable(text, "", USAGE) from None
 
     async def _follow(self, question: wire.Question) -> AsyncIterator[wire.Reply]:
@@ -194,7 +222,37 @@ class Questions:
             known = [one.alarm.key for one in await self._vim.alarms(include_cleared=True)]
             raise unknown("alarm", key, known, "holdfast alarms") from None
         self._followers.tell(record)
+        seen = f"{asked.by} has seen: {record.alarm.text}"
+        self._events.note(EventKind.ALARM, seen, record)
         return PLAIN(record)
+
+    async def _ask_events(self, asked: wire.Question) -> Any:
+        """Without `after` the newest ones."""
+        limit = int(asked.args.get("limit", 100))
+        after = str(asked.args.get("after") or "")
+        if after:
+            batch = self._events.after(read_position(after), limit)
+        else:
+            batch = self._events.newest_ones(limit)
+        return {
+            "events": [msgspec.Raw(raw) for _, raw in batch.events],
+            "gap": PLAIN(batch.gap),
+            "next": str(batch.position),
+        }
+
+    async def _ask_audit(self, asked: wire.Question) -> Any:
+        return {"changes": PLAIN(await self._audit.newest(int(asked.args.get("limit", 100))))}
+
+    async def _ask_tokens(self, _asked: wire.Question) -> Any:
+        return PLAIN(self._tokens.all())
+
+    async def _token_create(self, asked: wire.Question) -> Any:
+        self._lead()
+        return await self._tokens.create(asked.args, asked.by)
+
+    async def _token_revoke(self, asked: wire.Question) -> Any:
+        self._lead()
+        return await self._tokens.revoke(str(asked.args["name"]))
 
     async def _incidents(self, _asked: wire.Question) -> Any:
         return PLAIN(self._entries.incidents())

@@ -14,7 +14,9 @@ import msgspec
 from msgspec import Struct
 
 from holdfast.facts.instants import NS_PER_MS
+from holdfast.facts.membership import KINDS_OF_SITE
 from holdfast.facts.promises import DEFAULT_GROUP, Disarm, Group, Protection
+from holdfast.facts.tokens import Token
 from holdfast.ports.store import Held, Store, StoreAway, TxnResult
 
 TRIES = 5
@@ -50,9 +52,12 @@ KINDS: Mapping[str, type[Struct]] = {
     "groups": Group,
     "agents": Known,
     "released": Released,
+    "api-tokens": Token,
     DISARM: Disarm,
     STORE: StoreName,
 }
+# What others keep in the same store, and read themselves.
+NOT_OURS = frozenset(("alarms", *KINDS_OF_SITE))
 
 Puts = Mapping[str, Struct | None]
 
@@ -81,7 +86,8 @@ class Registry:
 
     async def load(self) -> None:
         """Raises StoreAway."""
-        held = {key: _decode(key, one) for key, one in (await self._store.list("")).items()}
+        stored = (await self._store.list("")).items()
+        held = {k: _decode(k, one) for k, one in stored if k.partition("/")[0] not in NOT_OURS}
         self._held = {key: one for key, one in held.items() if one is not None}
         self.unreadable = len(held) - len(self._held)
         self.is_loaded = True
@@ -119,6 +125,9 @@ class Registry:
 
     def all_known(self) -> list[Known]:
         return list(self._all("agents", Known))
+
+    def tokens(self) -> dict[str, Token]:
+        return {token.name: token for token in self._all("api-tokens", Token)}
 
     def disarm(self) -> Disarm | None:
         """None also once it has ended by itself."""

@@ -1,0 +1,156 @@
+"""Every change by somebody is written down before it is done, and again with what came of it."""
+
+import asyncio
+import logging
+import os
+import uuid
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import structs
+
+from holdfast.controller.answers import AWAY, Unanswerable
+from holdfast.controller.events import Events
+from holdfast.facts.events import Change, EventKind
+from holdfast.facts.instants import NS_PER_MS
+from holdfast.facts.roles import Caller
+from holdfast.ports import clock
+from holdfast.ports.journal import Losses
+
+log = logging.getLogger(__name__)
+
+FILE_BYTES = 8 << 20
+FILES = 8
+SECRETS = ("token", "secret", "csr")
+ARGUMENT_LETTERS = 500
+
+
+class Audit:
+    """Lines of JSON in files of a bounded size. A disk that is full hinders no change: it is
+    counted, logged, and shown in status."""
+
+    def __init__(self, folder: Path, events: Events, *, file_bytes: int = FILE_BYTES) -> None:
+        self._folder, self._events, self._file_bytes = folder, events, file_bytes
+        self._lost = Losses()
+        self._writing = asyncio.Lock()
+
+    async def around(
+        self, what: str, args: dict[str, Any], caller: Caller, change: Callable[[], Awaitable[Any]]
+    ) -> Any:
+        """Do it between two lines. Raises what it raises."""
+        entry = _entry(what, args, caller)
+        await self._write(entry)
+        began = clock.now()
+        outcome, reason = "failed", "it was given up before it had ended"
+        try:
+            data = await change()
+            outcome, reason = "done", ""
+            return data
+        except Unanswerable as error:
+            outcome = "failed" if error.code == AWAY else "refused"
+            reason = str(error)
+            raise
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            took_ms = (clock.now() - began) / NS_PER_MS
+            ended = structs.replace(
+                entry, outcome=outcome, reason=reason, took_ms=round(took_ms, 1)
+            )
+            await asyncio.shield(self._end(ended))
+
+    async def not_permitted(
+        self, what: str, args: dict[str, Any], caller: Caller, reason: str
+    ) -> None:
+        entry = _entry(what, args, caller)
+        await self._end(structs.replace(entry, outcome="not permitted", reason=reason))
+
+    async def newest(self, limit: int) -> list[Change]:
+        """The newest last, each once, with its outcome where it is known."""
+        return await asyncio.to_thread(self._read, limit)
+
+    def losses(self) -> Losses:
+        return self._lost
+
+    async def _end(self, entry: Change) -> None:
+        await self._write(entry)
+        self._events.note(EventKind.CHANGE, sentence(entry), entry)
+
+    async def _write(self, entry: Change) -> None:
+        async with self._writing:
+            try:
+                await asyncio.to_thread(self._append, msgspec.json.encode(entry) + b"\n")
+            except OSError as error:
+                self._lost = Losses(count=self._lost.count + 1, reason=str(error))
+                log.exception("a change could not be written down: %s", sentence(entry))
+
+    def _append(self, line: bytes) -> None:
+        """Raises OSError."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self._folder / "audit.jsonl"
+        if path.exists() and path.stat().st_size + len(line) > self._file_bytes:
+            path.rename(self._folder / f"audit-{clock.utc_ms():015}.jsonl")
+            for old in sorted(self._folder.glob("audit-*.jsonl"))[: -FILES + 1]:
+                old.unlink()
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(fd, line)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def _read(self, limit: int) -> list[Change]:
+        found: dict[str, Change] = {}
+        for path in [self._folder / "audit.jsonl", *self._older()]:
+            found = {entry.id: entry for entry in _entries(path)} | found
+            if len(found) >= limit:
+                break
+        return sorted(found.values(), key=lambda entry: entry.utc_ms)[-limit:]
+
+    def _older(self) -> list[Path]:
+        return sorted(self._folder.glob("audit-*.jsonl"), reverse=True)
+
+
+def sentence(entry: Change) -> str:
+    """One change in words."""
+    said = ", ".join(f"{name} {value}" for name, value in entry.args.items())
+    about = f"{entry.what} ({said})" if said else entry.what
+    why = f": {entry.reason}" if entry.reason else ""
+    return f"{entry.who} ({entry.role}, {entry.origin}): {about}: {entry.outcome}{why}"
+
+
+def _entry(what: str, args: dict[str, Any], caller: Caller) -> Change:
+    shown = {
+        name: "..." if name in SECRETS else _short(value)
+        for name, value in args.items()
+        if value not in (None, "")
+    }
+    return Change(
+        id=uuid.uuid4().hex[:12],
+        utc_ms=clock.utc_ms(),
+        who=caller.name,
+        role=caller.role,
+        origin=caller.origin,
+        what=what,
+        args=shown,
+    )
+
+
+def _short(value: Any) -> Any:
+    return value[:ARGUMENT_LETTERS] if isinstance(value, str) else value
+
+
+def _entries(path: Path) -> Iterator[Change]:
+    """Lines that a power cut left half are passed by."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        try:
+            yield msgspec.json.decode(line, type=Change)
+        except msgspec.MsgspecError:
+            continue
