@@ -34,6 +34,7 @@ PULSE_PERIOD_MS = 50
 PULSE_MISSES = 4
 SILENCE_MS = PULSE_PERIOD_MS * PULSE_MISSES
 EAR_LOOKS_MS = 10  # How often the ear judges.
+PROBE_LIMIT_MS = 100  # How long a host that is doubted may take to answer.
 SUSPECTED_LIMIT_MS = 300  # The promise: from a host's silent death until its suspicion arrived.
 # A planned restart may be silent for so long, and then is a death like any other.
 PULSE_RESTART_LIMIT_MS = 5_000
@@ -57,7 +58,7 @@ FRESH_LOOK_MS = 250  # After a doubt of the ear: who lives has been heard again 
 PLANE_HOLD_MS = 200  # One plane's silence waits so long for the others', to be the host's.
 AGENT_AWAY_MS = 500  # An agent whose link broke, or whose word grew stale, is missed so long.
 NEVER_HEARD_MS = 10_000  # A known host is suspected when it was not heard since a start.
-WITNESS_AGAIN_MS = 2_000  # While a host is silent, witnesses are asked anew.
+WITNESS_AGAIN_MS = (2_000, 2_000, 5_000, 10_000, 30_000, 60_000)  # While a host is silent.
 WITNESS_LIMIT_MS = 400  # A witness that has not answered by then knows nothing.
 TOGETHER_LOST_MS = 1_000  # Losses that share a rack or a switch, so close, are one.
 PAGE_AFTER_MS = 30_000  # A suspicion that stands so long is a person's.
@@ -74,7 +75,8 @@ assert FRESH_LOOK_MS > SILENCE_MS
 assert SILENCE_MS + PLANE_HOLD_MS + SHARE_WAIT_MS < REPORT_LIMIT_MS
 assert SILENCE_MS + TOGETHER_MS + SHARE_WAIT_MS < REPORT_LIMIT_MS
 assert TAKE_OVER_MS > NEVER_HEARD_MS + SUSPECT_LIMIT_MS
-assert WITNESS_AGAIN_MS > WITNESS_LIMIT_MS
+assert WITNESS_AGAIN_MS[0] > WITNESS_LIMIT_MS
+assert list(WITNESS_AGAIN_MS) == sorted(WITNESS_AGAIN_MS)
 
 # A clean end is judged, reported and answered within the promised second.
 assert CLEAN_END_WAIT_MS + REPORT_MARGIN_MS < REPORT_LIMIT_MS
@@ -102,6 +104,10 @@ def back_off_ms(restarts_in_window: int) -> int:
 
 def prove_retry_ms(tries: int) -> int:
     return PROVE_RETRY_MS[min(tries, len(PROVE_RETRY_MS) - 1)]
+
+
+def witness_again_ms(times: int) -> int:
+    return WITNESS_AGAIN_MS[min(times, len(WITNESS_AGAIN_MS) - 1)]
 
 
 def evidence_limit_ms(group: Group, *, is_live: bool) -> int:

@@ -1,0 +1,154 @@
+"""An agent is away when its link broke, or its word grew stale, while its host goes on pulsing."""
+
+from collections.abc import Iterable, Iterator
+
+from holdfast.facts.hearing import (
+    HostExpected,
+    HostForgotten,
+    Layer,
+    LayerState,
+    LinkChanged,
+    Plan,
+    PlaneHeard,
+    PlaneSilent,
+    PulseSaid,
+)
+from holdfast.facts.instants import Instant, after
+from holdfast.facts.observations import Observation
+from holdfast.facts.subjects import Subject, SubjectKind
+from holdfast.facts.verdicts import Certainty, Effect, FaultCleared, FaultRaised, Verdict
+from holdfast.ports.detector import Detector
+
+SEAT = "controller"
+AWAY_MS = 500  # A link that is back so soon was only renewed.
+WELL_MS = 5_000  # As long as its own word is well, a link may take that long to come back.
+CONDITION = "agent-away"
+
+_BAD = (LayerState.STALE, LayerState.ILL)
+_EXPECTED = (LayerState.RESTARTING, LayerState.STOPPED)
+
+
+class _Agent:
+    def __init__(self, host: str) -> None:
+        self.host = self.name = host
+        self.boot = ""
+        self.heard: set[str] = set()
+        self.word = LayerState.UNKNOWN
+        self.is_stopping = False
+        self.link_lost_at: Instant | None = None
+        self.due: Instant | None = None
+        self.is_away = False
+
+    def why(self, now: Instant, well_ms: float, away_ms: float) -> str:
+        """Why it is away by now, or empty. `due` is set where time alone may tell more."""
+        self.due = None
+        if not self.heard or self.word in _EXPECTED or self.is_stopping:
+            return ""
+        if self.word in _BAD:
+            return "is dead or stuck: it says nothing to its host's pulse"
+        if self.link_lost_at is None:
+            return ""
+        is_well = self.word is LayerState.WELL
+        due = after(self.link_lost_at, well_ms if is_well else away_ms)
+        if now < due:
+            self.due = due
+            return ""
+        return "is not linked to this controller, though it lives" if is_well else "left its link"
+
+
+class AgentAway:
+    def __init__(self, *, away_ms: float = AWAY_MS, well_ms: float = WELL_MS) -> None:
+        self._away_ms, self._well_ms = away_ms, well_ms
+        self._agents: dict[str, _Agent] = {}
+
+    def observe(self, seen: Observation) -> Iterable[Verdict]:
+        match seen:
+            case HostExpected():
+                self._agent(seen.host).name = seen.name
+                return ()
+            case HostForgotten():
+                agent = self._agents.pop(seen.host, None)
+                if agent is None or not agent.is_away:
+                    return ()
+                return [self._cleared(agent, agent.boot, seen.at, "its host left the site")]
+            case PlaneHeard() | PlaneSilent() | PulseSaid() | LinkChanged():
+                return list(self._take(seen))
+            case _:
+                return ()
+
+    def wake(self, now: Instant) -> Iterable[Verdict]:
+        due = [one for one in self._agents.values() if one.due is not None and one.due <= now]
+        return [verdict for agent in due for verdict in self._judge(agent, now)]
+
+    def deadline(self) -> Instant | None:
+        dues = (agent.due for agent in self._agents.values())
+        return min((due for due in dues if due is not None), default=None)
+
+    def _agent(self, host: str) -> _Agent:
+        return self._agents.setdefault(host, _Agent(host))
+
+    def _take(self, seen: PlaneHeard | PlaneSilent | PulseSaid | LinkChanged) -> Iterator[Verdict]:
+        agent = self._agent(seen.host)
+        match seen:
+            case PlaneHeard():
+                if agent.boot not in ("", seen.boot):
+                    yield from self._begin_boot(agent, seen.at)
+                agent.boot = seen.boot
+                agent.heard.add(seen.plane)
+            case PlaneSilent():
+                agent.heard.discard(seen.plane)
+            case PulseSaid():
+                agent.word = seen.layers.get(Layer.AGENT, LayerState.UNKNOWN)
+                agent.is_stopping = seen.plan is Plan.HOST_STOPS
+            case LinkChanged():
+                agent.link_lost_at = None if seen.is_up else seen.at
+        yield from self._judge(agent, seen.at)
+
+    def _begin_boot(self, agent: _Agent, at: Instant) -> Iterator[Verdict]:
+        if agent.is_away:
+            agent.is_away = False
+            yield self._cleared(agent, agent.boot, at, "its host was booted since")
+        agent.heard.clear()
+        agent.word, agent.is_stopping, agent.link_lost_at = LayerState.UNKNOWN, False, None
+
+    def _judge(self, agent: _Agent, now: Instant) -> Iterator[Verdict]:
+        why = agent.why(now, self._well_ms, self._away_ms)
+        if why and not agent.is_away:
+            agent.is_away = True
+            yield self._raised(agent, now, why)
+        is_back = agent.link_lost_at is None and agent.word not in _BAD and bool(agent.heard)
+        if agent.is_away and is_back:
+            agent.is_away = False
+            yield self._cleared(agent, agent.boot, now, "it is back")
+
+    def _subject(self, agent: _Agent) -> Subject:
+        name = f"the agent of {agent.name}"
+        return Subject(kind=SubjectKind.HOLDFAST, id=agent.host, name=name)
+
+    def _raised(self, agent: _Agent, now: Instant, why: str) -> Verdict:
+        return FaultRaised(
+            detector="agent_away",
+            condition=CONDITION,
+            subject=self._subject(agent),
+            effect=Effect.DEGRADED,
+            certainty=Certainty.CERTAIN,
+            fault_at=agent.link_lost_at if agent.link_lost_at is not None else now,
+            detected_at=now,
+            reason=f"{agent.name} pulses, yet its agent {why}",
+            boot=agent.boot,
+            cause=f"the agent {why}",
+            evidence={"its own word": str(agent.word)},
+        )
+
+    def _cleared(self, agent: _Agent, boot: str, at: Instant, reason: str) -> Verdict:
+        return FaultCleared(
+            detector="agent_away",
+            condition=CONDITION,
+            subject=self._subject(agent),
+            at=at,
+            reason=f"the agent of {agent.name}: {reason}",
+            boot=boot,
+        )
+
+
+PLUGIN: type[Detector] = AgentAway

@@ -1,0 +1,231 @@
+"""Which alarms should be open, and what must be said so that those who are told have just these.
+
+Anyone may open an alarm: the leader at once, others when nobody else has in a while. Only the
+leader changes and clears them, and whoever opened one by itself.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from holdfast.facts.actions import Report
+from holdfast.facts.alarms import Alarm, AlarmState, Severity, alarm_key
+from holdfast.facts.catalogue import BY_ID
+from holdfast.facts.instants import after
+from holdfast.facts.subjects import Subject, SubjectKind, vm_subject
+from holdfast.facts.verdicts import Certainty, Effect, FaultCleared, FaultRaised
+from holdfast.policy.alarms import row_of
+from holdfast.policy.site_world import HostRecord, Loss, SiteWorld
+from holdfast.policy.timing import SHARE_WAIT_MS
+
+ON_LOST_HOST = "vm-on-lost-host"
+TOGETHER = "racks-lost"
+OF_HOSTS = frozenset(row.id for row in BY_ID.values() if row.subject is SubjectKind.HOST)
+OF_SITES = OF_HOSTS | {ON_LOST_HOST, TOGETHER, "agent-away"}
+LOSS = (Effect.GONE, Effect.STUCK)
+
+
+def is_own(fault: FaultRaised | FaultCleared) -> bool:
+    """Whether it is about this controller itself, and not about a host."""
+    return fault.subject.kind is SubjectKind.HOLDFAST and not fault.boot
+
+
+def own_key(world: SiteWorld, condition: str) -> str:
+    return alarm_key(f"{world.controller}/controller", condition)
+
+
+def key_of(fault: FaultRaised) -> str:
+    return alarm_key(f"{fault.subject.id}/{fault.boot}", fault.condition)
+
+
+def loss_of(record: HostRecord) -> FaultRaised | None:
+    """Why its VMs are lost; there is one such fault at most."""
+    return next((one for one in record.faults.values() if one.effect in LOSS), None)
+
+
+def want_host(world: SiteWorld, record: HostRecord, over: str) -> list[str]:
+    """Work out anew which alarms of a host should be open; `over` is why others should not.
+
+    Returns the keys that may have changed, causes before what they cause.
+    """
+    before = record.keys
+    for key in before:
+        if world.wanted.pop(key, None) is not None:
+            world.over[key] = over
+    for alarm in _alarms_of(world, record):
+        world.wanted[alarm.key] = alarm
+        world.over.pop(alarm.key, None)
+    now = [alarm.key for alarm in _alarms_of(world, record)]
+    record.keys = tuple(now)
+    is_kept = set(now)
+    return [*now, *(key for key in before if key not in is_kept)]
+
+
+def _alarms_of(world: SiteWorld, record: HostRecord) -> list[Alarm]:
+    loss = loss_of(record)
+    root = key_of(loss) if loss else ""
+    found = []
+    if loss is not None:
+        found.append(_alarm(world, key_of(loss), loss, record.incident, record.together))
+    for fault in record.faults.values():
+        if fault is not loss:
+            is_below = loss is not None and fault.detected_at <= loss.detected_at
+            below = root if is_below else ""
+            found.append(_alarm(world, key_of(fault), fault, record.incident, below))
+    if loss is not None and record.vms_boot in ("", loss.boot):
+        found += _vms_of(world, record, loss)
+    return found
+
+
+def _vms_of(world: SiteWorld, record: HostRecord, loss: FaultRaised) -> list[Alarm]:
+    found = []
+    for vm in record.vms:
+        fault = msgspec.structs.replace(
+            loss,
+            condition=ON_LOST_HOST,
+            subject=vm_subject(vm.vm, vm.name),
+            reason=f"{vm.name} may be lost with its host: {loss.reason}",
+            cause=loss.cause,
+            evidence={"host": record.name},
+        )
+        found.append(_alarm(world, key_of(fault), fault, record.incident, key_of(loss)))
+    return found
+
+
+def want_loss(world: SiteWorld, loss: Loss, incident: str) -> str:
+    """The one alarm on hosts that were lost together."""
+    names = ", ".join(world.hosts[host].name for host in loss.hosts)
+    fault = FaultRaised(
+        detector="policy",
+        condition=TOGETHER,
+        subject=Subject(kind=SubjectKind.POOL, id=loss.shared, name=loss.name),
+        effect=Effect.GONE,
+        certainty=Certainty.SUSPECTED,
+        fault_at=loss.fault_at,
+        detected_at=loss.detected_at,
+        reason=f"{len(loss.hosts)} hosts of {loss.name} fell silent together: {names}",
+        cause=f"something that the hosts of {loss.name} share",
+    )
+    world.wanted[loss.key] = _alarm(world, loss.key, fault, incident, "")
+    return loss.key
+
+
+def want_own(world: SiteWorld, fault: FaultRaised) -> str:
+    key = own_key(world, fault.condition)
+    world.wanted[key] = _alarm(world, key, fault, "", "")
+    return key
+
+
+def unwant(world: SiteWorld, key: str, over: str) -> None:
+    if world.wanted.pop(key, None) is not None:
+        world.over[key] = over
+
+
+def _alarm(world: SiteWorld, key: str, fault: FaultRaised, incident: str, root: str) -> Alarm:
+    row = row_of(fault.condition, fault.subject)
+    is_sure = fault.certainty is Certainty.CERTAIN
+    is_milder = row.severity is Severity.CRITICAL and not is_sure
+    return Alarm(
+        key=key,
+        condition=fault.condition,
+        revision=0,
+        state=AlarmState.RAISED,
+        subject=fault.subject,
+        host=world.controller,
+        boot=world.boot,
+        certainty=fault.certainty,
+        severity=Severity.MAJOR if is_milder else row.severity,
+        text=fault.reason,
+        fault_at=fault.fault_at,
+        detected_at=fault.detected_at,
+        cause=fault.cause,
+        root=root,
+        incident=incident,
+        not_before=fault.not_before,
+        repair=row.repair,
+        details=fault.evidence,
+    )
+
+
+def publish(world: SiteWorld, keys: Iterable[str], *, settled_by: str = "") -> list[Report]:
+    """What is to be said of these alarms now."""
+    said = (_say(world, key, settled_by) for key in dict.fromkeys(keys))
+    return [Report(alarm=alarm) for alarm in said if alarm is not None]
+
+
+def _say(world: SiteWorld, key: str, settled_by: str) -> Alarm | None:
+    want, known = world.wanted.get(key), world.reported.get(key)
+    is_open = world.is_open(key)
+    if want is None:
+        world.held.pop(key, None)
+        world.said.pop(key, None)
+        return _close(world, known, settled_by) if known is not None and is_open else None
+    is_news = world.said.get(key) != want
+    if is_open:
+        may_change = known is not None and _may_change(world, known)
+        return _put(world, want, AlarmState.CHANGED) if is_news and may_change else None
+    if not world.term and not key.startswith(own_key(world, "")):
+        if not is_news:
+            return None  # Whoever leads has cleared it: that is not ours to doubt.
+        due = world.held.setdefault(key, after(world.now, SHARE_WAIT_MS))
+        if due > world.now:
+            return None
+    return _put(world, want, AlarmState.RAISED)
+
+
+def _put(world: SiteWorld, want: Alarm, state: AlarmState) -> Alarm:
+    known = world.reported.get(want.key)
+    alarm = msgspec.structs.replace(
+        want,
+        revision=known.revision + 1 if known else 1,
+        state=state,
+        details=_signed(world, want.details),
+    )
+    world.held.pop(want.key, None)
+    world.said[want.key] = want
+    world.reported[want.key] = alarm
+    return alarm
+
+
+def _close(world: SiteWorld, known: Alarm, settled_by: str) -> Alarm | None:
+    reason = world.over.pop(known.key, "nothing of it is found any more")
+    if not _may_change(world, known):
+        return None
+    details = {"settled_by": settled_by} if settled_by else {}
+    alarm = msgspec.structs.replace(
+        known,
+        revision=known.revision + 1,
+        state=AlarmState.CLEARED,
+        severity=Severity.CLEARED,
+        host=world.controller,
+        boot=world.boot,
+        text=reason,
+        repair="",
+        details=_signed(world, details),
+    )
+    world.reported[known.key] = alarm
+    return alarm
+
+
+def _may_change(world: SiteWorld, known: Alarm) -> bool:
+    return bool(world.term) or known.host == world.controller
+
+
+def _signed(world: SiteWorld, details: dict[str, str]) -> dict[str, str]:
+    """With the term of a leader: what it said is the next leader's to change."""
+    return {**details, "term": str(world.term)} if world.term else details
+
+
+def adopt(world: SiteWorld, alarm: Alarm) -> list[str]:
+    """Another controller said it: it is not said twice. Returns what may be ours to say now."""
+    known = world.reported.get(alarm.key)
+    if alarm.condition not in OF_SITES or (known and known.revision >= alarm.revision):
+        return []
+    if alarm.host == world.controller:
+        return []  # Our own word, come back.
+    world.reported[alarm.key] = alarm
+    world.held.pop(alarm.key, None)
+    want = world.wanted.get(alarm.key)
+    if want is not None:
+        world.said[alarm.key] = want
+    return [alarm.key]

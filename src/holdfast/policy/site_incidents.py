@@ -1,0 +1,94 @@
+"""Incidents of hosts: opened by a fault, shared by hosts lost together, closed at the end."""
+
+import zlib
+
+import msgspec
+
+from holdfast.facts.actions import Action, TellIncident
+from holdfast.facts.incidents import Incident, IncidentState
+from holdfast.facts.promises import Owner
+from holdfast.facts.verdicts import FaultRaised
+from holdfast.policy.site_world import HostRecord, SiteWorld
+
+
+def open_or_join(world: SiteWorld, record: HostRecord, fault: FaultRaised) -> list[Action]:
+    """The record's incident, new if it has none; what is new in the fault is noted in it."""
+    known = world.incidents.get(record.incident)
+    if known is None:
+        known = _open(world, record, fault)
+        return [TellIncident(incident=known)]
+    conditions = known.conditions
+    if fault.condition not in conditions:
+        conditions = (*conditions, fault.condition)
+    is_its_own = known.host == record.host and not record.together
+    title = fault.reason if is_its_own and fault.condition not in known.conditions else known.title
+    cause = fault.cause or known.cause
+    return _tell(world, known, conditions=conditions, cause=cause, title=title)
+
+
+def _open(world: SiteWorld, record: HostRecord, fault: FaultRaised) -> Incident:
+    incident = Incident(
+        id=_id_for(world, record, fault),
+        name=record.name,
+        host=record.host,
+        owner=Owner.NOBODY,
+        state=IncidentState.OPEN,
+        title=fault.reason,
+        fault_at=fault.not_before or fault.fault_at,
+        detected_at=fault.detected_at,
+        conditions=(fault.condition,),
+        cause=fault.cause,
+    )
+    world.incidents[incident.id] = incident
+    record.incident = incident.id
+    return incident
+
+
+def _id_for(world: SiteWorld, record: HostRecord, fault: FaultRaised) -> str:
+    """Short, typeable, and derived from what happened: a replay gives the same one."""
+    plain = "".join(c if c.isalnum() or c in "-_" else "-" for c in record.name.lower())
+    number = zlib.crc32(f"{record.host}/{fault.boot}:{fault.condition}".encode())
+    while (found := f"{plain[:40].strip('-') or 'host'}-{number % 0x10000:04x}") in world.incidents:
+        number += 1
+    return found
+
+
+def step(world: SiteWorld, incident: str, text: str, needs_you: str = "") -> list[Action]:
+    known = world.incidents.get(incident)
+    if known is None or known.state is IncidentState.CLOSED:
+        return []
+    return _tell(world, known, step=text, needs_you=needs_you)
+
+
+def retitle(world: SiteWorld, incident: str, title: str) -> list[Action]:
+    known = world.incidents.get(incident)
+    return _tell(world, known, title=title) if known else []
+
+
+def close_if_over(world: SiteWorld, record: HostRecord, reason: str) -> list[Action]:
+    """When nothing is wrong any more with any host of it."""
+    incident = record.incident
+    if record.faults or not incident:
+        return []
+    record.incident = ""
+    if any(other.incident == incident for other in world.hosts.values()):
+        return []
+    known = world.incidents.get(incident)
+    if known is None or known.state is IncidentState.CLOSED:
+        return []
+    return _tell(
+        world,
+        known,
+        state=IncidentState.CLOSED,
+        closed_at=world.now,
+        step=reason,
+        needs_you="",
+    )
+
+
+def _tell(world: SiteWorld, known: Incident, **changes: object) -> list[Action]:
+    changed = msgspec.structs.replace(known, **changes)
+    if changed == known:
+        return []
+    world.incidents[known.id] = changed
+    return [TellIncident(incident=changed)]
