@@ -17,10 +17,7 @@ class Parent:
     """The pipe to the agent, from FD and parent pid in sys.argv."""
 
     def __init__(self) -> None:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != int(sys.argv[2]):
-            raise SystemExit("the agent is gone")
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        die_with(int(sys.argv[2]))
         self._socket = socket.socket(fileno=int(sys.argv[1]))
         self._socket.setblocking(True)
         self._lock = threading.Lock()
@@ -46,3 +43,11 @@ class Parent:
                 os._exit(0)
             parts += part
         return bytes(parts)
+
+
+def die_with(parent: int) -> None:
+    """The kernel ends this process when its parent ends, however that happens."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        raise SystemExit("the parent is gone")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,289 @@
+"""The ear: a process of the controller that hears pulses, and says who fell silent.
+
+Run with `python -m holdfast.controller.ear FD PARENT`. Each turn it empties its sockets, and only
+then judges. When it was late it says so, uses the kernel's times of receipt, excuses the time in
+which nothing could be heard, and says of nobody that he is silent until it has kept time again.
+"""
+
+import os
+import socket
+import sys
+import time
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from holdfast.adapters.drivers.child import die_with
+from holdfast.adapters.drivers.plane_sockets import open_plane_socket
+from holdfast.adapters.drivers.real_time import EAR_PRIORITY, keep_time
+from holdfast.adapters.drivers.worker_frames import HEAD, pack, unpack
+from holdfast.controller.ear_hosts import EarHosts, Message
+from holdfast.controller.ear_sockets import MOST_AT_ONCE, Clock, PlaneEar, Sender
+from holdfast.facts.instants import NS_PER_MS, NS_PER_S
+from holdfast.facts.pulse import read_key
+
+TICK_NS = 100 * NS_PER_MS
+COUNTS_NS = 1_000 * NS_PER_MS
+BOOTS_NS = 5_000 * NS_PER_MS
+SLOW_NS = 20 * NS_PER_MS  # Later than that, the kernel is asked when it received what waits.
+PRESSED_AFTER = 200  # Refused datagrams of one sender in 100 ms: a flood.
+SHUT_OUT_NS = 5_000 * NS_PER_MS
+MOST_WAITING_BYTES = 8 << 20
+GASP = b"Kernel panic"
+LONGEST_GASP = 400
+
+
+@dataclass(frozen=True, kw_only=True)
+class EarSettings:
+    """As the controller tells it first. `planes`: name and own address of each."""
+
+    planes: tuple[tuple[str, str], ...]
+    port: int
+    period_ms: int
+    misses: int
+    look_ms: int
+    longest_patience_ms: int
+    gasp_port: int = 0
+
+    @classmethod
+    def read(cls, told: Message) -> "EarSettings":
+        known = {name: told[name] for name in cls.__dataclass_fields__ if name in told}
+        return cls(**{**known, "planes": tuple((str(p), str(a)) for p, a in told["planes"])})
+
+
+@dataclass
+class _Doubt:
+    """Since when it keeps time again; None while it is trusted."""
+
+    on_time_since: int | None = None
+
+
+@dataclass
+class Ear:
+    """All but the process: `turn` is called each `look_ms`. Raises OSError at its making."""
+
+    settings: EarSettings
+    clock: Clock = field(default_factory=Clock)
+
+    def __post_init__(self) -> None:
+        told = self.settings
+        self._period = told.period_ms * NS_PER_MS
+        self.look_ns = told.look_ms * NS_PER_MS
+        self.hosts = EarHosts(
+            planes=[plane for plane, _ in told.planes],
+            silence_ns=told.misses * self._period,
+            period_ns=self._period,
+            longest_patience_ns=told.longest_patience_ms * NS_PER_MS,
+        )
+        self.out = self.hosts.out
+        self.ears = [PlaneEar(plane, address, told.port) for plane, address in told.planes]
+        self._gasps = _open_gasps(told)
+        self._addresses: dict[str, str] = {}  # Of known hosts: who gasped.
+        self._doubt = _Doubt()
+        self._emptied_at = self.clock.monotonic()
+        self._shut_out: dict[Sender, int] = {}
+        self._tick_at = self._counts_at = self._boots_at = self._emptied_at
+        self.doubts = self.overflows = 0
+        self.latest_ns = 0
+
+    def turn(self, due: int) -> None:
+        """One look at everything; `due` is when it should have begun."""
+        at = self.clock.monotonic()
+        late = at - due
+        self.latest_ns = max(self.latest_ns, late)
+        is_wall_true = not self.clock.has_stepped()
+        overflowed = [ear.has_overflowed() for ear in self.ears]
+        if late > SLOW_NS:
+            emptied = self._catch_up(at, late, is_wall_true=is_wall_true)
+        else:
+            emptied = [ear.drain(self.hosts.take, at) for ear in self.ears]
+        if any(overflowed) or not all(emptied):
+            self.overflows += 1
+            self.hosts.excuse(at - self._emptied_at)
+            self._begin_doubt(at, at - self._emptied_at, "more came than could be read")
+        self._emptied_at = at
+        self._end_doubt(at, late)
+        if self._doubt.on_time_since is None:
+            self.hosts.judge(at)
+        self._hear_gasps(at)
+        self._now_and_then(at)
+
+    def told(self, message: Message) -> None:
+        """Something from the controller."""
+        at = self.clock.monotonic()
+        match message["is"]:
+            case "know":
+                name, addresses = message["host"], message["addresses"]
+                due = at + int(message["grace_ms"]) * NS_PER_MS
+                self._addresses.update(dict.fromkeys(addresses.values(), name))
+                self.hosts.known_addresses = frozenset(self._addresses)
+                key = read_key(message["key"])
+                self.hosts.know(name, key, addresses, message["boots"], due, at)
+            case "forget":
+                self.hosts.forget(message["host"])
+                kept = {a: h for a, h in self._addresses.items() if h != message["host"]}
+                self._addresses = kept
+            case "own":
+                self.hosts.own = message["host"]
+            case _:
+                pass
+
+    def close(self) -> None:
+        for ear in self.ears:
+            ear.close()
+        for gasps in self._gasps:
+            gasps.close()
+
+    def _catch_up(self, at: int, late: int, *, is_wall_true: bool) -> list[bool]:
+        """Read what waited, as of when it came; excuse the time in which nothing came at all."""
+        came = [
+            ear.drain_late(self.hosts.take, self._emptied_at, self.clock, is_wall_true=is_wall_true)
+            for ear in self.ears
+        ]
+        heard = sorted(instant for instants in came for instant in instants)
+        if late > 2 * self._period:
+            borders = [self._emptied_at, *heard, self.clock.monotonic()]
+            gaps = (after - before for before, after in pairwise(borders))
+            deaf = sum(gap for gap in gaps if gap > 2 * self._period)
+            self.hosts.excuse(deaf if is_wall_true else late)
+            self._begin_doubt(at, late, "it was late")
+        return [len(instants) < MOST_AT_ONCE for instants in came]
+
+    def _begin_doubt(self, at: int, late: int, reason: str) -> None:
+        if self._doubt.on_time_since is None:
+            self.doubts += 1
+            late_ms = late / NS_PER_MS
+            self.out.append({"is": "doubted", "at": at, "late_ms": late_ms, "reason": reason})
+        self._doubt.on_time_since = at
+
+    def _end_doubt(self, at: int, late: int) -> None:
+        """After two periods in which it kept time, every host that lives was heard again."""
+        since = self._doubt.on_time_since
+        if since is not None and at - since >= 2 * self._period and late <= SLOW_NS:
+            self._doubt.on_time_since = None
+            self.out.append({"is": "trusted", "at": at})
+
+    def _now_and_then(self, at: int) -> None:
+        if at - self._tick_at >= TICK_NS:
+            self._shut_out_floods(at)
+            self.out.append({"is": "tick", "at": at})
+            self._tick_at = at
+        if at - self._counts_at >= COUNTS_NS:
+            self.hosts.tell_refused(at)
+            self.out.append({"is": "counts", "at": at, **self.counts()})
+            self._counts_at, self.latest_ns = at, 0
+        if at - self._boots_at >= BOOTS_NS:
+            self.out.append({"is": "boots", "at": at, "hosts": self.hosts.boots()})
+            self._boots_at = at
+
+    def counts(self) -> dict[str, Any]:
+        return {
+            "hosts": self.hosts.hosts,
+            "accepted": self.hosts.accepted,
+            "refused": dict(self.hosts.refused),
+            "doubts": self.doubts,
+            "overflows": self.overflows,
+            "latest_ms": self.latest_ns / NS_PER_MS,
+            "shut_out": sorted({address for address, _ in self._shut_out}),
+            "cpu_s": time.process_time(),
+        }
+
+    def _shut_out_floods(self, at: int) -> None:
+        """Whoever presses is not heard for a while, so that the others are."""
+        pressing = [s for s, count in self.hosts.pressing.items() if count > PRESSED_AFTER]
+        self.hosts.pressing.clear()
+        over = [sender for sender, until in self._shut_out.items() if until <= at]
+        for sender in over:
+            del self._shut_out[sender]
+        for sender in pressing:
+            self._shut_out[sender] = at + SHUT_OUT_NS
+        if pressing or over:
+            for ear in self.ears:
+                ear.shut_out(self._shut_out)
+
+    def _hear_gasps(self, at: int) -> None:
+        """What kernels shout by netconsole. Not signed: it explains a silence, and no more."""
+        for gasps in self._gasps:
+            try:
+                data, sender = gasps.recvfrom(2_048)
+            except OSError:
+                continue
+            host = self._addresses.get(sender[0])
+            if host is not None and GASP in data:
+                text = data[:LONGEST_GASP].decode("utf-8", "replace").strip()
+                self.out.append({"is": "gasp", "at": at, "host": host, "text": text})
+
+
+def _open_gasps(told: EarSettings) -> list[socket.socket]:
+    if not told.gasp_port:
+        return []
+    return [open_plane_socket(address, told.gasp_port) for _, address in told.planes]
+
+
+class _Parent:
+    """The pipe to the controller, which is never waited for."""
+
+    def __init__(self, fd: int) -> None:
+        self.socket = socket.socket(fileno=fd)
+        self.socket.setblocking(False)
+        self._came, self._waiting = bytearray(), bytearray()
+
+    def receive(self) -> list[Message]:
+        """All whole messages that came. Ends this process when the controller is gone."""
+        try:
+            while part := self.socket.recv(1 << 16):
+                self._came += part
+            os._exit(0)
+        except BlockingIOError:
+            pass
+        messages: list[Message] = []
+        while len(self._came) >= HEAD.size:
+            (size,) = HEAD.unpack_from(self._came)
+            end = HEAD.size + size
+            if len(self._came) < end:
+                break
+            messages.append(unpack(self._came[HEAD.size : end]))
+            del self._came[:end]
+        return messages
+
+    def send(self, messages: list[Message]) -> None:
+        for message in messages:
+            self._waiting += pack(message)
+        try:
+            while self._waiting:
+                sent = self.socket.send(self._waiting)
+                del self._waiting[:sent]
+        except BlockingIOError:
+            if len(self._waiting) > MOST_WAITING_BYTES:  # It is begun again, and tells all anew.
+                sys.exit("ear: the controller reads nothing")
+
+
+def run(parent: _Parent) -> None:
+    """Until the controller ends. Raises OSError."""
+    while not (waiting := parent.receive()):
+        time.sleep(0.01)
+    ear = Ear(EarSettings.read(waiting.pop(0)))
+    for message in waiting:
+        ear.told(message)
+    parent.send([{"is": "listening", "lacks": keep_time(EAR_PRIORITY)}])
+    due = ear.clock.monotonic()
+    while True:
+        for message in parent.receive():
+            ear.told(message)
+        ear.turn(due)
+        parent.send(ear.out)
+        ear.out.clear()
+        due = max(due + ear.look_ns, ear.clock.monotonic())
+        time.sleep(max(0, due - ear.clock.monotonic()) / NS_PER_S)
+
+
+def main() -> None:
+    die_with(int(sys.argv[2]))
+    try:
+        run(_Parent(int(sys.argv[1])))
+    except OSError as error:
+        sys.exit(f"ear: it cannot listen: {error.strerror}")
+
+
+if __name__ == "__main__":
+    main()
