@@ -26,6 +26,7 @@ DISK_FOLDERS = (
     "/etc/holdfast",
     "/etc/init.d",
     "/etc/default",
+    *(f"/etc/rc{level}.d" for level in "0123456S"),
     "/var/lib/libvirt",
     "/var/log/libvirt",
     "/var/cache/libvirt",
@@ -131,8 +132,9 @@ def is_usable(door: socket.socket, device: bytes) -> bool:
     return bool(flags & IFF_RUNNING)
 
 
-def run_init_scripts(verb: str) -> None:
+def run_init_scripts(verb: str, level: str) -> None:
     """Do to all of /etc/init.d what an init does; what they say is in /run/init.log."""
+    environment = {**os.environ, "RUNLEVEL": level, "PREVLEVEL": "N" if level == "2" else "2"}
     scripts = sorted(each for each in INIT_FOLDER.iterdir() if os.access(each, os.X_OK))
     for script in scripts if verb == "start" else reversed(scripts):
         with INIT_LOG.open("ab") as log:
@@ -141,6 +143,7 @@ def run_init_scripts(verb: str) -> None:
             try:
                 done = subprocess.run(
                     [str(script), verb],
+                    env=environment,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -176,7 +179,7 @@ def count_living() -> int:
 
 def shut_down() -> None:
     """Stop what was started, ask all to end, kill what does not, and lose the power."""
-    run_init_scripts("stop")
+    run_init_scripts("stop", "0")
     try:
         os.kill(-1, signal.SIGTERM)
     except ProcessLookupError:
@@ -198,7 +201,7 @@ def run_host(name: str, disks: Path, report: int) -> None:
         for step in START_LIBVIRT:
             command(*step)
         wait_plugged()
-        run_init_scripts("start")
+        run_init_scripts("start", "2")
         answer = "ready"
     except (OSError, RuntimeError, subprocess.SubprocessError) as error:
         answer = str(error).replace("\n", " ")

@@ -14,6 +14,8 @@ PREFIX_LENGTH = 24
 # Guests plug into this bridge of their host, which holds the host's address.
 HOST_BRIDGE = "br0"
 LIMIT_S = 20
+# Not a host: what stands outside of all of them, such as a VIM that hears alarms.
+OUTSIDE = 254
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,12 @@ def start_wire(lab: str, record: Path) -> Holder:
     wire.save(record)
     start.close()
     for plane in PLANES:
-        _run_ip(wire, f"link add {plane.wire} type bridge", f"link set {plane.wire} up")
+        _run_ip(
+            wire,
+            f"link add {plane.wire} type bridge",
+            f"addr add {plane.address(OUTSIDE)}/{PREFIX_LENGTH} dev {plane.wire}",
+            f"link set {plane.wire} up",
+        )
     return wire
 
 

@@ -9,7 +9,7 @@ import click
 from holdfast.faces.cli.exits import Exit, Failure, near
 from holdfast.faces.cli.showing import json_option, note, show, show_json
 from holdfast.lab.commands import LabError
-from holdfast.lab.drills.director import DRILLS, Drill, Place, run_drill
+from holdfast.lab.drills.director import DRILLS, AnyDrill, Place, run_drill
 from holdfast.lab.drills.scene import Choices
 
 LISTED = "list"
@@ -82,7 +82,7 @@ def _drill_errors() -> Iterator[None]:
         raise Failure("drills need root: they make hosts", "run it with sudo") from None
 
 
-def _find(name: str) -> Drill:
+def _find(name: str) -> AnyDrill:
     if name in DRILLS:
         return DRILLS[name]
     found = near(name, DRILLS)

@@ -6,14 +6,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from holdfast.lab.hosts import Host
+from holdfast.lab.drills.inbox import Spot
 
 
 @contextmanager
-def busy_cores(host: Host, is_busy: bool) -> Iterator[None]:
-    """One endless loop for each core, on the host; nothing where it shall be quiet."""
+def busy_cores(spot: Spot, is_busy: bool) -> Iterator[None]:
+    """One endless loop for each core, run there; nothing where it shall be quiet."""
     hogs = [
-        host.popen(
+        spot.popen(
             [sys.executable, "-I", "-S", "-c", "while True: pass"],
             stdin=subprocess.DEVNULL,
             start_new_session=True,

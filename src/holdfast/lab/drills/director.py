@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -18,11 +18,14 @@ from holdfast.lab.commands import LabError
 from holdfast.lab.drills.agent_killed import AgentKilledThenVmKilled
 from holdfast.lab.drills.busy import busy_cores
 from holdfast.lab.drills.figures import Result
+from holdfast.lab.drills.ledger import Ledger, Say
 from holdfast.lab.drills.machine import describe_machine, read_free_mib
 from holdfast.lab.drills.many_vms import AgentIdle, VmsKilledTogether
 from holdfast.lab.drills.one_vm import ROWS
-from holdfast.lab.drills.scene import Choices, Scene
-from holdfast.lab.drills.stage import Say, Stage
+from holdfast.lab.drills.scene import Choices, Scene, SiteScene
+from holdfast.lab.drills.site_hosts import SITE_ROWS
+from holdfast.lab.drills.site_stage import SiteStage
+from holdfast.lab.drills.stage import Stage
 from holdfast.lab.drills.stopped_on_purpose import StoppedOnPurpose
 from holdfast.lab.drills.this_machine import ThisMachine
 from holdfast.lab.event_watch import EventWatch
@@ -31,10 +34,11 @@ from holdfast.lab.hosts import STATE_FOLDER, Host, Lab
 
 USUAL_LAB = "lab"
 SPARE_MIB = 1_024
+SITE_HOSTS = 5
 
 
 class Drill(Protocol):
-    """One thing that is broken for real and measured."""
+    """One thing that is broken for real and measured, on one host."""
 
     @property
     def name(self) -> str: ...
@@ -48,7 +52,24 @@ class Drill(Protocol):
     def run(self, scene: Scene) -> Result: ...
 
 
-DRILLS: dict[str, Drill] = {
+@runtime_checkable
+class SiteDrill(Protocol):
+    """The same on a site of several hosts."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def about(self) -> str: ...
+
+    @property
+    def runs(self) -> int: ...
+
+    def run_on_site(self, scene: SiteScene) -> Result: ...
+
+
+AnyDrill = Drill | SiteDrill
+DRILLS: dict[str, AnyDrill] = {
     drill.name: drill
     for drill in (
         *ROWS,
@@ -56,6 +77,7 @@ DRILLS: dict[str, Drill] = {
         AgentKilledThenVmKilled(),
         VmsKilledTogether(),
         AgentIdle(),
+        *SITE_ROWS,
     )
 }
 
@@ -72,7 +94,7 @@ class Place:
     is_sure: bool = False
 
 
-def run_drill(drill: Drill, choices: Choices, place: Place, say: Say) -> Result:
+def run_drill(drill: AnyDrill, choices: Choices, place: Place, say: Say) -> Result:
     """Run a drill; raises LabError when it could not be run. Ctrl-C and TERM clean up too."""
     if choices.memory_mib and choices.memory_mib + SPARE_MIB > read_free_mib():
         raise LabError(
@@ -82,8 +104,8 @@ def run_drill(drill: Drill, choices: Choices, place: Place, say: Say) -> Result:
     began = time.monotonic()
     say("preparing the sample guest")
     build_guest_image()
-    with _ended_by_term(), _find_host(place, say) as host, _alone(host):
-        result = perform(drill, host, choices, say)
+    with _ended_by_term():
+        result = _perform_somewhere(drill, choices, place, say)
     return msgspec.structs.replace(
         result,
         machine=describe_machine(),
@@ -93,34 +115,50 @@ def run_drill(drill: Drill, choices: Choices, place: Place, say: Say) -> Result:
     )
 
 
+def _perform_somewhere(drill: AnyDrill, choices: Choices, place: Place, say: Say) -> Result:
+    if isinstance(drill, SiteDrill):
+        with _make_site(place, say) as lab:
+            return perform_on_site(drill, lab, choices, say)
+    with _find_host(place, say) as host, _alone(host):
+        return perform(drill, host, choices, say)
+
+
 def perform(drill: Drill, host: Host, choices: Choices, say: Say) -> Result:
     """Set the scene on a host, run the drill, and count what was lost or false."""
     with Stage(host, say) as stage, EventWatch(host) as events, busy_cores(host, choices.is_busy):
-        scene = Scene(host, stage, events, choices, say)
+        scene = Scene(
+            inbox=stage.inbox, say=say, host=host, stage=stage, events=events, choices=choices
+        )
         result = drill.run(scene)
         scene.judge()
-        counts = stage.inbox.count()
-        strange = stage.inbox.strange
-        complaints = stage.read_complaints()
+        return sum_up(result, scene, choices, [*stage.notes, *stage.read_complaints()])
+
+
+def perform_on_site(drill: SiteDrill, lab: Lab, choices: Choices, say: Say) -> Result:
+    """The same on a lab whose hosts are bare."""
+    with SiteStage(lab, say) as site, busy_cores(site.outside, choices.is_busy):
+        scene = SiteScene(inbox=site.inbox, say=say, site=site, choices=choices)
+        result = drill.run_on_site(scene)
+        return sum_up(result, scene, choices, [*site.notes, *site.read_complaints()])
+
+
+def sum_up(result: Result, ledger: Ledger, choices: Choices, notes: list[str]) -> Result:
+    """The drill's own result with what its ledger says."""
+    counts = ledger.inbox.count()
+    strange = ledger.inbox.strange
     if strange:
-        scene.lost.append(f"{len(strange)} messages were not understood: {strange[0]}")
+        ledger.lost.append(f"{len(strange)} messages were not understood: {strange[0]}")
     if counts.gaps:
-        scene.lost.append(f"{counts.gaps} messages never came: their numbers are missing")
+        ledger.lost.append(f"{counts.gaps} messages never came: their numbers are missing")
     return msgspec.structs.replace(
         result,
-        lost=len(scene.lost),
-        false_alarms=len(scene.false_alarms),
-        overran=tuple(scene.overran),
+        lost=len(ledger.lost),
+        false_alarms=len(ledger.false_alarms),
+        overran=tuple(ledger.overran),
         gaps=counts.gaps,
         repeated=counts.repeated,
         is_busy=choices.is_busy,
-        notes=(
-            *result.notes,
-            *scene.lost,
-            *scene.false_alarms,
-            *stage.notes,
-            *complaints,
-        ),
+        notes=(*result.notes, *ledger.lost, *ledger.false_alarms, *notes),
     )
 
 
@@ -153,6 +191,21 @@ def _find_host(place: Place, say: Say) -> Iterator[Host]:
     lab = Lab.up(2, name=name)
     try:
         yield lab.host(place.host) if place.host else lab.hosts[0]
+    finally:
+        say("taking the lab away")
+        lab.down()
+
+
+@contextmanager
+def _make_site(place: Place, say: Say) -> Iterator[Lab]:
+    """A lab of bare hosts that lives as long as the drill: a site that is in use is not broken."""
+    if place.lab or place.host:
+        raise LabError("this drill breaks a whole site, and makes a lab of its own for it")
+    name = f"drill-{os.getpid()}"
+    say(f"starting a lab of {SITE_HOSTS} hosts, {name}")
+    lab = Lab.up(SITE_HOSTS, name=name)
+    try:
+        yield lab
     finally:
         say("taking the lab away")
         lab.down()

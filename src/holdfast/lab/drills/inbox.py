@@ -8,14 +8,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from holdfast.lab.commands import LabError
-from holdfast.lab.hosts import Host
 
 RECEIVER_PROGRAM = Path(__file__).with_name("receiver.py")
 START_LIMIT_S = 15.0
@@ -31,12 +30,20 @@ class Arrival:
     stream: str = ""
     sequence: int = 0
     gap: int = 0
-    vm: str = ""
+    subject: str = ""
     condition: str = ""
     state: str = ""
     revision: int = 0
     key: str = ""
     text: str = ""
+    certainty: str = ""
+    root: str = ""
+    record: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def vm(self) -> str:
+        """The VM that it tells of, if it does."""
+        return self.subject
 
     @property
     def is_raised(self) -> bool:
@@ -59,12 +66,15 @@ def read_arrival(line: str, secret: bytes = b"") -> Arrival:
         stream=body["stream"],
         sequence=body["sequence"],
         gap=body.get("gap", 0),
-        vm=alarm.get("subject", {}).get("id", "").partition(":")[0],  # A disk's is UUID:DISK.
+        subject=alarm.get("subject", {}).get("id", "").partition(":")[0],  # A disk's is UUID:DISK.
         condition=alarm.get("condition", ""),
         state=alarm.get("state", ""),
         revision=alarm.get("revision", 0),
         key=alarm.get("key", ""),
         text=alarm.get("text", ""),
+        certainty=alarm.get("certainty", ""),
+        root=alarm.get("root", ""),
+        record=alarm,
     )
 
 
@@ -95,12 +105,21 @@ def count_sequences(arrivals: Iterable[Arrival]) -> Counts:
     return Counts(gaps, repeated)
 
 
-class Inbox:
-    """A receiver on a host, for the length of a `with` block. Messages are signed with `secret`."""
+class Spot(Protocol):
+    """Where the receiver runs: a lab host, or a place beside them all."""
 
-    def __init__(self, host: Host) -> None:
-        """Nothing runs until the block begins."""
-        self._host = host
+    @property
+    def name(self) -> str: ...
+
+    def popen(self, argv: Sequence[str], **options: Any) -> subprocess.Popen[Any]: ...
+
+
+class Inbox:
+    """A receiver, for the length of a `with` block. Messages are signed with `secret`."""
+
+    def __init__(self, spot: Spot, address: str = "127.0.0.1") -> None:
+        """Nothing runs until the block begins; `address` is where it listens."""
+        self._spot, self.address = spot, address
         self._arrivals: list[Arrival] = []
         self._strange: list[str] = []
         self._changed = threading.Condition()
@@ -110,8 +129,8 @@ class Inbox:
         self.secret = secrets.token_hex(32)
 
     def __enter__(self) -> Self:
-        process = self._process = self._host.popen(
-            [sys.executable, "-I", "-S", str(RECEIVER_PROGRAM)],
+        process = self._process = self._spot.popen(
+            [sys.executable, "-I", "-S", str(RECEIVER_PROGRAM), self.address],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             text=True,
@@ -123,7 +142,7 @@ class Inbox:
         with self._changed:
             if not self._changed.wait_for(lambda: self.port, START_LIMIT_S):
                 self.__exit__(None, None, None)
-                raise LabError(f"{self._host.name}: the drill's receiver did not start")
+                raise LabError(f"{self._spot.name}: the drill's receiver did not start")
         return self
 
     def __exit__(
@@ -170,6 +189,11 @@ class Inbox:
                     found.append(arrival)
                 seen.add(entry)
             return found
+
+    def list_since(self, since_ns: int) -> list[Arrival]:
+        """All that arrived since an instant, in the order of arrival."""
+        with self._changed:
+            return [arrival for arrival in self._arrivals if arrival.at_ns >= since_ns]
 
     def count(self) -> Counts:
         """Gaps and repeats among all that arrived."""

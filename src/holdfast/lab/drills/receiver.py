@@ -1,7 +1,8 @@
 """Receives alarms over HTTP and notes the CLOCK_MONOTONIC instant at which each was whole.
 
-Run on a lab host with the standard library alone, so that it shares nothing with what it judges.
-The first line of its output is its port; each further line is one message as a JSON object.
+Run with the standard library alone, so that it shares nothing with what it judges. Its argument is
+the address to listen on, by default the host's own loopback. The first line of its output is its
+port; each further line is one message as a JSON object.
 """
 
 import contextlib
@@ -9,6 +10,7 @@ import json
 import os
 import selectors
 import socket
+import sys
 import time
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -79,7 +81,7 @@ def be_quick() -> None:
 def main() -> None:
     """Serve for ever."""
     be_quick()
-    door = socket.create_server(("127.0.0.1", 0), backlog=128)
+    door = socket.create_server(((sys.argv[1:] or ["127.0.0.1"])[0], 0), backlog=128)
     ready = selectors.DefaultSelector()
     ready.register(door, selectors.EVENT_READ, None)
     say({"port": door.getsockname()[1]})

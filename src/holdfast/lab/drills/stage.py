@@ -18,6 +18,7 @@ from holdfast.facts.wire import VmSummary
 from holdfast.lab.commands import LabError
 from holdfast.lab.drills.asking import NotAnswered, ask
 from holdfast.lab.drills.inbox import Inbox
+from holdfast.lab.drills.ledger import Say
 from holdfast.lab.drills.processes import (
     list_children,
     list_tree,
@@ -52,8 +53,6 @@ END_LIMIT_S = 10.0
 CLI_LIMIT_S = 60.0
 POLL_S = 0.05
 COMPLAINTS = 5
-
-Say = Callable[[str], None]
 
 
 class Program:

@@ -1,0 +1,232 @@
+"""Drills that break one host of a site again and again, and mend it: lost, frozen, cut off."""
+
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from holdfast.lab.commands import LabError
+from holdfast.lab.drills.figures import NS_PER_MS, Goal, Result, Spread
+from holdfast.lab.drills.inbox import Arrival
+from holdfast.lab.drills.scene import AFTERMATH_S, SiteScene
+from holdfast.lab.drills.site_stage import SiteStage
+from holdfast.lab.hosts import Host
+from holdfast.lab.problem_makers.host_cut_off import cut_off, cut_off_from, join_again
+from holdfast.lab.problem_makers.host_frozen import freeze_host, thaw_host
+from holdfast.lab.problem_makers.host_power_cut import cut_power
+from holdfast.lab.problem_makers.plane_lost import lose_plane, restore_plane
+from holdfast.lab.problem_makers.program_killed import kill_program
+
+ALARM_LIMIT_S = 5.0
+NAMED_LIMIT_S = 5.0
+CLEARED_LIMIT_S = 60.0
+QUIET_GOAL_MS, BUSY_GOAL_MS, SECOND_MS = 300.0, 500.0, 1_000.0
+
+
+@dataclass(frozen=True)
+class Breakage:
+    """One way to break a host. `first`: any of these conditions must come at once.
+
+    `named` must come too, in time: what it is called once others were asked. `beside` are what
+    else may truly be said of the host meanwhile.
+    """
+
+    inject: Callable[[SiteStage, Host], int]
+    mend: Callable[[SiteStage, Host], object]
+    first: tuple[str, ...]
+    named: str
+    beside: tuple[str, ...] = ()
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class OneHost:
+    """Breakages take turns. The clock runs from the injection to the first alarm of the host."""
+
+    name: str
+    about: str
+    breakages: tuple[Breakage, ...]
+    runs: int = 20
+    goal_ms: float = QUIET_GOAL_MS
+    busy_goal_ms: float = BUSY_GOAL_MS
+
+    def run_on_site(self, scene: SiteScene) -> Result:
+        """Break it as often as chosen, and say what was measured."""
+        runs = scene.choices.runs or self.runs
+        series = HostSeries(scene)
+        turns = itertools.cycle(self.breakages)
+        for number in range(1, runs + 1):
+            series.run_once(next(turns), f"run {number} of {runs}")
+        time.sleep(AFTERMATH_S)
+        scene.judge()
+        to_vim = Spread.of(series.to_vim_ms)
+        is_busy = scene.choices.is_busy
+        figures: dict[str, object] = {
+            "named_ms": Spread.of(series.named_ms),
+            "mended_to_cleared_ms": Spread.of(series.cleared_ms),
+        }
+        if len(self.breakages) > 1:
+            figures |= {title: Spread.of(told) for title, told in series.by_title.items()}
+        return Result(
+            drill=self.name,
+            runs=runs,
+            lost=0,
+            false_alarms=0,
+            fault_to_vim_ms=to_vim,
+            figures=figures,
+            goals=(
+                Goal(
+                    what="reported, p99" + (", every core busy" if is_busy else ""),
+                    limit=self.busy_goal_ms if is_busy else self.goal_ms,
+                    measured=to_vim.p99 if to_vim else None,
+                ),
+            ),
+        )
+
+
+@dataclass
+class HostSeries:
+    """The runs of one drill on one host."""
+
+    scene: SiteScene
+    to_vim_ms: list[float] = field(default_factory=list)
+    named_ms: list[float] = field(default_factory=list)
+    cleared_ms: list[float] = field(default_factory=list)
+    by_title: dict[str, list[float]] = field(default_factory=dict)
+
+    def run_once(self, breakage: Breakage, what: str) -> None:
+        """Break, wait for the alarms, mend, and see all cleared."""
+        scene, site = self.scene, self.scene.site
+        host = site.plain_host
+        subject = site.id_of(host)
+        injected_ns = breakage.inject(site, host)
+        try:
+            arrival = scene.wait_alarm(
+                subject, breakage.first, injected_ns, ALARM_LIMIT_S, f"{what}, {breakage.title}"
+            )
+            if arrival is not None:
+                took_ms = (arrival.at_ns - injected_ns) / NS_PER_MS
+                self.to_vim_ms.append(took_ms)
+                self.by_title.setdefault(breakage.title, []).append(took_ms)
+                scene.say(f"{what}: {arrival.condition} reported after {took_ms:.0f} ms")
+                self._hear_name(breakage, subject, injected_ns, what)
+        finally:
+            breakage.mend(site, host)
+        mended_ns = time.monotonic_ns()
+        still = site.wait_cleared(injected_ns, CLEARED_LIMIT_S)
+        if still:
+            told = ", ".join(one.condition for one in still)
+            scene.overrun(f"{what}: not cleared in {CLEARED_LIMIT_S:g} s: {told}")
+        else:
+            self.cleared_ms.append((time.monotonic_ns() - mended_ns) / NS_PER_MS)
+        try:
+            site.wait_well()
+        except LabError as error:
+            scene.overrun(f"{what}: {error}")
+        scene.judge(lambda one: is_expected(one, breakage, subject))
+
+    def _hear_name(self, breakage: Breakage, subject: str, injected_ns: int, what: str) -> None:
+        named = self.scene.wait_alarm(
+            subject,
+            (breakage.named,),
+            injected_ns,
+            NAMED_LIMIT_S,
+            f"{what}: to be called {breakage.named}",
+        )
+        if named is not None:
+            self.named_ms.append((named.at_ns - injected_ns) / NS_PER_MS)
+
+
+def is_expected(one: Arrival, breakage: Breakage, subject: str) -> bool:
+    """Said of the broken host, and true or suspected of it; or of its VMs, below its alarm."""
+    if one.subject == subject:
+        return one.condition in (*breakage.first, breakage.named, *breakage.beside)
+    return one.condition == "vm-on-lost-host" and bool(one.root)
+
+
+def mend_power(_: SiteStage, host: Host) -> None:
+    """Boot it: its services start by themselves."""
+    host.power_on()
+
+
+LOST = Breakage(
+    title="power cut",
+    inject=lambda _, host: cut_power(host),
+    mend=mend_power,
+    first=("host-lost",),
+    named="host-lost",
+)
+FROZEN = Breakage(
+    title="frozen",
+    inject=lambda _, host: freeze_host(host),
+    mend=lambda _, host: thaw_host(host),
+    first=("host-lost", "host-frozen"),
+    named="host-frozen",
+    beside=("agent-away",),
+)
+CUT_OFF = Breakage(
+    title="from all",
+    inject=lambda _, host: cut_off(host),
+    mend=lambda _, host: join_again(host),
+    first=("host-lost",),
+    named="host-lost",
+    beside=("agent-away", "host-plane-lost"),
+)
+CUT_OFF_FROM_LEADER = Breakage(
+    title="from the leader only",
+    inject=lambda site, host: cut_off_from(host, [site.leader()]),
+    mend=lambda _, host: join_again(host),
+    first=("host-lost", "host-cut-off"),
+    named="host-cut-off",
+    beside=("agent-away", "host-plane-lost"),
+)
+PLANES_LOST = tuple(
+    Breakage(
+        title=f"plane {plane}",
+        inject=lambda _, host, plane=plane: lose_plane(host, plane),  # type: ignore[misc]
+        mend=lambda _, host, plane=plane: restore_plane(host, plane),  # type: ignore[misc]
+        first=("host-plane-lost",),
+        named="host-plane-lost",
+        beside=("agent-away",),
+    )
+    for plane in ("a", "b")
+)
+AGENT_KILLED = Breakage(
+    title="killed",
+    inject=lambda site, host: kill_program(site.find_program(host, "agent")),
+    mend=lambda *_: None,  # Whoever keeps it has started it anew.
+    first=("agent-away",),
+    named="agent-away",
+)
+
+SITE_ROWS = (
+    OneHost(name="host-power-cut", about="a host loses power", breakages=(LOST,)),
+    OneHost(
+        name="host-frozen",
+        about="nothing runs on a host, though its kernel answers",
+        breakages=(FROZEN,),
+        runs=10,
+    ),
+    OneHost(
+        name="host-cut-off",
+        about="a host is cut off from all, and from the leader only",
+        breakages=(CUT_OFF, CUT_OFF_FROM_LEADER),
+        runs=10,
+    ),
+    OneHost(
+        name="one-plane-lost",
+        about="a host loses one of its networks",
+        breakages=PLANES_LOST,
+        runs=10,
+        goal_ms=SECOND_MS,
+        busy_goal_ms=SECOND_MS,
+    ),
+    OneHost(
+        name="agent-killed",
+        about="a host's agent is killed, and the host lives",
+        breakages=(AGENT_KILLED,),
+        runs=5,
+        goal_ms=SECOND_MS,
+        busy_goal_ms=SECOND_MS,
+    ),
+)

@@ -1,0 +1,231 @@
+"""A site of several hosts as people install it: `init`, `join`, and services that start at boot."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from holdfast.lab.commands import LabError
+from holdfast.lab.drills.asking import NotAnswered, ask
+from holdfast.lab.drills.inbox import Arrival, Inbox
+from holdfast.lab.drills.ledger import Say
+from holdfast.lab.drills.stage import holdfast
+from holdfast.lab.hosts import Host, Lab
+from holdfast.lab.namespaces import Holder
+from holdfast.lab.outside import Outside
+
+RUN_FOLDER = "/run/holdfast"
+STATE_FOLDER = "/var/lib/holdfast"
+SETTINGS_FILE = "/etc/holdfast/holdfast.toml"
+SECRET_FILE = "/etc/holdfast/drill.secret"
+LOG_FOLDER = "/var/log/holdfast"
+INIT_SCRIPT = "/etc/init.d/holdfast"
+# Each host has a rack of its own: hosts that are lost together are not one alarm here.
+SETTINGS = """# Written by a drill.
+[host]
+name = "{name}"
+rack = "rack-of-{name}"
+
+[plane.a]
+address = "{a}"
+
+[plane.b]
+address = "{b}"
+
+[webhook.drill]
+url = "http://{receiver}/alarms"
+secret_file = "{secret}"
+
+[group.drill]
+owner = "holdfast"
+level = 1
+restarts = 1000
+restarts_window_s = 1
+"""
+INSTALL_LIMIT_S = 120.0
+WELL_LIMIT_S = 90.0
+POLL_S = 0.1
+COMPLAINTS = 5
+
+
+class SiteStage:
+    """For the length of a `with` block, Holdfast runs on every host and reports to `inbox`."""
+
+    def __init__(self, lab: Lab, say: Say, controllers: int = 3) -> None:
+        """Nothing runs until the block begins; the first hosts are the controllers'."""
+        self.lab, self.say = lab, say
+        self.hosts = lab.hosts
+        self.controllers = lab.hosts[: controllers if len(lab.hosts) >= controllers else 1]
+        self.outside = Outside(lab.name)
+        self.inbox = Inbox(self.outside, self.outside.address)
+        self.notes: list[str] = []
+        self._ids: dict[str, str] = {}
+        self._exits = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as exits:
+            exits.enter_context(self.inbox)
+            began = time.monotonic()
+            for host in self.hosts:
+                self._write_settings(host)
+            self._install()
+            for host in self.hosts:
+                self._ids[host.name] = host.path(f"{STATE_FOLDER}/host-id").read_text().strip()
+            self.say(f"the site is installed after {time.monotonic() - began:.0f} s")
+            self.wait_well()
+            self.say(f"the site is well after {time.monotonic() - began:.0f} s")
+            self._exits = exits.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._exits.close()
+
+    def id_of(self, host: Host) -> str:
+        """The host's id, by which alarms name it."""
+        return self._ids[host.name]
+
+    @property
+    def plain_host(self) -> Host:
+        """A host that is no controller's, if there is one: its loss takes nobody who reports."""
+        return self.hosts[-1]
+
+    def leader(self) -> Host:
+        """The host whose controller leads; raises LabError if there is none."""
+        for host in self.controllers:
+            if host.is_powered_on and self.status(host).get("term") is not None:
+                return host
+        raise LabError("no controller leads")
+
+    def status(self, host: Host) -> dict[str, Any]:
+        """What a controller says of itself; empty while it does not answer."""
+        try:
+            told: dict[str, Any] = self.ask(host, "status")
+        except NotAnswered:
+            return {}
+        return told
+
+    def ask(self, host: Host, question: str, **args: Any) -> Any:
+        """The answer of a host's controller."""
+        return ask(host.path(f"{RUN_FOLDER}/controller.sock"), question, **args)
+
+    def ask_agent(self, host: Host, question: str, **args: Any) -> Any:
+        """The answer of a host's agent."""
+        return ask(host.path(f"{RUN_FOLDER}/agent.sock"), question, **args)
+
+    def find_program(self, host: Host, name: str) -> Holder:
+        """The process of `holdfast NAME` on a host; raises LabError if there is not exactly one."""
+        found = [pid for pid in host.list_pids() if _is_program(pid, name)]
+        if len(found) != 1:
+            raise LabError(f"{host.name} has {len(found)} processes of `holdfast {name}`")
+        return Holder.of_pid(found[0])
+
+    def kill_program(self, host: Host, name: str, number: signal.Signals) -> int:
+        """Signal a program; returns the CLOCK_MONOTONIC ns just before."""
+        holder = self.find_program(host, name)
+        killed_ns = time.monotonic_ns()
+        os.kill(holder.pid, number)
+        return killed_ns
+
+    def wait_well(self, limit_s: float = WELL_LIMIT_S) -> None:
+        """Wait until one controller leads, every host is heard, and no alarm is open."""
+        self.wait(self._is_well, self._say_what_ails, limit_s)
+
+    def wait_cleared(self, since_ns: int, limit_s: float) -> list[Arrival]:
+        """Wait until all that was raised since an instant is cleared; returns what is not."""
+        deadline = time.monotonic() + limit_s
+        while True:
+            still = self._list_open(since_ns)
+            if not still or time.monotonic() > deadline:
+                return still
+            time.sleep(POLL_S)
+
+    def wait(self, is_so: Callable[[], bool], what: Callable[[], str], limit_s: float) -> None:
+        """Wait for a condition; raises LabError with what ails when the time is over."""
+        deadline = time.monotonic() + limit_s
+        while not is_so():
+            if time.monotonic() > deadline:
+                raise LabError(f"not within {limit_s:g} s: {what()}")
+            time.sleep(POLL_S)
+
+    def read_complaints(self) -> list[str]:
+        """What programs warned of in their logs, the newest last."""
+        found = []
+        for host in self.hosts:
+            for log in sorted((host.disks / LOG_FOLDER.lstrip("/")).glob("*")):
+                with suppress(OSError):
+                    lines = log.read_text(errors="replace").splitlines()
+                    bad = [line for line in lines if ": ERROR" in line or ": WARNING" in line]
+                    found += [f"{host.name}: {line}" for line in bad[-2:]]
+        return found[-COMPLAINTS:]
+
+    def _write_settings(self, host: Host) -> None:
+        text = SETTINGS.format(
+            name=host.name,
+            a=host.address_on("a"),
+            b=host.address_on("b"),
+            receiver=f"{self.inbox.address}:{self.inbox.port}",
+            secret=SECRET_FILE,
+        )
+        host.path(SETTINGS_FILE).write_text(text)
+        host.path(SECRET_FILE).touch(mode=0o600)
+        host.path(SECRET_FILE).write_text(self.inbox.secret)
+
+    def _install(self) -> None:
+        """As START.md says."""
+        first, *others = self.hosts
+        self._run(first, "init")
+        for host in others:
+            is_controller = host in self.controllers
+            words = ["--controller"] if is_controller else []
+            token = self._run(first, "token", *words).split()[-1]
+            self._run(host, "join", first.address, "--token", token, *words)
+
+    def _run(self, host: Host, *words: str) -> str:
+        return host.run(holdfast(*words), timeout_s=INSTALL_LIMIT_S).stdout.strip()
+
+    def _is_well(self) -> bool:
+        return not self._what_ails()
+
+    def _say_what_ails(self) -> str:
+        return "; ".join(self._what_ails())
+
+    def _what_ails(self) -> list[str]:
+        ails = [f"{host.name} has no power" for host in self.hosts if not host.is_powered_on]
+        if ails:
+            return ails
+        try:
+            leader = self.leader()
+            hosts = {row["host"]: row for row in self.ask(leader, "hosts")["hosts"]}
+        except (LabError, OSError, KeyError) as error:
+            return [str(error)]
+        for host in self.hosts:
+            row = hosts.get(self.id_of(host))
+            if row is None or not row.get("is_linked", row.get("is_connected", True)):
+                ails.append(f"{host.name} is not heard: {row}")
+        return ails + [f"{one.condition}: {one.text}" for one in self._list_open(0)]
+
+    def _list_open(self, since_ns: int) -> list[Arrival]:
+        """Alarms raised since an instant whose newest revision is not cleared."""
+        newest: dict[str, Arrival] = {}
+        for one in self.inbox.list_since(since_ns):
+            if one.key and (one.key not in newest or one.revision >= newest[one.key].revision):
+                newest[one.key] = one
+        return [one for one in newest.values() if one.state != "cleared"]
+
+
+def _is_program(pid: int, name: str) -> bool:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    names = [Path(word.decode(errors="replace")).name for word in words if word]
+    return names[-1:] == [name] and "holdfast" in names
