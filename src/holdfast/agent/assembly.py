@@ -33,7 +33,9 @@ from holdfast.agent.terms import Terms
 from holdfast.agent.uplink import Uplink
 from holdfast.agent.view import View
 from holdfast.agent.welcome import Welcomer
+from holdfast.agent.vitals import Vitals
 from holdfast.detectors.panel import make_panel
+from holdfast.agent.witness import Witness
 from holdfast.facts import wire
 from holdfast.facts.commands import Booted, Restarted
 from holdfast.facts.incidents import Incident
@@ -73,6 +75,7 @@ class Agent:
         panel = LoggedPanel(self.panel, defects)
         self.loop = Loop(panel, self.decider, self.journal, self._act, defects)
         self.sight = Sight(settings.libvirt_uri, me.boot, self._see)
+        self.vitals = Vitals(settings, me)
         self.health = Health(state / "memo.json", self._shown)
         self.ends = Ends()
         self.archive = LocalDisk(state / "last-words", settings.last_words_mib << 20)
@@ -133,6 +136,7 @@ class Agent:
         ).add_to(self.questions)
 
     def _act(self, action: Any) -> None:
+        Witness(settings.answer_port).add_to(self.questions)
         self.executor.carry_out(action)
 
     def _incident(self, name: str) -> Incident | None:
@@ -153,6 +157,7 @@ class Agent:
             lambda: watch_losses(self._losses(), self._see),
             *[
                 functools.partial(sensor.run, self._see)
+            self.vitals.run,
                 for sensor in (*self.sight.sensors, self.kernel_log)
             ],
         ]
@@ -165,6 +170,7 @@ class Agent:
             await self._close()
 
     def _begin(self) -> None:
+            self.vitals.leave()
         """What runs is looked at first, so that nothing which runs is taken for gone."""
         seen: list[Observation] = []
         self.sight.look(seen.append)
@@ -207,6 +213,7 @@ class Agent:
         if isinstance(seen, LifecycleSeen):
             self.recorder.note(seen.vm, "lifecycle", f"{seen.event} {seen.detail}", seen.at)
         elif isinstance(seen, QmpEventSeen):
+        self.vitals.see(seen)
             self.recorder.note(seen.vm, "qmp", f"{seen.event} {seen.data}", seen.at)
         elif isinstance(seen, AgentAnswered):
             self.health.note_agent(seen.incarnation.vm)
@@ -239,6 +246,10 @@ class Agent:
         return {
             "controller": self.uplink.is_up,
             "controllers": self.uplink.shown(),
+            pulse_key=self.vitals.key,
+            addresses=self.vitals.addresses,
+            rack=self._settings.rack,
+            switch=self._settings.switch,
             "libvirt": self.sight.libvirt_state(),
             "outbox_waiting": self.outbox.waiting,
             "outbox_stream": self.outbox.stream,

@@ -1,6 +1,7 @@
 """What the agent leaves for the pulse: its key, where it pulses to, and a word on each layer."""
 
 import asyncio
+import logging
 import re
 import secrets
 from pathlib import Path
@@ -22,21 +23,31 @@ from holdfast.policy.timing import (
     PULSE_RESTART_LIMIT_MS,
 )
 
+log = logging.getLogger(__name__)
+
 LOCAL_PLANE, LOOPBACK = "local", "127.0.0.1"
 _KEY = re.compile(r"[0-9a-f]{64}\s*")
 
 
 class Vitals:
-    """Made at the agent's start, which writes what the pulse reads. Raises OSError."""
+    """Made at the agent's start. Raises OSError when there is no board.
+
+    What cannot be written to the disk is said, and the agent goes on: its pulse says what it
+    was told before.
+    """
 
     def __init__(self, settings: Settings, me: Identity) -> None:
         state, run_dir = Path(settings.state_dir), Path(settings.run_dir)
-        self.key = keep_key(state / "pulse-key")
+        self.key = ""
         self.addresses = own_addresses(settings)
         self._board = Board(run_dir / "health-board")
-        if write_pulse_file(state / NAME, plan_pulse(settings, me, self.key)):
-            self._board.call_to_read()
         self._libvirt = LayerState.UNKNOWN
+        try:
+            self.key = keep_key(state / "pulse-key")
+            if write_pulse_file(state / NAME, plan_pulse(settings, me, self.key)):
+                self._board.call_to_read()
+        except OSError as error:
+            log.error("the pulse was not told where to go: %s", error)
 
     async def run(self) -> None:
         """Until cancelled. An event loop that is stuck writes nothing: that is the sign."""

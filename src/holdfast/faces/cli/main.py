@@ -38,6 +38,7 @@ COMMANDS: dict[str, Place] = {
     "settle": Place(ACT, "incidents", "settle", "Close an incident that a person dealt with"),
     "up": Place(RUN, "up", "up", "Start controller and agent here, and show what they see"),
     "agent": Place(RUN, "programs", "agent", "Run this host's agent in the foreground"),
+    "pulse": Place(RUN, "programs", "pulse", "Run this host's pulse in the foreground"),
     "controller": Place(RUN, "programs", "controller", "Run the controller in the foreground"),
     "config": Place(RUN, "config", "config", "Check the settings file"),
     "clean": Place(RUN, "clean", "clean", "Remove the sample VM and all that Holdfast wrote"),

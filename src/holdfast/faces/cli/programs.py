@@ -1,6 +1,8 @@
 """The two programs in the foreground, as `holdfast up` or a service manager starts them."""
 
 import logging
+import os
+import sys
 
 import click
 
@@ -45,6 +47,17 @@ def controller(site: Site, own_config: str | None) -> None:
         run(settings, lambda controller: serving(controller, settings))
     except CannotRun as reason:
         raise Failure(str(reason)) from None
+
+
+@click.command()
+@config_option
+@pass_site
+def pulse(site: Site, own_config: str | None) -> None:
+    """Run this host's pulse in the foreground: it says that the host lives. Needs root."""
+    settings = checked_settings(site, own_config)
+    # Its own small program takes our place: nothing of ours stays in its memory.
+    module = ("-P", "-m", "holdfast.agent.pulse", settings.state_dir, settings.run_dir)
+    os.execv(sys.executable, [sys.executable, *module])
 
 
 def _be_quiet_of_links() -> None:

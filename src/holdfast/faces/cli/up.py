@@ -37,6 +37,7 @@ from holdfast.facts.wire import VmSummary
 READY_LIMIT_S = 60.0
 POLL_S = 0.2
 INCIDENTS_EVERY_S = 1.0
+PULSE = "pulse"
 HOPELESS_DEATHS = 5
 
 
@@ -123,6 +124,7 @@ def _start(site: Site, children: Children) -> None:
     options = ["--config", site.config] if site.config else []
     children.start(CONTROLLER, *options, CONTROLLER)
     children.start(AGENT, *options, AGENT)
+    children.start(PULSE, *options, PULSE)
     deadline = time.monotonic() + READY_LIMIT_S
     waiting = [CONTROLLER, AGENT]
     while waiting:
