@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from websockets.exceptions import ConnectionClosedError
 
 from holdfast.adapters.simulated.clock import Clock
-from holdfast.adapters.simulated.network import Network, Wire
+from holdfast.adapters.simulated.network import GIVES_UP_MS, Network, Wire
 
 Message = str | bytes
 
@@ -75,10 +75,34 @@ class End:
             reader.set_result(None)
 
 
+class _Pings:
+    """What both sides do by themselves: who is not heard for too long is given up."""
+
+    def __init__(self, network: Network, clock: Clock, plane: str, ends: dict[str, End]) -> None:
+        self._network, self._clock, self._plane, self._ends = network, clock, plane, ends
+        self._near, self._far = ends
+        self._since: int | None = None
+        network.changed.append(self.look)
+
+    def look(self) -> None:
+        if not any(end.is_open for end in self._ends.values()):
+            self._network.changed.remove(self.look)
+        elif self._network.talk(self._near, self._far, self._plane):
+            self._since = None
+        elif self._since is None:
+            since = self._since = self._clock.now
+            self._clock.later(GIVES_UP_MS, lambda: self._give_up(since))
+
+    def _give_up(self, since: int) -> None:
+        if self._since == since:
+            for end in self._ends.values():
+                end.broke()
+
+
 def connect(
     network: Network, clock: Clock, plane: str, source: str, target: str
 ) -> tuple[End, End]:
-    """Both ends of a new connection. Raises ConnectionRefusedError, TimeoutError."""
+    """Both ends of a new connection. Raises TimeoutError."""
     if not network.talk(source, target, plane):
         raise TimeoutError(f"{target} does not answer")
     near, far = End(), End()
@@ -93,6 +117,8 @@ def connect(
         return told
 
     there, back = (plane, source, target), (plane, target, source)
-    near.join(Wire(network, clock, there, far.arrive, near.broke), tell(there, far))
-    far.join(Wire(network, clock, back, near.arrive, far.broke), tell(back, near))
+    near.join(Wire(network, clock, there, far.arrive), tell(there, far))
+    far.join(Wire(network, clock, back, near.arrive), tell(back, near))
+    if source != target:
+        _Pings(network, clock, plane, {source: near, target: far})
     return near, far

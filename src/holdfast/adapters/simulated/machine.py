@@ -58,6 +58,11 @@ class Machine:
     def runs(self, process: str) -> bool:
         return process in self.loops
 
+    def can_run(self, process: str) -> bool:
+        """It is there, and nobody has stopped it."""
+        loop = self.loops.get(process)
+        return loop is not None and not loop.is_frozen
+
     # What befalls it.
 
     def cut_power(self) -> None:

@@ -15,7 +15,7 @@ from holdfast.facts.instants import NS_PER_MS
 Way = tuple[str, str, str]  # plane, from, to
 DELAY_MS = 0.2
 RESEND_MS = 200.0  # A connection tries again after this long, as TCP does.
-GIVES_UP_MS = 20_000.0  # ... and breaks after this long without a path.
+GIVES_UP_MS = 10_000.0  # ... and breaks after this long without a path, as its pings find.
 
 
 @dataclass
@@ -128,7 +128,7 @@ class Network:
 
 
 class Wire:
-    """One direction of a connection: in order, again and again until it arrives or gives up."""
+    """One direction of a connection: in order, and again and again until it arrives."""
 
     def __init__(
         self,
@@ -136,21 +136,18 @@ class Wire:
         clock: Clock,
         way: Way,
         arrive: Callable[[str | bytes], None],
-        broke: Callable[[], None],
     ) -> None:
         self._network, self._clock, self._way = network, clock, way
-        self._arrive, self._broke = arrive, broke
+        self._arrive = arrive
         self._waiting: list[str | bytes] = []
         self._last_at = 0
-        self._stuck_since: int | None = None
-        self._is_closed = False
+        self._is_closed = self._is_trying = False
 
     def send(self, message: str | bytes) -> None:
-        if self._is_closed:
-            return
-        self._waiting.append(message)
-        if self._stuck_since is None:
-            self._try()
+        if not self._is_closed:
+            self._waiting.append(message)
+            if not self._is_trying:
+                self._try()
 
     def close(self) -> None:
         self._is_closed = True
@@ -158,18 +155,13 @@ class Wire:
 
     def _try(self) -> None:
         plane, source, target = self._way
+        self._is_trying = False
         if self._is_closed or not self._waiting:
-            self._stuck_since = None
             return
         if not self._network.talk(source, target, plane):
-            now = self._clock.now
-            self._stuck_since = now if self._stuck_since is None else self._stuck_since
-            if now - self._stuck_since > GIVES_UP_MS * NS_PER_MS:
-                self._broke()
-                return
+            self._is_trying = True
             self._clock.later(RESEND_MS, self._try)
             return
-        self._stuck_since = None
         waiting, self._waiting = self._waiting, []
         at = self._clock.now + round(self._network.delay_ms(plane) * NS_PER_MS)
         self._last_at = max(self._last_at, at)

@@ -72,7 +72,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._count = itertools.count()
         self._planned: int | None = None
         self._plan_id = 0
-        self._is_frozen = self._is_dead = self._is_running = False
+        self.is_frozen = self._is_dead = self._is_running = False
         self._tasks: dict[int, asyncio.Task[Any]] = {}
         self._at, self._steps = 0, 0
         self.lag_ms = 0.0  # Starved: it gets the processor this late, and then does all it can.
@@ -81,11 +81,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
     # What a process suffers.
 
     def freeze(self) -> None:
-        self._is_frozen = True
+        self.is_frozen = True
         self._drop_plan()
 
     def thaw(self) -> None:
-        self._is_frozen = False
+        self.is_frozen = False
         self._plan()
 
     def kill(self) -> None:
@@ -128,7 +128,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def _plan(self) -> None:
         """Be on the clock once, for the next thing to do."""
-        if self._is_frozen or self._is_dead or self._is_running:
+        if self.is_frozen or self._is_dead or self._is_running:
             return
         if self._soon:
             due = self._clock.now + round(self.lag_ms * NS_PER_MS)
@@ -164,7 +164,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._is_running = True
         try:
             left = len(self._soon)
-            while left and not (self._is_dead or self._is_frozen):
+            while left and not (self._is_dead or self.is_frozen):
                 self._run(self._soon.popleft())
                 left = len(self._soon) if self.lag_ms else left - 1
         finally:

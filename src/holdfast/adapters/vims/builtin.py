@@ -31,11 +31,12 @@ class Builtin:
         tell: Callable[[AlarmRecord], None] = lambda _: None,
         inventory: Callable[[str], Sequence[VimVm]] = lambda _: (),
         cleared_kept: int = CLEARED_KEPT,
+        shelf: Shelf | None = None,
     ) -> None:
         self.owns = Ownership(definitions=False, placement=False)
         self._tell, self._inventory = tell, inventory
         self._cleared_kept = cleared_kept
-        self._shelf = Shelf(path)
+        self._shelf = shelf or Shelf(path)
         self._unreadable = 0
         found = self._read()
         self._records = {r.alarm.key: r for r in sorted(found, key=lambda r: r.changed_utc_ms)}
