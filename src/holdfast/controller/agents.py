@@ -32,6 +32,7 @@ class Link:
     ) -> None:
         self._send = send
         self.close = close
+        self.greeted_in = 0  # The term in which it was told all; 0: it was not.
         self._ids = itertools.count(1)
         self._asked: dict[int, asyncio.Future[wire.Reply]] = {}
 

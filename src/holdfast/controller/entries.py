@@ -12,9 +12,11 @@ import msgspec
 
 from holdfast.adapters.drivers.shelf import Shelf
 from holdfast.controller.agents import Agents
+from holdfast.controller.registry import NotLeading
+from holdfast.controller.streams import Stream
 from holdfast.controller.timings import Timings
 from holdfast.facts import wire
-from holdfast.facts.alarms import AlarmReport
+from holdfast.facts.alarms import Alarm, AlarmReport
 from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.tenure import Tenure
 from holdfast.ports import clock
@@ -34,18 +36,15 @@ DEFECT_RETRY_S = 5.0
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     incident: Incident
+    told: tuple[str, int] = ("", 0)  # By which entry.
 
 
-class _Stream:
-    """`highest` is the last number that came; those in `open` have not been answered yet."""
+class LeftToLeader(Exception):
+    """Another controller leads, and the agent tells it as well."""
 
-    def __init__(self, highest: int = 0) -> None:
-        self.highest = highest
-        self.open: set[int] = set()
 
-    @property
-    def done(self) -> int:
-        return min(self.open) - 1 if self.open else self.highest
+async def _kept_here(_alarm: Alarm) -> None:
+    """With one controller what is on its disk is safe."""
 
 
 class Entries:
@@ -57,14 +56,21 @@ class Entries:
         timings: Timings,
         take_tenure: Callable[[Tenure], Awaitable[None]],
         told: Callable[[Incident], None] = lambda _: None,
+        *,
+        safe: Callable[[Alarm], Awaitable[None]] = _kept_here,
+        leads_elsewhere: Callable[[], bool] = lambda: False,
+        is_alone: bool = True,
     ) -> None:
-        self._told = told
+        """`safe` returns once an alarm outlives the loss of this controller."""
+        self._told, self._safe, self._leads_elsewhere = told, safe, leads_elsewhere
+        self._is_alone = is_alone
         self._vim, self._agents, self._shelf = vim, agents, shelf
         self._timings, self._take_tenure = timings, take_tenure
-        self._streams: dict[tuple[str, str], _Stream] = {}
+        self._streams: dict[tuple[str, str], Stream] = {}
         self._tenures: dict[str, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._incidents: dict[tuple[str, str], Incident] = {}
+        self._incident_told: dict[tuple[str, str], tuple[str, int]] = {}
         self.gaps = self.duplicates = self.refused = self.unreadable = self.defects = 0
         self._load()
 
@@ -74,17 +80,16 @@ class Entries:
         name = (entry.host, entry.stream)
         stream = self._streams.get(name)
         if stream is None:
-            stream = self._streams[name] = _Stream()
+            stream = self._streams[name] = Stream()
             self._forget_old_streams(entry.host)
-        if entry.sequence <= stream.highest:
+        if entry.sequence in stream.open or stream.is_done(entry.sequence):
             self.duplicates += 1
             if entry.sequence not in stream.open:
                 self._start(self._answer(entry, clock.utc_ms()))
             return
-        hole = entry.sequence - stream.highest - 1 if stream.highest else 0
-        self.gaps += max(hole, entry.gap)
-        stream.highest = entry.sequence
-        stream.open.add(entry.sequence)
+        hole = stream.begin(entry.sequence)
+        # What did not come here may have gone to another controller.
+        self.gaps += max(hole, entry.gap) if self._is_alone else entry.gap
         self._start(self._handle(entry, stream, received_at))
 
     def incidents(self) -> list[Incident]:
@@ -110,25 +115,27 @@ class Entries:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _handle(self, entry: wire.Entry, stream: _Stream, received_at: int) -> None:
+    async def _handle(self, entry: wire.Entry, stream: Stream, received_at: int) -> None:
         while True:
             try:
                 return await self._carry(entry, stream, received_at)
+            except LeftToLeader:
+                return stream.leave(entry.sequence)
             except Exception:
                 self.defects += 1
                 log.exception("entry %s of %s is tried again", entry.sequence, entry.host)
                 await asyncio.sleep(DEFECT_RETRY_S)
 
-    async def _carry(self, entry: wire.Entry, stream: _Stream, received_at: int) -> None:
+    async def _carry(self, entry: wire.Entry, stream: Stream, received_at: int) -> None:
         arrived_utc_ms = clock.utc_ms()
         if entry.alarm is not None:
             arrived_utc_ms = await self._report(entry.alarm, received_at)
         if entry.tenure is not None:
             await self._keep_tenure(entry.host, entry.tenure)
         if entry.incident is not None:
-            self._keep_incident(entry.host, entry.incident)
-        stream.open.discard(entry.sequence)
-        self._shelf.put(STREAMS, f"{entry.host} {entry.stream}", b"%d" % stream.done)
+            self._keep_incident(entry.host, entry.incident, (entry.stream, entry.sequence))
+        stream.end(entry.sequence)
+        self._shelf.put(STREAMS, f"{entry.host} {entry.stream}", stream.kept())
         if entry.incident is not None:
             await self._shelf.kept()
         await self._answer(entry, arrived_utc_ms)
@@ -147,6 +154,7 @@ class Entries:
                 await asyncio.sleep(RETRY_S)
             else:
                 self._timings.arrived(report)
+                await self._safe(report.alarm)
                 return answer.arrived_utc_ms
 
     async def _keep_tenure(self, host: str, tenure: Tenure) -> None:
@@ -155,6 +163,11 @@ class Entries:
             while True:
                 try:
                     return await self._take_tenure(tenure)
+                except NotLeading as error:
+                    if self._leads_elsewhere():
+                        raise LeftToLeader from None
+                    log.debug("a tenure waits: %s", error)
+                    await asyncio.sleep(RETRY_S)
                 except StoreAway as error:
                     log.debug("a tenure waits: %s", error)
                     await asyncio.sleep(RETRY_S)
@@ -172,10 +185,15 @@ class Entries:
         except ConnectionError:
             return  # It will send the entry again, and be answered then.
 
-    def _keep_incident(self, host: str, incident: Incident) -> None:
+    def _keep_incident(self, host: str, incident: Incident, told: tuple[str, int]) -> None:
+        """What another controller answered late may come here after what followed it."""
+        stream, number = self._incident_told.get((host, incident.id), ("", 0))
+        if (stream, number) >= told and stream == told[0]:
+            return
         self._incidents[host, incident.id] = incident
+        self._incident_told[host, incident.id] = told
         self._told(incident)
-        kept = msgspec.json.encode(Kept(host=host, incident=incident))
+        kept = msgspec.json.encode(Kept(host=host, incident=incident, told=told))
         self._shelf.put(INCIDENTS, f"{host} {incident.id}", kept)
         if len(self._incidents) > INCIDENTS_KEPT:
             closed = [
@@ -185,7 +203,7 @@ class Entries:
             ]
             if closed:
                 _, name = min(closed)
-                del self._incidents[name]
+                del self._incidents[name], self._incident_told[name]
                 self._shelf.put(INCIDENTS, " ".join(name), None)
 
     def _forget_old_streams(self, host: str) -> None:
@@ -198,7 +216,10 @@ class Entries:
     def _load(self) -> None:
         for name, value in self._shelf.all(STREAMS).items():
             host, _, stream = name.partition(" ")
-            self._streams[host, stream] = _Stream(int(value))
+            try:
+                self._streams[host, stream] = Stream(value)
+            except msgspec.MsgspecError:
+                self.unreadable += 1
         for value in self._shelf.all(INCIDENTS).values():
             try:
                 kept = msgspec.json.decode(value, type=Kept)
@@ -206,3 +227,4 @@ class Entries:
                 self.unreadable += 1
                 continue
             self._incidents[kept.host, kept.incident.id] = kept.incident
+            self._incident_told[kept.host, kept.incident.id] = kept.told

@@ -138,6 +138,10 @@ class Promises:
             host_name=hello.host_name,
             boot=hello.boot,
             state_id=hello.state_id,
+            pulse_key=hello.pulse_key,
+            addresses=hello.addresses,
+            rack=hello.rack,
+            switch=hello.switch,
         )
         return puts
 

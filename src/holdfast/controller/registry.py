@@ -8,6 +8,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import TypeVar
 
 import msgspec
@@ -17,7 +18,7 @@ from holdfast.facts.instants import NS_PER_MS
 from holdfast.facts.membership import KINDS_OF_SITE
 from holdfast.facts.promises import DEFAULT_GROUP, Disarm, Group, Protection
 from holdfast.facts.tokens import Token
-from holdfast.ports.store import Held, Store, StoreAway, TxnResult
+from holdfast.ports.store import MOST_KEYS, Changed, Held, Store, StoreAway, TxnResult
 
 TRIES = 5
 DISARM = "disarm"
@@ -27,12 +28,19 @@ Kind = TypeVar("Kind", bound=Struct)
 
 
 class Known(Struct, frozen=True, kw_only=True):
-    """An agent as the store knows it. Another `state_id` under the same host id: it forgot."""
+    """An agent as the store knows it. Another `state_id` under the same host id: it forgot.
+
+    The rest lets every replica hear its pulses, and ask for it on every plane.
+    """
 
     host: str
     host_name: str
     boot: str
     state_id: str
+    pulse_key: str = ""
+    addresses: dict[str, str] = {}
+    rack: str = ""
+    switch: str = ""
 
 
 class Released(Struct, frozen=True, kw_only=True):
@@ -73,8 +81,9 @@ class Registry:
         self._store, self._term = store, term
         self._held: dict[str, tuple[Struct, int]] = {}
         self._changing = asyncio.Lock()
+        self.on_change: list[Callable[[str], None]] = []  # Each hears the key of every change.
         self.is_loaded = False
-        self.unreadable = 0
+        self._unreadable: set[str] = set()
 
     async def begin(self, term: int) -> None:
         """Read the store, and name it if it is new. Raises StoreAway."""
@@ -86,11 +95,45 @@ class Registry:
 
     async def load(self) -> None:
         """Raises StoreAway."""
-        stored = (await self._store.list("")).items()
-        held = {k: _decode(k, one) for k, one in stored if k.partition("/")[0] not in NOT_OURS}
+        revision = await self._store.newest()
+        self.take_all(await self._store.list(""), revision)
+
+    def take_all(self, stored: Mapping[str, Held], revision: int) -> None:
+        """What the store held; `revision` is of before it was asked, so that what changed since
+        stands."""
+        held = {k: _decode(k, v) for k, v in stored.items() if k.partition("/")[0] not in NOT_OURS}
+        before = self._held
         self._held = {key: one for key, one in held.items() if one is not None}
-        self.unreadable = len(held) - len(self._held)
+        for key, one in before.items():
+            if one[1] > max(revision, self._held[key][1] if key in self._held else 0):
+                self._held[key] = one
+        self._unreadable = {key for key, one in held.items() if one is None}
         self.is_loaded = True
+        for key in sorted(before.keys() | self._held.keys()):
+            if before.get(key) != self._held.get(key):
+                self._tell(key)
+
+    def take(self, change: Changed) -> None:
+        """One change that the store tells of, perhaps once more."""
+        key = change.key
+        if key.partition("/")[0] in NOT_OURS or change.revision <= self._revision_of(key):
+            return
+        self._unreadable.discard(key)
+        if change.value is None:
+            self._held.pop(key, None)
+        else:
+            found = _decode(key, Held(value=change.value, revision=change.revision))
+            if found is None:
+                self._unreadable.add(key)
+                self._held.pop(key, None)
+            else:
+                self._held[key] = found
+        self._tell(key)
+
+    @property
+    def unreadable(self) -> int:
+        """How many of its keys were written by a newer version."""
+        return len(self._unreadable)
 
     @property
     def is_whole(self) -> bool:
@@ -139,13 +182,19 @@ class Registry:
     async def change(self, wanted: Callable[[], Puts]) -> None:
         """Put what `wanted` says until it says nothing. Raises StoreAway, and what it raises."""
         async with self._changing:
-            for _ in range(TRIES):
+            tries = 0
+            while tries < TRIES:
+                if self._term() is None:
+                    raise NotLeading("this controller does not lead now: nothing was changed")
                 puts = {k: v for k, v in wanted().items() if self._one(k, Struct) != v}
                 if not puts:
                     return
-                if await self._commit(puts):
+                # In parts, where it is much: the same function says again what is left.
+                if not await self._commit(dict(islice(puts.items(), MOST_KEYS))):
+                    tries += 1
+                    await self.load()
+                elif len(puts) <= MOST_KEYS:
                     return
-                await self.load()
         raise StoreAway("the store refuses or loses every change; is another controller at work?")
 
     async def _commit(self, puts: Puts) -> bool:
@@ -153,7 +202,7 @@ class Registry:
         if term is None:
             raise NotLeading("this controller does not lead now: nothing was changed")
         done = await self._store.txn(
-            holds={key: self._held[key][1] if key in self._held else 0 for key in puts},
+            holds={key: self._revision_of(key) for key in puts},
             puts={k: None if v is None else msgspec.json.encode(v) for k, v in puts.items()},
             term=term,
         )
@@ -164,7 +213,15 @@ class Registry:
                 self._held.pop(key, None)
             else:
                 self._held[key] = (value, done.revision)
+            self._tell(key)
         return True
+
+    def _revision_of(self, key: str) -> int:
+        return self._held[key][1] if key in self._held else 0
+
+    def _tell(self, key: str) -> None:
+        for hear in self.on_change:
+            hear(key)
 
     def _one(self, key: str, kind: type[Kind]) -> Kind | None:
         held = self._held.get(key)
