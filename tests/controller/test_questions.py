@@ -134,7 +134,12 @@ def test_frames_that_make_no_sense_are_counted_and_harm_nothing(tmp_path: Path) 
                 ):
                     await link.send(raw)
                 await link.send(wire.encode(wire.Question(id=1, name="status")).decode())
-                reply = wire.decode(await asyncio.wait_for(link.recv(), 10))
+                replies = [wire.decode(await asyncio.wait_for(link.recv(), 10)) for _ in range(4)]
+            *refused, reply = replies
+            for one in refused:
+                assert isinstance(one, wire.Reply)
+                assert (one.id, one.code) == (0, 2)
+                assert one.error.startswith("that is no question: ")
             assert isinstance(reply, wire.Reply)
             assert reply.data["unknown_frames"] == 5
             assert reply.data["vms"] == []

@@ -20,6 +20,7 @@ from holdfast.agent.ends import Ends
 from holdfast.agent.executor import Executor
 from holdfast.agent.finding import found_gone
 from holdfast.agent.health import Health, rss_mib
+from holdfast.agent.host_records import HostRecords
 from holdfast.agent.identity import Identity
 from holdfast.agent.inventory import Inventory
 from holdfast.agent.last_words import LastWords
@@ -32,10 +33,10 @@ from holdfast.agent.sight import Sight
 from holdfast.agent.terms import Terms
 from holdfast.agent.uplink import Uplink
 from holdfast.agent.view import View
-from holdfast.agent.welcome import Welcomer
 from holdfast.agent.vitals import Vitals
-from holdfast.detectors.panel import make_panel
+from holdfast.agent.welcome import Welcomer
 from holdfast.agent.witness import Witness
+from holdfast.detectors.panel import make_panel
 from holdfast.facts import wire
 from holdfast.facts.commands import Booted, Restarted
 from holdfast.facts.incidents import Incident
@@ -74,8 +75,8 @@ class Agent:
         defects = Defects()
         panel = LoggedPanel(self.panel, defects)
         self.loop = Loop(panel, self.decider, self.journal, self._act, defects)
-        self.sight = Sight(settings.libvirt_uri, me.boot, self._see)
         self.vitals = Vitals(settings, me)
+        self.sight = Sight(settings.libvirt_uri, me.boot, self._see)
         self.health = Health(state / "memo.json", self._shown)
         self.ends = Ends()
         self.archive = LocalDisk(state / "last-words", settings.last_words_mib << 20)
@@ -94,7 +95,7 @@ class Agent:
             boot=me.boot,
             host=me.host,
             hello=self._hello,
-            welcomed=self.welcomer.welcomed,
+            welcomed=self._welcomed,
             obey=self.terms.guard(self.questions.answer),
             see=self.loop.see,
         )
@@ -104,6 +105,7 @@ class Agent:
             self.sight.hypervisor, self.sight.runs, self.health.has_agent, self._see
         )
         self.kernel_log = KernelLog()
+        self.host_records = HostRecords(self.kernel_log, me.boot, self.uplink.send)
         last_words = LastWords(
             kernel_log=self.kernel_log,
             recorder=self.recorder,
@@ -134,9 +136,9 @@ class Agent:
             state / "journal",
             self.health,
         ).add_to(self.questions)
+        Witness(settings.answer_port).add_to(self.questions)
 
     def _act(self, action: Any) -> None:
-        Witness(settings.answer_port).add_to(self.questions)
         self.executor.carry_out(action)
 
     def _incident(self, name: str) -> Incident | None:
@@ -153,11 +155,12 @@ class Agent:
             self.recorder.run,
             self.inventory.run,
             self._copy,
+            self.host_records.run,
             self._sync,
+            self.vitals.run,
             lambda: watch_losses(self._losses(), self._see),
             *[
                 functools.partial(sensor.run, self._see)
-            self.vitals.run,
                 for sensor in (*self.sight.sensors, self.kernel_log)
             ],
         ]
@@ -167,10 +170,10 @@ class Agent:
                 for task in tasks:
                     group.create_task(keep_running(task, _said, str(task)))
         finally:
+            self.vitals.leave()
             await self._close()
 
     def _begin(self) -> None:
-            self.vitals.leave()
         """What runs is looked at first, so that nothing which runs is taken for gone."""
         seen: list[Observation] = []
         self.sight.look(seen.append)
@@ -210,10 +213,10 @@ class Agent:
         self.sight.note(seen)
         self.ends.see(seen)
         self.inventory.see(seen)
+        self.vitals.see(seen)
         if isinstance(seen, LifecycleSeen):
             self.recorder.note(seen.vm, "lifecycle", f"{seen.event} {seen.detail}", seen.at)
         elif isinstance(seen, QmpEventSeen):
-        self.vitals.see(seen)
             self.recorder.note(seen.vm, "qmp", f"{seen.event} {seen.data}", seen.at)
         elif isinstance(seen, AgentAnswered):
             self.health.note_agent(seen.incarnation.vm)
@@ -227,6 +230,10 @@ class Agent:
             found.append(Watched(life=life, name=self.sight.name(vm), console_log=log_file))
         return found
 
+    def _welcomed(self, welcome: wire.Welcome) -> None:
+        self.welcomer.welcomed(welcome)
+        self.host_records.greeted()
+
     def _hello(self) -> wire.Hello:
         world = self.decider.world
         kept = [r.protection.tenure for r in world.vms.values() if r.protection]
@@ -239,6 +246,10 @@ class Agent:
             stream=self.outbox.stream,
             is_amnesiac=world.is_amnesiac,
             tenures=tuple(kept),
+            pulse_key=self.vitals.key,
+            addresses=self.vitals.addresses,
+            rack=self._settings.rack,
+            switch=self._settings.switch,
         )
 
     def _shown(self) -> dict[str, Any]:
@@ -246,10 +257,6 @@ class Agent:
         return {
             "controller": self.uplink.is_up,
             "controllers": self.uplink.shown(),
-            pulse_key=self.vitals.key,
-            addresses=self.vitals.addresses,
-            rack=self._settings.rack,
-            switch=self._settings.switch,
             "libvirt": self.sight.libvirt_state(),
             "outbox_waiting": self.outbox.waiting,
             "outbox_stream": self.outbox.stream,

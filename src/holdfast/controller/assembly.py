@@ -29,6 +29,8 @@ from holdfast.controller.events import Events
 from holdfast.controller.followers import Followers
 from holdfast.controller.greeting import Greeter
 from holdfast.controller.groups import Groups
+from holdfast.controller.hearing import Hearing
+from holdfast.controller.host_words import HostWords
 from holdfast.controller.joining import Joining
 from holdfast.controller.leadership import Leadership
 from holdfast.controller.own_alarms import OwnAlarms, add_up
@@ -39,6 +41,7 @@ from holdfast.controller.site_questions import SiteQuestions
 from holdfast.controller.timings import Timings
 from holdfast.facts.alarms import AlarmRecord
 from holdfast.facts.events import EventKind
+from holdfast.facts.hearing import Hearing as Heard
 from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.instants import NS_PER_MS
 from holdfast.facts.settings import Settings
@@ -99,7 +102,10 @@ class Controller:
             self._note_incident,
         )
         self.copies = Copies(Path(settings.state_dir) / "recorder-copies")
+        self.host_words = HostWords(state / "host-records", self.agents, self.copies)
+        self.hearing = Hearing(settings, self._hear, shelf=self.shelf, host_name=self.host_name)
         self.greeter = Greeter(
+            heard=self.hearing.greeted,
             agents=self.agents,
             promises=self.promises,
             groups=self.groups,
@@ -115,7 +121,7 @@ class Controller:
             promises=self.promises,
             groups=self.groups,
             followers=self.followers,
-            copies=self.copies,
+            host_words=self.host_words,
             leadership=self.leadership,
             tokens=self.tokens,
             events=self.events,
@@ -129,6 +135,7 @@ class Controller:
             questions=self.questions,
             greeter=self.greeter,
             copies=self.copies,
+            host_words=self.host_words,
         )
         self.certificates = (
             Certificates(settings.tls_dir) if Certificates.is_here(settings.tls_dir) else None
@@ -142,6 +149,7 @@ class Controller:
         tasks: dict[str, Callable[[], Awaitable[None]]] = {
             "leadership": self.leadership.run,
             "own alarms": self._look,
+            "hearing": self.hearing.run,
         }
         if self.joining is not None:
             tasks["the site's list"] = self.joining.run
@@ -189,6 +197,7 @@ class Controller:
                 PLAIN(one) for one in self.entries.incidents() if one.state is IncidentState.OPEN
             ],
             "open_alarms": len(alarms),
+            "pulses": self.hearing.counts(),
             "gaps": self.entries.gaps,
             "duplicates": self.entries.duplicates,
             "defects": self.entries.defects,
@@ -231,6 +240,9 @@ class Controller:
         if self.leadership.term is None:
             raise NotLeading(f"{self.host_name} does not lead: {self.leadership.reason}")
         await self.registry.change(lambda: {f"agents/{host}": None})
+
+    def _hear(self, seen: Heard) -> None:
+        """What the ear heard, for whoever judges hosts."""
 
     def _tell(self, record: AlarmRecord) -> None:
         for courier in self.couriers:
@@ -320,6 +332,7 @@ class Controller:
             "alarms": self.vim.losses,
             "incidents": self.shelf.losses,
             "recorder copies": self.copies.losses,
+            "host records": self.host_words.losses,
             "events": self.events.losses,
             "audit": self.audit.losses,
         }

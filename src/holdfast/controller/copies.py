@@ -22,8 +22,8 @@ class Copies:
     Pieces overlap, since each holds the newest that fits: only what is new in one is added.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, files_kept: int = FILES_KEPT) -> None:
+        self._folder, self._files_kept = folder, files_kept
         self._last: dict[str, str] = {}
         self._lock = threading.Lock()
         self._lost = Losses()
@@ -36,6 +36,16 @@ class Copies:
 
     def losses(self) -> Losses:
         return self._lost
+
+    def newest(self, name: str, most: int) -> list[str]:
+        """The newest lines, oldest first; none of what there is no copy of."""
+        if not _SAFE_NAME.fullmatch(name):
+            return []
+        try:
+            text = self.path(name).read_text(errors="replace")
+        except OSError:
+            return []
+        return text.splitlines()[-most:]
 
     def add(self, pieces: Mapping[str, str]) -> None:
         """Blocks: call it in a thread."""
@@ -74,7 +84,7 @@ class Copies:
             self._folder.glob("*.jsonl"), key=lambda path: path.stat().st_mtime, reverse=True
         )
         for number, path in enumerate(files):
-            if number >= FILES_KEPT or time.time() - path.stat().st_mtime > KEEP_S:
+            if number >= self._files_kept or time.time() - path.stat().st_mtime > KEEP_S:
                 path.unlink(missing_ok=True)
 
 

@@ -11,9 +11,11 @@ from websockets.asyncio.server import ServerConnection, unix_serve
 from websockets.exceptions import ConnectionClosed
 
 from holdfast.controller.agents import Agent, Agents, Link
+from holdfast.controller.answers import USAGE
 from holdfast.controller.copies import Copies
 from holdfast.controller.entries import Entries
 from holdfast.controller.greeting import Greeter
+from holdfast.controller.host_words import HostWords
 from holdfast.controller.questions import Questions
 from holdfast.facts import wire
 
@@ -34,9 +36,10 @@ class Door:
         questions: Questions,
         greeter: Greeter,
         copies: Copies,
+        host_words: HostWords,
     ) -> None:
         self._agents, self._entries, self._questions = agents, entries, questions
-        self._greeter, self._copies = greeter, copies
+        self._greeter, self._copies, self._host_words = greeter, copies, host_words
         self.unknown = 0
 
     @contextlib.asynccontextmanager
@@ -74,14 +77,21 @@ class Door:
         tasks: set[asyncio.Task[None]] = set()
         try:
             async for raw in connection:
-                frame = self._read(raw)
+                try:
+                    frame = wire.decode(raw)
+                except wire.MalformedFrame as error:
+                    self._note_unknown(f"a frame is not understood: {error}")
+                    if agent is None:  # A person's program, by hand as a rule, shall hear why.
+                        text = f"that is no question: {error}"
+                        await send(wire.Reply(id=0, error=text, code=USAGE))
+                    continue
                 if isinstance(frame, wire.Hello):
                     agent = await self._greeter.greet(frame, link)
                 elif isinstance(frame, wire.Question):
                     task = asyncio.create_task(self._answer(frame, link))
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
-                elif frame is not None:
+                else:
                     await self._take(frame, agent, link)
         except (ConnectionClosed, ConnectionError):
             return
@@ -90,13 +100,6 @@ class Door:
                 task.cancel()
             if agent is not None:
                 self._agents.left(agent, link)
-
-    def _read(self, raw: str | bytes) -> wire.AnyFrame | None:
-        try:
-            return wire.decode(raw)
-        except wire.MalformedFrame as error:
-            self._note_unknown(f"a frame is not understood: {error}")
-            return None
 
     async def _take(self, frame: wire.AnyFrame, agent: Agent | None, link: Link) -> None:
         """What agents tell. Nothing is taken from one that has not greeted."""
@@ -112,6 +115,8 @@ class Door:
                 self._agents.take_inventory(agent, frame.vms)
             case wire.RecorderCopy():
                 await asyncio.to_thread(self._copies.add, frame.pieces)
+            case wire.HostRecords():
+                await asyncio.to_thread(self._host_words.take, agent.host, frame)
             case _:
                 self._note_unknown(f"{type(frame).__name__} is not for a controller")
 

@@ -1,5 +1,6 @@
 """What the controller answers when asked, and what it passes on to the agent that knows."""
 
+import asyncio
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
@@ -7,14 +8,14 @@ from typing import Any
 import msgspec
 
 from holdfast.controller.agents import Agent, Agents, away
-from holdfast.controller.answers import AWAY, USAGE, Unanswerable, unknown
+from holdfast.controller.answers import AWAY, USAGE, Unanswerable, Unknown, unknown
 from holdfast.controller.api_tokens import ApiTokens
 from holdfast.controller.audit import Audit
-from holdfast.controller.copies import Copies
 from holdfast.controller.entries import Entries
 from holdfast.controller.events import Events, read_position
 from holdfast.controller.followers import FellBehind, Followers
 from holdfast.controller.groups import Groups
+from holdfast.controller.host_words import HostWords
 from holdfast.controller.leadership import Leadership
 from holdfast.controller.promises import Promises
 from holdfast.facts import wire
@@ -46,7 +47,7 @@ class Questions:
         promises: Promises,
         groups: Groups,
         followers: Followers,
-        copies: Copies,
+        host_words: HostWords,
         leadership: Leadership,
         tokens: ApiTokens,
         events: Events,
@@ -56,7 +57,7 @@ class Questions:
     ) -> None:
         self._vim, self._agents, self._entries = vim, agents, entries
         self._promises, self._groups = promises, groups
-        self._followers, self._copies = followers, copies
+        self._followers, self._host_words = followers, host_words
         self._leadership, self._status, self._agent_rows = leadership, status, agent_rows
         self._tokens, self._events, self._audit = tokens, events, audit
         self._table: dict[str, Handler] = {
@@ -267,14 +268,19 @@ class Questions:
         return await self._pass_on(asked, self._host_of_incident(asked), asked.args)
 
     async def _last_words(self, asked: wire.Question) -> Any:
+        """Of a VM; of a host, by its name, what it last told the controllers of itself."""
         name = str(asked.args["vm"])
-        agent, summary = self._agents.find_vm(name)
+        try:
+            agent, summary = self._agents.find_vm(name)
+        except Unknown:
+            if self._host_words.find(name) is None:
+                raise
+            return {"host_words": await asyncio.to_thread(self._host_words.tell, name)}
         if agent.link is None:
-            failure = away(agent.host_name)
-            copy = self._copies.path(summary.vm)
-            if copy.exists():
-                failure.hint += f"\nthe last of its flight recorder is here: {copy}"
-            raise failure
+            copy = await asyncio.to_thread(self._host_words.tell_vm, summary.vm, summary.name)
+            if not copy["told_utc_ms"]:
+                raise away(agent.host_name)
+            return {"vm_copy": {**copy, "host_name": agent.host_name}}
         return await self._pass_on(asked, agent, {**asked.args, "vm": summary.vm})
 
     def _host_of_incident(self, asked: wire.Question) -> Agent:

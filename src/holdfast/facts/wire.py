@@ -118,12 +118,17 @@ class RecorderCopy(Frame, frozen=True, kw_only=True):
 
 
 class HostRecords(Frame, frozen=True, kw_only=True):
-    """The host's own last records, told each ten seconds: they survive the loss of the host."""
+    """The host's own last records, told each ten seconds: they survive the loss of the host.
+
+    Lines of the log overlap with those told before, and are left out where none is new.
+    """
 
     utc_ms: int
     kernel_log: tuple[str, ...] = ()
     pressure: dict[str, str] = {}  # cpu, memory, io -> the lines of /proc/pressure
     hardware: tuple[str, ...] = ()
+    boot: str = ""
+    earlier: dict[str, str] = {}  # What firmware kept of an earlier boot's end: name -> text.
 
 
 class Question(Frame, frozen=True, kw_only=True):

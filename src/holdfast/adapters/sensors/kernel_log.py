@@ -16,6 +16,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from holdfast.adapters.drivers.kernel_tail import KernelTail
 from holdfast.facts.instants import NS_PER_S, Instant
 from holdfast.facts.observations import PieceLost
 from holdfast.facts.subjects import Incarnation
@@ -84,6 +85,8 @@ class KernelLog:
         self._is_reading = threading.Lock()
         self._is_live = False  # Whether lines are read as they come.
         self._overrun = 0
+        self.tail = KernelTail()
+        self.on_grave: Callable[[], None] = lambda: None  # At each grave line as it comes.
 
     async def run(self, see: See) -> None:
         """Raises OSError when the kernel's log may not be read."""
@@ -155,9 +158,15 @@ class KernelLog:
     def _take(self, raw: bytes) -> None:
         head, _, text = raw.partition(b";")
         fields = head.split(b",")
-        if len(fields) < 3 or not fields[0].isdigit() or int(fields[0]) >> 3 != 0:
+        if len(fields) < 3 or not (fields[0].isdigit() and fields[2].isdigit()):
             return
-        said = parse(text.split(b"\n", 1)[0].decode(errors="replace"))
+        if int(fields[0]) >> 3 != 0:  # A program wrote it there.
+            return
+        line = text.split(b"\n", 1)[0].decode(errors="replace")
+        is_grave = self.tail.take(int(fields[0]) & 7, int(fields[2]), line)
+        if is_grave and self._is_live:
+            self.on_grave()
+        said = parse(line)
         if said is not None:
             # The kernel's stamps drift from the monotonic clock over weeks: our own are better
             # for lines that are read as they come.
