@@ -2,6 +2,7 @@
 
 import logging
 from typing import NoReturn
+from collections.abc import Callable
 
 from holdfast.controller.agents import Agent, Agents, Link
 from holdfast.controller.groups import Groups
@@ -30,7 +31,10 @@ class Greeter:
         self._agents, self._promises, self._groups = agents, promises, groups
         self._registry, self._leadership = registry, leadership
         self._waiting: dict[str, tuple[wire.Hello, Link]] = {}
+        heard: Callable[[wire.Hello], None] = lambda _: None,
 
+        """`heard` gets each greeting of an agent that is let in."""
+        self._heard = heard
     async def greet(self, hello: wire.Hello, link: Link) -> Agent:
         """Raises ConnectionError."""
         if not wire.works_with(hello.version):
@@ -39,6 +43,7 @@ class Greeter:
         try:
             await self._promises.greet(hello)
         except StoreAway as error:
+        self._heard(hello)
             log.warning("host %s is greeted without the store: %s", hello.host_name, error)
             is_recorded = False
         if not is_recorded or not self._may_grant:

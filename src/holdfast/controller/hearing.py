@@ -20,6 +20,7 @@ from holdfast.adapters.drivers.errands import carry
 from holdfast.adapters.drivers.shelf import Shelf
 from holdfast.adapters.drivers.worker_link import Worker, WorkerGone
 from holdfast.facts import hearing as heard
+from holdfast.facts import wire
 from holdfast.facts.hearing import Layer, LayerState, Plan, Sign
 from holdfast.facts.instants import NS_PER_MS, Instant
 from holdfast.facts.pulse import (
@@ -86,8 +87,8 @@ class Hearing:
         own_host: str = "",
     ) -> None:
         self._settings, self._see, self._shelf = settings, see, shelf
-        self._own_host = own_host
-        self.planes = planes_here(settings, host_name or socket.gethostname())
+        self._own_host, self._host_name = own_host, host_name or socket.gethostname()
+        self.planes = planes_here(settings, self._host_name)
         self._worker: Worker | None = None
         self._known: dict[str, Known] = _read_shelf(shelf)
         self._heard_at = 0.0
@@ -114,6 +115,17 @@ class Hearing:
             if self._worker is not None:
                 await self._worker.kill()
 
+    def greeted(self, hello: wire.Hello) -> None:
+        """An agent greets: its host is expected to pulse from now on."""
+        if hello.host_name == self._host_name:
+            self.own_host(hello.host)
+        if not hello.pulse_key:  # A version before this one, or a disk that cannot be written.
+            return
+        try:
+            self.know_host(hello.host, hello.pulse_key, hello.addresses, hello.boot)
+        except ValueError as error:
+            log.error("the pulses of host %s cannot be believed: %s", hello.host_name, error)
+
     def know_host(self, host: str, key: str, addresses: dict[str, str], boot: str = "") -> None:
         """From its greeting, which its certificate vouched for. Raises ValueError for a bad key."""
         read_key(key)
@@ -135,6 +147,8 @@ class Hearing:
 
     def own_host(self, host: str) -> None:
         """The host that this controller runs on: hearing it says nothing about the network."""
+        if host == self._own_host:
+            return
         self._own_host = host
         self._tell({"is": "own", "host": host})
 
