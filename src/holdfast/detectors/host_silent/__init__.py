@@ -219,6 +219,8 @@ class HostSilent:
         host.last_life = max(host.last_life, seen.last_heard)
         if host.heard or host.said is not None or host.plan is Plan.HOST_STOPS:
             return
+        if not host.was_heard:
+            return  # Since this controller began: it is given more time.
         host.is_waiting = True
         if host.plan is Plan.PULSE_RESTARTS and seen.at < host.plan_until:
             self._set_due(host, host.plan_until)

@@ -1,0 +1,271 @@
+"""The watch over the hosts of the site: what is heard is judged, decided, journaled and reported.
+
+Everything heard of a host is noted in the journal, so that its story can tell who heard what, when.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from holdfast.adapters.journals.segments import read
+from holdfast.controller.agents import Agent
+from holdfast.detectors.panel import Panel, make_panel
+from holdfast.facts import hearing as heard
+from holdfast.facts import site as told
+from holdfast.facts import wire
+from holdfast.facts.actions import Action, AskWitnesses, Report, TellIncident
+from holdfast.facts.alarms import Alarm, AlarmRecord, AlarmReport
+from holdfast.facts.commands import IncidentSettled
+from holdfast.facts.hearing import Hearing, HostExpected, HostForgotten, LinkChanged, Sign
+from holdfast.facts.incidents import Incident
+from holdfast.facts.instants import NS_PER_MS, NS_PER_S, Instant
+from holdfast.facts.site import HostVm, SiteFact
+from holdfast.facts.wire import VmSummary
+from holdfast.policy.host_states import HostState
+from holdfast.policy.site import SiteDecider
+from holdfast.ports import clock
+from holdfast.ports.defects import Defects, LoggedPanel
+from holdfast.ports.journal import Journal, Record
+from holdfast.ports.loop import Turns
+
+log = logging.getLogger(__name__)
+
+TERM_S = 0.2
+SYNC_S = 1.0
+STORY_BEFORE_S = 60
+STORY_RECORDS = 2_000
+US = 1_000
+PLAIN = msgspec.to_builtins
+
+
+class Watch:
+    """`report` hands an alarm to the VIM, `keep` shows an incident, `ask` asks witnesses.
+
+    `folder` is where the journal lies, for those who ask for a story; `term` is that of this
+    controller while it leads, else None.
+    """
+
+    def __init__(
+        self,
+        *,
+        decider: SiteDecider,
+        journal: Journal,
+        folder: Path,
+        controller: str,
+        boot: str,
+        report: Callable[[AlarmReport, int], Awaitable[object]],
+        keep: Callable[[Incident], None],
+        ask: Callable[[str], Awaitable[None]],
+        term: Callable[[], int | None],
+        panel: Panel | None = None,
+    ) -> None:
+        self.defects = Defects()
+        self.decider = decider
+        self.controller, self._boot, self._folder = controller, boot, folder
+        self._journal = journal
+        self._report, self._keep, self._ask, self._term = report, keep, ask, term
+        found = panel or make_panel(seat="controller")
+        logged = LoggedPanel(found, self.defects)
+        self._turns: Turns[SiteFact] = Turns(logged, decider, journal, self._act, self.defects)
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._known_term = 0
+        self._heard: dict[str, set[str]] = {}
+        self._expected: dict[str, HostExpected] = {}
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        self.begin()
+        since_sync_s = 0.0
+        try:
+            while True:
+                await asyncio.sleep(TERM_S)
+                self._note_term()
+                since_sync_s += TERM_S
+                if since_sync_s >= SYNC_S:
+                    since_sync_s = 0.0
+                    await asyncio.to_thread(self._journal.sync)
+        finally:
+            self.close()
+
+    def begin(self) -> None:
+        began = told.SiteBegan(at=clock.now(), controller=self.controller, boot=self._boot)
+        self._turns.consume(began)
+        self._note_term()
+
+    def close(self) -> None:
+        self._turns.close()
+        for task in self._tasks:
+            task.cancel()
+
+    # What is heard and told.
+
+    def see(self, seen: Hearing) -> None:
+        match seen:
+            case heard.PlaneHeard():
+                self._heard.setdefault(seen.host, set()).add(seen.plane)
+            case heard.PlaneSilent():
+                self._heard.setdefault(seen.host, set()).discard(seen.plane)
+            case _:
+                pass
+        self._note_term()
+        if not isinstance(seen, HostExpected | heard.PulsesRefused):
+            self._journal.append("note", clock.now(), seen)
+        self._turns.see(seen)
+
+    def expect(self, host: str, name: str, boot: str, planes: tuple[str, ...]) -> None:
+        """A host of this site whose pulse should come."""
+        is_here = name == self.controller
+        at = clock.now()
+        seen = HostExpected(at=at, host=host, name=name, boot=boot, planes=planes, is_here=is_here)
+        before = self._expected.get(host)
+        if before is None or (before.name, before.planes) != (name, planes):
+            self._expected[host] = seen
+            self.see(seen)
+
+    def set_host(self, host: str, name: str, rack: str, switch: str) -> None:
+        known = self.decider.world.hosts.get(host)
+        if known is None or (known.name, known.rack, known.switch) != (name, rack, switch):
+            at = clock.now()
+            fact = told.HostSet(at=at, host=host, name=name, rack=rack, switch=switch)
+            self._turns.consume(fact)
+
+    def forget(self, host: str) -> None:
+        """It left the site."""
+        self._expected.pop(host, None)
+        self._heard.pop(host, None)
+        self.see(HostForgotten(at=clock.now(), host=host))
+        self._turns.consume(told.HostLeft(at=clock.now(), host=host))
+
+    def greeted(self, hello: wire.Hello) -> None:
+        """An agent is linked. One of an earlier version has no pulse, and is not missed."""
+        name = hello.host_name or hello.host
+        self.set_host(hello.host, name, hello.rack, hello.switch)
+        if hello.pulse_key:
+            self.expect(hello.host, name, hello.boot, tuple(sorted(hello.addresses)))
+        self.see(LinkChanged(at=clock.now(), host=hello.host, boot=hello.boot, is_up=True))
+
+    def left(self, agent: Agent) -> None:
+        self.see(LinkChanged(at=clock.now(), host=agent.host, boot=agent.boot, is_up=False))
+
+    def set_vms(self, host: str, boot: str, vms: tuple[VmSummary, ...]) -> None:
+        runs = tuple(HostVm(vm=vm.vm, name=vm.name) for vm in vms if vm.is_running)
+        known = self.decider.world.hosts.get(host)
+        if known is None or (known.vms_boot, known.vms) != (boot, runs):
+            self._turns.consume(told.VmsSet(at=clock.now(), host=host, boot=boot, vms=runs))
+
+    def shared(self, record: AlarmRecord) -> None:
+        """Another controller's alarm, from the store. Its instants become those of this clock."""
+        now, utc_ms = clock.now(), clock.utc_ms()
+
+        def here(instant_utc_ms: int) -> Instant:
+            return Instant(now - max(0, utc_ms - instant_utc_ms) * NS_PER_MS)
+
+        alarm = msgspec.structs.replace(
+            record.alarm,
+            fault_at=here(record.fault_utc_ms),
+            detected_at=here(record.detected_utc_ms),
+            not_before=None,
+        )
+        self._turns.consume(told.AlarmShared(at=now, alarm=alarm))
+
+    def settle(self, incident: str, by: str) -> None:
+        self._turns.consume(IncidentSettled(at=clock.now(), incident=incident, by=by))
+
+    def _note_term(self) -> None:
+        term = self._term() or 0
+        if term != self._known_term:
+            self._known_term = term
+            self._turns.consume(told.LeadChanged(at=clock.now(), term=term))
+
+    # What is done.
+
+    def _act(self, action: Action) -> None:
+        match action:
+            case Report():
+                self._start(self._report(_with_ages(action.alarm), clock.now()))
+            case TellIncident():
+                self._keep(_dated(action.incident))
+            case AskWitnesses():
+                self._start(self._ask(action.host))
+            case _:
+                log.error("refused: %s has no seat at a controller", type(action).__name__)
+
+    def _start(self, work: Awaitable[Any]) -> None:
+        """What is reported first is handed on first: tasks begin in their order."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            assert isinstance(error, Exception)
+            self.defects.note("watch", error)
+
+    # What is asked of it.
+
+    def sign_of(self, host: str) -> Sign:
+        """For other controllers: whether pulses of the host arrive here now."""
+        if host not in self._heard:
+            return Sign.UNKNOWN
+        return Sign.PULSE if self._heard[host] else Sign.NOTHING
+
+    def host_rows(self) -> list[dict[str, Any]]:
+        """Each host of the site, with what is known and said of it."""
+        return [
+            {
+                "host": record.host,
+                "host_name": record.name,
+                "rack": record.rack,
+                "switch": record.switch,
+                "boot": record.boot,
+                "state": record.state.name.lower(),
+                "said": record.state.value,
+                "is_silent": record.state in (HostState.LOST, HostState.STUCK),
+                "planes_heard": sorted(self._heard.get(record.host, ())),
+                "faults": sorted(record.faults),
+                "incident": record.incident,
+                "vms": len(record.vms),
+            }
+            for record in self.decider.world.hosts.values()
+        ]
+
+    def story(self, incident: Incident) -> dict[str, Any]:
+        """The journal's lines about it, with what was heard of its host. Blocks: use a thread."""
+        since_ms = incident.fault_utc_ms - STORY_BEFORE_S * 1_000
+        records = [
+            record
+            for record in read(self._folder)
+            if record.utc_ms >= since_ms and _is_about(record, incident)
+        ]
+        shown = [msgspec.json.decode(msgspec.json.encode(one)) for one in records[:STORY_RECORDS]]
+        return {"incident": PLAIN(incident), "records": shown}
+
+
+def _is_about(record: Record, incident: Incident) -> bool:
+    if record.kind == "snapshot":
+        return False
+    body = bytes(record.body)
+    about = (incident.host, incident.id)
+    is_of_ear = b'"is":"Ear' in body or b'"is":"Gap' in body
+    return is_of_ear or any(name and f'"{name}' in body.decode() for name in about)
+
+
+def _with_ages(alarm: Alarm) -> AlarmReport:
+    now = clock.now()
+    return AlarmReport(
+        alarm=alarm,
+        fault_age_us=max(0, now - alarm.fault_at) // US,
+        detected_age_us=max(0, now - alarm.detected_at) // US,
+        sent_utc_ms=clock.utc_ms(),
+    )
+
+
+def _dated(incident: Incident) -> Incident:
+    """With the wall clock's time of the fault, for people."""
+    age_ms = (clock.now() - incident.fault_at) * 1_000 // NS_PER_S
+    return msgspec.structs.replace(incident, fault_utc_ms=clock.utc_ms() - age_ms)

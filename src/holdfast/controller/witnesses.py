@@ -1,0 +1,128 @@
+"""Who is asked about a silent host: the host itself, its agent, other agents, other controllers.
+
+A probe is signed by nobody but the host that answers it, so any agent may carry one. Another
+controller is asked only when it must have noticed the silence too, if it is there to be noticed.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
+
+from holdfast.controller.agents import Agent, Agents
+from holdfast.controller.answers import Unanswerable
+from holdfast.facts import wire
+from holdfast.facts.hearing import Sign, WitnessKind, WitnessSpoke
+from holdfast.policy.timing import FRESH_LOOK_MS, WITNESS_LIMIT_MS
+from holdfast.ports import clock
+
+log = logging.getLogger(__name__)
+
+AGENTS_ASKED = 3
+PROBE_MS = 250.0  # How long a witness waits for the host's answer.
+assert PROBE_MS < WITNESS_LIMIT_MS
+
+AskPeers = Callable[[str], Awaitable[Sequence[WitnessSpoke]]]
+
+
+class Probe(Protocol):
+    @property
+    def address(self) -> str: ...
+
+    @property
+    def port(self) -> int: ...
+
+    @property
+    def data(self) -> bytes: ...
+
+
+class Prober(Protocol):
+    """The controller's hearing, as far as it asks hosts."""
+
+    planes: dict[str, str]
+
+    async def probe(self, host: str, plane: str) -> Sign: ...
+
+    def make_probe(self, host: str, plane: str) -> Any: ...
+
+    def check_answer(self, probe: Any, data: bytes, *, is_kernel: bool) -> Sign: ...
+
+
+async def no_peers(_host: str) -> Sequence[WitnessSpoke]:
+    """A single controller has nobody else to ask."""
+    return ()
+
+
+class Witnesses:
+    """`ask_peers` asks the other controllers; set by whoever links them."""
+
+    def __init__(
+        self,
+        prober: Prober,
+        agents: Agents,
+        see: Callable[[WitnessSpoke], None],
+        ask_peers: AskPeers = no_peers,
+    ) -> None:
+        self._prober, self._agents, self._see = prober, agents, see
+        self.ask_peers = ask_peers
+
+    async def ask(self, host: str) -> None:
+        """All at once; each word is passed on as it comes."""
+        planes = list(self._prober.planes)
+        work = [self._ask_host(host, plane) for plane in planes]
+        own = self._agents.by_host.get(host)
+        if own is not None and own.link is not None:
+            work.append(self._ask_own_agent(own))
+        others = [a for a in self._agents.linked() if a.host != host][:AGENTS_ASKED]
+        work += [self._ask_agent(agent, host, plane) for agent in others for plane in planes]
+        work.append(self._ask_controllers(host))
+        for done in await asyncio.gather(*work, return_exceptions=True):
+            if isinstance(done, Exception):
+                log.warning("a witness could not be asked: %r", done)
+
+    async def _ask_host(self, host: str, plane: str) -> None:
+        sign = await self._prober.probe(host, plane)
+        self._say(host, WitnessKind.PROBE, "", plane, sign)
+
+    async def _ask_own_agent(self, agent: Agent) -> None:
+        """Whatever it answers, it lives."""
+        reply = await self._question(agent, "alive", {})
+        sign = Sign.NOTHING if reply is None else Sign.PULSE
+        self._say(agent.host, WitnessKind.AGENT, agent.host, "", sign)
+
+    async def _ask_agent(self, agent: Agent, host: str, plane: str) -> None:
+        probe = self._prober.make_probe(host, plane)
+        if probe is None:
+            return
+        args = {
+            "address": probe.address,
+            "port": probe.port,
+            "data": probe.data.hex(),
+            "limit_ms": PROBE_MS,
+        }
+        reply = await self._question(agent, "witness", args)
+        sign = Sign.UNKNOWN
+        if reply is not None and not reply.error:
+            data = bytes.fromhex(str(reply.data["data"]))
+            is_kernel = bool(reply.data["is_kernel"])
+            sign = self._prober.check_answer(probe, data, is_kernel=is_kernel)
+        self._say(host, WitnessKind.AGENT, agent.host_name, plane, sign)
+
+    async def _question(self, agent: Agent, name: str, args: dict[str, Any]) -> wire.Reply | None:
+        limit_s = WITNESS_LIMIT_MS / 1_000
+        try:
+            return await self._agents.ask(agent, name, args, by="controller", limit_s=limit_s)
+        except Unanswerable:
+            return None
+
+    async def _ask_controllers(self, host: str) -> None:
+        await asyncio.sleep(FRESH_LOOK_MS / 1_000)
+        for spoke in await self.ask_peers(host):
+            self._see(spoke)
+
+    def _say(self, host: str, kind: WitnessKind, witness: str, plane: str, sign: Sign) -> None:
+        self._see(
+            WitnessSpoke(
+                at=clock.now(), host=host, kind=kind, witness=witness, plane=plane, sign=sign
+            )
+        )
