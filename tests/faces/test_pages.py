@@ -13,6 +13,7 @@ from holdfast.faces.cli.status_view import make_view
 from holdfast.faces.pages.alarms import alarm_line, alarms_page, catalogue_page
 from holdfast.faces.pages.drills import drill_page
 from holdfast.faces.pages.groups import group_page, groups_page
+from holdfast.faces.pages.host_words import left_words_page
 from holdfast.faces.pages.incidents import incident_line, incidents_page
 from holdfast.faces.pages.status import Delivery, Part, StatusView, status_page, troubles
 from holdfast.faces.pages.vms import vm_page, vms_page
@@ -65,6 +66,50 @@ PUSHED = AlarmType(
     covers=("H6",),
 )
 
+SAMPLE: dict[str, Any] = {
+    "is": "Sample",
+    "at": 1_000_000_000,
+    "utc_ms": NOW_MS,
+    "cpu_ms": 0,
+    "rss_kib": 524_288,
+    "read_bytes": 0,
+    "written_bytes": 0,
+    "net_in_bytes": 0,
+    "net_out_bytes": 0,
+}
+LOST_HOST: dict[str, Any] = {
+    "host": "host-a",
+    "host_name": "kvm-7",
+    "is_up": False,
+    "boot": "boot-1",
+    "kernel_log": ["[12.000000] br0: port 2(vnet3) entered blocking state", "[13.5] nvme0: gone"],
+    "hardware": ["[11.000000] EDAC MC0: 1 CE memory read error on DIMM_A1"],
+    "pressure": [
+        {
+            "utc_ms": NOW_MS - 10_000,
+            "said": {
+                "cpu": "some avg10=12.50 total=1\nfull avg10=0.00 total=0",
+                "memory": "some avg10=99.00 total=1\nfull avg10=88.10 total=1",
+            },
+        },
+        {"utc_ms": NOW_MS, "said": None},
+    ],
+    "earlier": {"dmesg-erst-1": "Kernel panic - not syncing\x1b[31m"},
+    "vms": [
+        {
+            "vm": "vm-1",
+            "name": "web-1",
+            "told_utc_ms": NOW_MS - 4_000,
+            "samples": [SAMPLE, {**SAMPLE, "at": 2_000_000_000, "cpu_ms": 250}],
+            "notes": [{"is": "Noted", "at": 1, "utc_ms": 1, "kind": "qmp", "text": "STOP {}"}],
+            "console": "one\ntwo\n",
+        },
+        {"vm": "vm-2", "name": "web-2", "told_utc_ms": 0},
+    ],
+    "vms_left_out": 3,
+}
+SILENT_HOST = {"host": "host-b", "host_name": "kvm-8", "is_up": True, "vms": []}
+
 PAGES: dict[str, Callable[[], Iterator[Any]]] = {
     "status_when_all_is_well": lambda: status_page(WELL, NOW_MS),
     "status_when_disarmed": lambda: status_page(replace(WELL, disarm=known.DISARM), NOW_MS),
@@ -96,6 +141,11 @@ PAGES: dict[str, Callable[[], Iterator[Any]]] = {
         alarm_line(one, NOW_MS) for one in (known.RAISED, known.SUSPECTED, known.CLEARED)
     ),
     "catalogue": lambda: catalogue_page((PUSHED, replace(PUSHED, pushed=False, period_s=12))),
+    "last_words_of_a_host": lambda: left_words_page({"host_words": LOST_HOST}),
+    "last_words_of_a_host_never_heard": lambda: left_words_page({"host_words": SILENT_HOST}),
+    "last_words_of_a_vm_whose_host_is_away": lambda: left_words_page(
+        {"vm_copy": {**LOST_HOST["vms"][0], "host_name": "kvm-7"}}
+    ),
     "incidents": lambda: incidents_page((known.CLOSED, known.SLOW, known.OPEN), NOW_MS),
     "incidents_when_there_was_none": lambda: incidents_page((), NOW_MS),
     "incidents_as_they_come": lambda: iter(

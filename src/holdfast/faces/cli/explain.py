@@ -40,7 +40,10 @@ def explain(site: Site, incident: str, as_json: bool) -> None:
 @json_option
 @pass_site
 def last_words(site: Site, vm: str, incident: str, as_json: bool) -> None:
-    """Show what a VM left at its death: console, events, counters, cause."""
+    """Show what a VM left at its death: console, events, counters, cause.
+
+    VM may be the name of a host too: then it is what that host and its VMs last said.
+    """
     # Late: explain needs no list of VMs.
     from holdfast.faces.cli.vm import ask_vms
 
@@ -54,10 +57,10 @@ def last_words(site: Site, vm: str, incident: str, as_json: bool) -> None:
     if as_json:
         return show_json({**said.data, "from": said.source})
     # Late: JSON needs no page.
-    from holdfast.faces.pages.last_words import last_words_page
+    from holdfast.faces.pages.host_words import left_words_page
 
     note(said.note)
-    return show(last_words_page(said.data))
+    return show(left_words_page(said.data))
 
 
 def _with_near_incidents(site: Site, incident: str, failure: Failure) -> Failure:

@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from holdfast.faces.pages.host_words import host_words
 from holdfast.faces.pages.sentences import Fact, sentence
 from holdfast.faces.pages.tables import BAD, GOOD, QUIET, STRONG, UNSURE, facts
 from holdfast.facts import actions as act
@@ -50,6 +51,8 @@ def explain_page(data: Mapping[str, Any]) -> Iterator[Any]:
         yield _table(incident, story(incident, steps))
     else:
         yield Text("The journal has nothing more about it: it was too long ago.", style=UNSURE)
+    if "host_words" in data:
+        yield from host_words(data["host_words"])
     yield ""
     yield needs_you(incident)
 

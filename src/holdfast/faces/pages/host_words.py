@@ -7,12 +7,21 @@ from typing import Any
 import msgspec
 from rich.text import Text
 
-from holdfast.faces.pages.last_words import printable, sized
+from holdfast.faces.pages.last_words import last_words_page, printable, sized
 from holdfast.faces.pages.tables import BAD, STRONG, UNSURE, table
 from holdfast.facts.last_words import Noted, Sample
 
 LOG_LINES = 25
 _HALTED = {"cpu": ("CPU", "some"), "memory": ("MEMORY", "full"), "io": ("I/O", "full")}
+
+
+def left_words_page(data: Mapping[str, Any]) -> Iterator[Any]:
+    """What a VM left at its death; of a VM or a host that is away, what was copied of it."""
+    if "host_words" in data:
+        return host_words_page(data["host_words"])
+    if "vm_copy" in data:
+        return vm_copy_page(data["vm_copy"])
+    return last_words_page(data)
 
 
 def host_words_page(data: Mapping[str, Any]) -> Iterator[Any]:
@@ -50,7 +59,7 @@ def vm_copy_page(data: Mapping[str, Any]) -> Iterator[Any]:
     """Of one VM whose host is away."""
     where = data["host_name"]
     yield Text(f"{data['name']}: {where} is away. This is the last that was copied.", style=BAD)
-    yield from _vms({"vms": [data]})
+    yield from _vms({"vms": [data]}, "What it last did")
     lines = _console(data)
     if lines:
         yield from _block("The end of its console", lines)
@@ -78,11 +87,11 @@ def _share(text: str, kind: str) -> str:
     return "not told"
 
 
-def _vms(data: Mapping[str, Any]) -> Iterator[Any]:
+def _vms(data: Mapping[str, Any], title: str = "What its VMs last did") -> Iterator[Any]:
     vms = data.get("vms", [])
     if not vms:
         return
-    yield from _title("What its VMs last did")
+    yield from _title(title)
     yield table(("VM", "LAST COPIED", "CPU", "MEMORY", "LAST EVENT"), [_vm(vm) for vm in vms])
     if left := data.get("vms_left_out", 0):
         yield Text(f"{left} more VMs are left out; see holdfast last-words VM", style=UNSURE)
