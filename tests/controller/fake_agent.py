@@ -150,6 +150,11 @@ class FakeAgent:
             frame = wire.decode(raw)
             if isinstance(frame, wire.EntryAnswered):
                 self.answered.append(frame)
+            elif isinstance(frame, wire.Welcome):
+                self.welcome = frame
+            elif isinstance(frame, wire.Question) and frame.name == wire.GREET:
+                await self.send(_agree(frame))
+                await self.send(self.hello)
             elif isinstance(frame, wire.Question):
                 self.asked.append(frame)
                 answer = self.answers.get(frame.name, _agree)

@@ -323,7 +323,7 @@ class Controller:
             if self._settled_term != self.leadership.term:
                 await self.groups.put_written()
                 self._settled_term = self.leadership.term
-            await self.greeter.greet_again()
+            self.greeter.greet_again()
         except StoreAway as away:
             log.warning("what the store must know waits: %s", away)
 
