@@ -19,6 +19,7 @@ from holdfast.lab.drills.agent_killed import AgentKilledThenVmKilled
 from holdfast.lab.drills.busy import busy_cores
 from holdfast.lab.drills.figures import Result
 from holdfast.lab.drills.ledger import Ledger, Say
+from holdfast.lab.drills.libvirt_lost import LIBVIRT_ROWS
 from holdfast.lab.drills.machine import describe_machine, read_free_mib
 from holdfast.lab.drills.many_vms import AgentIdle, VmsKilledTogether
 from holdfast.lab.drills.one_vm import ROWS
@@ -77,6 +78,7 @@ DRILLS: dict[str, AnyDrill] = {
         AgentKilledThenVmKilled(),
         VmsKilledTogether(),
         AgentIdle(),
+        *LIBVIRT_ROWS,
         *SITE_ROWS,
     )
 }

@@ -26,10 +26,17 @@ class Ledger:
     def wait_alarm(
         self, subject: str, conditions: Iterable[str], since_ns: int, limit_s: float, what: str
     ) -> Arrival | None:
-        """Wait for the alarm that an injection must raise; without it the injection is lost."""
+        """Wait for the alarm that an injection must raise; without it the injection is lost.
+
+        With no subject, anybody's alarm of these conditions will do.
+        """
         wanted = set(conditions)
         arrival = self.inbox.wait(
-            lambda one: one.is_raised and one.subject == subject and one.condition in wanted,
+            lambda one: (
+                one.is_raised
+                and one.condition in wanted
+                and one.subject == (subject or one.subject)
+            ),
             since_ns=since_ns,
             limit_s=limit_s,
         )
