@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -64,6 +65,7 @@ class Ear:
 
     settings: EarSettings
     clock: Clock = field(default_factory=Clock)
+    open_ear: Callable[[str, str, int], PlaneEar] = PlaneEar
 
     def __post_init__(self) -> None:
         told = self.settings
@@ -76,7 +78,7 @@ class Ear:
             longest_patience_ns=told.longest_patience_ms * NS_PER_MS,
         )
         self.out = self.hosts.out
-        self.ears = [PlaneEar(plane, address, told.port) for plane, address in told.planes]
+        self.ears = [self.open_ear(plane, at, told.port) for plane, at in told.planes]
         self._gasps = _open_gasps(told)
         self._addresses: dict[str, str] = {}  # Of known hosts: who gasped.
         self._doubt = _Doubt()

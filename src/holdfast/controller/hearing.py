@@ -9,8 +9,7 @@ import asyncio
 import logging
 import secrets
 import socket
-import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -39,6 +38,7 @@ from holdfast.policy.timing import (
     PULSE_PERIOD_MS,
     PULSE_RESTART_LIMIT_MS,
 )
+from holdfast.ports import clock
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +53,7 @@ MUTE_LIMIT_S = 2.0  # The ear ticks ten times a second.
 SLOW_MS = 250.0  # A message that waited longer: the controller was slow.
 
 See = Callable[[heard.Hearing], None]
+Carry = Callable[[str, int, bytes, float, str], Awaitable[tuple[bytes, bool]]]
 
 
 class Known(Struct, frozen=True, kw_only=True):
@@ -85,7 +86,10 @@ class Hearing:
         shelf: Shelf | None = None,
         host_name: str = "",
         own_host: str = "",
+        make_ear: Callable[[str, list[str], Callable[[Any], None]], Worker] = Worker,
+        carry: Carry = carry,
     ) -> None:
+        self._make_ear, self._carry = make_ear, carry
         self._settings, self._see, self._shelf = settings, see, shelf
         self._own_host, self._host_name = own_host, host_name or socket.gethostname()
         self.planes = planes_here(settings, self._host_name)
@@ -103,11 +107,11 @@ class Hearing:
         wait_s = BEGIN_AGAIN_S
         try:
             while True:
-                began = time.monotonic()
+                began = clock.monotonic_s()
                 await self._listen()
                 self._doubt("ear", 0.0, "the ear ended and is begun again")
                 self.restarts += 1
-                is_early = time.monotonic() - began < LONGEST_WAIT_S
+                is_early = clock.monotonic_s() - began < LONGEST_WAIT_S
                 wait_s = min(2 * wait_s, LONGEST_WAIT_S) if is_early else BEGIN_AGAIN_S
                 log.error("the ear ended and is begun again")
                 await asyncio.sleep(wait_s)
@@ -195,13 +199,13 @@ class Hearing:
         own = self.planes.get(plane)
         if probe is None or own is None:
             return Sign.UNKNOWN
-        data, is_kernel = await carry(probe.address, probe.port, probe.data, limit_ms, own)
+        data, is_kernel = await self._carry(probe.address, probe.port, probe.data, limit_ms, own)
         return self.check_answer(probe, data, is_kernel=is_kernel)
 
     async def _listen(self) -> None:
         """Until this ear ended, or said nothing for too long."""
-        self._heard_at = time.monotonic()
-        worker = Worker(MODULE, [], self._heard)
+        self._heard_at = clock.monotonic_s()
+        worker = self._make_ear(MODULE, [], self._heard)
         await worker.start()
         self._worker = worker
         self._tell(
@@ -218,7 +222,7 @@ class Hearing:
         self._tell({"is": "own", "host": self._own_host})
         for host, known in self._known.items():
             self._tell(_know(host, known, KNOWN_GRACE_MS))
-        while not worker.gone.is_set() and time.monotonic() - self._heard_at < MUTE_LIMIT_S:
+        while not worker.gone.is_set() and clock.monotonic_s() - self._heard_at < MUTE_LIMIT_S:
             try:
                 async with asyncio.timeout(MUTE_LIMIT_S / 4):
                     await worker.gone.wait()
@@ -234,9 +238,9 @@ class Hearing:
                 return
 
     def _heard(self, said: dict[str, Any]) -> None:
-        self._heard_at = time.monotonic()
-        at = Instant(said.get("at", time.monotonic_ns()))
-        waited_ms = (time.monotonic_ns() - at) / NS_PER_MS
+        self._heard_at = clock.monotonic_s()
+        at = Instant(said.get("at", clock.now()))
+        waited_ms = (clock.now() - at) / NS_PER_MS
         if waited_ms > SLOW_MS:
             self._doubt("controller", waited_ms, "the controller was slow")
         match said["is"]:
@@ -271,7 +275,7 @@ class Hearing:
         is_first = not self._doubts
         self._doubts.add(who)
         if is_first:
-            at = Instant(time.monotonic_ns())
+            at = clock.now()
             self._see(heard.EarDoubted(at=at, late_ms=late_ms, reason=reason))
 
     def _trust(self, who: str) -> None:
@@ -279,7 +283,7 @@ class Hearing:
             return
         self._doubts.remove(who)
         if not self._doubts:
-            self._see(heard.EarTrusted(at=Instant(time.monotonic_ns())))
+            self._see(heard.EarTrusted(at=clock.now()))
         if who == "controller":
             held, self._held = self._held, {}
             for seen in held.values():
