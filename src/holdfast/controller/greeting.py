@@ -1,5 +1,6 @@
 """A greeting is answered with all that its agent must know, as far as the store can tell."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import NoReturn
@@ -8,16 +9,19 @@ from holdfast.controller.agents import Agent, Agents, Link
 from holdfast.controller.groups import Groups
 from holdfast.controller.leadership import Leadership
 from holdfast.controller.promises import Promises
-from holdfast.controller.registry import Registry
+from holdfast.controller.registry import NotLeading, Registry
 from holdfast.facts import wire
 from holdfast.ports.store import StoreAway
 
 log = logging.getLogger(__name__)
 
+GREET_LIMIT_S = 2.0
+GREET_LOOK_S = 0.02
+
 
 class Greeter:
-    """While the store is away, or another controller leads, nothing is granted; the agent is
-    greeted anew once that is over."""
+    """While the store is away, or another controller leads, nothing is granted; each agent is
+    asked to greet once more in every new term, and hears all then."""
 
     def __init__(
         self,
@@ -33,7 +37,7 @@ class Greeter:
         self._heard = heard
         self._agents, self._promises, self._groups = agents, promises, groups
         self._registry, self._leadership = registry, leadership
-        self._waiting: dict[str, tuple[wire.Hello, Link]] = {}
+        self._asking: set[asyncio.Task[None]] = set()
 
     async def greet(self, hello: wire.Hello, link: Link) -> Agent:
         """Raises ConnectionError."""
@@ -43,11 +47,13 @@ class Greeter:
         is_recorded = True
         try:
             await self._promises.greet(hello)
+        except NotLeading:
+            is_recorded = False
         except StoreAway as error:
             log.warning("host %s is greeted without the store: %s", hello.host_name, error)
             is_recorded = False
-        if not is_recorded or not self._may_grant:
-            self._waiting[hello.host] = (hello, link)
+        if is_recorded and self._may_grant:
+            link.greeted_in = self._leadership.term or 0
         await link.send(self._welcome(hello, is_recorded=is_recorded))
         return self._agents.greeted(hello, link)
 
@@ -62,17 +68,29 @@ class Greeter:
             f" {wire.VERSION}: they must not be more than one apart"
         )
         log.error("%s", text)
-        await link.send(wire.Welcome(version=wire.VERSION, term=0, is_complete=False, refusal=text))
+        await link.send(refusal(text))
         raise ConnectionError(text)
 
-    async def greet_again(self) -> None:
-        """The store is back: tell those agents what they could not be told. Raises StoreAway."""
-        for host, (hello, link) in list(self._waiting.items()):
-            agent = self._agents.by_host.get(host)
-            if agent is not None and agent.link is link:
-                await self._promises.greet(hello)
-                link.close()  # It greets again at once, and is told all.
-            del self._waiting[host]
+    def greet_again(self) -> None:
+        """A new term, or the store is back: agents hear what they could not be told."""
+        term = self._leadership.term
+        if term is None or not self._registry.store_id or self._asking:
+            return
+        for agent in self._agents.linked():
+            if agent.link is not None and agent.link.greeted_in != term:
+                task = asyncio.create_task(self._ask_to_greet(agent.link, term))
+                self._asking.add(task)
+                task.add_done_callback(self._asking.discard)
+
+    async def _ask_to_greet(self, link: Link, term: int) -> None:
+        """One of an older version does not know the question: it greets when it dials again."""
+        try:
+            async with asyncio.timeout(GREET_LIMIT_S):
+                await link.ask(wire.GREET, {}, by="", term=term, limit_s=GREET_LIMIT_S)
+                while link.greeted_in != term:  # noqa: ASYNC110  It greets by itself.
+                    await asyncio.sleep(GREET_LOOK_S)
+        except (TimeoutError, ConnectionError):
+            link.close()
 
     def _welcome(self, hello: wire.Hello, *, is_recorded: bool) -> wire.Welcome:
         is_complete = is_recorded and self._may_grant and self._registry.is_whole
@@ -83,6 +101,10 @@ class Greeter:
             groups=tuple(self._groups.all()) if is_complete else (),
             protections=self._promises.told_to(hello) if is_complete else (),
             released=self._promises.released(hello) if is_complete else (),
-            disarm=self._registry.disarm(),
+            disarm=self._registry.disarm() if is_complete or not self._leadership.leader else None,
             is_complete=is_complete,
         )
+
+
+def refusal(text: str) -> wire.Welcome:
+    return wire.Welcome(version=wire.VERSION, term=0, is_complete=False, refusal=text)
