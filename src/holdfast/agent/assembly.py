@@ -30,6 +30,7 @@ from holdfast.agent.memory import Remembered, is_in_doubt, open_journal
 from holdfast.agent.questions import Questions
 from holdfast.agent.recorder import Recorder, Watched
 from holdfast.agent.sight import Sight
+from holdfast.agent.site_keeper import SiteKeeper
 from holdfast.agent.terms import Terms
 from holdfast.agent.uplink import Uplink
 from holdfast.agent.view import View
@@ -157,6 +158,7 @@ class Agent:
             self._copy,
             self.host_records.run,
             self._sync,
+            SiteKeeper(self._settings).run,
             self.vitals.run,
             lambda: watch_losses(self._losses(), self._see),
             *[

@@ -7,13 +7,17 @@ import signal
 import sys
 from pathlib import Path
 
+from holdfast.adapters.drivers.certificates import CertificateProblem
 from holdfast.adapters.drivers.only_one import NotTheOnlyOne, only_one
+from holdfast.adapters.drivers.site_watch import wait_site_changed
 from holdfast.adapters.journals.segments import JournalTaken
 from holdfast.agent.assembly import Agent
 from holdfast.agent.identity import identify
 from holdfast.agent.memory import recall
 from holdfast.facts.settings import Settings
 from holdfast.ports.keeper import come_first
+
+log = logging.getLogger(__name__)
 
 
 class CannotRun(Exception):
@@ -39,7 +43,7 @@ def run(settings: Settings) -> None:
             raise CannotRun(str(error)) from None
         try:
             asyncio.run(_serve(settings, Agent, me, remembered))
-        except JournalTaken as error:
+        except (JournalTaken, CertificateProblem) as error:
             raise CannotRun(str(error)) from None
 
 
@@ -51,8 +55,11 @@ async def _serve(settings: Settings, make: type[Agent], *known: object) -> None:
         running.add_signal_handler(number, stopped.set)
     work = asyncio.create_task(agent.run())
     waiter = asyncio.create_task(stopped.wait())
-    await asyncio.wait({work, waiter}, return_when=asyncio.FIRST_COMPLETED)
-    work.cancel()
-    waiter.cancel()
+    changed = asyncio.create_task(wait_site_changed(settings))
+    await asyncio.wait({work, waiter, changed}, return_when=asyncio.FIRST_COMPLETED)
+    if changed.done():
+        log.info("the site changed: ending, to be started again with what is new")
+    for task in (work, waiter, changed):
+        task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await work

@@ -213,6 +213,7 @@ class Joining:
             link_port=settings.link_port,
             pulse_port=settings.pulse_port,
             answer_port=settings.answer_port,
+            gasp_port=settings.gasp_port,
         )
         found: dict[str, Any] = msgspec.to_builtins(plan)
         return found

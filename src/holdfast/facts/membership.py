@@ -48,6 +48,7 @@ class SitePlan(Struct, frozen=True, kw_only=True):
     link_port: int = 7311
     pulse_port: int = 7312
     answer_port: int = 7313
+    gasp_port: int = 0
 
 
 class StoreMember(Struct, frozen=True, kw_only=True):

@@ -45,6 +45,7 @@ class ControllerPlace(Struct, frozen=True, kw_only=True):
 class Settings(Struct, frozen=True, kw_only=True):
     """Sizes are bounds of what Holdfast writes on this host, in MiB."""
 
+    file: str = DEFAULT_FILE  # Where this was read.
     host_name: str = ""  # Empty: the machine's own.
     state_dir: str = "/var/lib/holdfast"
     run_dir: str = "/run/holdfast"

@@ -83,6 +83,7 @@ class Certificates:
 
     def client_context(self) -> ssl.SSLContext:
         """To dial a controller by a name or address that its certificate holds."""
+        self.refresh()
         return self._client
 
     def store_context(self) -> ssl.SSLContext:

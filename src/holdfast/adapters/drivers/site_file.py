@@ -9,6 +9,7 @@ from pathlib import Path
 from holdfast.facts.membership import SitePlan
 from holdfast.facts.settings import ControllerPlace
 
+PORTS = ("api_port", "link_port", "pulse_port", "answer_port", "gasp_port")
 BEGIN = (
     "# >>> holdfast: written by `holdfast init` and `holdfast join`; what is in here is replaced"
 )
@@ -76,10 +77,7 @@ def remove_site(path: Path) -> bool:
 def _site(plan: SitePlan, tls_dir: str) -> str:
     lines = [
         "[site]",
-        *(
-            f"{name} = {getattr(plan, name)}"
-            for name in ("api_port", "link_port", "pulse_port", "answer_port")
-        ),
+        *(f"{name} = {getattr(plan, name)}" for name in PORTS if getattr(plan, name)),
         f'tls_dir = "{tls_dir}"',
         f'store = "{plan.store}"',
     ]

@@ -1,4 +1,4 @@
-"""The programs that `holdfast up` starts: restarted when they die, and none left behind."""
+"""Programs that are started again when they die, and of which none is left behind."""
 
 import ctypes
 import signal
@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import IO
 
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 10.0
@@ -28,6 +29,7 @@ class Child:
 
     name: str
     argv: Sequence[str]
+    output: Callable[[], IO[bytes] | None] = lambda: None
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     wait_s: float = FIRST_WAIT_S
@@ -35,7 +37,17 @@ class Child:
     deaths: int = 0
 
     def start(self) -> None:
-        self.process = subprocess.Popen(self.argv, preexec_fn=_die_with_parent)  # noqa: PLW1509
+        output = self.output()
+        try:
+            self.process = subprocess.Popen(
+                self.argv,
+                stdout=output,
+                stderr=None if output is None else subprocess.STDOUT,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509
+            )
+        finally:
+            if output is not None:
+                output.close()
         self.started_at = time.monotonic()
 
 
@@ -49,7 +61,9 @@ class Children:
     children: list[Child] = field(default_factory=list)
 
     def start(self, name: str, *arguments: str) -> None:
-        child = Child(name, [*self.program, *arguments])
+        self.add(Child(name, [*self.program, *arguments]))
+
+    def add(self, child: Child) -> None:
         self.children.append(child)
         child.start()
 
@@ -83,6 +97,18 @@ class Children:
         living = [child.process for child in reversed(self.children) if child.process]
         for process in living:
             process.terminate()
+        self._wait(living)
+        self.children.clear()
+
+    def stop_one_by_one(self) -> None:
+        """Likewise, each only after the one before has ended."""
+        for child in reversed(self.children):
+            if child.process is not None:
+                child.process.terminate()
+                self._wait([child.process])
+        self.children.clear()
+
+    def _wait(self, living: Sequence[subprocess.Popen[bytes]]) -> None:
         deadline = time.monotonic() + self.end_limit_s
         for process in living:
             try:
@@ -90,7 +116,6 @@ class Children:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        self.children.clear()
 
 
 def how_ended(code: int) -> str:

@@ -1,0 +1,329 @@
+"""How a host comes to belong to a site, and how it ceases to: init, join, leave."""
+
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import click
+from msgspec import structs
+
+from holdfast.adapters.drivers.authority import (
+    Authority,
+    Subject,
+    fingerprint,
+    make_key_and_request,
+)
+from holdfast.adapters.drivers.certificates import (
+    CA_KEY,
+    CertificateProblem,
+    Certificates,
+    write_private,
+)
+from holdfast.adapters.drivers.site_client import SiteAway, SiteClient, SiteRefused
+from holdfast.adapters.drivers.site_file import SiteFileWrong, remove_site
+from holdfast.faces.cli import services, site_setup
+from holdfast.faces.cli.exits import Exit, Failure
+from holdfast.faces.cli.giving_back import give_back_all
+from holdfast.faces.cli.hostname import address_towards, addresses_of_host, name_of_host
+from holdfast.faces.cli.joining import Joiner
+from holdfast.faces.cli.settings import Site, pass_site
+from holdfast.faces.cli.site_growth import move_store
+from holdfast.faces.cli.site_words import controllers_mean
+from holdfast.facts.membership import SitePlan
+from holdfast.facts.settings import DEFAULT_FILE, ControllerPlace, Settings
+from holdfast.facts.settings_reader import NAME
+
+DEFAULT_PLANE = "main"
+MACHINE = services.Machine()
+
+name_option = click.option("--name", metavar="NAME", help="This host's name; else the machine's.")
+plane_option = click.option(
+    "--plane",
+    "planes",
+    metavar="NAME=ADDRESS",
+    multiple=True,
+    help="A network that pulses go over, with this host's own address on it. Two are better.",
+)
+
+
+def say(text: str) -> None:
+    click.echo(f"holdfast: {text}")
+
+
+@click.command()
+@name_option
+@plane_option
+@click.option(
+    "--controllers",
+    type=click.Choice(["1", "3"]),
+    help="How many controllers the site shall have; 3 keeps the store in etcd. By default 1.",
+)
+@pass_site
+def init(site: Site, name: str | None, planes: tuple[str, ...], controllers: str | None) -> None:
+    """Make a site, with this host as its first controller. Needs root.
+
+    It makes the site's certificates, writes [site] into the settings, and starts the services.
+    Again, with --controllers 3, it moves the store of a site with one controller into etcd.
+    """
+    site_setup.need_root("init")
+    settings, config = _named(site.settings, name), site.config or DEFAULT_FILE
+    site_setup.refuse_where_it_runs(settings, MACHINE)
+    if Certificates.is_here(settings.tls_dir):
+        _grow(site, settings, config, controllers)
+        return
+    own = _own_planes(settings, planes)
+    place = ControllerPlace(
+        name=name_of_host(settings), address=next(iter(own.values())), planes=own
+    )
+    has_etcd = controllers == "3"
+    if has_etcd:
+        services.etcd_program()
+    ca = _sign_ourselves(settings, place)
+    if has_etcd:
+        authority = Authority.make("Holdfast store")
+        site_setup.write_store_files(
+            settings, config, authority, name=place.name, address=place.address
+        )
+    plan = SitePlan(
+        controllers=(place,),
+        planes=tuple(own),
+        store="etcd" if has_etcd else "sqlite",
+        etcd_endpoints=(f"https://{place.address}:2379",) if has_etcd else (),
+        **_ports(settings),
+    )
+    settings = site_setup.write_settings(config, plan, own, settings)
+    services.install(settings, config, place.name, say, MACHINE)
+    site.settings = settings
+    site_setup.wait_for_services(site, is_controller=True)
+    say(f"this is a site now, and {place.name} its controller; the CA's fingerprint is {ca[:16]}")
+    say(controllers_mean([place.name], plan.store))
+    click.echo("\nWhat to do next:")
+    click.echo("  holdfast ca token new                a token, with which one more host joins")
+    if has_etcd:
+        click.echo("  holdfast ca token new --controller   the same, for one more controller")
+    click.echo("  holdfast status                      everything at a glance")
+
+
+def _grow(site: Site, settings: Settings, config: str, controllers: str | None) -> None:
+    if controllers != "3" or settings.store == "etcd":
+        text = f"{name_of_host(settings)} belongs to a site already"
+        raise Failure(text, "holdfast status; to begin anew: holdfast leave --alone")
+    place = next((c for c in settings.controllers if c.name == name_of_host(settings)), None)
+    if place is None:
+        raise Failure("this host is no controller", "type it on the controller")
+    services.etcd_program()
+    move_store(site, settings, config, place, say, MACHINE)
+    site_setup.wait_for_services(site, is_controller=True)
+    say("the store is in etcd now; what it was before is kept beside it")
+    say(controllers_mean([place.name], "etcd"))
+
+
+@click.command()
+@click.argument("controller_place", metavar="HOST[:PORT]")
+@click.option("--token", required=True, help="From `holdfast ca token new`, on a controller.")
+@click.option("--controller", "is_controller", is_flag=True, help="Be a controller as well.")
+@name_option
+@plane_option
+@pass_site
+def join(
+    site: Site,
+    controller_place: str,
+    token: str,
+    is_controller: bool,
+    name: str | None,
+    planes: tuple[str, ...],
+) -> None:
+    """Let this host belong to the site whose controller is at HOST. Needs root."""
+    site_setup.need_root("join")
+    settings, config = _named(site.settings, name), site.config or DEFAULT_FILE
+    site_setup.refuse_where_it_runs(settings, MACHINE)
+    if Certificates.is_here(settings.tls_dir):
+        text = f"{name_of_host(settings)} belongs to a site already"
+        raise Failure(text, "holdfast status; to join another one: holdfast leave")
+    if is_controller:
+        services.etcd_program()
+    joiner = Joiner(
+        settings=settings,
+        config=config,
+        place=controller_place,
+        token=token,
+        is_controller=is_controller,
+        planes=_read_planes(planes),
+        addresses=addresses_of_host(),
+    )
+    joiner.ask()
+    try:
+        settings = joiner.settle(say, MACHINE)
+    except Failure:
+        say("not all of it was done; to begin anew: holdfast leave --alone, and a new token")
+        raise
+    site.settings = settings
+    site_setup.wait_for_services(site, is_controller=is_controller)
+    say(f"{name_of_host(settings)} belongs to the site")
+    if is_controller:
+        say(controllers_mean([c.name for c in settings.controllers], settings.store))
+
+
+@click.command()
+@click.option("--alone", is_flag=True, help="Without asking the site: it forgets nothing by this.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@pass_site
+def leave(site: Site, alone: bool, yes: bool) -> None:
+    """Undo init or join: services, certificates, settings, and the site's record of this host.
+
+    VMs run on, and nothing watches them any more.
+    """
+    site_setup.need_root("leave")
+    settings, config = site.settings, site.config or DEFAULT_FILE
+    is_here = Certificates.is_here(settings.tls_dir)
+    if not (is_here or alone or MACHINE.init_script.exists()):
+        raise Failure("this host belongs to no site", code=Exit.USAGE)
+    if not yes:
+        click.confirm("Holdfast's services, certificates and records here go. Leave?", abort=True)
+    if is_here and not alone:
+        _say_goodbye(settings)
+    services.remove(say, MACHINE)
+    with _told("protected VMs keep on_crash = preserve"):
+        for name in give_back_all(settings):
+            say(f"{name} has its own settings back (on_crash)")
+    _remove_files(settings, config)
+    if alone:
+        host = name_of_host(settings)
+        say(f"the site still knows {host}; on a controller: holdfast ca certificate revoke {host}")
+
+
+def _say_goodbye(settings: Settings) -> None:
+    """Any controller that can do it; the first reason if none can."""
+    try:
+        certificates = Certificates(settings.tls_dir)
+    except CertificateProblem as problem:
+        raise Failure(str(problem), "holdfast leave --alone") from None
+    reasons: list[Failure] = []
+    own = name_of_host(settings)
+    # We ourselves last: a controller that ends its own membership cannot answer for it.
+    for place in sorted(settings.controllers, key=lambda one: one.name == own):
+        client = SiteClient(place.address, settings.api_port, certificates.client_context())
+        try:
+            client.post("/v1/leave", {})
+            say("the site has forgotten this host, and its certificate opens nothing any more")
+            return
+        except SiteRefused as refused:
+            reasons.append(Failure(str(refused), refused.hint, refused.code))
+            if refused.code != Exit.AWAY:
+                break
+        except SiteAway as away:
+            hint = "holdfast leave --alone undoes what is here, and the site is told later"
+            reasons.append(Failure(str(away), hint, Exit.AWAY))
+    raise reasons[-1] if reasons else Failure("no controller is known", "holdfast leave --alone")
+
+
+def _remove_files(settings: Settings, config: str) -> None:
+    shutil.rmtree(settings.tls_dir, ignore_errors=True)
+    services.store_file(config).unlink(missing_ok=True)
+    try:
+        if remove_site(Path(config)):
+            say(f"what you wrote into {config} stays")
+    except SiteFileWrong as wrong:
+        say(str(wrong))
+    for folder in (settings.state_dir, settings.run_dir, settings.cache_dir):
+        _empty(Path(folder))
+    shutil.rmtree("/var/log/holdfast", ignore_errors=True)
+    with suppress(OSError):  # A person's files are in it.
+        Path(config).parent.rmdir()
+    say("files of ours are gone; VMs, libvirt, and the distribution's packages stay as they are")
+
+
+def _empty(folder: Path) -> None:
+    """All but the installer's list of packages, which `make clean` reads."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.name == "distribution-packages":
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    with suppress(OSError):  # The list of packages is in it, or it is a disk of its own.
+        folder.rmdir()
+
+
+class _told:  # noqa: N801  It reads as a word: `with _told("...")`.
+    """What fails is said, and the rest is done all the same."""
+
+    def __init__(self, consequence: str) -> None:
+        self._consequence = consequence
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: object, _trace: object) -> bool:
+        if isinstance(error, Failure):
+            say(f"{error.message}: {self._consequence}")
+            return True
+        return False
+
+
+def _named(settings: Settings, name: str | None) -> Settings:
+    if name is None:
+        return settings
+    if not NAME.fullmatch(name):
+        text = "a host's name has letters, digits, and . _ - inside, to 63"
+        raise Failure(text, code=Exit.USAGE)
+    if settings.host_name and settings.host_name != name:
+        text = f"the settings call this host {settings.host_name}, not {name}"
+        raise Failure(text, "change [host] name there", Exit.USAGE)
+    return structs.replace(settings, host_name=name)
+
+
+def _ports(settings: Settings) -> dict[str, Any]:
+    names = ("api_port", "link_port", "pulse_port", "answer_port", "gasp_port")
+    return {name: getattr(settings, name) for name in names}
+
+
+def _read_planes(given: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for text in given:
+        name, _, address = text.partition("=")
+        if not NAME.fullmatch(name) or not _is_ours(address):
+            raise Failure(
+                f"--plane {text}: it must be a name, and an address of this host",
+                f"this host has {', '.join(addresses_of_host()) or 'no address'}",
+                Exit.USAGE,
+            )
+        found[name] = address
+    return found
+
+
+def _is_ours(address: str) -> bool:
+    return address in addresses_of_host()
+
+
+def _own_planes(settings: Settings, given: tuple[str, ...]) -> dict[str, str]:
+    """What was typed, else what the settings say, else the address towards the others."""
+    written = {plane.name: plane.address for plane in settings.planes}
+    found = written | _read_planes(given)
+    if found:
+        return found
+    address = address_towards("192.0.2.1") or next(iter(addresses_of_host()), "")
+    if not address:
+        hint = "holdfast init --plane main=ADDRESS"
+        raise Failure("no address of this host is known that others could reach", hint)
+    return {DEFAULT_PLANE: address}
+
+
+def _sign_ourselves(settings: Settings, place: ControllerPlace) -> str:
+    """The site's CA, and this host's certificate; the CA's fingerprint."""
+    name = place.name
+    authority = Authority.make(f"Holdfast site of {name}")
+    key, request = make_key_and_request()
+    addresses = tuple(dict.fromkeys([place.address, *place.planes.values(), *addresses_of_host()]))
+    subject = Subject(
+        host=site_setup.host_id(settings),
+        host_name=name,
+        addresses=addresses,
+        is_controller=True,
+    )
+    write_private(Path(settings.tls_dir) / CA_KEY, authority.key)
+    signed = authority.sign(request, subject)
+    site_setup.write_host_files(settings.tls_dir, authority.certificate, signed.pem, key)
+    return fingerprint(authority.certificate)

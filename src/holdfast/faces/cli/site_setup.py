@@ -1,0 +1,184 @@
+"""What init and join do alike on a host: its certificate, its settings, its store, its services."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from holdfast.adapters.drivers.authority import Authority, Subject, make_key_and_request
+from holdfast.adapters.drivers.certificates import (
+    CA,
+    CERTIFICATE,
+    KEY,
+    STORE_CA,
+    STORE_CA_KEY,
+    STORE_CERTIFICATE,
+    STORE_KEY,
+    write_private,
+)
+from holdfast.adapters.drivers.site_file import SiteFileWrong, write_site
+from holdfast.agent.identity import identify
+from holdfast.faces.cli import asking
+from holdfast.faces.cli.asking import AGENT, CONTROLLER
+from holdfast.faces.cli.calling import Away
+from holdfast.faces.cli.exits import Exit, Failure
+from holdfast.faces.cli.services import Machine, etcd_program, store_file
+from holdfast.faces.cli.settings import Site, load_settings
+from holdfast.facts.membership import SitePlan, StoreMember
+from holdfast.facts.settings import DEFAULT_FILE, Settings
+
+STORE_DATA = "store"
+READY_LIMIT_S = 60.0
+END_LIMIT_S = 20.0
+POLL_S = 0.2
+Say = Callable[[str], None]
+
+ETCD = """# Written by `holdfast init` or `holdfast join`: this controller's member of the store.
+name: {name}
+data-dir: {data}
+listen-client-urls: https://{address}:2379,https://127.0.0.1:2379
+advertise-client-urls: https://{address}:2379
+listen-peer-urls: https://{address}:2380
+initial-advertise-peer-urls: https://{address}:2380
+initial-cluster: {cluster}
+initial-cluster-state: {state}
+initial-cluster-token: holdfast
+heartbeat-interval: 100
+election-timeout: 1000
+auto-compaction-mode: periodic
+auto-compaction-retention: 1h
+logger: zap
+log-level: warn
+client-transport-security: &tls
+  cert-file: {tls}/store.crt
+  key-file: {tls}/store.key
+  trusted-ca-file: {tls}/store-ca.crt
+  client-cert-auth: true
+peer-transport-security: *tls
+"""
+
+
+def need_root(command: str) -> None:
+    if os.geteuid() != 0:
+        text = f"{command} needs root: it writes certificates and services"
+        raise Failure(text, "run it with sudo")
+
+
+def refuse_where_it_runs(settings: Settings, on: Machine) -> None:
+    """`holdfast up` and services on one host would fight over it."""
+    if on.init_script.exists() or (on.units / "holdfast-agent.service").exists():
+        return
+    running = [name for name in (CONTROLLER, AGENT) if asking.is_running(settings, name)]
+    if running:
+        names = " and the ".join(running)
+        raise Failure(f"the {names} run here already, not as services", "end `holdfast up` first")
+
+
+def host_id(settings: Settings) -> str:
+    try:
+        me = identify(Path(settings.state_dir), Path(settings.run_dir), settings.host_name)
+    except OSError as error:
+        raise Failure(f"cannot write {error.filename}: {error.strerror}") from None
+    return me.host
+
+
+def write_host_files(tls_dir: str, ca: str, certificate: str, key: str) -> None:
+    folder = Path(tls_dir)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        write_private(folder / CA, ca)
+        write_private(folder / KEY, key)
+        write_private(folder / CERTIFICATE, certificate)
+    except OSError as error:
+        raise Failure(f"cannot write {error.filename}: {error.strerror}") from None
+
+
+def write_store_files(
+    settings: Settings,
+    config: str,
+    authority: Authority,
+    *,
+    name: str,
+    address: str,
+    members: Sequence[StoreMember] = (),
+) -> None:
+    """A certificate of the store's own CA, and etcd's settings. `members`: those to be joined."""
+    folder = Path(settings.tls_dir)
+    data = Path(settings.state_dir) / STORE_DATA
+    key, request = make_key_and_request()
+    subject = Subject(host=name, host_name=name, addresses=(address,), is_controller=True)
+    write_private(folder / STORE_CA, authority.certificate)
+    write_private(folder / STORE_CA_KEY, authority.key)
+    write_private(folder / STORE_KEY, key)
+    write_private(folder / STORE_CERTIFICATE, authority.sign(request, subject).pem)
+    own = f"https://{address}:2380"
+    named = [f"{one.name or name}={one.peer_url}" for one in members] or [f"{name}={own}"]
+    if members and data.exists():
+        shutil.rmtree(data)  # Of a membership that has ended: it would never be let in again.
+    text = ETCD.format(
+        name=name,
+        data=data,
+        address=f"[{address}]" if ":" in address else address,
+        cluster=",".join(named),
+        state="existing" if members else "new",
+        tls=folder,
+    )
+    write_private(store_file(config), text)
+
+
+def write_settings(
+    config: str, plan: SitePlan, planes: Mapping[str, str], settings: Settings
+) -> Settings:
+    """Raises Failure; the settings as they are from now on."""
+    try:
+        write_site(
+            Path(config), plan, planes, host_name=settings.host_name, tls_dir=settings.tls_dir
+        )
+    except SiteFileWrong as wrong:
+        raise Failure(str(wrong), code=Exit.USAGE) from None
+    return load_settings(config if config != DEFAULT_FILE else None)
+
+
+@contextlib.contextmanager
+def store_running(config: str) -> Iterator[None]:
+    """This host's etcd, for as long as a block lasts, before it is a service."""
+    with tempfile.TemporaryFile() as words:
+        process = subprocess.Popen(
+            [etcd_program(), "--config-file", str(store_file(config))], stdout=words, stderr=words
+        )
+        try:
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(END_LIMIT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def wait_for_services(site: Site, *, is_controller: bool) -> None:
+    """Until the programs of this host answer, and its agent is linked. Raises Failure."""
+    deadline = time.monotonic() + READY_LIMIT_S
+    while not _is_ready(site, is_controller=is_controller):
+        if time.monotonic() > deadline:
+            where = "journalctl -u 'holdfast-*'" if Machine().has_systemd else "/var/log/holdfast"
+            text = f"the services were started, and do not answer within {READY_LIMIT_S:g} s"
+            raise Failure(text, f"they say why: {where}", Exit.BROKEN)
+        time.sleep(POLL_S)
+
+
+def _is_ready(site: Site, *, is_controller: bool) -> bool:
+    """The agent says itself whether a controller welcomed it."""
+    try:
+        told = asking.ask_program(site, AGENT, "status")
+        if is_controller:
+            asking.ask_program(site, CONTROLLER, "status")
+    except (Away, Failure):
+        return False
+    return bool(told["parts"].get("controller"))
