@@ -14,7 +14,7 @@ from holdfast.facts.settings import DEFAULT_FILE, Settings
 
 PULSE, STORE, CONTROLLER, AGENT = "pulse", "store", "controller", "agent"
 HOST_STOPS = "host-stops"
-TEMPLATES = Path(__file__).with_name("services")
+TEMPLATES = Path(__file__).with_name("units")
 COMMAND_LIMIT_S = 90.0
 Say = Callable[[str], None]
 
