@@ -4,17 +4,19 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 from websockets.asyncio.server import ServerConnection, unix_serve
 from websockets.exceptions import ConnectionClosed
 
+from holdfast.adapters.drivers.certificates import Certificates
 from holdfast.controller.agents import Agent, Agents, Link
-from holdfast.controller.answers import USAGE
+from holdfast.controller.answers import REFUSED, USAGE
 from holdfast.controller.copies import Copies
 from holdfast.controller.entries import Entries
-from holdfast.controller.greeting import Greeter
+from holdfast.controller.gate import Gate, Guest
+from holdfast.controller.greeting import Greeter, refusal
 from holdfast.controller.host_words import HostWords
 from holdfast.controller.questions import Questions
 from holdfast.facts import wire
@@ -37,7 +39,10 @@ class Door:
         greeter: Greeter,
         copies: Copies,
         host_words: HostWords,
+        answer_peer: Callable[[wire.Question], Awaitable[wire.Reply]] | None = None,
     ) -> None:
+        """`answer_peer` answers other controllers."""
+        self._answer_peer = answer_peer
         self._agents, self._entries, self._questions = agents, entries, questions
         self._greeter, self._copies, self._host_words = greeter, copies, host_words
         self.unknown = 0
@@ -65,7 +70,13 @@ class Door:
             await server.wait_closed()
             path.unlink(missing_ok=True)
 
-    async def _serve(self, connection: ServerConnection) -> None:
+    def gate(self, certificates: Certificates) -> Gate:
+        """The same door for other hosts."""
+        return Gate(certificates, self._serve, MESSAGE_BYTES)
+
+    async def _serve(self, connection: ServerConnection, guest: Guest | None = None) -> None:
+        """Without a guest it is root of this host."""
+
         async def send(frame: wire.Frame) -> None:
             try:
                 await connection.send(wire.encode(frame), text=True)
@@ -86,9 +97,10 @@ class Door:
                         await send(wire.Reply(id=0, error=text, code=USAGE))
                     continue
                 if isinstance(frame, wire.Hello):
+                    await self._admit(frame, guest, link)
                     agent = await self._greeter.greet(frame, link)
                 elif isinstance(frame, wire.Question):
-                    task = asyncio.create_task(self._answer(frame, link))
+                    task = asyncio.create_task(self._answer(frame, guest, link))
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
                 else:
@@ -107,6 +119,8 @@ class Door:
             self._note_unknown(f"{type(frame).__name__} came before a greeting")
             return
         match frame:
+            case wire.Entry() if frame.host != agent.host:
+                self._note_unknown(f"{agent.host} tells in the name of {frame.host}")
             case wire.Entry():
                 self._entries.take(frame)
             case wire.Reply():
@@ -120,10 +134,27 @@ class Door:
             case _:
                 self._note_unknown(f"{type(frame).__name__} is not for a controller")
 
-    async def _answer(self, question: wire.Question, link: Link) -> None:
+    async def _admit(self, hello: wire.Hello, guest: Guest | None, link: Link) -> None:
+        """Raises ConnectionError: nothing is taken from it."""
+        text = guest.refusal(hello.host) if guest is not None else ""
+        if text:
+            log.error("%s", text)
+            await link.send(refusal(text))
+            raise ConnectionError(text)
+
+    async def _answer(self, question: wire.Question, guest: Guest | None, link: Link) -> None:
         with contextlib.suppress(ConnectionError):
+            if guest is not None:
+                await link.send(await self._answer_guest(question, guest))
+                return
             async for reply in self._questions.answer(question):
                 await link.send(reply)
+
+    async def _answer_guest(self, question: wire.Question, guest: Guest) -> wire.Reply:
+        if guest.peer.is_controller and self._answer_peer is not None:
+            return await self._answer_peer(question)
+        text = f"{guest.peer.host_name} may not ask here: it is no controller"
+        return wire.Reply(id=question.id, error=text, hint="ask over the API", code=REFUSED)
 
     def _note_unknown(self, text: str) -> None:
         self.unknown += 1
