@@ -13,11 +13,8 @@ from msgspec import to_builtins
 from holdfast.faces.cli.children import Children
 from holdfast.faces.cli.settings import Site
 from holdfast.faces.cli.up import run_up, say
-from holdfast.facts import wire
 from tests.faces import examples as known
 from tests.faces.programs_that_answer import answering
-
-ALARM = wire.Reply(id=0, data=to_builtins(known.RAISED), more=True)
 
 
 def main() -> None:
@@ -32,8 +29,11 @@ def main() -> None:
     signal.signal(signal.SIGINT, lambda *_: ended.set())
     vms = to_builtins([known.WEB_1, known.SPARE])
     table = {"status": {}, "vms": vms, "incidents": to_builtins([known.CLOSED])}
-    (run_dir / f"{name}.sock").unlink(missing_ok=True)  # Of one that was killed.
-    with answering(run_dir, name, {**table, "follow-alarms": [ALARM]}):
+    for left in (f"{name}.sock", "api.sock" if name == "controller" else ""):
+        (run_dir / left).unlink(missing_ok=True) if left else None  # Of one that was killed.
+    if name == "controller":
+        table["alarms"] = [to_builtins(known.RAISED)]
+    with answering(run_dir, name, table):
         print(f"{name} pid {threading.get_native_id()}", flush=True)
         ended.wait(60)
 

@@ -107,7 +107,7 @@ def test_a_program_that_listens_and_says_nothing_is_not_waited_for_long(
         socket.socket(socket.AF_UNIX) as mute,
         answering(run_dir, "agent", {"vms": VMS}),
     ):
-        mute.bind(str(run_dir / "controller.sock"))
+        mute.bind(str(run_dir / "api.sock"))
         mute.listen()
         ran = run("vm", "list")
     assert ran.code == 0

@@ -13,7 +13,6 @@ import pytest
 from msgspec import to_builtins
 
 from holdfast.faces.cli.main import COMMANDS
-from holdfast.facts import wire
 from holdfast.facts.catalogue import CATALOGUE
 from tests.faces import examples as known
 from tests.faces.conftest import Run
@@ -142,17 +141,16 @@ def hear_interrupts() -> None:
 
 @pytest.mark.timeout(60)
 def test_alarms_are_followed_through_a_restart_of_the_controller(run_dir: Path) -> None:
-    streamed = [
-        wire.Reply(id=0, data=to_builtins(known.RAISED), more=True),
-        wire.Reply(id=0, data=to_builtins(known.CLEARED)),
-    ]
     process = follow({"PYTHONUNBUFFERED": "1"})
     assert process.stdout is not None
+    raised = {"alarms": to_builtins([known.RAISED])}
     try:
-        with answering(run_dir, "controller", {"follow-alarms": streamed}):
-            first = [process.stdout.readline() for _ in range(2)]
-        new = [wire.Reply(id=0, data=to_builtins([known.RAISED, known.SUSPECTED]))]
-        with answering(run_dir, "controller", {"follow-alarms": new}):
+        with answering(run_dir, "controller", raised) as fake:
+            first = [process.stdout.readline()]
+            fake.tell(known.CLEARED)
+            first.append(process.stdout.readline())
+        both = {"alarms": to_builtins([known.RAISED, known.SUSPECTED])}
+        with answering(run_dir, "controller", both):
             again = process.stdout.readline()
     finally:
         process.send_signal(signal.SIGINT)

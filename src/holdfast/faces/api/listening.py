@@ -3,51 +3,63 @@
 import asyncio
 import contextlib
 import os
-import pwd
-import socket
-import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 
 from holdfast.controller.assembly import Controller
-from holdfast.faces.api.refusals import Refusal, printable, to_response
-from holdfast.faces.api.server import make_app
-from holdfast.facts.roles import Caller, Role
+from holdfast.faces.api.callers import Remote, who_is_local
+from holdfast.faces.api.membership import add_membership
+from holdfast.faces.api.refusals import Refusal, to_response
+from holdfast.faces.api.server import Identify, Served, make_app
+from holdfast.faces.api.streams import Streams
 from holdfast.facts.settings import Settings
 
 SOCKET = "api.sock"
 KEEPALIVE_S = 30.0
+HANDSHAKE_S = 10.0
 SHUTDOWN_S = 1.0
 MOST_CONNECTIONS = 1_000
-NAME_LETTERS = 64
 
 
 @contextlib.asynccontextmanager
 async def serving(controller: Controller, settings: Settings) -> AsyncIterator[None]:
     """Serve until the block ends. Raises OSError where it cannot listen."""
+    streams = Streams(controller.events)
+
+    def app(identify: Identify) -> web.Application:
+        served = Served(
+            ask=controller.questions.ask,
+            denied=controller.audit.not_permitted,
+            identify=identify,
+            streams=streams,
+        )
+        return make_app(served)
+
     async with contextlib.AsyncExitStack() as stack:
-        app = make_app(controller.questions.ask, who_is_local)
-        runner = await stack.enter_async_context(_running(app))
-        path = Path(settings.run_dir) / SOCKET
-        await stack.enter_async_context(_on_socket(runner, path))
+        here = await stack.enter_async_context(running(app(who_is_local)))
+        await stack.enter_async_context(on_socket(here, Path(settings.run_dir) / SOCKET))
+        if controller.certificates is not None and controller.joining is not None:
+            remote = Remote(controller.tokens, controller.certificates)
+            made = app(remote.identify)
+            add_membership(made, controller.joining, controller.certificates)
+            there = await stack.enter_async_context(running(made))
+            context = controller.certificates.server_context(required=False)
+            loop = asyncio.get_running_loop()
+            listener = await loop.create_server(
+                _factory(there),
+                port=settings.api_port,
+                ssl=context,
+                ssl_handshake_timeout=HANDSHAKE_S,
+                backlog=512,
+            )
+            stack.callback(listener.close)
         yield
 
 
-def who_is_local(request: web.Request) -> Caller:
-    """Only root can open the socket; who typed is what the command line says of it."""
-    uid = _peer_uid(request)
-    if uid not in (0, os.geteuid()):
-        raise Refusal(403, f"uid {uid} may not ask here", "run it with sudo")
-    said = printable(request.headers.get("X-Holdfast-By", ""))[:NAME_LETTERS]
-    name = "".join(letter for letter in said if letter.isprintable()).strip()
-    return Caller(name=name or _user(uid), role=Role.ADMINISTER, origin="this host")
-
-
 @contextlib.asynccontextmanager
-async def _running(app: web.Application) -> AsyncIterator[web.AppRunner]:
+async def running(app: web.Application) -> AsyncIterator[web.AppRunner]:
     runner = web.AppRunner(
         app,
         access_log=None,
@@ -63,7 +75,7 @@ async def _running(app: web.Application) -> AsyncIterator[web.AppRunner]:
 
 
 @contextlib.asynccontextmanager
-async def _on_socket(runner: web.AppRunner, path: Path) -> AsyncIterator[None]:
+async def on_socket(runner: web.AppRunner, path: Path) -> AsyncIterator[None]:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     mask = os.umask(0o177)
@@ -79,7 +91,7 @@ async def _on_socket(runner: web.AppRunner, path: Path) -> AsyncIterator[None]:
         path.unlink(missing_ok=True)
 
 
-def _factory(runner: web.AppRunner) -> Any:
+def _factory(runner: web.AppRunner) -> Callable[[], asyncio.Protocol]:
     server = runner.server
     assert server is not None
 
@@ -105,20 +117,3 @@ class _Full(asyncio.Protocol):
         )
         transport.write(head.encode() + body)
         transport.close()
-
-
-def _peer_uid(request: web.Request) -> int:
-    transport = request.transport
-    peer = transport.get_extra_info("socket") if transport else None
-    if peer is None:
-        raise Refusal(403, "nobody knows who asks")
-    raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    _, uid, _ = struct.unpack("3i", raw)
-    return int(uid)
-
-
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"

@@ -22,7 +22,8 @@ class Route(Struct, frozen=True, kw_only=True):
     """`role` None: open to everybody. `question` is what the controller is asked.
 
     `rows`: a list that comes page by page under this name, each row known by its field `key`.
-    `stronger`: arguments that need more than `role`. `example` is a body for the docs.
+    `stronger`: arguments that need more than `role`. `example` is a body for the docs. No
+    `question`: the API answers by itself.
     """
 
     method: str
@@ -35,6 +36,7 @@ class Route(Struct, frozen=True, kw_only=True):
     rows: str = ""
     key: str = ""
     stronger: Mapping[str, Role] = {}
+    is_stream: bool = False  # Server-sent events, without an end.
     example: Mapping[str, Any] = {}
 
     @property
@@ -266,5 +268,139 @@ ROUTES: tuple[Route, ...] = (
         question="arm",
         summary="Switch automatic recovery on again",
         gives=shapes.ArmedAgain,
+    ),
+    Route(
+        method="GET",
+        path="/v1/events",
+        role=SEE,
+        question="events",
+        summary="What happened after an event; without `after` the newest",
+        takes=shapes.EventsAfter,
+        gives=shapes.Events,
+    ),
+    Route(
+        method="GET",
+        path="/v1/events/stream",
+        role=SEE,
+        question="follow",
+        summary="What happens, as it happens: server-sent events",
+        takes=shapes.Follow,
+        gives=shapes.Event,
+        is_stream=True,
+    ),
+    Route(
+        method="GET",
+        path="/v1/audit",
+        role=OPERATE,
+        question="audit",
+        summary="Who changed what, from where, and what came of it; the newest last",
+        takes=shapes.Newest,
+        gives=shapes.Changes,
+    ),
+    Route(
+        method="GET",
+        path="/v1/tokens",
+        role=ADMINISTER,
+        question="api-tokens",
+        summary="Tokens of this API, without their secrets",
+        gives=shapes.TokenShown,
+        rows="tokens",
+        key="name",
+    ),
+    Route(
+        method="POST",
+        path="/v1/tokens",
+        role=ADMINISTER,
+        question="api-token-create",
+        summary="Make a token; only this answer holds it",
+        takes=shapes.CreateToken,
+        gives=shapes.TokenMade,
+        example={"name": "grafana", "role": "see", "seconds": 7776000},
+    ),
+    Route(
+        method="DELETE",
+        path="/v1/tokens/{name}",
+        role=ADMINISTER,
+        question="api-token-revoke",
+        summary="End a token now",
+        takes=shapes.OfToken,
+        gives=shapes.OfToken,
+    ),
+    Route(
+        method="GET",
+        path="/v1/site",
+        role=SEE,
+        question="site",
+        summary="What every host of the site has in its settings alike",
+        gives=shapes.SitePlan,
+    ),
+    Route(
+        method="GET",
+        path="/v1/certificates",
+        role=SEE,
+        question="certificates",
+        summary="Certificates that the site signed, also those that ended or were revoked",
+        gives=shapes.Issued,
+        rows="certificates",
+        key="serial",
+    ),
+    Route(
+        method="GET",
+        path="/v1/certificates/ca",
+        role=SEE,
+        question="ca",
+        summary="The certificate of the site's CA, and its fingerprint",
+        gives=shapes.CaShown,
+    ),
+    Route(
+        method="POST",
+        path="/v1/certificates/revoke",
+        role=ADMINISTER,
+        question="certificate-revoke",
+        summary="Revoke a certificate by its serial, or all of a host by its name",
+        takes=shapes.RevokeCertificate,
+        gives=shapes.Revoked,
+        example={"name": "h4", "reason": "stolen"},
+    ),
+    Route(
+        method="GET",
+        path="/v1/joins",
+        role=ADMINISTER,
+        question="joins",
+        summary="Tokens that let a host join, without their secrets",
+        rows="joins",
+        key="id",
+    ),
+    Route(
+        method="POST",
+        path="/v1/joins",
+        role=ADMINISTER,
+        question="join-new",
+        summary="Make a token that lets one host join, once",
+        takes=shapes.NewJoin,
+        example={"controller": False, "for_s": 3600},
+    ),
+    Route(
+        method="DELETE",
+        path="/v1/joins/{id}",
+        role=ADMINISTER,
+        question="join-revoke",
+        summary="Let nobody join with a token any more",
+        takes=shapes.OfJoin,
+    ),
+    Route(
+        method="GET",
+        path="/v1/health",
+        role=None,
+        question="",
+        summary="Whether the API answers; for load balancers",
+        gives=shapes.Health,
+    ),
+    Route(
+        method="GET",
+        path="/v1/openapi.json",
+        role=None,
+        question="",
+        summary="This API, for programs",
     ),
 )

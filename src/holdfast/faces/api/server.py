@@ -7,8 +7,10 @@ from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from msgspec import Struct
 
 from holdfast.controller.answers import Unanswerable
+from holdfast.faces.api.openapi import openapi
 from holdfast.faces.api.reading import BODY_BYTES, read_arguments
 from holdfast.faces.api.refusals import (
     BROKEN,
@@ -19,6 +21,8 @@ from holdfast.faces.api.refusals import (
     to_response,
 )
 from holdfast.faces.api.routes import ROUTES, Route
+from holdfast.faces.api.shapes import Health
+from holdfast.faces.api.streams import Streams
 from holdfast.facts.roles import Caller, Role
 
 log = logging.getLogger(__name__)
@@ -26,27 +30,72 @@ log = logging.getLogger(__name__)
 ANSWER_LIMIT_S = 30.0
 Ask = Callable[[str, dict[str, Any], Caller], Awaitable[Any]]
 Identify = Callable[[web.Request], Caller]
+Denied = Callable[[str, dict[str, Any], Caller, str], Awaitable[None]]
 
 
-def make_app(ask: Ask, identify: Identify) -> web.Application:
-    """`identify` says who asks, or raises Refusal."""
+class Served(Struct, frozen=True, kw_only=True):
+    """What an application needs of the controller. `identify` says who asks, or raises Refusal;
+    `denied` writes down who tried to change what they may not."""
+
+    ask: Ask
+    denied: Denied
+    identify: Identify
+    streams: Streams
+
+
+def make_app(served: Served) -> web.Application:
     app = web.Application(middlewares=[_in_one_shape], client_max_size=BODY_BYTES)
     for route in ROUTES:
-        app.router.add_route(route.method, route.path, _handler(route, ask, identify))
+        app.router.add_route(route.method, route.path, _handler(route, served))
+    app.on_shutdown.append(served.streams.end)
     return app
 
 
-def _handler(route: Route, ask: Ask, identify: Identify) -> Handler:
+def _handler(route: Route, served: Served) -> Handler:
+    if not route.question:
+        return _own_answer(route)
+    return _stream(route, served) if route.is_stream else _answer(route, served)
+
+
+def _own_answer(route: Route) -> Handler:
+    """What needs no controller, and no word on who asks."""
+    data: Any = openapi() if route.path.endswith("openapi.json") else Health()
+
+    async def handle(_request: web.Request) -> web.StreamResponse:
+        return json_response(data)
+
+    return handle
+
+
+def _stream(route: Route, served: Served) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
-        caller = identify(request)
-        _check_role(caller, route.role, route)
-        args, page = await read_arguments(request, route)
-        for name, role in route.stronger.items():
-            if args.get(name):
-                _check_role(caller, role, route)
+        def who_may() -> None:
+            _check_role(served.identify(request), route.role, route)
+
+        who_may()
+        args, _ = await read_arguments(request, route)
+        return await served.streams.serve(request, str(args.get("after", "")), who_may)
+
+    return handle
+
+
+def _answer(route: Route, served: Served) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        caller = served.identify(request)
+        args: dict[str, Any] = dict(request.match_info)
+        try:
+            _check_role(caller, route.role, route)
+            args, page = await read_arguments(request, route)
+            for name, role in route.stronger.items():
+                if args.get(name):
+                    _check_role(caller, role, route)
+        except Refusal as refusal:
+            if refusal.status == 403 and route.is_change:
+                await served.denied(route.question, args, caller, str(refusal))
+            raise
         try:
             async with asyncio.timeout(ANSWER_LIMIT_S):
-                data = await ask(route.question, args, caller)
+                data = await served.ask(route.question, args, caller)
         except Unanswerable as failure:
             raise of_answer(failure) from None
         except TimeoutError:
@@ -73,8 +122,6 @@ async def _in_one_shape(request: web.Request, handler: Handler) -> web.StreamRes
         return to_response(refusal)
     except web.HTTPException as error:
         return to_response(_of_http(request, error))
-    except (asyncio.CancelledError, ConnectionError):
-        raise
     except Exception:
         log.exception("%s %s failed", request.method, request.path)
         return to_response(

@@ -1,16 +1,32 @@
 """What routes take and give, as types; openapi.json and the pages of the API are made of them."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from holdfast.facts.alarms import AlarmRecord
+from holdfast.facts.events import Change, Event, EventGap
 from holdfast.facts.incidents import Incident
 from holdfast.facts.last_words import Bundle
+from holdfast.facts.membership import Issued, SitePlan
 from holdfast.facts.promises import Disarm, Group, Owner, Protection
+from holdfast.facts.roles import Role
+from holdfast.facts.tokens import TokenShown
 from holdfast.facts.wire import VmSummary
 
-__all__ = ["AlarmRecord", "Disarm", "Group", "Incident", "VmSummary"]
+__all__ = [
+    "AlarmRecord",
+    "Disarm",
+    "Event",
+    "Group",
+    "Incident",
+    "Issued",
+    "SitePlan",
+    "TokenShown",
+    "VmSummary",
+]
+
+Limit = Annotated[int, Meta(ge=1, le=1_000)]
 
 
 class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -78,12 +94,90 @@ class Disarming(Request, frozen=True, kw_only=True):
     seconds: float = 3_600
 
 
+class EventsAfter(Request, frozen=True, kw_only=True):
+    """`after` is a `next` that was answered before, or the id of an event of the stream."""
+
+    after: str = ""
+    limit: Limit = 100
+
+
+class Follow(Request, frozen=True, kw_only=True):
+    """The header Last-Event-ID says the same as `after`. Without both: from now on."""
+
+    after: str = ""
+
+
+class Newest(Request, frozen=True, kw_only=True):
+    limit: Limit = 100
+
+
+class OfToken(Request, frozen=True, kw_only=True):
+    name: str
+
+
+class CreateToken(Request, frozen=True, kw_only=True):
+    name: str
+    role: Role
+    seconds: float = 90 * 86_400
+
+
+class RevokeCertificate(Request, frozen=True, kw_only=True):
+    """`name` is a serial, a host's name or its id."""
+
+    name: str
+    reason: str = ""
+
+
+class NewJoin(Request, frozen=True, kw_only=True):
+    controller: bool = False
+    for_s: int = 3_600
+
+
+class OfJoin(Request, frozen=True, kw_only=True):
+    id: str
+
+
+class Revoked(Struct, frozen=True, kw_only=True):
+    """Serials."""
+
+    revoked: tuple[str, ...]
+
+
+class CaShown(Struct, frozen=True, kw_only=True):
+    """`certificate` is PEM, `fingerprint` its SHA-256 in hex."""
+
+    fingerprint: str
+    certificate: str
+
+
 class Error(Struct, frozen=True, kw_only=True):
     """What went wrong, what to do about it, and the exit code that the command line gives."""
 
     error: str
     hint: str = ""
     code: int = 4
+
+
+class Health(Struct, frozen=True, kw_only=True):
+    is_up: bool = True
+
+
+class Events(Struct, frozen=True, kw_only=True):
+    """`gap`: events that followed `after` and are not kept any more. Ask on with `next`."""
+
+    events: tuple[Event, ...]
+    gap: EventGap | None
+    next: str
+
+
+class Changes(Struct, frozen=True, kw_only=True):
+    changes: tuple[Change, ...]
+
+
+class TokenMade(TokenShown, frozen=True, kw_only=True):
+    """`token` is the whole token; it is kept nowhere."""
+
+    token: str
 
 
 class Told(Struct, frozen=True, kw_only=True):

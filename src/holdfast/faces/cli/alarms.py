@@ -6,12 +6,15 @@ from typing import Any
 
 import click
 
-from holdfast.faces.cli.asking import CONTROLLER, Away, Said, ask, convert, link_to, replies
+from holdfast.faces.cli.asking import CONTROLLER, Said, ask, ask_program, convert
+from holdfast.faces.cli.calling import Away
 from holdfast.faces.cli.choosing import Choices, rows_of
 from holdfast.faces.cli.exits import Exit, Failure
+from holdfast.faces.cli.following import FellBehind, follow
 from holdfast.faces.cli.settings import Site
 from holdfast.faces.cli.showing import json_option, note, show, show_json
 from holdfast.facts.alarms import Alarm, AlarmRecord, AlarmState
+from holdfast.facts.events import EventKind
 
 RETRY_S = 1.0
 
@@ -38,7 +41,7 @@ def alarms(
 
 
 def list_alarms(site: Site, with_cleared: bool, as_json: bool) -> None:
-    said = ask(site.settings, "alarms", or_agent=True, include_cleared=with_cleared)
+    said = ask(site, "alarms", or_agent=True, include_cleared=with_cleared)
     records = read_alarms(said)
     if as_json:
         return show_json({"alarms": records, "from": said.source})
@@ -81,16 +84,21 @@ def alarm_stream(site: Site, say: Callable[[str], None]) -> Iterator[AlarmRecord
     has_answered, was_up = False, True
     while True:
         try:
-            with link_to(site.settings, CONTROLLER) as link:
-                if not was_up:
-                    say("the controller answers again")
-                was_up = has_answered = True
-                for reply in replies(link, "follow-alarms", {}, limit_s=None):
-                    yield from _new_ones(reply.data, seen)
+            since = str(ask_program(site, CONTROLLER, "events", limit=1)["next"])
+            present = ask_program(site, CONTROLLER, "alarms")
+            if not was_up:
+                say("the controller answers again")
+            was_up = has_answered = True
+            yield from _new_ones(present, seen)
+            for event in follow(site, since):
+                if event.kind == EventKind.ALARM:
+                    yield from _new_ones([event.data], seen)
         except Away as away:
             if was_up:
                 say(f"{away}; waiting for it")
             was_up = False
+        except FellBehind:
+            say("alarms came faster than they were read: some changes were left out")
         except Failure as failure:
             if not has_answered:
                 raise
@@ -100,7 +108,7 @@ def alarm_stream(site: Site, say: Callable[[str], None]) -> Iterator[AlarmRecord
 
 def _new_ones(data: Any, seen: dict[str, tuple[int, str]]) -> Iterator[AlarmRecord]:
     """After a broken link the controller begins again with all that are open."""
-    for record in read_alarms(Said(_one_or_many(data), CONTROLLER)):
+    for record in read_alarms(Said(data, CONTROLLER)):
         alarm = record.alarm
         state = (alarm.revision, record.acknowledged_by)
         if seen.get(alarm.key) != state:
@@ -117,9 +125,9 @@ def _new_ones(data: Any, seen: dict[str, tuple[int, str]]) -> Iterator[AlarmReco
 def ack(ctx: click.Context, which: str, as_json: bool) -> None:
     """Say that you have seen an alarm; NUMBER is that of `holdfast alarms`."""
     site = ctx.ensure_object(Site)
-    records = read_alarms(ask(site.settings, "alarms", include_cleared=False))
+    records = read_alarms(ask(site, "alarms", include_cleared=False))
     key = _key(which, records)
-    data = ask(site.settings, "acknowledge", key=key).data
+    data = ask(site, "acknowledge", key=key).data
     if as_json:
         return show_json(data)
     return click.echo(f"acknowledged: {key}")
@@ -152,12 +160,6 @@ def _record(row: Any) -> AlarmRecord:
             arrived_utc_ms=0,
         )
     return convert(row, AlarmRecord)
-
-
-def _one_or_many(data: Any) -> Any:
-    if isinstance(data, dict) and "alarms" not in data:
-        return [data]
-    return [] if data is None else data
 
 
 def _json_line(record: AlarmRecord) -> str:

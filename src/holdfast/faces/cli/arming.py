@@ -33,7 +33,7 @@ def disarm(site: Site, reason: str, duration: str, as_json: bool) -> None:
     Faults are still seen and reported.
     """
     seconds = read_duration_s(duration)
-    said = ask(site.settings, "disarm", or_agent=True, reason=reason, seconds=seconds)
+    said = ask(site, "disarm", or_agent=True, reason=reason, seconds=seconds)
     if as_json:
         return show_json({"disarm": said.data, "from": said.source})
     from holdfast.faces.cli.alarms import wall_ms  # Late: JSON needs no words.
@@ -52,7 +52,7 @@ def disarm(site: Site, reason: str, duration: str, as_json: bool) -> None:
 @pass_site
 def arm(site: Site, as_json: bool) -> None:
     """Switch automatic recovery on again."""
-    said = ask(site.settings, "arm", or_agent=True)
+    said = ask(site, "arm", or_agent=True)
     if as_json:
         return show_json({**(said.data or {}), "from": said.source})
     note(said.note)

@@ -1,4 +1,4 @@
-"""Questions to the programs that run here: the controller first, else the host's agent."""
+"""Questions to the programs: the controller through its API first, else the host's own agent."""
 
 import contextlib
 import itertools
@@ -8,16 +8,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 import msgspec
-from websockets.exceptions import WebSocketException
-from websockets.sync.client import ClientConnection, unix_connect
 
+from holdfast.faces.api.routes import Route, route_for
+from holdfast.faces.cli.calling import OPEN_LIMIT_S, Away, Place, call, connected
+from holdfast.faces.cli.elsewhere import place_elsewhere
 from holdfast.faces.cli.exits import Exit, Failure
+from holdfast.faces.cli.settings import Site
 from holdfast.facts import wire
 from holdfast.facts.settings import Settings
 
-OPEN_LIMIT_S = 3.0
 ANSWER_LIMIT_S = 30.0
 REPLY_BYTES = 256 << 20
 
@@ -27,10 +29,6 @@ AGENT = "agent"
 Fact = TypeVar("Fact")
 
 _ids = itertools.count(1)
-
-
-class Away(Exception):
-    """The program does not run, or does not answer; the text says which."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +51,99 @@ def login_user() -> str:
         return f"uid {os.getuid()}"
 
 
+def ask_program(site: Site, program: str, name: str, /, **args: Any) -> Any:
+    """The data of one answer. Raises Away, Failure."""
+    if program == AGENT:
+        return _ask_agent(site.settings, name, args)
+    with connected(place_of(site)) as connection:
+        route = route_for(name, args)
+        asked = dict(args)
+        found: list[Any] = []
+        while True:
+            data = call(connection, route.method, *_request(site, route, asked))
+            if not route.rows:
+                return data
+            found += data[route.rows]
+            if not data["next"]:
+                return found
+            asked["after"] = data["next"]
+
+
+def ask(site: Site, name: str, /, *, or_agent: bool = False, **args: Any) -> Said:
+    """Ask the controller; `or_agent`: where it is away, the host's own agent. Raises Failure."""
+    try:
+        return Said(ask_program(site, CONTROLLER, name, **args), CONTROLLER)
+    except Away as away:
+        reason = str(away)
+    except Failure as failure:
+        if not (or_agent and failure.code == Exit.AWAY and not site.is_elsewhere):
+            raise
+        reason = failure.message
+    if site.is_elsewhere:
+        raise Failure(reason, "is it the right --controller?", Exit.AWAY)
+    if not or_agent:
+        raise _needs_controller(site.settings, name, reason)
+    note = f"{reason}: asked the agent of this host instead"
+    try:
+        return Said(ask_program(site, AGENT, name, **args), AGENT, note)
+    except Away as away:
+        raise nothing_runs(reason, str(away)) from None
+
+
+def nothing_runs(controller: str, agent: str) -> Failure:
+    if controller == "no controller runs here" and agent == "no agent runs here":
+        return Failure("Holdfast does not run here", "start it: sudo holdfast up", Exit.AWAY)
+    return Failure(f"{controller}, and {agent}", "start both: sudo holdfast up", Exit.AWAY)
+
+
+def is_running(settings: Settings, program: str) -> bool:
+    """Whether something listens on the program's socket on this host."""
+    try:
+        if program == AGENT:
+            with _link_to_agent(settings):
+                return True
+        with connected(_socket(settings)):
+            return True
+    except Away as away:
+        return "runs here" not in str(away)
+
+
+def place_of(site: Site) -> Place:
+    """The API that was named, or the one on this host."""
+    return place_elsewhere(site) or _socket(site.settings)
+
+
+def headers_of(site: Site) -> dict[str, str]:
+    """Who asks: a token elsewhere; on this host the name of the person who types."""
+    token = place_of(site).token
+    by = login_user().encode("ascii", "replace").decode()
+    return {"Authorization": f"Bearer {token}"} if token else {"X-Holdfast-By": by}
+
+
+def _socket(settings: Settings) -> Place:
+    return Place(socket=str(Path(settings.run_dir) / "api.sock"))
+
+
+def _request(
+    site: Site, route: Route, args: dict[str, Any]
+) -> tuple[str, dict[str, str], dict[str, Any] | None]:
+    """Path, headers and body."""
+    rest = {name: value for name, value in args.items() if name not in route.parameters}
+    if route.is_change:
+        return route.fill(args), headers_of(site), rest
+    query = {n: str(v).lower() if isinstance(v, bool) else v for n, v in rest.items() if v != ""}
+    path = route.fill(args) + (f"?{urlencode(query)}" if query else "")
+    return path, headers_of(site), None
+
+
 @contextlib.contextmanager
-def link_to(settings: Settings, program: str) -> Iterator[ClientConnection]:
+def _link_to_agent(settings: Settings) -> Iterator[Any]:
     """Raises Away, also for a link that breaks while it is used, and Failure without the right."""
-    path = Path(settings.run_dir) / f"{program}.sock"
+    # Late: where the controller answers, the agent's own socket is not opened.
+    from websockets.exceptions import WebSocketException
+    from websockets.sync.client import unix_connect  # Late: likewise.
+
+    path = Path(settings.run_dir) / "agent.sock"
     try:
         with unix_connect(
             str(path),
@@ -69,76 +156,30 @@ def link_to(settings: Settings, program: str) -> Iterator[ClientConnection]:
             yield link
     except PermissionError:
         hint = "run this with sudo: only root may"
-        raise Failure(f"you may not talk to the {program} ({path})", hint, Exit.AWAY) from None
+        raise Failure(f"you may not talk to the agent ({path})", hint, Exit.AWAY) from None
     except TimeoutError:
-        raise Away(f"the {program} does not answer") from None
+        raise Away("the agent does not answer") from None
     except (FileNotFoundError, ConnectionRefusedError):
-        raise Away(f"no {program} runs here") from None
+        raise Away("no agent runs here") from None
     except (OSError, WebSocketException, EOFError):
-        raise Away(f"the {program} ended while it was asked") from None
+        raise Away("the agent ended while it was asked") from None
 
 
-def replies(
-    link: ClientConnection, name: str, args: dict[str, Any], limit_s: float | None = ANSWER_LIMIT_S
-) -> Iterator[wire.Reply]:
-    """Every reply to one question; `limit_s` bounds the wait for each. Raises Failure, Away."""
+def _ask_agent(settings: Settings, name: str, args: dict[str, Any]) -> Any:
+    """Raises Failure, Away."""
     question = wire.Question(id=next(_ids), name=name, args=args, by=login_user())
-    link.send(wire.encode(question).decode())
-    while True:
-        try:
-            frame = wire.decode(link.recv(timeout=limit_s))
-        except wire.MalformedFrame as error:
-            raise Failure(f"an answer is not understood: {error}", code=Exit.BROKEN) from None
-        if not isinstance(frame, wire.Reply) or frame.id not in (0, question.id):
-            continue
-        if frame.error:
-            raise Failure(frame.error, frame.hint, frame.code or Exit.REFUSED)
-        yield frame
-        if not frame.more:
-            return
-
-
-def ask_program(settings: Settings, program: str, name: str, /, **args: Any) -> Any:
-    """The data of one answer. Raises Away, Failure."""
-    with link_to(settings, program) as link:
-        data = None
-        for reply in replies(link, name, args):
-            data = reply.data
-        return data
-
-
-def ask(settings: Settings, name: str, /, *, or_agent: bool = False, **args: Any) -> Said:
-    """Ask the controller; `or_agent`: where it is away, the host's own agent. Raises Failure."""
-    try:
-        return Said(ask_program(settings, CONTROLLER, name, **args), CONTROLLER)
-    except Away as away:
-        reason = str(away)
-    except Failure as failure:
-        if not (or_agent and failure.code == Exit.AWAY):
-            raise
-        reason = failure.message
-    if not or_agent:
-        raise _needs_controller(settings, name, reason)
-    note = f"{reason}: asked the agent of this host instead"
-    try:
-        return Said(ask_program(settings, AGENT, name, **args), AGENT, note)
-    except Away as away:
-        raise nothing_runs(reason, str(away)) from None
-
-
-def nothing_runs(controller: str, agent: str) -> Failure:
-    if controller == "no controller runs here" and agent == "no agent runs here":
-        return Failure("Holdfast does not run here", "start it: sudo holdfast up", Exit.AWAY)
-    return Failure(f"{controller}, and {agent}", "start both: sudo holdfast up", Exit.AWAY)
-
-
-def is_running(settings: Settings, program: str) -> bool:
-    """Whether something listens on the program's socket."""
-    try:
-        with link_to(settings, program):
-            return True
-    except Away as away:
-        return "runs here" not in str(away)
+    with _link_to_agent(settings) as link:
+        link.send(wire.encode(question).decode())
+        while True:
+            try:
+                frame = wire.decode(link.recv(timeout=ANSWER_LIMIT_S))
+            except wire.MalformedFrame as error:
+                raise Failure(f"an answer is not understood: {error}", code=Exit.BROKEN) from None
+            if not isinstance(frame, wire.Reply) or frame.id not in (0, question.id):
+                continue
+            if frame.error:
+                raise Failure(frame.error, frame.hint, frame.code or Exit.REFUSED)
+            return frame.data
 
 
 def _needs_controller(settings: Settings, name: str, reason: str) -> Failure:

@@ -54,7 +54,7 @@ def _names(ctx: click.Context, question: str, field: str, incomplete: str) -> li
 
     with contextlib.suppress(Failure):
         site = ctx.find_object(Site) or Site(ctx.find_root().params.get("config"))
-        rows = rows_of(ask(site.settings, question, or_agent=True).data, question)
+        rows = rows_of(ask(site, question, or_agent=True).data, question)
         names = sorted({str(row.get(field, "")) for row in rows if isinstance(row, dict)})
         return [name for name in names if name.startswith(incomplete)]
     return []

@@ -22,7 +22,7 @@ def explain(site: Site, incident: str, as_json: bool) -> None:
     """
     args = {"incident": incident} if incident else {}
     try:
-        said = ask(site.settings, "explain", or_agent=True, **args)
+        said = ask(site, "explain", or_agent=True, **args)
     except Failure as failure:
         raise _with_near_incidents(site, incident, failure) from None
     if as_json:
@@ -49,7 +49,7 @@ def last_words(site: Site, vm: str, incident: str, as_json: bool) -> None:
 
     args: dict[str, Any] = {"incident": incident} if incident else {}
     try:
-        said = ask(site.settings, "last-words", or_agent=True, vm=vm, **args)
+        said = ask(site, "last-words", or_agent=True, vm=vm, **args)
     except Failure as failure:
         if failure.code == Exit.USAGE:
             find_vm(vm, ask_vms(site)[0])  # An unknown VM is the likelier mistake.
@@ -69,7 +69,7 @@ def _with_near_incidents(site: Site, incident: str, failure: Failure) -> Failure
     # Late: only a name that slipped needs the list.
     from holdfast.faces.cli.incidents import read_incidents
 
-    known = read_incidents(ask(site.settings, "incidents", or_agent=True))
+    known = read_incidents(ask(site, "incidents", or_agent=True))
     found = near(incident, {one.id for one in known} | {one.name for one in known})
     if found:
         failure.hint = f"did you mean {' or '.join(found)}?"

@@ -23,7 +23,7 @@ def group() -> None:
 
 
 def ask_groups(site: Site) -> list[Group]:
-    return convert(rows_of(ask(site.settings, "groups").data, "groups"), list[Group])
+    return convert(rows_of(ask(site, "groups").data, "groups"), list[Group])
 
 
 @group.command("list")
@@ -74,7 +74,7 @@ def show_group(site: Site, name: str, as_json: bool) -> None:
 def set_group(site: Site, /, name: str, as_json: bool, **options: Any) -> None:
     """Make a group, or change what is named of it."""
     given = {key: value for key, value in options.items() if value is not None}
-    data = ask(site.settings, "group-set", name=name, **given).data
+    data = ask(site, "group-set", name=name, **given).data
     if as_json:
         return show_json(data)
     return click.echo(
@@ -88,7 +88,7 @@ def set_group(site: Site, /, name: str, as_json: bool, **options: Any) -> None:
 @pass_site
 def forget(site: Site, name: str, as_json: bool) -> None:
     """Forget a group that no VM is in."""
-    data = ask(site.settings, "group-forget", name=name).data
+    data = ask(site, "group-forget", name=name).data
     if as_json:
         return show_json(data)
     return click.echo(f"group {name} is forgotten")

@@ -22,7 +22,7 @@ def read_incidents(said: Said) -> list[Incident]:
 @pass_site
 def incidents(site: Site, as_json: bool) -> None:
     """List what went wrong, the newest last, and whether it needs you."""
-    said = ask(site.settings, "incidents", or_agent=True)
+    said = ask(site, "incidents", or_agent=True)
     found = read_incidents(said)
     if as_json:
         return show_json({"incidents": found, "from": said.source})
@@ -39,10 +39,10 @@ def incidents(site: Site, as_json: bool) -> None:
 @pass_site
 def settle(site: Site, incident: str, as_json: bool) -> None:
     """Say that an incident is dealt with: it closes, and its alarms clear."""
-    found = {known.id: known for known in read_incidents(ask(site.settings, "incidents"))}
+    found = {known.id: known for known in read_incidents(ask(site, "incidents"))}
     if incident not in found:
         raise unknown("incident", incident, found, "holdfast incidents")
-    data = ask(site.settings, "settle", incident=incident).data
+    data = ask(site, "settle", incident=incident).data
     if as_json:
         return show_json(data)
     return click.echo(f"incident {incident} of {found[incident].name} is settled")

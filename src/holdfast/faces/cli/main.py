@@ -23,7 +23,7 @@ class Place(NamedTuple):
     about: str
 
 
-LOOK, ACT, RUN, TRY = "Look", "Act", "Run", "Try out"
+LOOK, ACT, SITE, RUN, TRY = "Look", "Act", "Site", "Run", "Try out"
 
 COMMANDS: dict[str, Place] = {
     "status": Place(LOOK, "status", "status", "Is everything well, and what to do if not"),
@@ -36,10 +36,15 @@ COMMANDS: dict[str, Place] = {
     "disarm": Place(ACT, "arming", "disarm", "Switch automatic recovery off for a while"),
     "arm": Place(ACT, "arming", "arm", "Switch automatic recovery on again"),
     "settle": Place(ACT, "incidents", "settle", "Close an incident that a person dealt with"),
+    "init": Place(SITE, "site_commands", "init", "Make a site, with this host as controller"),
+    "join": Place(SITE, "site_commands", "join", "Let this host belong to a site"),
+    "leave": Place(SITE, "site_commands", "leave", "Undo init or join on this host"),
+    "ca": Place(SITE, "ca", "ca", "The site's certificates, and tokens for hosts that join"),
     "up": Place(RUN, "up", "up", "Start controller and agent here, and show what they see"),
     "agent": Place(RUN, "programs", "agent", "Run this host's agent in the foreground"),
     "pulse": Place(RUN, "programs", "pulse", "Run this host's pulse in the foreground"),
     "controller": Place(RUN, "programs", "controller", "Run the controller in the foreground"),
+    "supervise": Place(RUN, "supervise", "supervise", "Run all of them, without systemd"),
     "config": Place(RUN, "config", "config", "Check the settings file"),
     "clean": Place(RUN, "clean", "clean", "Remove the sample VM and all that Holdfast wrote"),
     "completion": Place(RUN, "completion", "completion", "Print what a shell needs to complete"),
@@ -79,7 +84,7 @@ class Commands(click.Group):
         ctx: click.Context,  # noqa: ARG002
         formatter: click.HelpFormatter,
     ) -> None:
-        for section in (LOOK, ACT, RUN, TRY):
+        for section in (LOOK, ACT, SITE, RUN, TRY):
             with formatter.section(section):
                 formatter.write_dl(
                     [(name, p.about) for name, p in COMMANDS.items() if p.section == section]
@@ -116,13 +121,29 @@ def unknown_command(name: str, known: Any, program: str) -> Failure:
     envvar="HOLDFAST_CONFIG",
     help="Settings; by default /etc/holdfast/holdfast.toml, if it is there.",
 )
+@click.option(
+    "--controller",
+    metavar="URL",
+    envvar="HOLDFAST_API",
+    default="",
+    help="Ask this controller's API, e.g. https://h1:7310, instead of the one on this host.",
+)
+@click.option(
+    "--token-file",
+    metavar="FILE",
+    default="",
+    help="Holds the token for it; or the token itself is in HOLDFAST_TOKEN.",
+)
+@click.option(
+    "--ca", metavar="FILE", envvar="HOLDFAST_CA", default="", help="The certificate of its site."
+)
 @click.pass_context
-def cli(ctx: click.Context, config: str | None) -> None:
+def cli(ctx: click.Context, config: str | None, controller: str, token_file: str, ca: str) -> None:
     """Keeps virtual machines in service on hosts that fail.
 
     Begin with `sudo holdfast up`; then `holdfast status`.
     """
-    ctx.obj = Site(config)
+    ctx.obj = Site(config, controller, token_file, ca)
 
 
 def main(args: list[str] | None = None) -> None:

@@ -5,10 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
-from holdfast.faces.cli.asking import CONTROLLER, Away, ask_program, convert
+from holdfast.faces.cli.asking import CONTROLLER, ask_program, convert
+from holdfast.faces.cli.calling import Away
 from holdfast.faces.cli.choosing import rows_of
 from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.faces.cli.host_libvirt import virsh
+from holdfast.faces.cli.settings import Site
 from holdfast.facts.settings import Settings
 from holdfast.facts.wire import VmSummary
 
@@ -19,7 +21,7 @@ VIRSH_LIMIT_S = 180.0
 POLL_S = 0.1
 
 
-def make_sample(settings: Settings, say: Callable[[str], None]) -> None:
+def make_sample(site: Site, say: Callable[[str], None]) -> None:
     """Define it, start it, protect it. Raises Failure."""
     # Late: only a host without VMs builds an image.
     from holdfast.lab.acceleration import choose_acceleration
@@ -28,6 +30,7 @@ def make_sample(settings: Settings, say: Callable[[str], None]) -> None:
     from holdfast.lab.guest_xml import GuestPlan, render_guest_xml  # Late: likewise.
 
     say(f"no VM is here yet: making a small one, {NAME} (the first time takes up to a minute)")
+    settings = site.settings
     cache = Path(settings.cache_dir)
     plan = GuestPlan(name=NAME, uuid=str(uuid4()))
     try:
@@ -44,9 +47,9 @@ def make_sample(settings: Settings, say: Callable[[str], None]) -> None:
     except Failure:
         virsh(uri, "undefine", NAME)  # Or the next `up` would take it for a VM of its owner's.
         raise
-    _wait_for(settings, lambda vm: vm.is_running, "was started, and the agent does not see it yet")
-    ask_program(settings, CONTROLLER, "protect", vm=plan.uuid, group="", answer="agent")
-    _wait_for(settings, _is_ready, "is not ready yet")
+    _wait_for(site, lambda vm: vm.is_running, "was started, and the agent does not see it yet")
+    ask_program(site, CONTROLLER, "protect", vm=plan.uuid, group="", answer="agent")
+    _wait_for(site, _is_ready, "is not ready yet")
 
 
 def remove_sample(settings: Settings) -> bool:
@@ -64,12 +67,12 @@ def _is_ready(vm: VmSummary) -> bool:
     return vm.is_running and vm.is_protected and not vm.obstacle and vm.state != "paused"
 
 
-def _wait_for(settings: Settings, is_so: Callable[[VmSummary], bool], otherwise: str) -> None:
+def _wait_for(site: Site, is_so: Callable[[VmSummary], bool], otherwise: str) -> None:
     """Until this is so of the sample, as the controller knows it. Raises Failure."""
     deadline = time.monotonic() + SEEN_LIMIT_S
     while time.monotonic() < deadline:
         try:
-            rows = rows_of(ask_program(settings, CONTROLLER, "vms"), "vms")
+            rows = rows_of(ask_program(site, CONTROLLER, "vms"), "vms")
         except Away:
             rows = []
         for vm in convert(rows, list[VmSummary]):

@@ -6,18 +6,28 @@ from functools import cached_property
 from pathlib import Path
 
 import click
+from msgspec import structs
 
 from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.facts.settings import DEFAULT_FILE, Settings
 
-ONLY_ASK = "status vm group alarms incidents explain last-words disarm arm settle".split()
+ONLY_ASK = (
+    "status host vm group alarms events audit token incidents explain last-words disarm arm settle"
+).split()
 
 
 @dataclass
 class Site:
-    """What every command gets: where the settings are. Read when first needed."""
+    """What every command gets: where the settings are, and which controller is asked."""
 
     config: str | None = None
+    url: str = ""  # Of a controller's API elsewhere; empty: the one on this host.
+    token_file: str = ""
+    ca: str = ""
+
+    @property
+    def is_elsewhere(self) -> bool:
+        return bool(self.url)
 
     @cached_property
     def settings(self) -> Settings:
@@ -54,7 +64,8 @@ def load_settings(config: str | None) -> Settings:
 
     path = Path(config or DEFAULT_FILE)
     try:
-        return read_settings(path.read_text(), str(path))
+        settings = read_settings(path.read_text(), str(path))
+        return structs.replace(settings, file=str(path.absolute()))
     except FileNotFoundError:
         if config is None:
             return Settings()

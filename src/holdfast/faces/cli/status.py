@@ -5,13 +5,13 @@ from typing import Any
 import click
 
 from holdfast.faces.cli.alarms import wall_ms
-from holdfast.faces.cli.asking import AGENT, CONTROLLER, Away, ask_program, nothing_runs
+from holdfast.faces.cli.asking import AGENT, CONTROLLER, ask_program, nothing_runs
+from holdfast.faces.cli.calling import Away
 from holdfast.faces.cli.choosing import rows_of
 from holdfast.faces.cli.exits import Exit
 from holdfast.faces.cli.settings import Site, pass_site
 from holdfast.faces.cli.showing import json_option, note, show, show_json
 from holdfast.faces.cli.status_view import make_view
-from holdfast.facts.settings import Settings
 
 
 @click.command()
@@ -22,8 +22,8 @@ def status(site: Site, as_json: bool) -> int:
 
     Exit code 1 says that something is not well. Works on the host itself without a controller.
     """
-    controller, controller_away = _ask(site.settings, CONTROLLER)
-    agent, agent_away = _ask(site.settings, AGENT)
+    controller, controller_away = _ask(site, CONTROLLER)
+    agent, agent_away = _ask(site, AGENT)
     if controller is None and agent is None:
         raise nothing_runs(controller_away, agent_away)
     view = make_view(controller, agent, controller_away, agent_away)
@@ -40,12 +40,12 @@ def status(site: Site, as_json: bool) -> int:
     return Exit.BAD_NEWS if found else Exit.FINE
 
 
-def _ask(settings: Settings, program: str) -> tuple[dict[str, Any] | None, str]:
+def _ask(site: Site, program: str) -> tuple[dict[str, Any] | None, str]:
     try:
-        data = ask_program(settings, program, "status")
+        data = ask_program(site, program, "status")
         told: dict[str, Any] = data if isinstance(data, dict) else {}
         if "incidents" not in told:
-            told["incidents"] = rows_of(ask_program(settings, program, "incidents"), "incidents")
+            told["incidents"] = rows_of(ask_program(site, program, "incidents"), "incidents")
     except Away as away:
         return None, str(away)
     return told, ""

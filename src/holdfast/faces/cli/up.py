@@ -14,7 +14,8 @@ import click
 
 from holdfast.faces.cli import asking
 from holdfast.faces.cli.alarms import alarm_stream, wall_ms
-from holdfast.faces.cli.asking import AGENT, CONTROLLER, Away, ask, ask_program
+from holdfast.faces.cli.asking import AGENT, CONTROLLER, ask, ask_program
+from holdfast.faces.cli.calling import Away
 from holdfast.faces.cli.children import Children
 from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.faces.cli.host_libvirt import (
@@ -60,6 +61,7 @@ def up(site: Site, no_sample: bool, own_config: str | None) -> None:
     Where there is no VM at all it makes a small protected one, holdfast-sample.
     """
     checked_settings(site, own_config)
+    site.url = ""  # What starts here is asked here.
     run_up(site, Children(say), has_sample=not no_sample)
 
 
@@ -73,7 +75,7 @@ def run_up(site: Site, children: Children, *, has_sample: bool) -> None:
         try:
             _start(site, children)
             if has_sample and not ask_vms(site)[0]:
-                _try_sample(settings)
+                _try_sample(site)
             _introduce(ask_vms(site)[0])
             _watch(site, children)
         except Stopped:
@@ -129,7 +131,7 @@ def _start(site: Site, children: Children) -> None:
     waiting = [CONTROLLER, AGENT]
     while waiting:
         children.look()
-        waiting = [name for name in waiting if not _has_answered(site.settings, name)]
+        waiting = [name for name in waiting if not _has_answered(site, name)]
         hopeless = children.that_died(HOPELESS_DEATHS)
         if hopeless or time.monotonic() > deadline:
             names = hopeless or waiting
@@ -139,18 +141,18 @@ def _start(site: Site, children: Children) -> None:
     say("controller and agent run")
 
 
-def _has_answered(settings: Settings, program: str) -> bool:
+def _has_answered(site: Site, program: str) -> bool:
     """The controller only once the agent's VMs reached it: before, it would show none."""
     try:
-        data = ask_program(settings, program, "status")
+        data = ask_program(site, program, "status")
     except Away:
         return False
     return program == AGENT or not isinstance(data, dict) or data.get("agents", True) != []
 
 
-def _try_sample(settings: Settings) -> None:
+def _try_sample(site: Site) -> None:
     try:
-        make_sample(settings, say)
+        make_sample(site, say)
     except Failure as failure:
         say("going on without a sample VM")
         failure.show()
@@ -223,7 +225,7 @@ def _listen(site: Site, put: Callable[[AlarmRecord], None]) -> None:
 
 def _incidents(site: Site) -> list[Incident]:
     try:
-        return read_incidents(ask(site.settings, "incidents", or_agent=True))
+        return read_incidents(ask(site, "incidents", or_agent=True))
     except Failure:
         return []  # Both programs are away: `look` says so, and starts them.
 

@@ -27,7 +27,7 @@ def vm() -> None:
 
 
 def ask_vms(site: Site) -> tuple[list[VmSummary], Said]:
-    said = ask(site.settings, "vms", or_agent=True)
+    said = ask(site, "vms", or_agent=True)
     data = said.data.get("vms", []) if isinstance(said.data, dict) else said.data
     return convert(data, list[VmSummary]), said
 
@@ -55,7 +55,7 @@ def show_vm(site: Site, name: str, as_json: bool) -> None:
     """All that is known of one VM, and its incidents."""
     vms, said = ask_vms(site)
     chosen = find_vm(name, vms)
-    told = ask(site.settings, "incidents", or_agent=True)
+    told = ask(site, "incidents", or_agent=True)
     # Late: most commands have nothing to do with incidents.
     from holdfast.faces.cli.incidents import read_incidents
 
@@ -104,7 +104,7 @@ def protect(
     if old_host_is_gone:
         args["old_host_is_gone"] = old_host_is_gone
     chosen = find_vm(name, ask_vms(site)[0])
-    data = ask(site.settings, "protect", vm=chosen.vm, **args).data
+    data = ask(site, "protect", vm=chosen.vm, **args).data
     if as_json:
         return show_json(data)
     after = _wait_protected(site, chosen.vm, group, str(args.get("answer") or ""))
@@ -122,7 +122,7 @@ def protect(
 def unprotect(site: Site, name: str, as_json: bool) -> None:
     """Leave this VM alone again, and give back the settings that protect took over."""
     chosen = find_vm(name, ask_vms(site)[0])
-    data = ask(site.settings, "unprotect", vm=chosen.vm).data
+    data = ask(site, "unprotect", vm=chosen.vm).data
     if as_json:
         return show_json(data)
     return click.echo(f"{chosen.name} is no longer protected; it is still watched and reported")
@@ -135,7 +135,7 @@ def unprotect(site: Site, name: str, as_json: bool) -> None:
 def recover(site: Site, name: str, as_json: bool) -> None:
     """Try again to bring a VM back, with a new budget of restarts."""
     chosen = find_vm(name, ask_vms(site)[0])
-    data = ask(site.settings, "recover", vm=chosen.vm).data
+    data = ask(site, "recover", vm=chosen.vm).data
     if as_json:
         return show_json(data)
     click.echo(f"recovery of {chosen.name} begins anew")

@@ -1,0 +1,52 @@
+"""A controller on another machine: its URL, the token that is shown there, and the site's CA."""
+
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from holdfast.faces.cli.calling import Place
+from holdfast.faces.cli.exits import Exit, Failure
+from holdfast.faces.cli.settings import Site
+
+PORT = 7310
+TOKEN = "HOLDFAST_TOKEN"
+
+
+def place_elsewhere(site: Site) -> Place | None:
+    """None where no URL was given: then this host is meant. Raises Failure."""
+    if not site.url:
+        return None
+    parts = urlsplit(site.url)
+    try:
+        port = parts.port or PORT
+    except ValueError:
+        port = 0
+    if parts.scheme not in ("https", "http") or not parts.hostname or not port:
+        hint = f"write it like https://controller-1:{PORT}"
+        raise Failure(f"{site.url!r} is no address of a controller", hint, Exit.USAGE)
+    if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        hint = "use https; http is only for the end of a tunnel on this host"
+        raise Failure("a token is not sent where everybody can read it", hint, Exit.USAGE)
+    return Place(
+        host=parts.hostname,
+        port=port,
+        is_plain=parts.scheme == "http",
+        ca=site.ca or _ca_of_the_site(site),
+        token=_token(site),
+    )
+
+
+def _token(site: Site) -> str:
+    if not site.token_file:
+        return os.environ.get(TOKEN, "").strip()
+    try:
+        return Path(site.token_file).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise Failure(f"cannot read {site.token_file}: {reason}", code=Exit.USAGE) from None
+
+
+def _ca_of_the_site(site: Site) -> str:
+    """Where this machine is a host of a site, that site's."""
+    path = Path(site.settings.tls_dir) / "ca.crt"
+    return str(path) if path.exists() else ""
