@@ -7,7 +7,7 @@ Result = Mapping[str, Any]
 
 HEAD = """# Figures
 
-Written by `make bench`, which breaks VMs in the lab and measures; do not edit. Every figure runs
+Written by `make bench`, which breaks VMs and hosts in the lab and measures; do not edit. Every figure runs
 from the instant of the injection to the instant at which an independent receiver had read the
 whole alarm, or at which the guest's agent answered the drill itself, on one clock
 (CLOCK_MONOTONIC). p99 of fewer than 100 runs is the worst run. A figure is good for the machine
@@ -17,8 +17,8 @@ named below only; ratios are taken side by side in the same runs.
 
 def render_page(results: Sequence[Result]) -> str:
     """The whole page, from the newest result of each command."""
-    parts = [HEAD, *_goals(results), *_spreads(results), *_notes(results), *_machines(results)]
-    return "\n".join(parts).rstrip() + "\n"
+    parts = [HEAD, *_goals(results), *_spreads(results), *_storms(results), *_notes(results)]
+    return "\n".join([*parts, *_machines(results)]).rstrip() + "\n"
 
 
 def _goals(results: Sequence[Result]) -> list[str]:
@@ -62,10 +62,31 @@ def _spreads(results: Sequence[Result]) -> list[str]:
     return ["## Measured", "", text, "", *_table(titles, rows), ""]
 
 
+def _storms(results: Sequence[Result]) -> list[str]:
+    """VMs on a host that is lost: the rows of the requirement, beside the published trial."""
+    titles = (
+        *("command", "VMs on the lost host", "the last VM's alarm, ms"),
+        *("published, told first, ms", "published, written first, ms"),
+    )
+    rows = [
+        (
+            f"`{result['command']} --json`",
+            str(row["vms"]),
+            _spread(row["last_alarm_ms"]),
+            _number(row["published_told_first_ms"]),
+            _number(row["published_written_first_ms"]),
+        )
+        for result in results
+        for row in result["figures"].get("rows", ())
+    ]
+    return ["## All VMs of a lost host", "", *_table(titles, rows), ""] if rows else []
+
+
 def _notes(results: Sequence[Result]) -> list[str]:
     lines = []
     for result in results:
-        told = [f"{name} {_shown(value)}" for name, value in result["figures"].items()]
+        figures = {name: value for name, value in result["figures"].items() if name != "rows"}
+        told = [f"{name} {_shown(value)}" for name, value in figures.items()]
         told += [*result["notes"], *result["overran"]]
         lines += [f"- `{result['command']}`: {'; '.join(told)}"] if told else []
     return ["## Beside", "", *lines, ""] if lines else []
@@ -107,5 +128,5 @@ def _shown(value: Any) -> str:
     if isinstance(value, Mapping):
         return _spread(value)
     if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return str(value)
+        return ", ".join(map(str, value)) or "none"
+    return "-" if value is None else str(value)

@@ -27,6 +27,19 @@ COMMANDS = (
     "agent-killed-then-vm-killed --runs 3",
     "vms-killed-together --runs 2",
     "agent-idle --runs 1",
+    "libvirt-killed --runs 20",
+    "libvirt-frozen --runs 10",
+    "host-power-cut --runs 20",
+    "host-power-cut --runs 10 --busy",
+    "host-frozen --runs 10",
+    "host-cut-off --runs 10",
+    "one-plane-lost --runs 6",
+    "agent-killed --runs 5",
+    "agent-restarted --runs 2",
+    "leader-killed --runs 5",
+    "leader-and-host-killed --runs 5",
+    "storm --runs 1",
+    "quiet --runs 3",
 )
 
 

@@ -46,7 +46,10 @@ def _rows(result: Result) -> Iterator[tuple[str, str]]:
         if result.peers.get(key) is not None:
             yield what, f"{result.peers[key]:g} ×"
     for key, value in result.figures.items():
-        yield key.replace("_", " "), _figure(value)
+        if key != "rows":
+            yield key.replace("_", " "), _figure(value)
+    for row in result.figures.get("rows", ()):
+        yield f"last of {row['vms']} VMs", _spread(row["last_alarm_ms"])
 
 
 def _figure(value: Any) -> str:

@@ -23,11 +23,14 @@ from holdfast.lab.drills.libvirt_lost import LIBVIRT_ROWS
 from holdfast.lab.drills.machine import describe_machine, read_free_mib
 from holdfast.lab.drills.many_vms import AgentIdle, VmsKilledTogether
 from holdfast.lab.drills.one_vm import ROWS
+from holdfast.lab.drills.quiet import Quiet
 from holdfast.lab.drills.scene import Choices, Scene, SiteScene
 from holdfast.lab.drills.site_hosts import SITE_ROWS
+from holdfast.lab.drills.site_programs import AgentRestarted, LeaderAndHostKilled, LeaderKilled
 from holdfast.lab.drills.site_stage import SiteStage
 from holdfast.lab.drills.stage import Stage
 from holdfast.lab.drills.stopped_on_purpose import StoppedOnPurpose
+from holdfast.lab.drills.storm import Storm
 from holdfast.lab.drills.this_machine import ThisMachine
 from holdfast.lab.event_watch import EventWatch
 from holdfast.lab.guest_image import build_guest_image
@@ -80,6 +83,11 @@ DRILLS: dict[str, AnyDrill] = {
         AgentIdle(),
         *LIBVIRT_ROWS,
         *SITE_ROWS,
+        AgentRestarted(),
+        LeaderKilled(),
+        LeaderAndHostKilled(),
+        Storm(),
+        Quiet(),
     )
 }
 

@@ -1,9 +1,8 @@
 """A site of several hosts as people install it: `init`, `join`, and services that start at boot."""
 
-import os
-import signal
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +12,7 @@ from holdfast.lab.commands import LabError
 from holdfast.lab.drills.asking import NotAnswered, ask
 from holdfast.lab.drills.inbox import Arrival, Inbox
 from holdfast.lab.drills.ledger import Say
+from holdfast.lab.drills.processes import list_children
 from holdfast.lab.drills.stage import holdfast
 from holdfast.lab.hosts import Host, Lab
 from holdfast.lab.namespaces import Holder
@@ -24,6 +24,7 @@ SETTINGS_FILE = "/etc/holdfast/holdfast.toml"
 SECRET_FILE = "/etc/holdfast/drill.secret"
 LOG_FOLDER = "/var/log/holdfast"
 INIT_SCRIPT = "/etc/init.d/holdfast"
+EAR_MODULE = b"holdfast.controller.ear"
 # Each host has a rack of its own: hosts that are lost together are not one alarm here.
 SETTINGS = """# Written by a drill.
 [host]
@@ -122,22 +123,45 @@ class SiteStage:
         return ask(host.path(f"{RUN_FOLDER}/agent.sock"), question, **args)
 
     def find_program(self, host: Host, name: str) -> Holder:
-        """The process of `holdfast NAME` on a host; raises LabError if there is not exactly one."""
-        found = [pid for pid in host.list_pids() if _is_program(pid, name)]
-        if len(found) != 1:
-            raise LabError(f"{host.name} has {len(found)} processes of `holdfast {name}`")
-        return Holder.of_pid(found[0])
+        """The process of a program on a host: agent, pulse, controller, store, or ear."""
+        if name != "ear":
+            try:
+                return Holder.of_pid(host.read_pid(f"{RUN_FOLDER}/{name}.pid"))
+            except FileNotFoundError:
+                raise LabError(f"{host.name}: no {name} runs as a service") from None
+        for pid in list_children(self.find_program(host, "controller").pid):
+            if EAR_MODULE in Path(f"/proc/{pid}/cmdline").read_bytes():
+                return Holder.of_pid(pid)
+        raise LabError(f"{host.name}: its controller has no ear")
 
-    def kill_program(self, host: Host, name: str, number: signal.Signals) -> int:
-        """Signal a program; returns the CLOCK_MONOTONIC ns just before."""
-        holder = self.find_program(host, name)
-        killed_ns = time.monotonic_ns()
-        os.kill(holder.pid, number)
-        return killed_ns
+    def restart_services(self, host: Host, env: Mapping[str, str]) -> None:
+        """Restart all of a host's programs on purpose, with more in their environment."""
+        host.run([INIT_SCRIPT, "restart"], timeout_s=INSTALL_LIMIT_S, env=env)
 
-    def wait_well(self, limit_s: float = WELL_LIMIT_S) -> None:
-        """Wait until one controller leads, every host is heard, and no alarm is open."""
-        self.wait(self._is_well, self._say_what_ails, limit_s)
+    def wait_vms(self, host: Host, uuids: Iterable[str], limit_s: float = WELL_LIMIT_S) -> None:
+        """Wait until every controller knows that these VMs run on the host."""
+        wanted = set(uuids)
+
+        def list_missing() -> list[str]:
+            found = []
+            for controller in self.controllers:
+                rows = self.ask(controller, "vms")
+                known = {row["vm"] for row in rows if row["host"] == self.id_of(host)}
+                found += [f"{controller.name} does not know {len(wanted - known)} VMs"]
+                if wanted <= known:
+                    found.pop()
+            return found
+
+        self.wait(lambda: not list_missing(), lambda: "; ".join(list_missing()), limit_s)
+
+    def wait_well(self, limit_s: float = WELL_LIMIT_S, but: Collection[str] = ()) -> None:
+        """Wait until one controller leads, every host is heard, and no alarm is open.
+
+        `but`: subjects whose alarms may stay open.
+        """
+        self.wait(
+            lambda: not self._list_ills(but), lambda: "; ".join(self._list_ills(but)), limit_s
+        )
 
     def wait_cleared(self, since_ns: int, limit_s: float) -> list[Arrival]:
         """Wait until all that was raised since an instant is cleared; returns what is not."""
@@ -182,36 +206,28 @@ class SiteStage:
     def _install(self) -> None:
         """As START.md says."""
         first, *others = self.hosts
-        self._run(first, "init")
+        self._run(first, "init", "--controllers", "3" if len(self.controllers) == 3 else "1")
         for host in others:
-            is_controller = host in self.controllers
-            words = ["--controller"] if is_controller else []
-            token = self._run(first, "token", *words).split()[-1]
-            self._run(host, "join", first.address, "--token", token, *words)
+            words = ["--controller"] if host in self.controllers else []
+            token = self._run(first, "ca", "token", "new", *words, "--json")
+            self._run(host, "join", first.address, "--token", json.loads(token)["token"], *words)
 
     def _run(self, host: Host, *words: str) -> str:
         return host.run(holdfast(*words), timeout_s=INSTALL_LIMIT_S).stdout.strip()
 
-    def _is_well(self) -> bool:
-        return not self._what_ails()
-
-    def _say_what_ails(self) -> str:
-        return "; ".join(self._what_ails())
-
-    def _what_ails(self) -> list[str]:
-        ails = [f"{host.name} has no power" for host in self.hosts if not host.is_powered_on]
-        if ails:
-            return ails
+    def _list_ills(self, but: Collection[str]) -> list[str]:
+        ills = [f"{host.name} has no power" for host in self.hosts if not host.is_powered_on]
+        if ills:
+            return ills
         try:
-            leader = self.leader()
-            hosts = {row["host"]: row for row in self.ask(leader, "hosts")["hosts"]}
-        except (LabError, OSError, KeyError) as error:
+            heard = {row["host"] for row in self.ask(self.leader(), "hosts") if is_heard(row)}
+        except (LabError, OSError) as error:
             return [str(error)]
-        for host in self.hosts:
-            row = hosts.get(self.id_of(host))
-            if row is None or not row.get("is_linked", row.get("is_connected", True)):
-                ails.append(f"{host.name} is not heard: {row}")
-        return ails + [f"{one.condition}: {one.text}" for one in self._list_open(0)]
+        ills += [
+            f"{host.name} is not heard" for host in self.hosts if self.id_of(host) not in heard
+        ]
+        still = (one for one in self._list_open(0) if one.subject not in but)
+        return ills + [f"{one.condition}: {one.text}" for one in still]
 
     def _list_open(self, since_ns: int) -> list[Arrival]:
         """Alarms raised since an instant whose newest revision is not cleared."""
@@ -222,10 +238,6 @@ class SiteStage:
         return [one for one in newest.values() if one.state != "cleared"]
 
 
-def _is_program(pid: int, name: str) -> bool:
-    try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except OSError:
-        return False
-    names = [Path(word.decode(errors="replace")).name for word in words if word]
-    return names[-1:] == [name] and "holdfast" in names
+def is_heard(row: Mapping[str, Any]) -> bool:
+    """What a controller says of a host that is linked and pulses."""
+    return bool(row.get("is_linked"))

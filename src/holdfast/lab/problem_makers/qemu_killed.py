@@ -18,3 +18,10 @@ def kill_qemu(
     injected_ns = time.monotonic_ns()
     os.kill(pid, number)
     return injected_ns
+
+
+def kill_vm(pid: int) -> int:
+    """Kill the VM whose QEMU has this pid; returns the ns of the instant just before."""
+    injected_ns = time.monotonic_ns()
+    os.kill(pid, signal.SIGKILL)
+    return injected_ns
