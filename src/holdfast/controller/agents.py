@@ -81,7 +81,11 @@ class Agents:
     """Inventories are kept on disk, so that VMs have names while their host is away."""
 
     def __init__(self, shelf: Shelf, say: Callable[[str], None] = lambda _: None) -> None:
+        """`on_greeted`, `on_left` and `on_vms` tell whoever watches hosts."""
         self._shelf, self._say = shelf, say
+        self.on_greeted: Callable[[wire.Hello], None] = lambda _: None
+        self.on_left: Callable[[Agent], None] = lambda _: None
+        self.on_vms: Callable[[Agent], None] = lambda _: None
         self.by_host: dict[str, Agent] = {}
         for host, value in shelf.all(SHELF).items():
             agent = self.by_host[host] = Agent(host)
@@ -99,6 +103,7 @@ class Agents:
         agent.link = link
         agent.since_utc_ms = clock.utc_ms()
         self._say(f"the agent of {agent.host_name} is here, in boot {agent.boot}")
+        self.on_greeted(hello)
         return agent
 
     def left(self, agent: Agent, link: Link) -> None:
@@ -106,11 +111,13 @@ class Agents:
         if agent.link is link:
             agent.link = None
             self._say(f"the agent of {agent.host_name} is away")
+            self.on_left(agent)
 
     def take_inventory(self, agent: Agent, vms: tuple[VmSummary, ...]) -> None:
         agent.vms, agent.has_told_vms = vms, True
         kept = msgspec.json.encode([agent.host_name, vms])
         self._shelf.put(SHELF, agent.host, kept)
+        self.on_vms(agent)
 
     def linked(self) -> Iterator[Agent]:
         return (agent for agent in self.by_host.values() if agent.link is not None)

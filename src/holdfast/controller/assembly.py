@@ -39,6 +39,8 @@ from holdfast.controller.questions import Questions
 from holdfast.controller.registry import NotLeading, Registry
 from holdfast.controller.site_questions import SiteQuestions
 from holdfast.controller.timings import Timings
+from holdfast.controller.watching import begin as begin_watch
+from holdfast.controller.watching import make_watch
 from holdfast.facts.alarms import AlarmRecord
 from holdfast.facts.events import EventKind
 from holdfast.facts.hearing import Hearing as Heard
@@ -104,6 +106,15 @@ class Controller:
         self.copies = Copies(Path(settings.state_dir) / "recorder-copies")
         self.host_words = HostWords(state / "host-records", self.agents, self.copies)
         self.hearing = Hearing(settings, self._hear, shelf=self.shelf, host_name=self.host_name)
+        self.watch, self.witnesses = make_watch(
+            state=state,
+            controller=self.host_name,
+            boot=boot,
+            agents=self.agents,
+            entries=self.entries,
+            hearing=self.hearing,
+            term=lambda: self.leadership.term,
+        )
         self.greeter = Greeter(
             heard=self.hearing.greeted,
             agents=self.agents,
@@ -150,6 +161,7 @@ class Controller:
             "leadership": self.leadership.run,
             "own alarms": self._look,
             "hearing": self.hearing.run,
+            "watch": self.watch.run,
         }
         if self.joining is not None:
             tasks["the site's list"] = self.joining.run
@@ -165,6 +177,7 @@ class Controller:
                 await self._settle()
         self.events.note(EventKind.CONTROLLER, f"the controller on {self.host_name} began")
         self._note_term()
+        begin_watch(self.watch, self.agents, self.hearing)
         try:
             async with (
                 self.door.open(Path(self._settings.run_dir) / "controller.sock"),
@@ -198,6 +211,7 @@ class Controller:
             ],
             "open_alarms": len(alarms),
             "pulses": self.hearing.counts(),
+            "hosts": self.watch.host_rows(),
             "gaps": self.entries.gaps,
             "duplicates": self.entries.duplicates,
             "defects": self.entries.defects,
@@ -242,7 +256,8 @@ class Controller:
         await self.registry.change(lambda: {f"agents/{host}": None})
 
     def _hear(self, seen: Heard) -> None:
-        """What the ear heard, for whoever judges hosts."""
+        """What the ear heard is the watch's to judge."""
+        self.watch.see(seen)
 
     def _tell(self, record: AlarmRecord) -> None:
         for courier in self.couriers:
@@ -343,6 +358,7 @@ class Controller:
     async def _close(self) -> None:
         """What is half done is done again by the next start: nothing here must be waited for."""
         await self.entries.close()
+        self.watch.close()
         try:
             await self.leadership.end()
         except Exception:

@@ -129,18 +129,19 @@ class Entries:
     async def _carry(self, entry: wire.Entry, stream: Stream, received_at: int) -> None:
         arrived_utc_ms = clock.utc_ms()
         if entry.alarm is not None:
-            arrived_utc_ms = await self._report(entry.alarm, received_at)
+            arrived_utc_ms = await self.report(entry.alarm, received_at)
         if entry.tenure is not None:
             await self._keep_tenure(entry.host, entry.tenure)
         if entry.incident is not None:
-            self._keep_incident(entry.host, entry.incident, (entry.stream, entry.sequence))
+            self.keep_incident(entry.host, entry.incident, (entry.stream, entry.sequence))
         stream.end(entry.sequence)
         self._shelf.put(STREAMS, f"{entry.host} {entry.stream}", stream.kept())
         if entry.incident is not None:
             await self._shelf.kept()
         await self._answer(entry, arrived_utc_ms)
 
-    async def _report(self, report: AlarmReport, received_at: int) -> int:
+    async def report(self, report: AlarmReport, received_at: int) -> int:
+        """Hand an alarm to the VIM, however long that takes; when it arrived there."""
         self._timings.received(report, received_at)
         while True:
             try:
@@ -185,7 +186,7 @@ class Entries:
         except ConnectionError:
             return  # It will send the entry again, and be answered then.
 
-    def _keep_incident(self, host: str, incident: Incident, told: tuple[str, int]) -> None:
+    def keep_incident(self, host: str, incident: Incident, told: tuple[str, int]) -> None:
         """What another controller answered late may come here after what followed it."""
         stream, number = self._incident_told.get((host, incident.id), ("", 0))
         if (stream, number) >= told and stream == told[0]:

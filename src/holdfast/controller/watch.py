@@ -77,21 +77,18 @@ class Watch:
         self._expected: dict[str, HostExpected] = {}
 
     async def run(self) -> None:
-        """Until cancelled."""
-        self.begin()
+        """Until cancelled; `begin` comes first."""
         since_sync_s = 0.0
-        try:
-            while True:
-                await asyncio.sleep(TERM_S)
-                self._note_term()
-                since_sync_s += TERM_S
-                if since_sync_s >= SYNC_S:
-                    since_sync_s = 0.0
-                    await asyncio.to_thread(self._journal.sync)
-        finally:
-            self.close()
+        while True:
+            await asyncio.sleep(TERM_S)
+            self._note_term()
+            since_sync_s += TERM_S
+            if since_sync_s >= SYNC_S:
+                since_sync_s = 0.0
+                await asyncio.to_thread(self._journal.sync)
 
     def begin(self) -> None:
+        """Say who this is. Needs a running event loop, as all that follows does."""
         began = told.SiteBegan(at=clock.now(), controller=self.controller, boot=self._boot)
         self._turns.consume(began)
         self._note_term()
@@ -100,6 +97,7 @@ class Watch:
         self._turns.close()
         for task in self._tasks:
             task.cancel()
+        self._journal.close()
 
     # What is heard and told.
 

@@ -1,0 +1,70 @@
+"""The watch put together: its memory, its journal, and whom it asks and tells."""
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+from holdfast.controller.agents import Agents
+from holdfast.controller.entries import Entries
+from holdfast.controller.hearing import Hearing
+from holdfast.controller.site_memory import open_journal, remember
+from holdfast.controller.watch import Watch
+from holdfast.controller.witnesses import Witnesses
+from holdfast.facts.hearing import WitnessSpoke
+from holdfast.facts.incidents import Incident
+from holdfast.policy.site import SiteDecider
+from holdfast.ports import clock
+
+FOLDER = "site-journal"
+
+
+def make_watch(
+    *,
+    state: Path,
+    controller: str,
+    boot: str,
+    agents: Agents,
+    entries: Entries,
+    hearing: Hearing,
+    term: Callable[[], int | None],
+) -> tuple[Watch, Witnesses]:
+    """Raises JournalTaken, OSError."""
+    folder = state / FOLDER
+    decider = SiteDecider(remember(folder))
+
+    def see(spoke: WitnessSpoke) -> None:
+        watch.see(spoke)
+
+    stream, numbers = f"site-{clock.utc_ms()}", itertools.count(1)
+
+    def keep(incident: Incident) -> None:
+        entries.keep_incident(incident.host, incident, (stream, next(numbers)))
+
+    witnesses = Witnesses(hearing, agents, see)
+    watch = Watch(
+        decider=decider,
+        journal=open_journal(folder, decider),
+        folder=folder,
+        controller=controller,
+        boot=boot,
+        report=entries.report,
+        keep=keep,
+        ask=witnesses.ask,
+        term=term,
+    )
+    agents.on_greeted = watch.greeted
+    agents.on_left = watch.left
+    agents.on_vms = lambda agent: watch.set_vms(agent.host, agent.boot, agent.vms)
+    return watch, witnesses
+
+
+def begin(watch: Watch, agents: Agents, hearing: Hearing) -> None:
+    """Say who this is, and expect everybody who was known before it began."""
+    watch.begin()
+    for host, known in hearing.known_hosts().items():
+        agent = agents.by_host.get(host)
+        name = agent.host_name if agent else host
+        boot = next(reversed(known.boots), "")
+        watch.expect(host, name, boot, tuple(sorted(known.addresses)))
+        if agent is not None:
+            watch.set_vms(host, boot, agent.vms)
