@@ -7,9 +7,9 @@ Result = Mapping[str, Any]
 
 HEAD = """# Figures
 
-Written by `make bench`, which breaks VMs and hosts in the lab and measures; do not edit. Every figure runs
-from the instant of the injection to the instant at which an independent receiver had read the
-whole alarm, or at which the guest's agent answered the drill itself, on one clock
+Written by `make bench`, which breaks VMs and hosts in the lab and measures; do not edit. Every
+figure runs from the instant of the injection to the instant at which an independent receiver had
+read the whole alarm, or at which the guest's agent answered the drill itself, on one clock
 (CLOCK_MONOTONIC). p99 of fewer than 100 runs is the worst run. A figure is good for the machine
 named below only; ratios are taken side by side in the same runs.
 """
