@@ -116,7 +116,7 @@ class EarHosts:
             host.boot = next(reversed(host.boots), "")
         host.key = key
         wanted = self.planes.intersection(planes)
-        for plane in wanted - host.lines.keys():
+        for plane in sorted(wanted - host.lines.keys()):
             self._line(host, plane, at, due)
         for plane in host.lines.keys() - wanted:
             self._drop(host, plane)
@@ -259,9 +259,9 @@ class EarHosts:
         if host.crossed < CROSSED_AFTER or is_told:
             return
         host.crossed_said_at = at
-        current = next((one.window for one in host.lines.values() if one.window), None)
-        boots = [host.boot, window.boot]
-        senders = [current.sender[0] if current else "", window.sender[0]]
+        windows = [line.window for line in host.lines.values() if line.window]
+        sender = next((one.sender for one in windows if one.boot == host.boot), NOBODY)
+        boots, senders = [host.boot, window.boot], [sender[0], window.sender[0]]
         told = {"host": host.name, "boots": boots, "senders": senders}
         self.out.append({"is": "crossed", "at": at, **told})
 
