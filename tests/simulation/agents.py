@@ -1,0 +1,244 @@
+"""The agent of a simulated host: real policy, detectors, uplink and welcome, on its own clock."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import msgspec
+
+from holdfast.adapters.simulated.connection import connect
+from holdfast.adapters.simulated.journal import JournalInMemory
+from holdfast.adapters.simulated.machine import Machine
+from holdfast.adapters.simulated.outbox import OutboxInMemory
+from holdfast.agent.finding import found_gone
+from holdfast.agent.identity import Identity
+from holdfast.agent.inventory import Inventory
+from holdfast.agent.loop import Loop
+from holdfast.agent.uplink import Uplink
+from holdfast.agent.view import View
+from holdfast.agent.welcome import Welcomer
+from holdfast.detectors.panel import make_panel
+from holdfast.facts import actions as act
+from holdfast.facts import wire
+from holdfast.facts.actions import Action
+from holdfast.facts.commands import Booted, Restarted
+from holdfast.facts.observations import Observation
+from holdfast.policy import promise
+from holdfast.policy.decide import Decider
+from holdfast.policy.world import World
+from holdfast.ports.hypervisor import Domain
+from holdfast.ports.link import Connection, Dial
+from tests.simulation.probes import Carrier, address
+from tests.simulation.pulses import key_of
+from tests.stories.executor import SimulatedExecutor
+
+LINKS = "a"  # The plane that links go over.
+OPEN_LIMIT_S = 5.0
+
+Answers = Callable[[str], Callable[[Any], None] | None]
+
+
+class NoDomains:
+    """libvirt's list of definitions plays no part here: policy knows what runs."""
+
+    async def domains(self) -> list[Domain]:
+        return []
+
+
+class SimulatedAgent:
+    """`begin` and `kill` it as often as wanted: what it must remember is on its machine's disk."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        dials: Callable[[Machine], list[Dial]],
+        carrier: Carrier,
+        rack: str,
+    ) -> None:
+        self.machine, self._dials, self._carrier, self._rack = machine, dials, carrier, rack
+        self.version = wire.VERSION
+        self.word_at: int | None = None
+        self.faults_seen: Callable[[act.Report], None] = lambda _: None
+        self.uplink: Uplink | None = None
+        self.loop: Loop | None = None
+
+    def begin(self) -> None:
+        """As agent/assembly.py: what runs is looked at first."""
+        machine = self.machine
+        process = machine.begin("agent")
+        process.inside(self._make)
+        process.create_task(self._run())
+
+    def kill(self) -> None:
+        self._remember()
+        self.machine.vms.see = None
+        self.machine.kill("agent")
+        self.uplink = None
+
+    def lost_power(self) -> None:
+        self._remember()
+        self.word_at = None
+        self.uplink = None
+
+    def word(self) -> int | None:
+        """When it wrote on the health board last; a process that is frozen writes nothing."""
+        machine = self.machine
+        if machine.can_run("agent"):
+            self.word_at = machine.own.monotonic_ns()
+        return self.word_at
+
+    def _remember(self) -> None:
+        if self.loop is not None:
+            self.machine.disk["world"] = msgspec.json.encode(self.loop.decider.world)
+        self.loop = None
+
+    def _make(self) -> None:
+        machine, host = self.machine, self.machine.vms
+        remembered = machine.disk.get("world")
+        world = (
+            msgspec.json.decode(remembered, type=World) if isinstance(remembered, bytes) else None
+        )
+        was_boot = world.boot if world else ""
+        decider = Decider(world)
+        journal = JournalInMemory(1, lambda: b"{}")
+        self.loop = loop = Loop(make_panel(), decider, journal, self._act)
+        process = machine.loops["agent"]
+        self._executor = SimulatedExecutor(
+            host,
+            lambda outcome: void(process.call_soon(loop.consume, outcome)),
+            lambda asked: promise.may_start(decider.world, asked),
+        )
+        outbox = machine.disk.setdefault("outbox", OutboxInMemory())
+        assert isinstance(outbox, OutboxInMemory)
+        outbox.begin_stream(f"{machine.boot} {machine.own.monotonic_ns()}")
+        self._outbox = outbox
+        me = Identity(
+            host=machine.name,
+            host_name=machine.name,
+            boot=machine.boot,
+            state_id=f"state of {machine.name}",
+            is_new_state=world is None,
+        )
+        view = View(loop, dict, lambda _vm: "simulated")
+        self._inventory = Inventory(NoDomains(), view.vms)  # type: ignore[arg-type]
+        welcomer = Welcomer(loop, self._inventory, me)
+        self.uplink = Uplink(
+            dials=self._dials(machine),
+            outbox=outbox,
+            boot=machine.boot,
+            host=machine.name,
+            hello=self._hello,
+            welcomed=welcomer.welcomed,
+            obey=self._obey,
+            see=loop.see,
+        )
+        self._inventory.tell = self.uplink.send
+        loop.after_turn = self._inventory.policy_moved
+        self._look(was_boot)
+
+    def _look(self, was_boot: str) -> None:
+        machine, host, loop = self.machine, self.machine.vms, self.loop
+        assert loop is not None
+        seen = host.look()
+        at, left_at = host.now(), loop.decider.world.now
+        loop.consume(
+            Booted(
+                at=at,
+                host=machine.name,
+                host_name=machine.name,
+                boot=machine.boot,
+                state_id=f"state of {machine.name}",
+                is_amnesiac=False,
+            )
+        )
+        if was_boot == machine.boot:
+            loop.consume(Restarted(at=at))
+        world = loop.decider.world
+        gone = found_gone(world, host.running(), machine.boot, at, lambda _: left_at)
+        for observation in [*seen, *gone, *host.logs(gone)]:
+            loop.see(observation)
+        process = machine.loops["agent"]
+        host.see = lambda observation: self._hand(process, observation)
+
+    def _hand(self, process: Any, observation: Observation) -> None:
+        """A sensor's find waits in the process while that cannot run."""
+        if self.loop is not None:
+            process.call_soon(self._see, observation)
+
+    def _see(self, observation: Observation) -> None:
+        if self.loop is not None:
+            self.loop.see(observation)
+            self._inventory.see(observation)
+
+    async def _run(self) -> None:
+        assert self.uplink is not None
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.uplink.run())
+            group.create_task(self._inventory.run())
+
+    def _act(self, action: Action) -> None:
+        assert self.uplink is not None
+        match action:
+            case act.Report():
+                self.uplink.report(action)
+                self.faults_seen(action)
+            case act.TellTenure():
+                self.uplink.tell_tenure(action)
+            case act.TellIncident():
+                self.uplink.tell_incident(action)
+            case _:
+                self._executor.carry_out(action)
+
+    def _hello(self) -> wire.Hello:
+        assert self.loop is not None
+        machine, world = self.machine, self.loop.decider.world
+        kept = [r.protection.tenure for r in world.vms.values() if r.protection]
+        return wire.Hello(
+            version=self.version,
+            host=machine.name,
+            host_name=machine.name,
+            boot=machine.boot,
+            state_id=f"state of {machine.name}",
+            stream=self._outbox.stream,
+            tenures=tuple(kept),
+            pulse_key=key_of(machine.name).hex(),
+            addresses={plane: address(plane, machine.name) for plane in machine.network.planes},
+            rack=self._rack,
+        )
+
+    async def _obey(self, question: wire.Question) -> wire.Reply:
+        """Who lives, and what a witness is asked for; the rest plays no part here."""
+        if question.name != "witness":
+            return wire.Reply(id=question.id, data={})
+        args = question.args
+        data, is_kernel = await self._carrier.carry(
+            args["address"], args["port"], bytes.fromhex(args["data"]), args["limit_ms"]
+        )
+        return wire.Reply(id=question.id, data={"data": data.hex(), "is_kernel": is_kernel})
+
+
+def void(_: object) -> None:
+    """For a call whose handle nobody needs."""
+
+
+def dial(machine: Machine, target: Machine, serve: Callable[[Any], bool]) -> Dial:
+    """How an agent reaches a controller: `serve` takes the far end, or is not there (False)."""
+
+    @contextlib.asynccontextmanager
+    async def opened() -> AsyncIterator[Connection]:
+        network, clock = machine.network, machine.clock
+        await asyncio.sleep(2 * network.delay_ms(LINKS) / 1_000)
+        is_silent = not network.talk(machine.name, target.name, LINKS) or target.is_frozen
+        if is_silent:
+            await asyncio.sleep(OPEN_LIMIT_S)
+            raise TimeoutError(f"{target.name} does not answer")
+        near, far = connect(network, clock, LINKS, machine.name, target.name)
+        if not serve(far):
+            raise ConnectionRefusedError(f"nobody listens on {target.name}")
+        try:
+            yield near
+        finally:
+            near.abort()
+
+    return Dial(name=target.name, open=opened)

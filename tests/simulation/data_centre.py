@@ -1,0 +1,192 @@
+"""A data centre in virtual time: hosts, planes, store, one or three controllers, and a VIM.
+
+What runs in it is the program's own code; only sockets, disks, libvirt and time are simulated.
+"""
+
+import random
+from collections.abc import Callable, Iterable
+from functools import partial
+from uuid import NAMESPACE_DNS, uuid5
+
+from holdfast.adapters.simulated.clock import Clock
+from holdfast.adapters.simulated.cluster import StoreCluster
+from holdfast.adapters.simulated.machine import Machine
+from holdfast.adapters.simulated.network import Network
+from holdfast.adapters.simulated.vm import SimulatedVm
+from holdfast.facts.instants import NS_PER_MS
+from holdfast.facts.layers import Plan
+from holdfast.policy import timing
+from holdfast.ports.link import Dial
+from tests.simulation import receivers
+from tests.simulation.agents import SimulatedAgent, dial
+from tests.simulation.controllers import SimulatedController
+from tests.simulation.probes import Answerer, Carrier
+from tests.simulation.pulses import Listens, SimulatedPulse, agent_word
+from tests.simulation.receivers import Receiver
+
+PLANES = ("a", "b")
+AGENT_AFTER_MS, CONTROLLER_AFTER_MS = 1_000.0, 500.0
+DRIFT_PPM = 500
+GASP_TEXT = "Kernel panic - not syncing: Fatal exception"
+
+
+class _Ear(Listens):
+    """Where a controller's machine takes pulses, whichever life its ear is in."""
+
+    def __init__(self, controller: SimulatedController) -> None:
+        self._controller = controller
+
+    def arrive(self, data: bytes, plane: str, sender: str) -> None:
+        self._controller.hear(data, plane, sender)
+
+
+class Host:
+    """A machine with an agent and a pulse; a controller may run on it, too."""
+
+    def __init__(self, machine: Machine, rack: str) -> None:
+        self.machine, self.rack = machine, rack
+        self.controller: SimulatedController | None = None
+        self.agent: SimulatedAgent
+        self.pulse: SimulatedPulse
+
+
+class DataCentre:
+    """`hosts` by name; the first `controllers` of them have one each. Time begins at `settle`."""
+
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        hosts: int = 5,
+        controllers: int = 3,
+        racks: int = 0,
+        make_controller: Callable[..., SimulatedController] = SimulatedController,
+    ) -> None:
+        self.rng = random.Random(seed)
+        self.clock = Clock()
+        self.network = Network(self.clock, self.rng, PLANES)
+        self.receiver = Receiver(self.clock)
+        names = [f"h{number}" for number in range(1, hosts + 1)]
+        self.cluster = StoreCluster(
+            self.clock, self.network, receivers.LINKS, names[: max(1, controllers)]
+        )
+        self.hosts: dict[str, Host] = {}
+        for number, name in enumerate(names):
+            ppm = self.rng.randint(-DRIFT_PPM, DRIFT_PPM)
+            machine = Machine(self.clock, self.network, name, ppm)
+            rack = f"rack{number % racks + 1}" if racks else ""
+            self.hosts[name] = Host(machine, rack)
+        self.controllers: dict[str, SimulatedController] = {}
+        for name in names[:controllers]:
+            host = self.hosts[name]
+            carrier = Carrier(host.machine, self._answerer)
+            made = make_controller(host.machine, self.cluster, self.receiver, carrier)
+            host.controller = self.controllers[name] = made
+        for host in self.hosts.values():
+            self._equip(host)
+
+    def _equip(self, host: Host) -> None:
+        machine = host.machine
+        carrier = Carrier(machine, self._answerer)
+        host.agent = SimulatedAgent(machine, self._dials, carrier, host.rack)
+        targets = [(name, _Ear(one)) for name, one in self.controllers.items()]
+        board = agent_word(machine, host.agent.word)
+        host.pulse = SimulatedPulse(machine, targets, board)
+        machine.booted.append(partial(self._start, host))
+        machine.went_down.append(partial(self._went_down, host))
+
+    def _dials(self, machine: Machine) -> list[Dial]:
+        return [
+            dial(machine, controller.machine, controller.serve)
+            for controller in self.controllers.values()
+        ]
+
+    def _answerer(self, name: str) -> Answerer:
+        host = self.hosts[name]
+        return host.machine, host.pulse
+
+    # Its life.
+
+    def begin(self) -> None:
+        """Everything starts, as after a power cut of the whole site, and comes to rest."""
+        for host in self.hosts.values():
+            self._start(host)
+
+    def _start(self, host: Host) -> None:
+        machine = host.machine
+        host.pulse.begin()
+        if host.controller is not None:
+            machine.later(CONTROLLER_AFTER_MS, partial(self.start_controller, host))
+        machine.later(AGENT_AFTER_MS, partial(self.start_agent, host))
+
+    def _went_down(self, host: Host) -> None:
+        host.pulse.end()
+        host.agent.lost_power()
+        if host.controller is not None:
+            host.controller.lost_power()
+
+    def start_agent(self, host: Host) -> None:
+        if host.machine.is_up and not host.machine.runs("agent"):
+            host.agent.begin()
+
+    def start_controller(self, host: Host) -> None:
+        if host.controller is not None and not host.machine.runs("controller"):
+            host.controller.begin()
+
+    def run_for(self, ms: float) -> None:
+        self.clock.run_until(self.clock.now + round(ms * NS_PER_MS))
+
+    def end(self) -> None:
+        """Nothing of it is left."""
+        for host in self.hosts.values():
+            host.machine.bury()
+
+    def failures(self) -> list[str]:
+        """What failed where nobody handled it: a defect, of the program or of the simulation."""
+        loops = [str(f) for host in self.hosts.values() for f in host.machine.failures]
+        return loops + [f for one in self.controllers.values() for f in one.failed]
+
+    # What befalls it.
+
+    def add_vm(self, host: str, name: str) -> SimulatedVm:
+        vm = SimulatedVm(name=name, uuid=str(uuid5(NAMESPACE_DNS, name)), memory_gb=0.1)
+        vms = self.hosts[host].machine.vms
+        vms.define(vm)
+        vms.begin(name)
+        return vm
+
+    def cut_power(self, host: str) -> None:
+        self.hosts[host].machine.cut_power()
+
+    def boot(self, host: str) -> None:
+        self.hosts[host].machine.boot_again()
+
+    def panic(self, host: str, *, gasps: bool) -> None:
+        """The kernel's last words, if any, leave before it stops."""
+        if gasps:
+            for name, controller in self.controllers.items():
+                say = partial(controller.hear_gasp, host, GASP_TEXT)
+                self.network.send(PLANES[0], host, name, say)
+        self.hosts[host].machine.panic()
+
+    def shut_down(self, host: str) -> None:
+        """In order: VMs are ended by libvirt, the pulse says why, then the power goes."""
+        one = self.hosts[host]
+        for name, vm in one.machine.vms.vms.items():
+            if vm.runs:
+                one.machine.vms.destroy(name)
+        one.pulse.plan, one.pulse.limit_ms = Plan.HOST_STOPS, timing.HOST_STOP_LIMIT_MS
+        one.machine.later(2_000, one.machine.cut_power)
+
+    def kill_agent(self, host: str) -> None:
+        self.hosts[host].agent.kill()
+
+    def kill_controller(self, host: str) -> None:
+        self.controllers[host].kill()
+
+    def everybody(self) -> list[str]:
+        return [*self.hosts, receivers.NAME]
+
+    def split(self, groups: Iterable[Iterable[str]], planes: Iterable[str] = PLANES) -> None:
+        for plane in planes:
+            self.network.split(plane, groups)

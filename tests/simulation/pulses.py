@@ -1,0 +1,133 @@
+"""The pulse of a simulated host: the real datagrams, as its own clock has them due."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+
+from holdfast.adapters.simulated.machine import Machine
+from holdfast.adapters.simulated.network import Network
+from holdfast.facts.instants import NS_PER_MS, Instant
+from holdfast.facts.layers import Layer, LayerState, Plan
+from holdfast.facts.pulse import (
+    KEY_BYTES,
+    Kind,
+    Names,
+    Pulse,
+    PulseRefused,
+    Word,
+    decode_probe,
+    encode,
+)
+from holdfast.policy import timing
+
+REPEATS_OF_PLAN, BETWEEN_REPEATS_MS = 3, 5.0
+Board = Callable[[Instant], Mapping[Layer, Word]]
+
+
+def key_of(host: str) -> bytes:
+    return hashlib.blake2s(host.encode(), digest_size=KEY_BYTES).digest()
+
+
+class SimulatedPulse:
+    """What agent/pulse.py does, on a machine's own clock: a datagram per plane and period.
+
+    `targets` hear it, by machine name. `host` and `key` may be another's: a cloned host.
+    """
+
+    def __init__(
+        self, machine: Machine, targets: Iterable[tuple[str, "Listens"]], board: Board
+    ) -> None:
+        self.host, self.key = machine.name, key_of(machine.name)
+        self.plan, self.limit_ms = Plan.NONE, 0
+        self._machine, self._targets, self._board = machine, list(targets), board
+        self._life = 0
+        self._is_running = False
+        self._sequence = 0
+
+    def begin(self) -> None:
+        self._life += 1
+        self._is_running = True
+        self.plan, self.limit_ms = Plan.NONE, 0
+        self._sequence = self._machine.own.monotonic_ns() // NS_PER_MS
+        self._beat_on(self._life)
+
+    def end(self) -> None:
+        """Killed, or gone with its machine: it says nothing."""
+        self._life += 1
+        self._is_running = False
+
+    def leave(self, plan: Plan, limit_ms: int) -> None:
+        """A planned end says so, more than once, because datagrams are lost."""
+        self.plan, self.limit_ms = plan, limit_ms
+        for repeat in range(REPEATS_OF_PLAN):
+            self._machine.later(repeat * BETWEEN_REPEATS_MS, self._beat)
+        self._machine.later(REPEATS_OF_PLAN * BETWEEN_REPEATS_MS, self.end)
+
+    def answer(self, plane: str, probe: bytes) -> bytes:
+        """What its answer port sends back; nothing while no process of it runs."""
+        machine = self._machine
+        if not self._is_running or machine.is_frozen:
+            return b""
+        try:
+            asked = decode_probe(probe, self.key)
+        except PulseRefused:
+            return b""
+        at = Instant(machine.own.monotonic_ns())
+        names = Names(self.host, plane, machine.boot, asked.nonce)
+        said = Pulse(names=names, sequence=self._sequence, sent_ns=at, plan=self.plan)
+        return encode(said, self.key, Kind.ANSWER)
+
+    def _beat_on(self, life: int) -> None:
+        """Again and again; who is frozen goes on after it, and what was missed is missed."""
+        machine = self._machine
+        if life != self._life or not machine.is_up:
+            return
+        if not machine.is_frozen:
+            self._beat()
+        period_ns = timing.PULSE_PERIOD_MS * NS_PER_MS
+        due = machine.own.virtual_at(machine.own.monotonic_ns() + period_ns)
+        machine.clock.at(due, lambda: self._beat_on(life))
+
+    def _beat(self) -> None:
+        machine, network = self._machine, self._machine.network
+        self._sequence += 1
+        at = Instant(machine.own.monotonic_ns())
+        words = self._board(at)
+        for plane in network.planes:
+            pulse = Pulse(
+                names=Names(self.host, plane, machine.boot),
+                sequence=self._sequence,
+                sent_ns=at,
+                plan=self.plan,
+                plan_limit_ms=self.limit_ms,
+                layers=words,
+            )
+            data = encode(pulse, self.key)
+            for name, target in self._targets:
+                _send(network, plane, machine.name, name, target, data)
+
+
+class Listens:
+    """Where datagrams arrive: a socket of the ear, which its kernel fills while the ear sleeps."""
+
+    def arrive(self, data: bytes, plane: str, sender: str) -> None:
+        raise NotImplementedError
+
+
+def _send(
+    network: Network, plane: str, source: str, name: str, target: Listens, data: bytes
+) -> None:
+    network.send(plane, source, name, lambda: target.arrive(data, plane, source))
+
+
+def agent_word(machine: Machine, last_written: Callable[[], int | None]) -> Board:
+    """The health board: what the agent wrote last, and whether that is still good."""
+
+    def read(at: Instant) -> dict[Layer, Word]:
+        written = last_written()
+        if written is None:
+            return {}
+        age_ms = (at - written) // NS_PER_MS
+        state = LayerState.STALE if age_ms > timing.LAYER_LIMIT_MS else LayerState.WELL
+        return {Layer.AGENT: Word(state, age_ms)}
+
+    return read

@@ -1,0 +1,44 @@
+"""The stage of stories of a site: a data centre, the laws that hold there, what the VIM hears."""
+
+from typing import Any
+
+from holdfast.facts.alarms import AlarmState
+from holdfast.facts.instants import NS_PER_S
+from tests.simulation.data_centre import DataCentre
+from tests.simulation.receivers import Arrived
+from tests.simulation.site_laws import SiteLaws
+
+AT_REST_MS = 12_000.0  # Everybody has started, greeted and been heard.
+
+
+class SiteStage:
+    """`said` are the lines since it was last emptied: what the VIM heard first, and when."""
+
+    def __init__(self, seed: int = 0, **site: Any) -> None:
+        self.site = DataCentre(seed, **site)
+        self.laws = SiteLaws(self.site)
+        self.said: list[str] = []
+        self._known: set[tuple[str, int, AlarmState]] = set()
+        self.site.receiver.heard = self._heard
+        self.site.begin()
+        self.advance(AT_REST_MS)
+
+    def advance(self, ms: float) -> None:
+        """Let that much time pass. Raises LawBroken."""
+        self.site.run_for(ms)
+        self.laws.look()
+
+    def end(self) -> None:
+        self.site.end()
+
+    def _heard(self, arrived: Arrived) -> None:
+        self.laws.heard(arrived)
+        alarm = arrived.record.alarm
+        name = (alarm.key, alarm.revision, alarm.state)
+        if name in self._known:
+            return  # Another controller says it too.
+        self._known.add(name)
+        seconds = self.site.clock.now / NS_PER_S
+        root = f", because of {alarm.root.rpartition(':')[2]}" if alarm.root else ""
+        who = f"{alarm.condition} of {alarm.subject.name} ({alarm.certainty}{root})"
+        self.said.append(f"{seconds:9.3f} s  {alarm.state} {who}: {alarm.text}")
