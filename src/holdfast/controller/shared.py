@@ -1,0 +1,159 @@
+"""Alarms that all replicas share: told to notifiers by one of them, known to each of them.
+
+After an alarm was handed to the notifiers, it is written beside them into the store, and again when
+one of them has answered. A replica that comes to lead hands on what nobody is known to have got.
+Nothing is told later because of this: a store that is away only makes others tell it once more.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection
+
+from msgspec import Struct, structs
+
+from holdfast.controller.board import Board
+from holdfast.facts.alarms import Alarm, AlarmRecord, AlarmState
+from holdfast.ports import clock
+from holdfast.ports.store import Store
+
+FOLDER = "alarms"
+ANSWER_WAIT_S = 0.2  # Less than an agent waits before it tells the next controller.
+SAFE_LIMIT_S = 1.0
+CLEARED_KEPT_MS = 3_600_000
+CLEARED_MOST = 1_000
+assert ANSWER_WAIT_S < 0.25 < SAFE_LIMIT_S
+
+
+class SharedAlarm(Struct, frozen=True, kw_only=True):
+    """`told` are the notifiers that have answered for this revision, by name."""
+
+    record: AlarmRecord
+    by: str = ""
+    told: tuple[str, ...] = ()
+
+
+class SharedAlarms:
+    """`absorb` takes what another replica told; `hand` hands a record on to notifiers by name.
+
+    `notifiers` are the names of ours; those in `quick` answer at once, where all is well.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        me: str,
+        *,
+        absorb: Callable[[AlarmRecord], None],
+        hand: Callable[[AlarmRecord, Collection[str]], None],
+        notifiers: Collection[str] = (),
+        quick: Collection[str] = (),
+        forget: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._me, self._absorb, self._hand, self._forget = me, absorb, hand, forget
+        self._notifiers, self._quick = list(notifiers), list(quick)
+        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+        self.board: Board[SharedAlarm] = Board(
+            store,
+            FOLDER,
+            SharedAlarm,
+            merged,
+            taken=self._taken,
+            kept=self._wake,
+            gone=self._gone,
+        )
+
+    def note(self, record: AlarmRecord, told: tuple[str, ...] = ()) -> None:
+        """It was handed to the notifiers, acknowledged, or its times became known."""
+        self.board.put(record.alarm.key, SharedAlarm(record=record, by=self._me, told=told))
+
+    def answered(self, record: AlarmRecord, notifier: str) -> None:
+        """This notifier has it, or has refused it for good."""
+        alarm = record.alarm
+        known = self.board.get(alarm.key)
+        if known is not None and known.record.alarm.revision == alarm.revision:
+            if notifier not in known.told:
+                told = (*known.told, notifier)
+                self.board.put(alarm.key, structs.replace(known, told=told))
+            self._wake(alarm.key)
+
+    def adopt(self) -> None:
+        """As the new leader: hand on what some notifier is not known to have got."""
+        for shared in self.board.all().values():
+            missing = [name for name in self._notifiers if name not in shared.told]
+            if missing:
+                self._hand(shared.record, missing)
+
+    async def wait_safe(self, alarm: Alarm) -> None:
+        """Return when its notifier has answered, or else the store has it; in any case soon."""
+        if self._quick:
+            await self._wait(alarm, ANSWER_WAIT_S, self._is_told)
+        await self._wait(alarm, SAFE_LIMIT_S, lambda one: self._is_told(one) or self._is_kept(one))
+
+    def outlived(self) -> list[str]:
+        """What may be deleted from the store: cleared long ago, or too many."""
+        cleared = [
+            (shared.record.changed_utc_ms, key)
+            for key, shared in self.board.all().items()
+            if shared.record.alarm.state is AlarmState.CLEARED
+        ]
+        oldest = clock.utc_ms() - CLEARED_KEPT_MS
+        newest_first = sorted(cleared, reverse=True)
+        return [
+            key
+            for number, (changed, key) in enumerate(newest_first)
+            if changed < oldest or number >= CLEARED_MOST
+        ]
+
+    def _is_told(self, alarm: Alarm) -> bool:
+        known = self.board.get(alarm.key)
+        if known is None:
+            return False
+        newer = known.record.alarm.revision - alarm.revision
+        return newer > 0 or (newer == 0 and bool(known.told))
+
+    def _is_kept(self, alarm: Alarm) -> bool:
+        stored = self.board.stored(alarm.key)
+        return stored is not None and stored.record.alarm.revision >= alarm.revision
+
+    async def _wait(self, alarm: Alarm, limit_s: float, is_so: Callable[[Alarm], bool]) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(limit_s):
+                while not is_so(alarm):
+                    future: asyncio.Future[None] = loop.create_future()
+                    self._waiting.setdefault(alarm.key, []).append(future)
+                    await future
+        except TimeoutError:
+            return
+
+    def _wake(self, key: str) -> None:
+        for future in self._waiting.pop(key, ()):
+            if not future.done():
+                future.set_result(None)
+
+    def _taken(self, shared: SharedAlarm) -> None:
+        self._absorb(shared.record)
+
+    def _gone(self, key: str) -> None:
+        self._forget(key)
+
+
+def merged(one: SharedAlarm, other: SharedAlarm) -> SharedAlarm:
+    """The higher revision; of one revision, all that either knows of it."""
+    mine, theirs = one.record, other.record
+    if mine.alarm.revision != theirs.alarm.revision:
+        return max(one, other, key=lambda shared: shared.record.alarm.revision)
+    record = mine
+    if mine.answered_utc_ms is None and theirs.answered_utc_ms is not None:
+        record = structs.replace(
+            record,
+            answered_utc_ms=theirs.answered_utc_ms,
+            fault_to_answer_ms=theirs.fault_to_answer_ms,
+        )
+    if not mine.acknowledged_by and theirs.acknowledged_by:
+        record = structs.replace(
+            record,
+            acknowledged_by=theirs.acknowledged_by,
+            acknowledged_utc_ms=theirs.acknowledged_utc_ms,
+        )
+    told = (*one.told, *(name for name in other.told if name not in one.told))
+    return structs.replace(one, record=record, told=told)
