@@ -33,9 +33,9 @@ def at(ago_ms: int = 0) -> Instant:
     return Instant(time.monotonic_ns() - ago_ms * NS_PER_MS)
 
 
-def hear(watch: Watch, host: str, boot: str = "boot-1") -> None:
+def hear(watch: Watch, host: str, boot: str = "boot-1", ago_ms: int = 0) -> None:
     for plane in PLANES:
-        watch.see(PlaneHeard(at=at(), host=host, plane=plane, boot=boot))
+        watch.see(PlaneHeard(at=at(ago_ms), host=host, plane=plane, boot=boot))
 
 
 def silence(watch: Watch, host: str, boot: str = "boot-1") -> None:
@@ -72,7 +72,7 @@ def test_a_lost_host_is_told_with_its_vms_and_taken_back(
                 watch.expect("host-a", "alpha", "boot-1", PLANES)
                 await agent.send(wire.Inventory(vms=(summary("vm-1", "web-1"),)))
                 await wait_for(lambda: bool(watch.decider.world.hosts["host-a"].vms))
-            hear(watch, "host-a")
+            hear(watch, "host-a", ago_ms=400)
             silence(watch, "host-a")
             await wait_for(lambda: len(told(receiver)) == 2)
             [host, vm] = [body["record"] for body in receiver.alarms()]
@@ -102,7 +102,7 @@ def test_what_was_said_of_a_host_outlives_a_restart(tmp_path: Path) -> None:
         async with running(settings(tmp_path)) as house:
             watch = house.controller.watch
             watch.see(HostExpected(at=at(), host="host-a", name="alpha", planes=PLANES))
-            hear(watch, "host-a")
+            hear(watch, "host-a", ago_ms=400)
             silence(watch, "host-a")
             await wait_for(lambda: watch.decider.world.is_open("host-a/boot-1:host-lost"))
         async with running(settings(tmp_path)) as house:
