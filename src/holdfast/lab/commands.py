@@ -10,6 +10,14 @@ class LabError(Exception):
     """The lab could not do what it was asked; the text is for a person."""
 
 
+class NoLab(LabError):
+    """There is no lab of this name."""
+
+
+class NoHost(LabError):
+    """The lab has no host of this name."""
+
+
 # A login that is not root's may lack these in its PATH.
 SYSTEM_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from holdfast.lab.commands import LabError
+from holdfast.lab.commands import LabError, NoHost, NoLab
 from holdfast.lab.freezer import remove_freezers, thaw_leftovers
 from holdfast.lab.host import STATE_FOLDER, Host, read_record, wire_record
 from holdfast.lab.host_init import DISK_FOLDERS
@@ -72,7 +72,7 @@ class Lab:
         """Find a lab that is up; raises LabError if there is none of this name."""
         about = read_record(name)
         if about is None:
-            raise LabError(f"lab {name} is not up: `holdfast lab up`")
+            raise NoLab(f"lab {name} is not up: `holdfast lab up`")
         disks = Path(about["disks"])
         numbers = range(1, about["hosts"] + 1)
         return cls(name, tuple(Host(name, number, disks / f"h{number}") for number in numbers))
@@ -115,7 +115,7 @@ class Lab:
             if host.name == name:
                 return host
         names = ", ".join(host.name for host in self.hosts)
-        raise LabError(f"lab {self.name} has no host {name}; it has {names}")
+        raise NoHost(f"lab {self.name} has no host {name}; it has {names}")
 
     def status(self) -> list["HostStatus"]:
         """The state of every host."""

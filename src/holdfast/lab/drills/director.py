@@ -146,7 +146,13 @@ def perform(drill: Drill, host: Host, choices: Choices, say: Say) -> Result:
 
 def perform_on_site(drill: SiteDrill, lab: Lab, choices: Choices, say: Say) -> Result:
     """The same on a lab whose hosts are bare."""
-    with SiteStage(lab, say) as site, busy_cores(site.outside, choices.is_busy):
+    with SiteStage(lab, say) as site:
+        return perform_there(drill, site, choices, say)
+
+
+def perform_there(drill: SiteDrill, site: SiteStage, choices: Choices, say: Say) -> Result:
+    """The same on a site that runs, and runs on."""
+    with busy_cores(site.outside, choices.is_busy):
         scene = SiteScene(inbox=site.inbox, say=say, site=site, choices=choices)
         result = drill.run_on_site(scene)
         return sum_up(result, scene, choices, [*site.notes, *site.read_complaints()])
