@@ -27,6 +27,7 @@ from holdfast.facts.subjects import Incarnation
 from holdfast.facts.verdicts import (
     FaultCleared,
     FaultRaised,
+    HostHeard,
     StopWanted,
     Verdict,
     VmProcessEnded,
@@ -85,8 +86,10 @@ def parse_seen(line: str) -> Observation:
     for word in rest:
         key, has_value, value = word.partition("=")
         if has_value:
-            is_instant = types.get(key) is Instant
-            fields[key] = parse_instant(value) if is_instant else _plain(value)
+            is_instant = types.get(key) in (Instant, Instant | None)
+            is_json = value.startswith(("[", "{")) and types.get(key) is not str
+            read = parse_instant if is_instant else msgspec.json.decode if is_json else _plain
+            fields[key] = read(value)
         elif "incarnation" in types:
             fields |= {"incarnation": life_of(word), "name": word.partition("#")[0]}
         else:
@@ -179,6 +182,8 @@ def write(at: Instant, verdict: Verdict, zero: Instant) -> str:
             text = f"RAN {verdict.name}{' (found)' if verdict.found else ''}"
         case VmProcessEnded():
             text = "PROCESS ENDED"
+        case HostHeard():
+            text = f"HEARD {verdict.subject.name} in boot {verdict.boot}"
         case _:
             assert_never(verdict)
     number = "" if verdict_life(verdict) < 2 else f" #{verdict_life(verdict)}"
@@ -196,5 +201,6 @@ def write_raised(fault: FaultRaised, at: Instant, when: Callable[[Instant], str]
 
 def verdict_life(verdict: Verdict) -> int:
     """Which life of a written case this is about: 1, 2, ... (0: none, or a recorded one)."""
-    pid = verdict.life.pid - 1_000 if verdict.life else 0
+    life = None if isinstance(verdict, HostHeard) else verdict.life
+    pid = life.pid - 1_000 if life else 0
     return pid if 0 < pid < 10 else 0

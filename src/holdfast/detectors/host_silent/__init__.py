@@ -25,7 +25,14 @@ from holdfast.facts.hearing import (
 from holdfast.facts.instants import Instant, after, elapsed_ms, spoken
 from holdfast.facts.observations import Observation
 from holdfast.facts.subjects import Subject, SubjectKind
-from holdfast.facts.verdicts import Certainty, Effect, FaultCleared, FaultRaised, Verdict
+from holdfast.facts.verdicts import (
+    Certainty,
+    Effect,
+    FaultCleared,
+    FaultRaised,
+    HostHeard,
+    Verdict,
+)
 from holdfast.ports.detector import Detector
 
 SEAT = "controller"
@@ -174,15 +181,15 @@ class HostSilent:
         if is_new_boot or not host.boot:
             host.begin_boot(seen.boot)
         yield from self._came_back(host, seen.at, is_new_boot=False)
-        is_first = not host.was_heard
+        was_silent = not host.heard
         host.heard.add(seen.plane)
         host.silent.discard(seen.plane)
         host.was_heard, host.is_waiting = True, False
         host.last_life = seen.at
         host.signs.clear()
         self._set_due(host, None)
-        if is_first:  # Said even if nothing was raised: we may have been away.
-            yield _cleared(host, host.boot, seen.at, f"{host.name} pulses", evidence.LOST)
+        if was_silent:
+            yield HostHeard(subject=host.subject(), boot=host.boot, at=seen.at)
         if self._is_cut_off and not host.is_here:
             self._is_cut_off = False
             self._look_afresh(seen.at)
