@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
 import socket
 import time
@@ -16,6 +17,7 @@ from holdfast.adapters.drivers.shelf import Shelf
 from holdfast.adapters.notifiers.exec import Exec
 from holdfast.adapters.notifiers.webhook import Webhook
 from holdfast.adapters.outboxes.disk import DiskOutbox
+from holdfast.adapters.stores.etcd import Etcd
 from holdfast.adapters.stores.sqlite import Sqlite
 from holdfast.adapters.vims.builtin import Builtin
 from holdfast.controller.agents import Agents
@@ -90,7 +92,10 @@ class Controller:
         self.timings = Timings(is_answered_outside=bool(settings.webhooks))
         self.vim = Builtin(state / "alarms.db", tell=self._tell, inventory=self._inventory)
         self.couriers = self._make_couriers()
-        self.store = store or Sqlite(state / "store.db")
+        self.certificates = (
+            Certificates(settings.tls_dir) if Certificates.is_here(settings.tls_dir) else None
+        )
+        self.store = store or _make_store(settings, self.certificates, state)
         self.leadership = Leadership(self.store, self.host_name, self._began)
         self.registry = Registry(self.store, lambda: self.leadership.term)
         self.promises = Promises(self.registry, self.agents)
@@ -148,9 +153,6 @@ class Controller:
             copies=self.copies,
             host_words=self.host_words,
         )
-        self.certificates = (
-            Certificates(settings.tls_dir) if Certificates.is_here(settings.tls_dir) else None
-        )
         self.joining = self._make_joining(self.certificates) if self.certificates else None
         self._settled_term: int | None = None
         self._noted_term: int | None = None
@@ -165,6 +167,10 @@ class Controller:
         }
         if self.joining is not None:
             tasks["the site's list"] = self.joining.run
+        place = next((c for c in self._settings.controllers if c.name == self.host_name), None)
+        if self.certificates is not None and place is not None:
+            gate, port = self.door.gate(self.certificates), self._settings.link_port
+            tasks["links of other hosts"] = functools.partial(gate.run, place.address, port)
         for courier in self.couriers:
             name = courier.notifier.name
             tasks |= {f"courier {name}": courier.run, f"sync {name}": courier.sync}
@@ -369,6 +375,12 @@ class Controller:
         await asyncio.to_thread(self.shelf.close)
         await asyncio.to_thread(self.events.close)
         await self.store.close()
+
+
+def _make_store(settings: Settings, certificates: Certificates | None, state: Path) -> Store:
+    if settings.store != "etcd":
+        return Sqlite(state / "store.db")
+    return Etcd(settings.etcd_endpoints, certificates.store_context() if certificates else None)
 
 
 def _said(name: str, failure: BaseException | None) -> None:

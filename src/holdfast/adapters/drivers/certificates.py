@@ -78,6 +78,8 @@ class Certificates:
     def server_context(self, *, required: bool = True) -> ssl.SSLContext:
         """For links: who has no certificate of the site gets no byte. Not `required`: the API."""
         context = self._made(ssl.PROTOCOL_TLS_SERVER)
+        # A resumed session would skip the look at a certificate that was revoked meanwhile.
+        context.num_tickets = 0
         context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
         return context
 
@@ -138,8 +140,6 @@ class Certificates:
     def _made(self, protocol: int) -> ssl.SSLContext:
         context = ssl.SSLContext(protocol)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
-        # A resumed session would skip the look at a certificate that was revoked meanwhile.
-        context.num_tickets = 0
         with _clear_words(self._folder):
             context.load_verify_locations(self._folder / CA)
         self._load(context)

@@ -21,7 +21,7 @@ from holdfast.adapters.drivers.certificates import (
     write_private,
 )
 from holdfast.adapters.drivers.site_file import SiteFileWrong, write_site
-from holdfast.agent.identity import identify
+from holdfast.agent.boot_word import keep_word
 from holdfast.faces.cli import asking
 from holdfast.faces.cli.asking import AGENT, CONTROLLER
 from holdfast.faces.cli.calling import Away
@@ -79,11 +79,13 @@ def refuse_where_it_runs(settings: Settings, on: Machine) -> None:
 
 
 def host_id(settings: Settings) -> str:
+    """Made here if need be; all else that the agent remembers is its own to begin."""
+    folder = Path(settings.state_dir)
     try:
-        me = identify(Path(settings.state_dir), Path(settings.run_dir), settings.host_name)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return keep_word(folder / "host-id")[0]
     except OSError as error:
         raise Failure(f"cannot write {error.filename}: {error.strerror}") from None
-    return me.host
 
 
 def write_host_files(tls_dir: str, ca: str, certificate: str, key: str) -> None:
@@ -181,4 +183,4 @@ def _is_ready(site: Site, *, is_controller: bool) -> bool:
             asking.ask_program(site, CONTROLLER, "status")
     except (Away, Failure):
         return False
-    return bool(told["parts"].get("controller"))
+    return bool(told.get("controller"))
