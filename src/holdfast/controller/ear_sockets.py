@@ -32,7 +32,17 @@ _INSTRUCTION = struct.Struct("@HBBI")
 MOST_SHUT_OUT = 200
 
 Sender = tuple[str, int]  # Address and port; port 0: all of the address.
+Extra = list[tuple[int, int, bytes]]
 Take = Callable[[bytes, str, Sender, int], None]
+
+
+def read_stamp(extra: Extra) -> int | None:
+    """When the kernel received it, on the wall clock."""
+    for level, kind, data in extra:
+        if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS and len(data) >= _STAMP.size:
+            seconds, ns = _STAMP.unpack_from(data)
+            return int(seconds) * _NS + int(ns)
+    return None
 
 
 class Clock:
@@ -55,13 +65,21 @@ class Clock:
 class PlaneEar:
     """One plane's socket. Raises OSError when its port is taken."""
 
-    def __init__(self, plane: str, address: str, port: int) -> None:
-        self.plane, self.address = plane, address
+    def __init__(
+        self,
+        plane: str,
+        address: str,
+        port: int,
+        buffer_bytes: int = BUFFER_BYTES,
+        read_stamp: Callable[[Extra], int | None] = read_stamp,
+    ) -> None:
+        self._read_stamp = read_stamp
+        self.plane, self.address, self.port = plane, address, port
         self._socket = open_plane_socket(address, port)
         try:
-            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, BUFFER_BYTES)
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, buffer_bytes)
         except PermissionError:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         self._dropped = 0
 
@@ -87,7 +105,7 @@ class PlaneEar:
             for _ in range(MOST_AT_ONCE):
                 data, extra, _, sender = self._socket.recvmsg(LONGEST_BYTES, _STAMP_ROOM)
                 at = clock.monotonic()
-                stamp = _read_stamp(extra) if is_wall_true else None
+                stamp = self._read_stamp(extra) if is_wall_true else None
                 if stamp is not None:
                     at = max(since, at - max(0, clock.wall() - stamp))
                 heard.append(at)
@@ -119,14 +137,6 @@ class PlaneEar:
 
     def close(self) -> None:
         self._socket.close()
-
-
-def _read_stamp(extra: list[tuple[int, int, bytes]]) -> int | None:
-    for level, kind, data in extra:
-        if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS and len(data) >= _STAMP.size:
-            seconds, ns = _STAMP.unpack_from(data)
-            return int(seconds) * _NS + int(ns)
-    return None
 
 
 def _drop(address: str, port: int) -> bytes:

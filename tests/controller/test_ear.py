@@ -1,0 +1,318 @@
+"""The ear reads before it judges, and knows when it cannot know. Datagrams and sockets are real."""
+
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from holdfast.controller.ear import Ear, EarSettings
+from holdfast.controller.ear_sockets import Clock, PlaneEar
+from tests.controller.ear_scene import MISSES, MS, PERIOD, FakeHost, brief
+
+LOOK = 10
+
+
+class Clocks:
+    """This machine's clocks, and what a test has added to them."""
+
+    def __init__(self) -> None:
+        self.passed = self.set = 0
+
+    def monotonic(self) -> int:
+        return time.monotonic_ns() + self.passed
+
+    def wall(self) -> int:
+        return time.time_ns() + self.passed + self.set
+
+
+class Room:
+    """An ear on the loopback, and a socket from which hosts pulse to it."""
+
+    def __init__(self, own: ExitStack, buffer_bytes: int = 1 << 20, gasp_port: int = 0) -> None:
+        self.clocks = Clocks()
+        self.port = free_port()
+        settings = EarSettings(
+            planes=(("a", "127.0.0.1"),),
+            port=self.port,
+            period_ms=PERIOD,
+            misses=MISSES,
+            look_ms=LOOK,
+            longest_patience_ms=5_000,
+            gasp_port=gasp_port,
+        )
+        self._stamps: deque[int] = deque()  # The kernel knows nothing of the time a test adds.
+
+        def open_ear(plane: str, address: str, port: int) -> PlaneEar:
+            return PlaneEar(plane, address, port, buffer_bytes, lambda _: self._stamps.popleft())
+
+        clock = Clock(self.clocks.monotonic, self.clocks.wall)
+        self.ear = Ear(settings, clock, open_ear)
+        own.callback(self.ear.close)
+        self.sender = own.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        self.sender.bind(("127.0.0.1", 0))
+        self.said: list[dict[str, Any]] = []
+
+    def know(self, *hosts: FakeHost) -> None:
+        for host in hosts:
+            told = {"key": host.key.hex(), "addresses": {"a": "127.0.0.1"}, "boots": {}}
+            self.ear.told({"is": "know", "host": host.name, "grace_ms": 60_000, **told})
+
+    def send(self, *hosts: FakeHost) -> None:
+        for host in hosts:
+            self.sender.sendto(host.pulse(), ("127.0.0.1", self.port))
+            self._stamps.append(self.clocks.wall())
+
+    def turn(self, after_ms: float = LOOK, late_ms: float = 0) -> list[dict[str, Any]]:
+        """Let time pass, then take a turn that should have begun so much earlier."""
+        self.pass_time(after_ms)
+        self.ear.turn(self.clocks.monotonic() - int(late_ms * MS))
+        self._stamps.clear()
+        said, self.ear.out[:] = list(self.ear.out), []
+        said = [one for one in said if one["is"] not in ("tick", "counts", "boots")]
+        self.said += said
+        return said
+
+    def pass_time(self, ms: float) -> None:
+        self.clocks.passed += int(ms * MS)
+
+    def turns(self, ms: int, *pulsing: FakeHost) -> list[dict[str, Any]]:
+        """Turns in time for so long, with these hosts pulsing."""
+        said: list[dict[str, Any]] = []
+        for passed in range(0, ms, LOOK):
+            if passed % PERIOD == 0:
+                self.send(*pulsing)
+            said += self.turn()
+        return said
+
+
+@pytest.fixture
+def room() -> Iterator[Room]:
+    with ExitStack() as own:
+        yield Room(own)
+
+
+@pytest.fixture
+def make_room() -> Iterator[Callable[..., Room]]:
+    with ExitStack() as own:
+        yield lambda **choices: Room(own, **choices)
+
+
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def kinds(said: list[dict[str, Any]]) -> list[str]:
+    return [one["is"] for one in said]
+
+
+def test_a_host_that_pulses_is_heard_and_one_that_died_is_silent(room: Room) -> None:
+    alive, dead = FakeHost("h1"), FakeHost("h2")
+    room.know(alive, dead)
+    assert kinds(room.turns(500, alive, dead)) == ["heard", "said"] * 2
+    assert brief(room.turns(500, alive)) == [("silent", "h2", "a", "boot-1")]
+
+
+def test_what_waits_in_the_socket_is_read_before_anybody_is_judged(room: Room) -> None:
+    host = FakeHost("h1")
+    room.know(host)
+    room.turns(500, host)
+    room.pass_time(150)
+    room.send(host)
+    assert room.turn(after_ms=90, late_ms=80) == []
+
+
+def test_a_late_ear_counts_from_when_the_kernel_received(room: Room) -> None:
+    host = FakeHost("h1")
+    room.know(host)
+    room.turns(500, host)
+    room.send(host)
+    received = room.clocks.monotonic()
+    room.turn(after_ms=90, late_ms=80)
+    [silent] = room.turns(300)
+    assert silent["is"] == "silent"
+    assert silent["last"] == pytest.approx(received, abs=5 * MS)
+    assert silent["at"] < received + (PERIOD * MISSES + 2 * LOOK + 20) * MS
+
+
+def test_an_ear_that_was_stopped_takes_nobody_for_silent(room: Room) -> None:
+    host = FakeHost("h1")
+    room.know(host)
+    room.turns(500, host)
+    for _ in range(20):
+        room.pass_time(PERIOD)
+        room.send(host)
+    said = room.turn(after_ms=0, late_ms=1_000)
+    assert [(one["is"], one["reason"]) for one in said] == [("doubted", "it was late")]
+    assert kinds(room.turns(400, host)) == ["trusted"]
+
+
+def test_a_machine_that_stood_still_takes_nobody_for_silent(room: Room) -> None:
+    """Nothing waits in its sockets: it could not have heard anybody."""
+    hosts = [FakeHost("h1"), FakeHost("h2")]
+    room.know(*hosts)
+    room.turns(500, *hosts)
+    assert kinds(room.turn(after_ms=1_000, late_ms=990)) == ["doubted"]
+    assert kinds(room.turns(400, *hosts)) == ["trusted"]
+
+
+def test_who_died_while_the_ear_was_stopped_is_told_as_soon_as_it_keeps_time(room: Room) -> None:
+    alive, dead = FakeHost("h1"), FakeHost("h2")
+    room.know(alive, dead)
+    room.turns(500, alive, dead)
+    for _ in range(20):
+        room.pass_time(PERIOD)
+        room.send(alive)
+    assert kinds(room.turn(after_ms=0, late_ms=1_000)) == ["doubted"]
+    woke = room.clocks.monotonic()
+    said = room.turns(200, alive)
+    assert [(one["is"], one.get("host")) for one in said] == [
+        ("trusted", None),
+        ("silent", "h2"),
+    ]
+    assert said[1]["at"] - woke < (2 * PERIOD + 3 * LOOK + 20) * MS
+    assert said[1]["missed"] >= 20, "the time is excused only while nobody was heard"
+
+
+def test_in_doubt_a_host_that_is_heard_is_told_and_nobody_is_silent(room: Room) -> None:
+    host = FakeHost("h1")
+    room.know(host)
+    room.turns(500, host)
+    room.turns(300)
+    room.turn(after_ms=1_000, late_ms=990)
+    room.send(host)
+    assert brief(room.turn()) == [("heard", "h1", "a", "boot-1")]
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+@pytest.mark.parametrize("late_ms", [0, 80, 1_000])
+def test_a_clock_that_is_set_silences_nobody_and_hides_nobody(
+    room: Room, hours: int, late_ms: int
+) -> None:
+    alive, dead = FakeHost("h1"), FakeHost("h2")
+    room.know(alive, dead)
+    room.turns(500, alive, dead)
+    room.pass_time(late_ms / 2)
+    room.send(alive)
+    room.clocks.set += hours * 3_600_000 * MS
+    room.turn(after_ms=late_ms / 2 + 10, late_ms=late_ms)
+    before = room.clocks.monotonic()
+    said = [one for one in room.turns(1_600, alive) if one["is"] == "silent"]
+    assert [one["host"] for one in said] == ["h2"]
+    assert said[0]["at"] - before < (PERIOD * MISSES + late_ms + 2 * PERIOD + 2 * LOOK + 50) * MS
+
+
+def test_where_the_kernel_had_no_room_nobody_is_silent(make_room: Callable[..., Room]) -> None:
+    room = make_room(buffer_bytes=16 << 10)
+    host, talker = FakeHost("h1"), FakeHost("h2")
+    room.know(host, talker)
+    room.turns(500, host, talker)
+    room.pass_time(190)
+    for _ in range(300):
+        room.send(talker)
+    room.send(host)
+    said = room.turn(after_ms=20)
+    assert [(one["is"], one.get("reason")) for one in said] == [
+        ("doubted", "more came than could be read")
+    ]
+    assert room.ear.overflows == 1
+    assert kinds(room.turns(400, host, talker)) == ["trusted"]
+
+
+def test_a_flood_of_a_stranger_is_shut_out_for_a_while(room: Room) -> None:
+    host = FakeHost("h1")
+    room.know(host)
+    room.turns(500, host)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as flooder:
+        flooder.bind(("127.0.0.9", 0))
+        flood(flooder, room.port)
+        room.turns(300, host)
+        assert room.ear.counts()["shut_out"] == ["127.0.0.9"]
+        refused = room.ear.hosts.refused["malformed"]
+        flood(flooder, room.port)
+        assert room.turns(300, host) == []
+        assert room.ear.hosts.refused["malformed"] == refused, "the kernel drops it"
+    assert room.turns(6_000, host) == []
+    assert room.ear.counts()["shut_out"] == []
+    assert "silent" not in kinds(room.said)
+
+
+def test_a_flood_in_the_name_of_a_hosts_address_does_not_silence_the_host(room: Room) -> None:
+    host = FakeHost("h1")
+    room.know(host)
+    room.turns(500, host)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as flooder:
+        flooder.bind(("127.0.0.1", 0))
+        flood(flooder, room.port)
+        room.turns(300, host)
+        refused = room.ear.hosts.refused["malformed"]
+        flood(flooder, room.port)
+        room.turns(500, host)
+        assert room.ear.hosts.refused["malformed"] == refused
+    assert kinds(room.said) == ["heard", "said"]
+
+
+def flood(flooder: socket.socket, port: int) -> None:
+    for _ in range(1_000):
+        flooder.sendto(b"rubbish", ("127.0.0.1", port))
+
+
+def test_what_is_refused_in_a_hosts_name_is_told_once_a_second(room: Room) -> None:
+    host, forger = FakeHost("h1"), FakeHost("h1", key=b"f" * 32)
+    room.know(host)
+    said = [one for one in room.turns(3_200, host, forger) if one["is"] == "refused"]
+    assert [(one["host"], one["plane"], one["reason"], one["sender"]) for one in said] == [
+        ("h1", "a", "wrong key", "127.0.0.1")
+    ] * 3
+    assert sum(one["count"] for one in said) >= 55
+
+
+def test_a_kernel_that_panics_is_heard(make_room: Callable[..., Room]) -> None:
+    port = free_port()
+    room = make_room(gasp_port=port)
+    host = FakeHost("h1")
+    room.know(host)
+    room.turns(500, host)
+    for text in (
+        b"eth0: link is up",
+        b"4,1,2,-;Kernel panic - not syncing: Attempted to kill init",
+    ):
+        room.sender.sendto(text, ("127.0.0.1", port))
+    said = room.turn() + room.turn()
+    assert [(one["is"], one["host"], one["text"]) for one in said] == [
+        ("gasp", "h1", "4,1,2,-;Kernel panic - not syncing: Attempted to kill init")
+    ]
+
+
+def test_a_gasp_of_a_stranger_says_nothing(make_room: Callable[..., Room]) -> None:
+    port = free_port()
+    room = make_room(gasp_port=port)
+    room.sender.sendto(b"Kernel panic", ("127.0.0.1", port))
+    assert room.turn() == []
+
+
+def test_a_port_that_is_taken_is_said(room: Room) -> None:
+    with pytest.raises(OSError, match="in use"):
+        PlaneEar("a", "127.0.0.1", room.port)
+
+
+def test_the_kernel_says_when_it_received(room: Room) -> None:
+    clock, came = Clock(), []
+    with ExitStack() as own:
+        ear = PlaneEar("a", "127.0.0.1", free_port())
+        own.callback(ear.close)
+        began = clock.monotonic()
+        room.sender.sendto(b"x", (ear.address, ear.port))
+        sent = clock.monotonic()
+        time.sleep(0.05)
+        heard = ear.drain_late(
+            lambda *taken: came.append(taken), began - 1_000 * MS, clock, is_wall_true=True
+        )
+    assert came == [(b"x", "a", room.sender.getsockname(), heard[0])]
+    assert began - 2 * MS <= heard[0] <= sent + 2 * MS
