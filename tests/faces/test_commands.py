@@ -162,6 +162,22 @@ def test_alarms_are_followed_through_a_restart_of_the_controller(run_dir: Path) 
     assert "Traceback" not in err
 
 
+def test_disarm_is_told_flat_whoever_answers(run: Run, run_dir: Path) -> None:
+    disarm = to_builtins(known.DISARM)
+    with answering(run_dir, "controller", {"disarm": {"disarm": disarm, "told": ["h1"]}}):
+        told = json.loads(run("disarm", "--reason", "x", "--json").out)
+    with answering(run_dir, "agent", {"disarm": disarm}):
+        alone = json.loads(run("disarm", "--reason", "x", "--json").out)
+    assert told == {"disarm": disarm, "told": ["h1"], "from": "controller"}
+    assert alone == {"disarm": disarm, "from": "agent"}
+
+
+def test_a_lab_that_is_not_there_is_away_and_not_refused(run: Run) -> None:
+    name = "no-such-lab"
+    assert run("lab", "status", "--name", name).code == 3
+    assert run("lab", "exec", "--name", name, "h9", "true").code == 3
+
+
 def test_help_of_every_command_is_had_and_short(run: Run) -> None:
     for name in COMMANDS:
         ran = run(name, "--help")

@@ -1,5 +1,6 @@
 """`config check` names what the text and what the machine have against the settings."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,16 @@ def test_who_only_asks_is_not_stopped_by_a_mistake_in_the_settings(
     assert ran.code == 0
     assert "mistakes in the settings; asking all the same\n  holdfast config check" in ran.err
     assert run("agent").code == 2
+
+
+def test_programs_read_mistakes_as_json(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "ill.toml"
+    file.write_text("[hots]\n")
+    ran = run("config", "check", "--json", str(file))
+    told = json.loads(ran.out)
+    assert (ran.code, told["is_well"]) == (2, False)
+    assert told["problems"] == [f"{file}:1: [hots] is not known; did you mean host?"]
+    file.write_text("[group.a]\n")
+    ran = run("config", "check", "--json", str(file))
+    told = json.loads(ran.out)
+    assert (ran.code, told["is_well"], told["groups"]) == (0, True, ["a"])

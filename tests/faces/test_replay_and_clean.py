@@ -96,6 +96,13 @@ def test_a_journal_that_is_not_there_is_named(run: Run, tmp_path: Path) -> None:
     assert "there is no journal in" in ran.err
 
 
+def test_a_folder_with_nothing_in_it_was_not_replayed(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    ran = run("replay", str(tmp_path / "empty"))
+    assert (ran.code, ran.out) == (2, "")
+    assert "there is nothing to replay in" in ran.err
+
+
 def test_a_snapshot_is_what_the_segment_begins_with(site_dir: Path) -> None:
     folder = site_dir / "journal"
     write_journal(folder)

@@ -151,7 +151,8 @@ class Commands:
                 f"no VM {asked.args['vm']} is known on this host", "holdfast vm list", 2
             )
         if not record.incident:
-            raise Unanswerable(f"{record.name} has nothing to recover from: it {record.state}")
+            text = f"{record.name} has nothing to recover from: it {record.state}"
+            raise Unanswerable(text, f"holdfast vm show {record.name}")
         self._loop.consume(told.RecoveryAsked(at=now(), vm=record.vm, by=asked.by))
         return {"state": record.state.value, "incident": record.incident}
 

@@ -14,12 +14,13 @@ from holdfast.facts.promises import Disarm, Group, Protection
 HERE = " (told on this host)"
 LONGEST_DISARM_S = 24 * 3_600
 PLAIN = msgspec.to_builtins
+REFUSED = 4  # As the command line documents it.
 
 
 class Unanswerable(Exception):
     """The question cannot be answered; `hint` says what to do, `code` is the exit code."""
 
-    def __init__(self, error: str, hint: str = "", code: int = 1) -> None:
+    def __init__(self, error: str, hint: str = "", code: int = REFUSED) -> None:
         super().__init__(error)
         self.hint, self.code = hint, code
 

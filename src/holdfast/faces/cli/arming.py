@@ -35,13 +35,13 @@ def disarm(site: Site, reason: str, duration: str, as_json: bool) -> None:
     seconds = read_duration_s(duration)
     said = ask(site, "disarm", or_agent=True, reason=reason, seconds=seconds)
     if as_json:
-        return show_json({"disarm": said.data, "from": said.source})
+        return show_json({**_under_its_name(said.data), "from": said.source})
     from holdfast.faces.cli.alarms import wall_ms  # Late: JSON needs no words.
     from holdfast.faces.pages.tables import clock  # Late: likewise.
 
     note(said.note)
-    data = said.data.get("disarm", said.data) if isinstance(said.data, dict) else said.data
-    until = clock(convert(data, Disarm).until_utc_ms, wall_ms())
+    told = convert(_under_its_name(said.data)["disarm"], Disarm)
+    until = clock(told.until_utc_ms, wall_ms())
     click.echo(f"recovery is off until {until}, owner {login_user()}: {reason}")
     _tell_who_has_not_heard(said.data)
     return click.echo("sooner: holdfast arm")
@@ -63,6 +63,12 @@ def arm(site: Site, as_json: bool) -> None:
     return click.echo(
         f"recovery is on again; {was.get('owner')} had switched it off: {was.get('reason')}"
     )
+
+
+def _under_its_name(data: Any) -> dict[str, Any]:
+    """The agent says the disarm alone; the controller also who heard of it."""
+    is_whole = isinstance(data, dict) and "disarm" in data
+    return data if is_whole else {"disarm": data}
 
 
 def _tell_who_has_not_heard(data: Any) -> None:

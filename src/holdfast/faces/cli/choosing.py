@@ -38,6 +38,10 @@ def complete_vm(ctx: click.Context, _param: click.Parameter, incomplete: str) ->
     return _names(ctx, "vms", "name", incomplete)
 
 
+def complete_host(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    return _names(ctx, "hosts", "host_name", incomplete)
+
+
 def complete_group(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     return _names(ctx, "groups", "name", incomplete)
 

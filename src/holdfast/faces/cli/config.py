@@ -9,6 +9,7 @@ import click
 from holdfast.faces.cli.choosing import Choices
 from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.faces.cli.settings import Site, pass_site
+from holdfast.faces.cli.showing import json_option, show_json
 from holdfast.facts.settings import DEFAULT_FILE, Settings
 
 
@@ -19,19 +20,29 @@ def config() -> None:
 
 @config.command()
 @click.argument("file", required=False, type=click.Path())
+@json_option
 @pass_site
-def check(site: Site, file: str | None) -> None:
+def check(site: Site, file: str | None, as_json: bool) -> int:
     """Name every mistake in FILE at once, with its line."""
     site.config = file or site.config
-    settings = site.settings
     name = site.config or DEFAULT_FILE
-    problems = list(outside_problems(settings))
+    try:
+        settings = site.settings
+        problems = list(outside_problems(settings))
+    except Failure as failure:
+        if not as_json:
+            raise
+        settings, problems = Settings(), (failure.hint or failure.message).splitlines()
+    if as_json:
+        show_json({"file": name, "is_well": not problems, "problems": problems, **_named(settings)})
+        return Exit.USAGE if problems else Exit.FINE
     if problems:
         raise Failure(f"{name} does not fit this machine", "\n".join(problems), Exit.USAGE)
     if site.config is None and not Path(DEFAULT_FILE).exists():
         click.echo(f"there is no {DEFAULT_FILE}: the defaults serve, and nobody is told of alarms")
     else:
         click.echo(f"{name} is well: {_summary(settings)}")
+    return Exit.FINE
 
 
 def outside_problems(settings: Settings) -> Iterator[str]:
@@ -57,11 +68,15 @@ def _secret_problem(path: Path) -> str:
     return f"{path} is empty" if empty else ""
 
 
-def _summary(settings: Settings) -> str:
-    named = {
-        "webhook": [webhook.name for webhook in settings.webhooks],
-        "exec": [program.name for program in settings.execs],
-        "group": [group.name for group in settings.groups],
+def _named(settings: Settings) -> dict[str, list[str]]:
+    return {
+        "webhooks": [webhook.name for webhook in settings.webhooks],
+        "execs": [program.name for program in settings.execs],
+        "groups": [group.name for group in settings.groups],
     }
-    parts = [f"{kind} {', '.join(names)}" for kind, names in named.items() if names]
+
+
+def _summary(settings: Settings) -> str:
+    named = _named(settings).items()
+    parts = [f"{kind.removesuffix('s')} {', '.join(names)}" for kind, names in named if names]
     return "; ".join(parts) or "no webhook, no exec, no group"

@@ -2,7 +2,6 @@
 
 import http.client
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 
@@ -52,12 +51,3 @@ def _messages(response: http.client.HTTPResponse) -> Iterator[tuple[str, bytes]]
             if data:
                 yield name, data
             name, data = "", b""
-
-
-def is_about(event: Event, kinds: tuple[str, ...]) -> bool:
-    return not kinds or event.kind in kinds
-
-
-def plain(event: Event) -> dict[str, Any]:
-    found: dict[str, Any] = msgspec.to_builtins(event)
-    return found

@@ -9,7 +9,7 @@ import click
 from holdfast.faces.cli.choosing import Choices
 from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.faces.cli.showing import json_option, show, show_json
-from holdfast.lab.commands import LabError
+from holdfast.lab.commands import LabError, NoHost, NoLab
 from holdfast.lab.hosts import MOST_HOSTS, Lab
 
 DEFAULT_NAME = "lab"
@@ -20,6 +20,10 @@ name_option = click.option("--name", default=DEFAULT_NAME, show_default=True, he
 def _lab_errors() -> Iterator[None]:
     try:
         yield
+    except NoLab as error:
+        raise Failure(str(error), code=Exit.AWAY) from None
+    except NoHost as error:
+        raise Failure(str(error), code=Exit.USAGE) from None
     except LabError as error:
         raise Failure(str(error)) from None
     except PermissionError:

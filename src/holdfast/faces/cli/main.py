@@ -27,12 +27,15 @@ LOOK, ACT, SITE, RUN, TRY = "Look", "Act", "Site", "Run", "Try out"
 
 COMMANDS: dict[str, Place] = {
     "status": Place(LOOK, "status", "status", "Is everything well, and what to do if not"),
+    "host": Place(LOOK, "host", "host", "List and show hosts"),
     "vm": Place(LOOK, "vm", "vm", "List, show, protect, unprotect and recover VMs"),
     "group": Place(LOOK, "group", "group", "List, show, set and forget groups of VMs"),
     "alarms": Place(LOOK, "alarms", "alarms", "List, follow and acknowledge alarms"),
+    "events": Place(LOOK, "events", "events", "Tell what happened, event by event"),
     "incidents": Place(LOOK, "incidents", "incidents", "List what went wrong, the newest last"),
     "explain": Place(LOOK, "explain", "explain", "Tell the story of an incident"),
     "last-words": Place(LOOK, "explain", "last_words", "Show what a VM left at its death"),
+    "audit": Place(LOOK, "events", "audit", "Tell who changed what"),
     "disarm": Place(ACT, "arming", "disarm", "Switch automatic recovery off for a while"),
     "arm": Place(ACT, "arming", "arm", "Switch automatic recovery on again"),
     "settle": Place(ACT, "incidents", "settle", "Close an incident that a person dealt with"),
@@ -40,6 +43,7 @@ COMMANDS: dict[str, Place] = {
     "join": Place(SITE, "site_commands", "join", "Let this host belong to a site"),
     "leave": Place(SITE, "site_commands", "leave", "Undo init or join on this host"),
     "ca": Place(SITE, "ca", "ca", "The site's certificates, and tokens for hosts that join"),
+    "token": Place(ACT, "token", "token", "Make, list and revoke tokens of the API"),
     "up": Place(RUN, "up", "up", "Start controller and agent here, and show what they see"),
     "agent": Place(RUN, "programs", "agent", "Run this host's agent in the foreground"),
     "pulse": Place(RUN, "programs", "pulse", "Run this host's pulse in the foreground"),

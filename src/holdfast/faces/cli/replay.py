@@ -115,6 +115,9 @@ def replay(site: Site, folder: str | None, as_json: bool) -> int:
         told = replay_records(read(path))
     except PermissionError as error:
         raise Failure(f"cannot read {error.filename}", "run it with sudo") from None
+    if not told.segments:
+        reason = f"there is nothing to replay in {path}: no snapshot that this version knows"
+        raise Failure(reason, "holdfast replay FOLDER", Exit.USAGE)
     if as_json:
         show_json(told)
     else:

@@ -1,0 +1,107 @@
+"""Hosts as a table, and one host on a page."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from msgspec import Struct
+from rich.text import Text
+
+from holdfast.faces.pages.alarms import alarm_line
+from holdfast.faces.pages.tables import BAD, GOOD, QUIET, UNSURE, ago, counted, facts, table
+from holdfast.faces.pages.vms import vms_table
+from holdfast.facts.alarms import AlarmRecord
+from holdfast.facts.wire import VmSummary
+
+STYLES = {"well": GOOD, "odd": UNSURE, "bad": BAD}
+
+
+class HostRow(Struct, frozen=True, kw_only=True):
+    """One host as a controller knows it. `planes` is how long ago it was heard on each, in ms;
+    `care` is well, odd or bad: how much of a person's care its state needs."""
+
+    host: str
+    host_name: str
+    state: str = ""
+    care: str = "well"
+    boot: str = ""
+    is_up: bool = False
+    since_utc_ms: int = 0
+    is_amnesiac: bool = False
+    vms: int = 0
+    rack: str = ""
+    switch: str = ""
+    planes: dict[str, float | None] = {}
+
+
+class HostView(Struct, frozen=True, kw_only=True):
+    host: HostRow
+    vms: tuple[VmSummary, ...] = ()
+    alarms: tuple[AlarmRecord, ...] = ()
+
+
+def hosts_page(rows: Sequence[HostRow], now_ms: int) -> Iterator[Any]:
+    if not rows:
+        yield Text("No host is known yet. Start an agent: sudo holdfast agent", style=QUIET)
+        return
+    yield hosts_table(rows, now_ms)
+
+
+def hosts_table(rows: Sequence[HostRow], now_ms: int) -> Any:
+    return table(
+        ("HOST", "AGENT", "VMS", "HEARD", "STATE"),
+        [
+            (one.host_name, agent_words(one, now_ms), str(one.vms), heard(one), state(one))
+            for one in rows
+        ],
+    )
+
+
+def host_page(view: HostView, now_ms: int) -> Iterator[Any]:
+    one = view.host
+    yield Text(one.host_name, style="bold").append("  ").append(state(one))
+    yield ""
+    rows: list[tuple[str, str | Text]] = [
+        ("Id", one.host),
+        ("Boot", one.boot or "not known"),
+        ("Agent", agent_words(one, now_ms)),
+    ]
+    rows += [(f"Plane {name}", _age(age_ms)) for name, age_ms in one.planes.items()]
+    rows += [(name, value) for name, value in (("Rack", one.rack), ("Switch", one.switch)) if value]
+    yield facts(rows)
+    if view.alarms:
+        yield ""
+        for alarm in view.alarms:
+            yield alarm_line(alarm, now_ms)
+    yield ""
+    if view.vms:
+        yield from vms_table(view.vms)
+    else:
+        yield Text("No VM is known there.", style=QUIET)
+
+
+def agent_words(one: HostRow, now_ms: int) -> Text:
+    if one.is_amnesiac:
+        return Text("lost its memory", style=BAD)
+    if not one.is_up:
+        return Text("away", style=UNSURE)
+    return Text(f"here since {ago(one.since_utc_ms, now_ms)}" if one.since_utc_ms else "here")
+
+
+def state(one: HostRow) -> Text:
+    return Text(one.state or "-", style=STYLES.get(one.care, ""))
+
+
+def heard(one: HostRow) -> Text:
+    """The planes on which it is silent, or that it is heard on all."""
+    if not one.planes:
+        return Text("-", style=QUIET)
+    silent = [name for name, age_ms in one.planes.items() if age_ms is None or age_ms > 1_000]
+    if not silent:
+        return Text(f"on {counted(len(one.planes), 'plane')}")
+    return Text(f"silent on {', '.join(silent)}", style=BAD)
+
+
+def _age(age_ms: float | None) -> Text:
+    if age_ms is None:
+        return Text("never heard", style=BAD)
+    return Text(f"heard {age_ms:.0f} ms ago", style=BAD if age_ms > 1_000 else "")
