@@ -10,6 +10,7 @@ import pytest
 from holdfast.lab.cables import Loss, Way, cut, cut_between, list_cuts, mend
 from holdfast.lab.hosts import Host, Lab
 from holdfast.lab.namespaces import read_start_ticks
+from holdfast.lab.weather import Weather, bad_weather
 
 pytestmark = pytest.mark.lab
 NAME = f"breaks-{os.getpid()}"
@@ -93,6 +94,25 @@ def test_some_packets_are_lost(lab: Lab) -> None:
         assert 0 < hears(first, second, times=20) < 20
     finally:
         mend(second)
+
+
+def test_packets_are_late_doubled_and_disordered(lab: Lab) -> None:
+    first, second, _ = lab.hosts
+    listen = "import socket; d = socket.socket(2, 2); d.bind(('', 4)); d.settimeout(0.5)\n"
+    listen += "print('bound', flush=True)\ntry:\n while True: print(d.recv(9).decode())\n"
+    listen += "except TimeoutError: pass\nprint('end', flush=True)"
+    say = "import socket; s = socket.socket(2, 2)\nfor n in range(100): "
+    say += f"s.sendto(str(n).encode(), ('{second.address}', 4))"
+    with bad_weather(second, Weather(delay_ms=10, jitter_ms=20, doubled_percent=20, seed=1)):
+        process = second.popen([sys.executable, "-c", listen], stdout=-1, text=True)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "bound\n"
+        first.run([sys.executable, "-c", say])
+        heard = [int(line) for line in process.communicate(timeout=20)[0].split()[:-1]]
+    assert set(heard) == set(range(100))
+    assert len(heard) > 100
+    assert heard != sorted(heard)
+    assert hears(first, second, times=3) > 0
 
 
 def test_two_groups_of_hosts_are_split(lab: Lab) -> None:

@@ -61,7 +61,7 @@ def start_wire(lab: str, record: Path) -> Holder:
     wire.save(record)
     start.close()
     for plane in PLANES:
-        _run_ip(
+        run_ip(
             wire,
             f"link add {plane.wire} type bridge",
             f"addr add {plane.address(OUTSIDE)}/{PREFIX_LENGTH} dev {plane.wire}",
@@ -75,7 +75,7 @@ def plug_host(wire: Holder, host: Holder, name: str, number: int) -> None:
     unplug_host(wire, name)
     for plane in PLANES:
         cable = plane.cable(name)
-        _run_ip(
+        run_ip(
             wire,
             f"link add {cable} type veth peer name {plane.device} address {plane.mac(number)}"
             f" netns {host.pid}",
@@ -84,12 +84,12 @@ def plug_host(wire: Holder, host: Holder, name: str, number: int) -> None:
         holds_address = plane.device
         if plane.name == "a":
             holds_address = HOST_BRIDGE
-            _run_ip(
+            run_ip(
                 host,
                 f"link add {HOST_BRIDGE} address {plane.mac(number)} type bridge",
                 f"link set {plane.device} master {HOST_BRIDGE} up",
             )
-        _run_ip(
+        run_ip(
             host,
             f"addr add {plane.address(number)}/{PREFIX_LENGTH} dev {holds_address}",
             f"link set {holds_address} up",
@@ -103,13 +103,14 @@ def unplug_host(wire: Holder, name: str) -> None:
     """
     for plane in PLANES:
         try:
-            _run_ip(wire, f"link del {plane.cable(name)}")
+            run_ip(wire, f"link del {plane.cable(name)}")
         except LabError as error:
             if "Cannot find device" not in str(error):
                 raise
 
 
-def _run_ip(holder: Holder, *lines: str) -> None:
+def run_ip(holder: Holder, *lines: str) -> None:
+    """Commands of `ip` in a network namespace; raises LabError at the first that fails."""
     run_command(
         ["nsenter", "--target", str(holder.pid), "--net", "--", "ip", "-batch", "-"],
         timeout_s=LIMIT_S,
