@@ -58,19 +58,24 @@ class SimulatedAgent:
     ) -> None:
         self.machine, self._dials, self._carrier, self._rack = machine, dials, carrier, rack
         self.version = wire.VERSION
+        self.poses_as = machine.name  # Another's, where its disk was cloned.
         self.word_at: int | None = None
-        self.faults_seen: Callable[[act.Report], None] = lambda _: None
+        self.restarts_on_purpose = False
+        self.said: dict[str, int] = {}  # The newest revision of each alarm that it reported.
         self.uplink: Uplink | None = None
         self.loop: Loop | None = None
 
     def begin(self) -> None:
         """As agent/assembly.py: what runs is looked at first."""
+        self.restarts_on_purpose = False
         machine = self.machine
         process = machine.begin("agent")
         process.inside(self._make)
         process.create_task(self._run())
 
-    def kill(self) -> None:
+    def kill(self, *, planned: bool = False) -> None:
+        self.word()
+        self.restarts_on_purpose = planned
         self._remember()
         self.machine.vms.see = None
         self.machine.kill("agent")
@@ -78,8 +83,13 @@ class SimulatedAgent:
 
     def lost_power(self) -> None:
         self._remember()
-        self.word_at = None
+        self.word_at, self.restarts_on_purpose = None, False
         self.uplink = None
+
+    @property
+    def waiting(self) -> int:
+        """Entries that no controller has answered."""
+        return self._outbox.waiting
 
     def word(self) -> int | None:
         """When it wrote on the health board last; a process that is frozen writes nothing."""
@@ -114,10 +124,10 @@ class SimulatedAgent:
         outbox.begin_stream(f"{machine.boot} {machine.own.monotonic_ns()}")
         self._outbox = outbox
         me = Identity(
-            host=machine.name,
-            host_name=machine.name,
+            host=self.poses_as,
+            host_name=self.poses_as,
             boot=machine.boot,
-            state_id=f"state of {machine.name}",
+            state_id=f"state of {self.poses_as}",
             is_new_state=world is None,
         )
         view = View(loop, dict, lambda _vm: "simulated")
@@ -127,7 +137,7 @@ class SimulatedAgent:
             dials=self._dials(machine),
             outbox=outbox,
             boot=machine.boot,
-            host=machine.name,
+            host=self.poses_as,
             hello=self._hello,
             welcomed=welcomer.welcomed,
             obey=self._obey,
@@ -145,10 +155,10 @@ class SimulatedAgent:
         loop.consume(
             Booted(
                 at=at,
-                host=machine.name,
-                host_name=machine.name,
+                host=self.poses_as,
+                host_name=self.poses_as,
                 boot=machine.boot,
-                state_id=f"state of {machine.name}",
+                state_id=f"state of {self.poses_as}",
                 is_amnesiac=False,
             )
         )
@@ -182,7 +192,7 @@ class SimulatedAgent:
         match action:
             case act.Report():
                 self.uplink.report(action)
-                self.faults_seen(action)
+                self.said[action.alarm.key] = action.alarm.revision
             case act.TellTenure():
                 self.uplink.tell_tenure(action)
             case act.TellIncident():
@@ -192,18 +202,20 @@ class SimulatedAgent:
 
     def _hello(self) -> wire.Hello:
         assert self.loop is not None
-        machine, world = self.machine, self.loop.decider.world
+        machine, world, name = self.machine, self.loop.decider.world, self.poses_as
         kept = [r.protection.tenure for r in world.vms.values() if r.protection]
+        is_old = self.version < wire.VERSION  # It has no pulse yet.
+        planes = () if is_old else machine.network.planes
         return wire.Hello(
             version=self.version,
-            host=machine.name,
-            host_name=machine.name,
+            host=name,
+            host_name=name,
             boot=machine.boot,
-            state_id=f"state of {machine.name}",
+            state_id=f"state of {name}",
             stream=self._outbox.stream,
             tenures=tuple(kept),
-            pulse_key=key_of(machine.name).hex(),
-            addresses={plane: address(plane, machine.name) for plane in machine.network.planes},
+            pulse_key="" if is_old else key_of(name).hex(),
+            addresses={plane: address(plane, machine.name) for plane in planes},
             rack=self._rack,
         )
 

@@ -21,7 +21,7 @@ from tests.simulation import receivers
 from tests.simulation.agents import SimulatedAgent, dial
 from tests.simulation.controllers import SimulatedController
 from tests.simulation.probes import Answerer, Carrier
-from tests.simulation.pulses import Listens, SimulatedPulse, agent_word
+from tests.simulation.pulses import Listens, SimulatedPulse, agent_board, key_of
 from tests.simulation.receivers import Receiver
 
 PLANES = ("a", "b")
@@ -51,7 +51,7 @@ class Host:
 
 
 class DataCentre:
-    """`hosts` by name; the first `controllers` of them have one each. Time begins at `settle`."""
+    """The first `controllers` of its hosts have one each, and a member of the store."""
 
     def __init__(
         self,
@@ -90,7 +90,8 @@ class DataCentre:
         carrier = Carrier(machine, self._answerer)
         host.agent = SimulatedAgent(machine, self._dials, carrier, host.rack)
         targets = [(name, _Ear(one)) for name, one in self.controllers.items()]
-        board = agent_word(machine, host.agent.word)
+        agent = host.agent
+        board = agent_board(agent.word, lambda: agent.restarts_on_purpose)
         host.pulse = SimulatedPulse(machine, targets, board)
         machine.booted.append(partial(self._start, host))
         machine.went_down.append(partial(self._went_down, host))
@@ -155,6 +156,13 @@ class DataCentre:
         vms.begin(name)
         return vm
 
+    def host_of(self, vm: str) -> Host:
+        """Raises KeyError."""
+        for host in self.hosts.values():
+            if vm in host.machine.vms.vms:
+                return host
+        raise KeyError(vm)
+
     def cut_power(self, host: str) -> None:
         self.hosts[host].machine.cut_power()
 
@@ -178,15 +186,36 @@ class DataCentre:
         one.pulse.plan, one.pulse.limit_ms = Plan.HOST_STOPS, timing.HOST_STOP_LIMIT_MS
         one.machine.later(2_000, one.machine.cut_power)
 
-    def kill_agent(self, host: str) -> None:
-        self.hosts[host].agent.kill()
+    def restart_agent(self, host: str, takes_ms: float = 3_000) -> None:
+        """On purpose: it says so."""
+        one = self.hosts[host]
+        one.agent.kill(planned=True)
+        one.machine.later(takes_ms, partial(self.start_agent, one))
 
-    def kill_controller(self, host: str) -> None:
-        self.controllers[host].kill()
+    def restart_pulse(self, host: str, takes_ms: float = 1_500) -> None:
+        one = self.hosts[host]
+        one.pulse.leave(Plan.PULSE_RESTARTS, timing.PULSE_RESTART_LIMIT_MS)
+        one.machine.later(takes_ms, one.pulse.begin)
+
+    def swap_keys(self, one: str, other: str) -> None:
+        """Somebody put the wrong files on two hosts; their agents know better."""
+        first, second = self.hosts[one].pulse, self.hosts[other].pulse
+        first.key, second.key = second.key, first.key
+
+    def clone(self, host: str, of: str) -> None:
+        """It was made from the other's disk: the same identity, and the same keys."""
+        copy = self.hosts[host]
+        copy.pulse.host, copy.pulse.key = of, key_of(of)
+        if copy.machine.runs("agent"):
+            copy.agent.kill()
+        copy.agent.poses_as = of
+        copy.machine.disk.pop("world", None)
+        self.start_agent(copy)
 
     def everybody(self) -> list[str]:
         return [*self.hosts, receivers.NAME]
 
     def split(self, groups: Iterable[Iterable[str]], planes: Iterable[str] = PLANES) -> None:
+        """Who is not named (the VIM, say) is reached by all."""
         for plane in planes:
             self.network.split(plane, groups)

@@ -40,12 +40,12 @@ class SimulatedPulse:
         self.plan, self.limit_ms = Plan.NONE, 0
         self._machine, self._targets, self._board = machine, list(targets), board
         self._life = 0
-        self._is_running = False
+        self.is_running = False
         self._sequence = 0
 
     def begin(self) -> None:
         self._life += 1
-        self._is_running = True
+        self.is_running = True
         self.plan, self.limit_ms = Plan.NONE, 0
         self._sequence = self._machine.own.monotonic_ns() // NS_PER_MS
         self._beat_on(self._life)
@@ -53,19 +53,21 @@ class SimulatedPulse:
     def end(self) -> None:
         """Killed, or gone with its machine: it says nothing."""
         self._life += 1
-        self._is_running = False
+        self.is_running = False
 
     def leave(self, plan: Plan, limit_ms: int) -> None:
         """A planned end says so, more than once, because datagrams are lost."""
         self.plan, self.limit_ms = plan, limit_ms
+        life = self._life
         for repeat in range(REPEATS_OF_PLAN):
             self._machine.later(repeat * BETWEEN_REPEATS_MS, self._beat)
-        self._machine.later(REPEATS_OF_PLAN * BETWEEN_REPEATS_MS, self.end)
+        after_ms = REPEATS_OF_PLAN * BETWEEN_REPEATS_MS
+        self._machine.later(after_ms, lambda: self.end() if life == self._life else None)
 
     def answer(self, plane: str, probe: bytes) -> bytes:
         """What its answer port sends back; nothing while no process of it runs."""
         machine = self._machine
-        if not self._is_running or machine.is_frozen:
+        if not self.is_running or machine.is_frozen:
             return b""
         try:
             asked = decode_probe(probe, self.key)
@@ -119,7 +121,9 @@ def _send(
     network.send(plane, source, name, lambda: target.arrive(data, plane, source))
 
 
-def agent_word(machine: Machine, last_written: Callable[[], int | None]) -> Board:
+def agent_board(
+    last_written: Callable[[], int | None], restarts_on_purpose: Callable[[], bool]
+) -> Board:
     """The health board: what the agent wrote last, and whether that is still good."""
 
     def read(at: Instant) -> dict[Layer, Word]:
@@ -127,7 +131,9 @@ def agent_word(machine: Machine, last_written: Callable[[], int | None]) -> Boar
         if written is None:
             return {}
         age_ms = (at - written) // NS_PER_MS
-        state = LayerState.STALE if age_ms > timing.LAYER_LIMIT_MS else LayerState.WELL
-        return {Layer.AGENT: Word(state, age_ms)}
+        state, limit_ms = LayerState.WELL, timing.LAYER_LIMIT_MS
+        if restarts_on_purpose():
+            state, limit_ms = LayerState.RESTARTING, timing.AGENT_RESTART_LIMIT_MS
+        return {Layer.AGENT: Word(LayerState.STALE if age_ms > limit_ms else state, age_ms)}
 
     return read

@@ -4,10 +4,13 @@ import shlex
 from collections.abc import Callable
 from typing import Any
 
+from holdfast.adapters.simulated.network import Weather
+from holdfast.facts.wire import VERSION
 from tests.simulation.site_stage import SiteStage
 
 Words = list[str]
 Options = dict[str, str]
+Command = Callable[[SiteStage, Words, Options], list[str] | None]
 UNITS_MS = {"ms": 1.0, "s": 1_000.0, "min": 60_000.0, "h": 3_600_000.0}
 
 
@@ -55,9 +58,190 @@ def _power_cut(stage: SiteStage, words: Words, _options: Options) -> None:
         stage.site.cut_power(host)
 
 
-def _boot(stage: SiteStage, words: Words, _options: Options) -> None:
+def _panic(stage: SiteStage, words: Words, options: Options) -> None:
+    stage.laws.lost(words[0])
+    stage.site.panic(words[0], gasps=options.get("gasps", "yes") == "yes")
+
+
+def _freeze(stage: SiteStage, words: Words, options: Options) -> None:
+    """Its programs stop; `kernel=dead`: nothing of it answers."""
     for host in words:
-        stage.site.boot(host)
+        stage.laws.lost(host)
+        kernel_answers = options.get("kernel", "answers") == "answers"
+        stage.site.hosts[host].machine.freeze(kernel_answers=kernel_answers)
+
+
+def _shut_down(stage: SiteStage, words: Words, _options: Options) -> None:
+    for host in words:
+        stage.laws.vms_stopped(host)
+        stage.site.shut_down(host)
+
+
+def _on_machine(name: str) -> Command:
+    def command(stage: SiteStage, words: Words, _options: Options) -> None:
+        for host in words:
+            getattr(stage.site.hosts[host].machine, name)()
+
+    return command
+
+
+def _on_site(name: str) -> Command:
+    def command(stage: SiteStage, words: Words, _options: Options) -> None:
+        for host in words:
+            getattr(stage.site, name)(host)
+
+    return command
+
+
+def _starve(stage: SiteStage, words: Words, options: Options) -> None:
+    for host in words:
+        stage.site.hosts[host].machine.starve(float(options["lag"]))
+
+
+def _kill_agent(stage: SiteStage, words: Words, _options: Options) -> None:
+    for host in words:
+        stage.laws.agent_lost(host)
+        stage.site.hosts[host].agent.kill()
+
+
+def _start_agent(stage: SiteStage, words: Words, _options: Options) -> None:
+    for host in words:
+        stage.site.start_agent(stage.site.hosts[host])
+
+
+def _kill_pulse(stage: SiteStage, words: Words, _options: Options) -> None:
+    stage.site.hosts[words[0]].pulse.end()
+
+
+def _start_pulse(stage: SiteStage, words: Words, _options: Options) -> None:
+    stage.site.hosts[words[0]].pulse.begin()
+
+
+def _kill_controller(stage: SiteStage, words: Words, _options: Options) -> None:
+    for host in words:
+        stage.site.controllers[host].kill()
+
+
+def _start_controller(stage: SiteStage, words: Words, _options: Options) -> None:
+    for host in words:
+        stage.site.start_controller(stage.site.hosts[host])
+
+
+def _freeze_controller(stage: SiteStage, words: Words, _options: Options) -> None:
+    for host in words:
+        for process in ("controller", "ear"):
+            stage.site.hosts[host].machine.loops[process].freeze()
+
+
+def _resume_controller(stage: SiteStage, words: Words, _options: Options) -> None:
+    for host in words:
+        for process in ("controller", "ear"):
+            stage.site.hosts[host].machine.loops[process].thaw()
+
+
+def _kill_vm(stage: SiteStage, words: Words, _options: Options) -> None:
+    for name in words:
+        host = stage.site.host_of(name)
+        stage.laws.vm_killed(host, name)
+        host.machine.vms.kill(name)
+
+
+def _start_vm(stage: SiteStage, words: Words, _options: Options) -> None:
+    for name in words:
+        stage.site.host_of(name).machine.vms.begin(name)
+        stage.laws.vm_started(name)
+
+
+def _cut(stage: SiteStage, _words: Words, options: Options) -> None:
+    """One way: `cut plane=a from=h1 to=h2`."""
+    stage.site.network.cut(options["plane"], options["from"], options["to"])
+
+
+def _split(stage: SiteStage, words: Words, options: Options) -> None:
+    """`split h1,h2 h3,h4,h5,vim [plane=a]`: who is not named is reached by all."""
+    groups = [word.split(",") for word in words]
+    planes = [options["plane"]] if "plane" in options else stage.site.network.planes
+    stage.site.split(groups, planes)
+
+
+def _isolate(stage: SiteStage, words: Words, options: Options) -> None:
+    """From everybody: `isolate h4 [plane=a]`."""
+    for host in words:
+        others = [name for name in stage.site.everybody() if name != host]
+        planes = [options["plane"]] if "plane" in options else stage.site.network.planes
+        stage.site.split([[host], others], planes)
+
+
+def _mend(stage: SiteStage, _words: Words, _options: Options) -> None:
+    stage.site.network.mend_all()
+
+
+def _weather(stage: SiteStage, words: Words, options: Options) -> None:
+    """`weather plane=a loss=0.1 twice=0.1 delay=5 jitter=40` (milliseconds)."""
+    planes = [options["plane"]] if "plane" in options else stage.site.network.planes
+    for plane in planes:
+        stage.site.network.set_weather(
+            plane,
+            Weather(
+                loss=float(options.get("loss", "0")),
+                twice=float(options.get("twice", "0")),
+                delay_ms=float(options.get("delay", "0.2")),
+                jitter_ms=float(options.get("jitter", "0")),
+            ),
+        )
+
+
+def _store(stage: SiteStage, words: Words, _options: Options) -> None:
+    """`store stall h1 h2`, `store kill h1`, `store lose-answers h1`, `store well`."""
+    what, *members = words
+    cluster = stage.site.cluster
+    if what == "stall":
+        cluster.stalled |= set(members)
+    elif what == "kill":
+        cluster.dead |= set(members)
+    elif what == "lose-answers":
+        for member in members:
+            stage.site.controllers[member].store.loses_answers += 3
+    elif what == "well":
+        cluster.stalled.clear()
+        cluster.dead.clear()
+    else:
+        raise ValueError(what)
+    cluster.look()
+
+
+def _vim(stage: SiteStage, words: Words, options: Options) -> None:
+    """`vim away`, `vim back`, `vim slow=300` (milliseconds)."""
+    receiver = stage.site.receiver
+    receiver.is_away = words == ["away"]
+    receiver.is_slow_ms = float(options.get("slow", "0"))
+
+
+def _clock(stage: SiteStage, words: Words, options: Options) -> None:
+    """`clock h1 step=-3600` (seconds): the wall clock is set."""
+    for host in words:
+        stage.site.hosts[host].machine.own.step_utc(float(options["step"]) * 1_000)
+
+
+def _swap_keys(stage: SiteStage, words: Words, _options: Options) -> None:
+    stage.site.swap_keys(*words)
+
+
+def _clone(stage: SiteStage, words: Words, options: Options) -> None:
+    stage.site.clone(words[0], options["of"])
+
+
+def _upgrade(stage: SiteStage, words: Words, options: Options) -> None:
+    """`upgrade h4 to=older|present|newer`: its agent is restarted, on purpose, as that version."""
+    steps = {"older": -1, "present": 0, "newer": 1}
+    for host in words:
+        one = stage.site.hosts[host]
+        one.agent.version = VERSION + steps[options["to"]]
+        if options["to"] == "older":
+            one.pulse.end()
+        elif options["to"] == "present":
+            one.pulse.begin()
+        stage.site.restart_agent(host, 500)
 
 
 def _status(stage: SiteStage, _words: Words, _options: Options) -> list[str]:
@@ -76,10 +260,38 @@ def _status(stage: SiteStage, _words: Words, _options: Options) -> list[str]:
     ]
 
 
-COMMANDS: dict[str, Callable[[SiteStage, Words, Options], list[str] | None]] = {
+COMMANDS: dict[str, Command] = {
     "advance": _advance,
     "vm": _vm,
+    "kill": _kill_vm,
+    "start": _start_vm,
     "power-cut": _power_cut,
-    "boot": _boot,
+    "boot": _on_site("boot"),
+    "shut-down": _shut_down,
+    "panic": _panic,
+    "freeze": _freeze,
+    "resume": _on_machine("resume"),
+    "starve": _starve,
+    "kill-agent": _kill_agent,
+    "start-agent": _start_agent,
+    "restart-agent": _on_site("restart_agent"),
+    "kill-pulse": _kill_pulse,
+    "start-pulse": _start_pulse,
+    "restart-pulse": _on_site("restart_pulse"),
+    "kill-controller": _kill_controller,
+    "start-controller": _start_controller,
+    "freeze-controller": _freeze_controller,
+    "resume-controller": _resume_controller,
+    "cut": _cut,
+    "split": _split,
+    "isolate": _isolate,
+    "mend": _mend,
+    "weather": _weather,
+    "store": _store,
+    "vim": _vim,
+    "clock": _clock,
+    "swap-keys": _swap_keys,
+    "clone": _clone,
+    "upgrade": _upgrade,
     "status": _status,
 }

@@ -1,18 +1,31 @@
 """The laws of a site, checked as reports arrive, from what truly happened in the data centre.
 
 Truth is what was done to machines, processes and networks; nothing here is taken from what the
-program believes.
+program believes, but where a law is about that belief.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from holdfast.adapters.simulated.network import Weather
 from holdfast.facts.alarms import AlarmState
 from holdfast.facts.instants import NS_PER_MS, NS_PER_S
+from holdfast.facts.verdicts import Certainty
 from holdfast.policy import timing
-from tests.simulation.data_centre import DataCentre
+from holdfast.policy.host_states import SILENT, HostState
+from tests.simulation import receivers
+from tests.simulation.controllers import SimulatedController
+from tests.simulation.data_centre import DataCentre, Host
 from tests.simulation.receivers import Arrived
 
 REPORT_NS = timing.REPORT_LIMIT_MS * NS_PER_MS
+TICK_MS = 50.0
+MILD_MS = 5.0  # So slow may a network be that promises are kept on it.
+KNOWN_FOR_NS = 3 * NS_PER_S  # Who was in order for so long keeps the promise of one second.
+BEGUN_FOR_NS = 15 * NS_PER_S  # A controller that began has heard by then whom it can hear.
+LATE_NS = 20 * NS_PER_S  # Who comes into order later finds what happened before within this.
+PERSON_NS = (timing.PAGE_AFTER_MS + 5_000) * NS_PER_MS
+OVERDUE_NS = 1 * NS_PER_S
 OF_LOSS = ("host-lost", "host-frozen", "host-panicked")
 
 
@@ -22,47 +35,322 @@ class LawBroken(AssertionError):
 
 @dataclass
 class _Fault:
-    """Something that must be reported: `conditions` any of which, for a host in a boot."""
+    """Something that must be reported: `conditions`, any of which, of keys that begin so."""
 
-    host: str
+    what: str
+    host: Host
     boot: str
-    at: int
+    key: str
     conditions: tuple[str, ...]
+    at: int
     is_reported: bool = False
+
+
+@dataclass
+class _Since:
+    """Since when somebody is in order; and which process that was."""
+
+    at: int | None = None
+    process: int = 0
+    begun_at: int = 0
 
 
 @dataclass
 class SiteLaws:
     site: DataCentre
-    faults: list[_Fault] = field(default_factory=list)
     reported: int = 0
+    excused: int = 0  # Faults that nobody could have reported within the second.
+    retracted: int = 0
+    faults: list[_Fault] = field(default_factory=list)
+    _controllers: dict[str, _Since] = field(default_factory=dict)
+    _hosts: dict[str, _Since] = field(default_factory=dict)
+    _sequences: dict[tuple[str, str], int] = field(default_factory=dict)
+    _revisions: dict[tuple[str, str], int] = field(default_factory=dict)
+    _may_end: set[str] = field(default_factory=set)  # VMs that somebody ended, or whose host fell.
+    _broken: list[LawBroken] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._tick()
+
+    # What happened.
 
     def lost(self, host: str) -> None:
-        """Its power was cut, or its kernel stopped: nobody hears it from now on."""
-        machine = self.site.hosts[host].machine
-        fault = _Fault(host, machine.boot, self.site.clock.now, OF_LOSS)
-        self.faults.append(fault)
-        self.site.clock.at(fault.at + REPORT_NS, lambda: self._must_be_reported(fault))
+        """Its power is cut, or its kernel or all its programs stop: nobody hears it any more."""
+        one = self.site.hosts[host]
+        self._may_end |= set(one.machine.vms.vms)
+        if self._knows_alive(one):
+            key = f"{host}/{one.machine.boot}:"
+            self._expect("was lost", one, key, OF_LOSS)
+
+    def agent_lost(self, host: str) -> None:
+        one = self.site.hosts[host]
+        if self._knows_alive(one) and one.machine.can_run("agent"):
+            key = f"{host}/{one.machine.boot}:"
+            self._expect("has lost its agent", one, key, ("agent-away",))
+
+    def vm_killed(self, host: Host, name: str) -> None:
+        vm = host.machine.vms.vms[name]
+        self._may_end.add(name)
+        is_watched = self._knows_alive(host) and self._agent_is_well(host)
+        if vm.life is not None and not vm.is_ending and is_watched:
+            self._expect(f"has lost {name}", host, f"{vm.life.key}:", ("vm-gone",))
+
+    def vms_stopped(self, host: str) -> None:
+        """On purpose, with their host."""
+        self._may_end |= set(self.site.hosts[host].machine.vms.vms)
+
+    def vm_started(self, name: str) -> None:
+        self._may_end.discard(name)
 
     def heard(self, arrived: Arrived) -> None:
+        """Something has arrived at the VIM."""
         alarm = arrived.record.alarm
+        self._judge_order(arrived)
         if alarm.state is AlarmState.CLEARED:
+            self.retracted += alarm.condition in OF_LOSS
             return
+        self._judge_certainty(arrived)
         for fault in self.faults:
-            is_it = alarm.key.startswith(f"{fault.host}/{fault.boot}:")
-            if is_it and alarm.condition in fault.conditions and not fault.is_reported:
+            is_it = alarm.condition in fault.conditions and alarm.key.startswith(fault.key)
+            if is_it and not fault.is_reported:
                 fault.is_reported = True
                 self.reported += 1
 
+    # What must hold at any time.
+
     def look(self) -> None:
-        """At rest: nothing failed where nobody handled it."""
+        """Raises LawBroken for what was found since the last look."""
+        if self._broken:
+            raise self._broken[0]
         failures = self.site.failures()
         if failures:
-            raise LawBroken(f"something failed and nobody handled it: {failures}")
+            raise LawBroken(f"something failed and nobody handled it: {failures[:3]}")
+
+    def _tick(self) -> None:
+        now = self.site.clock.now
+        for name, controller in self.site.controllers.items():
+            since = self._controllers.setdefault(name, _Since())
+            loop = controller.machine.loops.get("controller")
+            if loop is not None and id(loop) != since.process:
+                since.process, since.begun_at = id(loop), now
+            _note(since, now, is_well=self._is_well(controller))
+        for name, host in self.site.hosts.items():
+            _note(self._hosts.setdefault(name, _Since()), now, is_well=self._is_alive(host))
+        self._judge_vms()
+        self._judge_states()
+        self._judge_late()
+        self.site.clock.later(TICK_MS, self._tick)
+
+    def _judge_order(self, arrived: Arrived) -> None:
+        notice, alarm = arrived.notice, arrived.record.alarm
+        stream = (arrived.controller, notice.stream)
+        last = self._sequences.get(stream, 0)
+        if notice.sequence not in (last, last + 1) and not notice.gap:
+            self._break(
+                f"no report is lost: {arrived.controller} sent {notice.sequence} after {last}"
+            )
+        self._sequences[stream] = max(last, notice.sequence)
+        name = (arrived.controller, alarm.key)
+        if alarm.revision < self._revisions.get(name, 0):
+            self._break(f"revisions keep their order: {arrived.controller} sent an older {alarm}")
+        self._revisions[name] = alarm.revision
+
+    def _judge_certainty(self, arrived: Arrived) -> None:
+        alarm = arrived.record.alarm
+        if alarm.condition not in OF_LOSS or alarm.certainty is not Certainty.CERTAIN:
+            return
+        name, _, boot = alarm.key.rpartition(":")[0].partition("/")
+        machine = self.site.hosts[name].machine
+        if machine.is_up and machine.boot == boot:
+            self._break(f"nothing is confirmed that lives: {alarm.key}, {alarm.text}")
+
+    def _judge_vms(self) -> None:
+        for name, host in self.site.hosts.items():
+            if not host.machine.is_up:
+                continue
+            for vm in host.machine.vms.vms.values():
+                if not vm.runs and vm.name not in self._may_end:
+                    self._may_end.add(vm.name)
+                    self._break(
+                        f"losing controllers or store stops no VM: {vm.name} ended on {name}"
+                    )
+
+    def _judge_states(self) -> None:
+        """No state without an exit: whoever waits, waits for something that comes."""
+        for name, controller in self.site.controllers.items():
+            decider = controller.decider
+            if decider is None or not self._is_well(controller):
+                continue
+            world = decider.world
+            if world.defects:
+                self._break(f"no state without an exit: {name}: {world.newest_defect}")
+            due, now = decider.deadline(), controller.machine.own.monotonic_ns()
+            if due is not None and now - due > OVERDUE_NS and self._was_well(name, OVERDUE_NS):
+                self._break(f"no state without an exit: {name} should have been woken at {due}")
+            for record in world.hosts.values():
+                if record.state in SILENT and record.ask_at is None:
+                    self._break(f"no state without an exit: {name} asks nobody about {record.name}")
+
+    # Every fault is reported within one second, by somebody who is in order.
+
+    def _expect(self, what: str, host: Host, key: str, conditions: tuple[str, ...]) -> None:
+        now = self.site.clock.now
+        fault = _Fault(what, host, host.machine.boot, key, conditions, now)
+        fault.is_reported = any(
+            alarm.key.startswith(key) and alarm.condition in conditions
+            for alarm in self.site.receiver.open()
+        )
+        self.faults.append(fault)
+        self.site.clock.at(now + REPORT_NS, lambda: self._must_be_reported(fault))
 
     def _must_be_reported(self, fault: _Fault) -> None:
-        if not fault.is_reported:
-            raise LawBroken(
-                f"every pushed fault is reported within one second: {fault.host} was lost at"
-                f" {fault.at / NS_PER_S} s, and nobody was told"
-            )
+        if fault.is_reported or not self._persists(fault):
+            return
+        able = [name for name in self.site.controllers if self._keeps_promise(name, fault)]
+        if not able:
+            self.excused += 1
+            return
+        self._break(
+            f"every pushed fault is reported within one second: {fault.host.machine.name}"
+            f" {fault.what} at {fault.at / NS_PER_S} s, and {', '.join(able)} told nobody"
+        )
+
+    def _judge_late(self) -> None:
+        """What nobody could tell at once is told once somebody can."""
+        now = self.site.clock.now
+        for fault in list(self.faults):
+            if fault.is_reported or not self._persists(fault):
+                if now - fault.at > REPORT_NS:
+                    self.faults.remove(fault)
+                continue
+            if now - fault.at > LATE_NS and self._somebody_well(LATE_NS):
+                self.faults.remove(fault)
+                self._break(
+                    f"every fault is reported in the end: {fault.host.machine.name} {fault.what}"
+                    f" at {fault.at / NS_PER_S} s, and it is {now / NS_PER_S} s"
+                )
+
+    def _persists(self, fault: _Fault) -> bool:
+        machine = fault.host.machine
+        if fault.conditions == OF_LOSS:
+            return machine.boot == fault.boot and not self._is_alive(fault.host)
+        if fault.conditions == ("agent-away",):
+            is_back = machine.can_run("agent") or not self._is_alive(fault.host)
+            return machine.boot == fault.boot and not is_back
+        return machine.boot == fault.boot and self._agent_is_well(fault.host)
+
+    def _keeps_promise(self, name: str, fault: _Fault) -> bool:
+        since = self._controllers[name]
+        is_long = since.begun_at <= fault.at - BEGUN_FOR_NS
+        controller = self.site.controllers[name]
+        is_its_own = controller.machine is fault.host.machine
+        if not is_long or is_its_own or not self._was_well(name, REPORT_NS + KNOWN_FOR_NS):
+            return False
+        me, host = controller.machine.name, fault.host.machine.name
+        network = self.site.network
+        if fault.conditions == ("vm-gone",) and not network.talk(host, me, receivers.LINKS):
+            return False
+        return all(network.talk(host, me, plane) for plane in network.planes) or not (
+            fault.host.machine.is_up
+        )
+
+    def _somebody_well(self, for_ns: int) -> bool:
+        now = self.site.clock.now
+        return any(
+            self._was_well(name, for_ns) and now - self._controllers[name].begun_at > for_ns
+            for name in self.site.controllers
+        )
+
+    def _was_well(self, name: str, for_ns: int) -> bool:
+        at = self._controllers[name].at
+        return at is not None and self.site.clock.now - at >= for_ns
+
+    def _is_well(self, controller: SimulatedController) -> bool:
+        """It runs, in time, hears hosts, and reaches the VIM, over a network that is not bad."""
+        machine, network = controller.machine, self.site.network
+        receiver = self.site.receiver
+        runs = all(
+            machine.can_run(process) and not machine.loops[process].lag_ms
+            for process in ("controller", "ear")
+        )
+        if not machine.is_up or not runs or receiver.is_away or receiver.is_slow_ms > MILD_MS:
+            return False
+        if not network.talk(machine.name, receivers.NAME, receivers.LINKS):
+            return False
+        if not all(_is_mild(weather) for weather in network.weather.values()):
+            return False
+        others = [host for host in self.site.hosts.values() if host.machine is not machine]
+        heard = [host for host in others if self._is_alive(host) and self._hears(machine, host)]
+        return len(heard) > 0 or len(others) == 1
+
+    def _hears(self, machine: object, host: Host) -> bool:
+        name = getattr(machine, "name", "")
+        network = self.site.network
+        return any(network.reaches(p, host.machine.name, name) for p in network.planes)
+
+    def _is_alive(self, host: Host) -> bool:
+        machine = host.machine
+        return machine.is_up and not machine.is_frozen and host.pulse.is_running
+
+    def _knows_alive(self, host: Host) -> bool:
+        """It was there for long enough that a controller knows it."""
+        since = self._hosts[host.machine.name].at
+        return since is not None and self.site.clock.now - since >= KNOWN_FOR_NS
+
+    def _agent_is_well(self, host: Host) -> bool:
+        machine = host.machine
+        return machine.can_run("agent") and not machine.loops["agent"].lag_ms
+
+    # What must hold at the end, when all is mended and has had its time.
+
+    def at_the_end(self) -> None:
+        """Raises LawBroken."""
+        self.look()
+        broken = list(self._left_over())
+        if broken:
+            raise LawBroken("; ".join(broken[:5]))
+
+    def _left_over(self) -> Iterator[str]:
+        receiver = self.site.receiver
+        for alarm in receiver.open():
+            yield f"alarms end cleared, or with a person: {alarm.key} is open: {alarm.text}"
+        for host in self.site.hosts.values():
+            if host.agent.uplink is not None and host.agent.waiting:
+                yield f"no report is lost: {host.agent.waiting} wait on {host.machine.name}"
+            for key, revision in host.agent.said.items():
+                known = receiver.alarms.get(key)
+                if known is None or known.revision < revision:
+                    yield f"no report is lost: {key} of revision {revision} never arrived"
+        leaders = [name for name, one in self.site.controllers.items() if one.leads()]
+        if len(leaders) != 1:
+            yield f"one leads in the end, and not {leaders}"
+        for name, controller in self.site.controllers.items():
+            yield from self._of_controller(name, controller)
+
+    def _of_controller(self, name: str, controller: SimulatedController) -> Iterator[str]:
+        decider = controller.decider
+        if decider is None:
+            yield f"{name} does not run"
+            return
+        for record in decider.world.hosts.values():
+            if record.state is not HostState.SERVING:
+                yield f"no state without an exit: {name} believes {record.name} {record.state}"
+        if controller.watch.defects.counts:
+            yield f"{name} met defects: {controller.watch.defects.counts}"
+        if controller.courier.delivery().backlog:
+            yield f"no report is lost: {controller.courier.delivery().backlog} wait at {name}"
+
+    def _break(self, text: str) -> None:
+        """Reports arrive deep within a process: it is raised at the next look, outside of it."""
+        self._broken.append(LawBroken(text))
+
+
+def _note(since: _Since, now: int, *, is_well: bool) -> None:
+    if not is_well:
+        since.at = None
+    elif since.at is None:
+        since.at = now
+
+
+def _is_mild(weather: Weather) -> bool:
+    return not weather.loss and weather.delay_ms + weather.jitter_ms <= MILD_MS

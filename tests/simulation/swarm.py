@@ -181,7 +181,7 @@ class Swarm:
             if isinstance(action, Report) and action.alarm.state is not AlarmState.CLEARED:
                 incident = self.stage.world.incidents.get(action.alarm.incident)
                 self.reported.add(action.alarm.key.split(":")[0])
-                self.reported |= {incident.life.key} if incident else set()
+                self.reported |= {incident.life.key} if incident and incident.life else set()
 
 
 _NO_GUEST = {

@@ -75,6 +75,10 @@ class Network:
         self._cut = {w for w in self._cut if w[0] != plane or machine not in w[1:]}
         self._tell()
 
+    def set_weather(self, plane: str, weather: Weather) -> None:
+        self.weather[plane] = weather
+        self._tell()
+
     def switch_off(self, machine: str) -> None:
         self._down.add(machine)
         self._tell()
