@@ -264,7 +264,10 @@ def _value(wanted: Any) -> Any:
     if isinstance(wanted, type) and issubclass(wanted, Struct):
         return msgspec.to_builtins(sample_of(wanted))
     if typing.get_origin(wanted) is tuple:
-        return []
+        kinds = typing.get_args(wanted)
+        return [] if ... in kinds else [_value(kind) for kind in kinds]
+    if typing.get_origin(wanted) is dict:
+        return {}
     if isinstance(wanted, type) and hasattr(wanted, "__members__"):
         return next(iter(wanted.__members__.values())).value
     simple: dict[Any, Any] = {str: "WORD", int: 7, float: 7.5, bool: True}

@@ -2,23 +2,21 @@
 
 import asyncio
 import contextlib
-import functools
 import logging
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from holdfast.adapters.drivers.certificates import Certificates
+from holdfast.adapters.drivers.private_folder import make_private_folder
 from holdfast.adapters.drivers.shelf import Shelf
 from holdfast.adapters.notifiers.exec import Exec
 from holdfast.adapters.notifiers.webhook import Webhook
 from holdfast.adapters.outboxes.disk import DiskOutbox
-from holdfast.adapters.stores.etcd import Etcd
-from holdfast.adapters.stores.sqlite import Sqlite
 from holdfast.adapters.vims.builtin import Builtin
 from holdfast.controller.agents import Agents
 from holdfast.controller.api_tokens import ApiTokens
@@ -39,8 +37,10 @@ from holdfast.controller.own_alarms import OwnAlarms, add_up
 from holdfast.controller.promises import Promises
 from holdfast.controller.questions import Questions
 from holdfast.controller.registry import NotLeading, Registry
+from holdfast.controller.replicas import Replicas, make_store, peer_dials
 from holdfast.controller.site_questions import SiteQuestions
 from holdfast.controller.timings import Timings
+from holdfast.controller.watching import FOLDER
 from holdfast.controller.watching import begin as begin_watch
 from holdfast.controller.watching import make_watch
 from holdfast.facts.alarms import AlarmRecord
@@ -51,6 +51,7 @@ from holdfast.facts.instants import NS_PER_MS
 from holdfast.facts.settings import Settings
 from holdfast.ports.journal import Losses
 from holdfast.ports.keeper import keep_running
+from holdfast.ports.link import Dial
 from holdfast.ports.notifier import Notifier
 from holdfast.ports.store import Store, StoreAway
 from holdfast.ports.vim import VimAway, VimRefused, VimVm
@@ -79,10 +80,11 @@ class Controller:
         boot: str,
         store: Store | None = None,
         face: Face = no_face,
+        peers: Sequence[Dial] | None = None,
     ) -> None:
         self._face = face
         state = Path(settings.state_dir) / "controller"
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(state)
         self._settings, self._state, self._boot = settings, state, boot
         self.host_name = settings.host_name or socket.gethostname()
         self.shelf = Shelf(state / "kept.db")
@@ -95,7 +97,7 @@ class Controller:
         self.certificates = (
             Certificates(settings.tls_dir) if Certificates.is_here(settings.tls_dir) else None
         )
-        self.store = store or _make_store(settings, self.certificates, state)
+        self.store = store or make_store(settings, state, self.certificates)
         self.leadership = Leadership(self.store, self.host_name, self._began)
         self.registry = Registry(self.store, lambda: self.leadership.term)
         self.promises = Promises(self.registry, self.agents)
@@ -107,6 +109,9 @@ class Controller:
             self.timings,
             self.promises.take_tenure,
             self._note_incident,
+            safe=lambda alarm: self.replicas.safe(alarm),
+            leads_elsewhere=lambda: self.replicas.leads_elsewhere,
+            is_alone=len(settings.controllers) < 2,
         )
         self.copies = Copies(Path(settings.state_dir) / "recorder-copies")
         self.host_words = HostWords(state / "host-records", self.agents, self.copies)
@@ -120,6 +125,22 @@ class Controller:
             hearing=self.hearing,
             term=lambda: self.leadership.term,
         )
+        dials = peer_dials(settings, self.host_name, self.certificates) if peers is None else peers
+        self.replicas = Replicas(
+            settings,
+            self.host_name,
+            store=self.store,
+            registry=self.registry,
+            leadership=self.leadership,
+            vim=self.vim,
+            couriers=self.couriers,
+            sign_of=self.watch.sign_of,
+            absorbed=self._absorbed,
+            journal=state / FOLDER,
+            dials=dials,
+            shelf=self.shelf,
+        )
+        self.witnesses.ask_peers = self.replicas.peers.ask_peers
         self.greeter = Greeter(
             heard=self.hearing.greeted,
             agents=self.agents,
@@ -145,6 +166,7 @@ class Controller:
             status=self.status,
             agent_rows=self._agent_rows,
         )
+        self.questions.watch = self.watch
         self.door = Door(
             agents=self.agents,
             entries=self.entries,
@@ -152,6 +174,7 @@ class Controller:
             greeter=self.greeter,
             copies=self.copies,
             host_words=self.host_words,
+            answer_peer=self.replicas.peers.answer,
         )
         self.joining = self._make_joining(self.certificates) if self.certificates else None
         self._settled_term: int | None = None
@@ -167,10 +190,7 @@ class Controller:
         }
         if self.joining is not None:
             tasks["the site's list"] = self.joining.run
-        place = next((c for c in self._settings.controllers if c.name == self.host_name), None)
-        if self.certificates is not None and place is not None:
-            gate, port = self.door.gate(self.certificates), self._settings.link_port
-            tasks["links of other hosts"] = functools.partial(gate.run, place.address, port)
+        tasks |= self.replicas.tasks(self.door, self.certificates)
         for courier in self.couriers:
             name = courier.notifier.name
             tasks |= {f"courier {name}": courier.run, f"sync {name}": courier.sync}
@@ -222,6 +242,7 @@ class Controller:
             "duplicates": self.entries.duplicates,
             "defects": self.entries.defects,
             "refused_by_vim": self.entries.refused,
+            **self.replicas.shown(),
             "unknown_frames": self.door.unknown,
             "unreadable": self.registry.unreadable + self.entries.unreadable,
             "records_lost": {name: read().count for name, read in self._losses().items()},
@@ -268,9 +289,15 @@ class Controller:
     def _tell(self, record: AlarmRecord) -> None:
         for courier in self.couriers:
             courier.hand(record)
+        self.replicas.told(record)
         self.followers.tell(record)
         alarm = record.alarm
         self.events.note(EventKind.ALARM, f"{alarm.state} ({alarm.severity}): {alarm.text}", record)
+
+    def _absorbed(self, record: AlarmRecord) -> None:
+        """Another controller told it to all notifiers."""
+        self.followers.tell(record)
+        self.watch.shared(record)
 
     def _note_incident(self, incident: Incident) -> None:
         now = incident.step or incident.state
@@ -317,6 +344,7 @@ class Controller:
             host=self.host_name,
             parked=folder / "refused.jsonl",
             answered=answered,
+            settled=lambda record, name: self.replicas.settled(record, name),
         )
 
     async def _began(self, term: int) -> None:
@@ -345,6 +373,7 @@ class Controller:
                 await self.groups.put_written()
                 self._settled_term = self.leadership.term
             self.greeter.greet_again()
+            self.replicas.settle()
         except StoreAway as away:
             log.warning("what the store must know waits: %s", away)
 
@@ -375,12 +404,6 @@ class Controller:
         await asyncio.to_thread(self.shelf.close)
         await asyncio.to_thread(self.events.close)
         await self.store.close()
-
-
-def _make_store(settings: Settings, certificates: Certificates | None, state: Path) -> Store:
-    if settings.store != "etcd":
-        return Sqlite(state / "store.db")
-    return Etcd(settings.etcd_endpoints, certificates.store_context() if certificates else None)
 
 
 def _said(name: str, failure: BaseException | None) -> None:

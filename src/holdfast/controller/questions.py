@@ -18,6 +18,7 @@ from holdfast.controller.groups import Groups
 from holdfast.controller.host_words import HostWords
 from holdfast.controller.leadership import Leadership
 from holdfast.controller.promises import Promises
+from holdfast.controller.watch import Watch
 from holdfast.facts import wire
 from holdfast.facts.events import EventKind
 from holdfast.facts.incidents import Incident
@@ -60,6 +61,7 @@ class Questions:
         self._followers, self._host_words = followers, host_words
         self._leadership, self._status, self._agent_rows = leadership, status, agent_rows
         self._tokens, self._events, self._audit = tokens, events, audit
+        self.watch: Watch | None = None  # Of hosts; their incidents are its own.
         self._table: dict[str, Handler] = {
             "status": self._ask_status,
             "agents": self._ask_agents,
@@ -262,9 +264,17 @@ class Questions:
         return PLAIN(self._find_incident(asked)[1])
 
     async def _settle(self, asked: wire.Question) -> Any:
+        _, incident = self._find_incident(asked)
+        if incident.host and self.watch is not None:
+            self._lead()
+            self.watch.settle(incident.id, asked.by)
+            return PLAIN(self._find_incident(asked)[1])
         return await self._pass_on(asked, self._host_of_incident(asked), asked.args)
 
     async def _explain(self, asked: wire.Question) -> Any:
+        _, incident = self._find_incident(asked)
+        if incident.host and self.watch is not None:
+            return await asyncio.to_thread(self.watch.story, incident)
         return await self._pass_on(asked, self._host_of_incident(asked), asked.args)
 
     async def _last_words(self, asked: wire.Question) -> Any:

@@ -235,22 +235,35 @@ class Watch:
     def story(self, incident: Incident) -> dict[str, Any]:
         """The journal's lines about it, with what was heard of its host. Blocks: use a thread."""
         since_ms = incident.fault_utc_ms - STORY_BEFORE_S * 1_000
-        records = [
-            record
-            for record in read(self._folder)
-            if record.utc_ms >= since_ms and _is_about(record, incident)
-        ]
+        found = [one for one in read(self._folder) if one.utc_ms >= since_ms]
+        hosts = _hosts_of(found, incident)
+        records = [one for one in found if _is_about(one, incident, hosts)]
         shown = [msgspec.json.decode(msgspec.json.encode(one)) for one in records[:STORY_RECORDS]]
-        return {"incident": PLAIN(incident), "records": shown}
+        names = {record.host: record.name for record in self.decider.world.hosts.values()}
+        return {"incident": PLAIN(incident), "records": shown, "names": names}
 
 
-def _is_about(record: Record, incident: Incident) -> bool:
+def _hosts_of(records: list[Record], incident: Incident) -> set[str]:
+    """Its host, and those that were lost with it, as reports of it name them."""
+    needle = f'"incident":"{incident.id}"'.encode()
+    hosts = {incident.host}
+    for record in records:
+        if record.kind == "action" and needle in bytes(record.body):
+            body = msgspec.json.decode(record.body)
+            subject = body.get("alarm", {}).get("subject", {})
+            if subject.get("kind") == "host":
+                hosts.add(subject["id"])
+    return hosts
+
+
+def _is_about(record: Record, incident: Incident, hosts: set[str]) -> bool:
+    """It names a host of the incident, or tells how far this controller trusted its own ears."""
     if record.kind == "snapshot":
         return False
-    body = bytes(record.body)
-    about = (incident.host, incident.id)
-    is_of_ear = b'"is":"Ear' in body or b'"is":"Gap' in body
-    return is_of_ear or any(name and f'"{name}' in body.decode() for name in about)
+    body = bytes(record.body).decode()
+    if '"is":"Ear' in body or '"is":"Gap' in body or f'"{incident.id}"' in body:
+        return True
+    return any(f'"{host}"' in body for host in hosts)
 
 
 def _with_ages(alarm: Alarm) -> AlarmReport:

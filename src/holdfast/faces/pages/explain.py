@@ -1,6 +1,7 @@
 """The story of one incident, from the journal: what happened, what was done, what is left to do."""
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -19,6 +20,8 @@ from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.instants import Instant, elapsed_ms, spoken
 from holdfast.facts.outcomes import GoneProven
 from holdfast.facts.verdicts import FaultCleared, FaultRaised, StopWanted
+
+VMS_TOLD = 3  # Of more that are lost with their host, one is told, and how many.
 
 
 class Step(Struct, frozen=True, kw_only=True):
@@ -39,16 +42,20 @@ class Line(Struct, frozen=True, kw_only=True):
 
 
 def explain_page(data: Mapping[str, Any]) -> Iterator[Any]:
-    """`data` holds `incident`, and `records`: the lines of the journal that are about it."""
+    """`data` holds `incident`, and `records`: the lines of the journal that are about it.
+
+    Of hosts that were lost together, `names` has each by its id.
+    """
     incident = msgspec.convert(data["incident"], Incident)
     steps = [read_step(record) for record in data.get("records", ())]
+    names: dict[str, str] = data.get("names") or {}
     yield headline(incident)
     yield ""
     yield facts(_known(incident))
     yield ""
     if steps:
         yield Text("What happened, and when after the fault", style=STRONG)
-        yield _table(incident, story(incident, steps))
+        yield _table(incident, story(incident, steps, names))
     else:
         yield Text("The journal has nothing more about it: it was too long ago.", style=UNSURE)
     if "host_words" in data:
@@ -57,14 +64,17 @@ def explain_page(data: Mapping[str, Any]) -> Iterator[Any]:
     yield needs_you(incident)
 
 
-def story(incident: Incident, steps: Iterable[Step]) -> list[Line]:
+def story(
+    incident: Incident, steps: Iterable[Step], names: Mapping[str, str] | None = None
+) -> list[Line]:
     """In the order of causes: each input, then what was done because of it."""
+    known = names or {}
     lines: list[Line] = []
     for cause, actions in _turns(_worth_telling(steps)):
-        done = [step for step in actions if not _says_no_more(step, actions)]
+        done = [step for step in _gathered(actions) if not _says_no_more(step, actions)]
         if cause is not None and not isinstance(cause.fact, told.Woke):
-            lines.append(_line(cause, incident, is_action=False))
-        lines += [_without_echo(_line(s, incident, is_action=True), cause) for s in done]
+            lines.append(_line(cause, incident, known, is_action=False))
+        lines += [_without_echo(_line(s, incident, known, is_action=True), cause) for s in done]
     return _without_repeats(lines)
 
 
@@ -99,7 +109,7 @@ def read_step(record: Mapping[str, Any]) -> Step:
 def _known(incident: Incident) -> list[tuple[str, str | Text]]:
     rows: list[tuple[str, str | Text]] = [
         ("Incident", incident.id),
-        ("VM", f"{incident.name} ({incident.vm})"),
+        _about(incident),
         ("Fault at", _wall_clock(incident.fault_utc_ms)),
         ("Noticed", f"{spoken(elapsed_ms(incident.fault_at, incident.detected_at))} later"),
         ("Cause", incident.cause or "not known"),
@@ -110,7 +120,15 @@ def _known(incident: Incident) -> list[tuple[str, str | Text]]:
     return rows
 
 
+def _about(incident: Incident) -> tuple[str, str]:
+    if incident.host:
+        return "Host", f"{incident.name} ({incident.host})"
+    return "VM", f"{incident.name} ({incident.vm})"
+
+
 def _recovery(incident: Incident) -> str:
+    if incident.host:
+        return "none yet: hosts are watched and reported, nothing is started elsewhere"
     owner = f"owner {incident.owner}, group {incident.group}" if incident.group else incident.owner
     if incident.recovered_ms is None or incident.level_ms is None:
         return str(owner)
@@ -171,11 +189,41 @@ def _says_no_more(step: Step, turn: list[Step]) -> bool:
     return is_open and bool(others or not step.fact.incident.step)
 
 
-def _line(step: Step, incident: Incident, *, is_action: bool) -> Line:
+def _gathered(actions: list[Step]) -> list[Step]:
+    """Of the many VMs of a lost host one report is told, with how many it stands for."""
+    counts = Counter(_kind_of_report(step) for step in actions)
+    kept: list[Step] = []
+    told_kinds: set[tuple[str, str, str]] = set()
+    for step in actions:
+        kind = _kind_of_report(step)
+        if kind is None or counts[kind] <= VMS_TOLD:
+            kept.append(step)
+        elif kind not in told_kinds:
+            told_kinds.add(kind)
+            kept.append(_with_count(step, counts[kind]))
+    return kept
+
+
+def _kind_of_report(step: Step) -> tuple[str, str, str] | None:
+    if not isinstance(step.fact, act.Report) or not step.fact.alarm.root:
+        return None
+    alarm = step.fact.alarm
+    return alarm.condition, alarm.root, alarm.state
+
+
+def _with_count(step: Step, count: int) -> Step:
+    assert isinstance(step.fact, act.Report)
+    alarm = step.fact.alarm
+    text = f"{alarm.text}, and {count - 1} more like it"
+    return structs.replace(step, fact=act.Report(alarm=structs.replace(alarm, text=text)))
+
+
+def _line(step: Step, incident: Incident, names: Mapping[str, str], *, is_action: bool) -> Line:
     if step.fact is None:
         text = f"(something that this version does not know: {step.name or step.kind})"
     else:
-        text = sentence(step.fact, incident.name)
+        host = str(getattr(step.fact, "host", ""))
+        text = sentence(step.fact, names.get(host) or incident.name)
     return Line(at=_instant(step), text=text, is_action=is_action)
 
 

@@ -5,25 +5,28 @@ from typing import Any
 
 from msgspec import Struct
 
+from holdfast.faces.pages.site_sentences import SITE
 from holdfast.facts import actions as act
 from holdfast.facts import commands as told
 from holdfast.facts import outcomes as came
 from holdfast.facts import verdicts as judged
 from holdfast.facts.alarms import Alarm, AlarmState
+from holdfast.facts.hearing import Hearing
 from holdfast.facts.incidents import IncidentState
 from holdfast.facts.instants import spoken
 from holdfast.facts.promises import AnswerKind
+from holdfast.facts.site import SiteFact
 from holdfast.facts.tenure import TenureState
 from holdfast.facts.verdicts import Certainty
 from holdfast.ports.journal import Gap
 
 Fact = (
-    judged.Verdict | came.Outcome | told.Command | told.Wake | act.Action | Gap
+    judged.Verdict | came.Outcome | told.Command | told.Wake | act.Action | Hearing | SiteFact | Gap
 )  # What a line of the journal can hold, snapshots apart.
 
 
 def sentence(fact: Struct, name: str) -> str:
-    """`name` is that of the VM whose story is told. Facts that are not known here are shown."""
+    """`name` is that of the VM, or the host, whose story is told. What is not known is shown."""
     say = _SAY.get(type(fact))
     return say(fact, name) if say is not None else f"(nobody has words for {type(fact).__name__})"
 
@@ -204,5 +207,6 @@ _SAY: dict[type, Callable[[Any, str], str]] = {
     act.RestartHere: _restart,
     act.RestartElsewhere: lambda f, n: f"Starting {n} on host {f.target}.",
     act.AwaitAnswer: _await_answer,
+    **SITE,
     Gap: lambda f, _: f"Here {f.lost} lines of the journal are missing: {_ended(f.reason)}",
 }
