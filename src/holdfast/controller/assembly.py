@@ -12,17 +12,13 @@ from typing import Any
 import msgspec
 
 from holdfast.adapters.drivers.certificates import Certificates
-from holdfast.adapters.drivers.private_folder import make_private_folder
 from holdfast.adapters.drivers.shelf import Shelf
-from holdfast.adapters.notifiers.exec import Exec
-from holdfast.adapters.notifiers.webhook import Webhook
-from holdfast.adapters.outboxes.disk import DiskOutbox
 from holdfast.adapters.vims.builtin import Builtin
 from holdfast.controller.agents import Agents
 from holdfast.controller.api_tokens import ApiTokens
 from holdfast.controller.audit import Audit
 from holdfast.controller.copies import Copies
-from holdfast.controller.courier import Courier
+from holdfast.controller.couriers import make_couriers
 from holdfast.controller.door import Door
 from holdfast.controller.entries import Entries
 from holdfast.controller.events import Events
@@ -30,6 +26,7 @@ from holdfast.controller.followers import Followers
 from holdfast.controller.greeting import Greeter
 from holdfast.controller.groups import Groups
 from holdfast.controller.hearing import Hearing
+from holdfast.controller.host_rows import HostRows
 from holdfast.controller.host_words import HostWords
 from holdfast.controller.joining import Joining
 from holdfast.controller.leadership import Leadership
@@ -40,10 +37,9 @@ from holdfast.controller.registry import NotLeading, Registry
 from holdfast.controller.replicas import Replicas, make_store, peer_dials
 from holdfast.controller.site_questions import SiteQuestions
 from holdfast.controller.timings import Timings
-from holdfast.controller.watching import FOLDER
+from holdfast.controller.watching import FOLDER, make_watch
 from holdfast.controller.watching import begin as begin_watch
-from holdfast.controller.watching import make_watch
-from holdfast.facts.alarms import AlarmRecord
+from holdfast.facts.alarms import Alarm, AlarmRecord
 from holdfast.facts.events import EventKind
 from holdfast.facts.hearing import Hearing as Heard
 from holdfast.facts.incidents import Incident, IncidentState
@@ -52,7 +48,6 @@ from holdfast.facts.settings import Settings
 from holdfast.ports.journal import Losses
 from holdfast.ports.keeper import keep_running
 from holdfast.ports.link import Dial
-from holdfast.ports.notifier import Notifier
 from holdfast.ports.store import Store, StoreAway
 from holdfast.ports.vim import VimAway, VimRefused, VimVm
 
@@ -84,7 +79,7 @@ class Controller:
     ) -> None:
         self._face = face
         state = Path(settings.state_dir) / "controller"
-        make_private_folder(state)
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._settings, self._state, self._boot = settings, state, boot
         self.host_name = settings.host_name or socket.gethostname()
         self.shelf = Shelf(state / "kept.db")
@@ -93,7 +88,9 @@ class Controller:
         self.followers = Followers()
         self.timings = Timings(is_answered_outside=bool(settings.webhooks))
         self.vim = Builtin(state / "alarms.db", tell=self._tell, inventory=self._inventory)
-        self.couriers = self._make_couriers()
+        self.couriers = make_couriers(
+            settings, state, boot, self.host_name, self._answered, self._settled
+        )
         self.certificates = (
             Certificates(settings.tls_dir) if Certificates.is_here(settings.tls_dir) else None
         )
@@ -109,7 +106,7 @@ class Controller:
             self.timings,
             self.promises.take_tenure,
             self._note_incident,
-            safe=lambda alarm: self.replicas.safe(alarm),
+            safe=self._safe,
             leads_elsewhere=lambda: self.replicas.leads_elsewhere,
             is_alone=len(settings.controllers) < 2,
         )
@@ -165,6 +162,7 @@ class Controller:
             audit=self.audit,
             status=self.status,
             agent_rows=self._agent_rows,
+            hosts=HostRows(self.agents, self.watch.host_rows, self.registry.all_known),
         )
         self.questions.watch = self.watch
         self.door = Door(
@@ -224,7 +222,8 @@ class Controller:
         return {
             "host_name": self.host_name,
             "term": self.leadership.term,
-            "store": self.leadership.reason or "answers",
+            "store": "answers" if self.leadership.leader else self.leadership.reason,
+            "leader": self.leadership.leader,
             "agents": agents,
             "agents_awaited": known,
             "notifiers": [PLAIN(courier.delivery()) for courier in self.couriers],
@@ -324,28 +323,11 @@ class Controller:
             for summary in (agent.vms if agent else ())
         ]
 
-    def _make_couriers(self) -> list[Courier]:
-        settings = self._settings
-        webhooks = [
-            Webhook(one.name, one.url, one.secret_file, one.heartbeat_s)
-            for one in settings.webhooks
-        ]
-        programs = [Exec(one.name, one.command, one.timeout_s) for one in settings.execs]
-        told = [self._make_courier(one, self._answered) for one in webhooks]
-        return told + [self._make_courier(one, lambda _record, _at: None) for one in programs]
+    def _settled(self, record: AlarmRecord, notifier: str) -> None:
+        self.replicas.settled(record, notifier)
 
-    def _make_courier(
-        self, notifier: Notifier, answered: Callable[[AlarmRecord, int], None]
-    ) -> Courier:
-        folder = self._state / "outboxes" / notifier.name
-        return Courier(
-            notifier,
-            DiskOutbox(folder, self._boot, self._settings.outbox_mib << 20),
-            host=self.host_name,
-            parked=folder / "refused.jsonl",
-            answered=answered,
-            settled=lambda record, name: self.replicas.settled(record, name),
-        )
+    async def _safe(self, alarm: Alarm) -> None:
+        await self.replicas.safe(alarm)
 
     async def _began(self, term: int) -> None:
         await self.registry.begin(term)

@@ -59,7 +59,10 @@ class Courier:
         host: str,
         parked: Path,
         answered: Callable[[AlarmRecord, int], None] = lambda _record, _at: None,
+        settled: Callable[[AlarmRecord, str], None] = lambda _record, _name: None,
     ) -> None:
+        """`settled` hears what was answered or refused for good, and by whom."""
+        self._settled = settled
         self.notifier = notifier
         self._outbox = outbox
         self._host = host
@@ -158,6 +161,8 @@ class Courier:
         self._wait_s = 0.0
         self._gap -= gap
         self._outbox.acknowledge(stream, sequence)
+        if kept.record is not None:
+            self._settled(kept.record, self.notifier.name)
 
     def _note_answer(self, kept: Kept) -> None:
         at = clock.now()

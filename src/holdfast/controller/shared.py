@@ -34,6 +34,7 @@ class SharedAlarm(Struct, frozen=True, kw_only=True):
 class SharedAlarms:
     """`absorb` takes what another replica told; `hand` hands a record on to notifiers by name.
 
+    `kept` hears that the store has it, `forget` that it has it no more.
     `notifiers` are the names of ours; those in `quick` answer at once, where all is well.
     """
 
@@ -46,8 +47,10 @@ class SharedAlarms:
         hand: Callable[[AlarmRecord, Collection[str]], None],
         notifiers: Collection[str] = (),
         quick: Collection[str] = (),
+        kept: Callable[[str], None] = lambda _: None,
         forget: Callable[[str], None] = lambda _: None,
     ) -> None:
+        self._note_kept = kept
         self._me, self._absorb, self._hand, self._forget = me, absorb, hand, forget
         self._notifiers, self._quick = list(notifiers), list(quick)
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
@@ -57,7 +60,7 @@ class SharedAlarms:
             SharedAlarm,
             merged,
             taken=self._taken,
-            kept=self._wake,
+            kept=self._kept,
             gone=self._gone,
         )
 
@@ -132,6 +135,10 @@ class SharedAlarms:
 
     def _taken(self, shared: SharedAlarm) -> None:
         self._absorb(shared.record)
+
+    def _kept(self, key: str) -> None:
+        self._note_kept(key)
+        self._wake(key)
 
     def _gone(self, key: str) -> None:
         self._forget(key)

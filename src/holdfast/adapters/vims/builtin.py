@@ -86,12 +86,34 @@ class Builtin:
     async def close(self) -> None:
         await asyncio.to_thread(self._shelf.close)
 
-    def absorb(self, record: AlarmRecord) -> None:
-        """Take over what a notifier still had to say when the program was killed."""
-        before = self._records.get(record.alarm.key)
+    def absorb(self, record: AlarmRecord) -> bool:
+        """Take over, and tell nobody, what a notifier still had to say when the program was
+        killed, or what another controller told. Whether it was news."""
+        key = record.alarm.key
+        before = self._records.get(key)
         if before is None or before.alarm.revision < record.alarm.revision:
             self._remember(record)
-            self._put(record.alarm.key)
+        elif before.alarm.revision > record.alarm.revision:
+            return False
+        else:
+            whole = _completed(before, record)
+            if whole == before:
+                return False
+            self._records[key] = whole
+        self._put(key)
+        return True
+
+    def find(self, key: str) -> AlarmRecord | None:
+        return self._records.get(key)
+
+    def open_ones(self) -> list[AlarmRecord]:
+        return [r for r in self._records.values() if r.alarm.state is not AlarmState.CLEARED]
+
+    def forget(self, key: str) -> None:
+        """It is over, and its end was told elsewhere."""
+        if self._records.pop(key, None) is not None:
+            self._cleared.pop(key, None)
+            self._shelf.put(SHELF, key, None)
 
     def note_answer(self, key: str, answered_utc_ms: int, fault_to_answer_ms: float | None) -> None:
         """Somebody outside answered for an alarm; the first answer stands."""
@@ -135,6 +157,23 @@ class Builtin:
             except msgspec.MsgspecError:
                 self._unreadable += 1
         return found
+
+
+def _completed(mine: AlarmRecord, other: AlarmRecord) -> AlarmRecord:
+    """What another one knows of the same revision: who acknowledged it, who answered for it."""
+    if not mine.acknowledged_by and other.acknowledged_by:
+        mine = structs.replace(
+            mine,
+            acknowledged_by=other.acknowledged_by,
+            acknowledged_utc_ms=other.acknowledged_utc_ms,
+        )
+    if mine.answered_utc_ms is None and other.answered_utc_ms is not None:
+        mine = structs.replace(
+            mine,
+            answered_utc_ms=other.answered_utc_ms,
+            fault_to_answer_ms=other.fault_to_answer_ms,
+        )
+    return mine
 
 
 PLUGIN = Builtin

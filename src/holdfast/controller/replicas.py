@@ -1,0 +1,217 @@
+"""One controller among several: it follows the store, shares alarms, and knows its peers.
+
+A controller that is alone does none of this: what is on its disk is safe, and it leads.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from holdfast.adapters.drivers.certificates import Certificates
+from holdfast.adapters.drivers.dials import tls_dial
+from holdfast.adapters.drivers.shelf import Shelf
+from holdfast.adapters.stores.etcd import Etcd
+from holdfast.adapters.stores.sqlite import Sqlite
+from holdfast.adapters.vims.builtin import Builtin
+from holdfast.controller.courier import Courier
+from holdfast.controller.door import Door
+from holdfast.controller.following import Following
+from holdfast.controller.leadership import Leadership
+from holdfast.controller.peers import HeardSaid, Peers
+from holdfast.controller.registry import Registry
+from holdfast.controller.shared import SharedAlarms
+from holdfast.facts.alarms import Alarm, AlarmRecord, AlarmState
+from holdfast.facts.hearing import Sign
+from holdfast.facts.settings import ControllerPlace, Settings
+from holdfast.ports.link import Dial
+from holdfast.ports.store import Held, Store, StoreAway
+
+log = logging.getLogger(__name__)
+
+SHARED = "shared-alarm"
+TIDY_S = 60.0
+ADDRESS_RETRY_S = 1.0
+Task = Callable[[], Awaitable[None]]
+
+
+def make_store(settings: Settings, state: Path, certificates: Certificates | None) -> Store:
+    """The one that the settings name. Raises CertificateProblem."""
+    if settings.store == "etcd":
+        is_tls = any(one.startswith("https:") for one in settings.etcd_endpoints)
+        tls = certificates.store_context() if certificates is not None and is_tls else None
+        return Etcd(settings.etcd_endpoints, tls)
+    return Sqlite(state / "store.db")
+
+
+def peer_dials(settings: Settings, host_name: str, certificates: Certificates | None) -> list[Dial]:
+    if certificates is None:
+        return []
+    return [
+        tls_dial(place.name, place.address, settings.link_port, certificates)
+        for place in settings.controllers
+        if place.name != host_name
+    ]
+
+
+class Replicas:
+    """`sign_of` says whether pulses of a host arrive here; `absorbed` hears what others told."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        host_name: str,
+        *,
+        store: Store,
+        registry: Registry,
+        leadership: Leadership,
+        vim: Builtin,
+        couriers: Sequence[Courier],
+        sign_of: Callable[[str], Sign],
+        absorbed: Callable[[AlarmRecord], None],
+        journal: Path,
+        dials: Sequence[Dial],
+        shelf: Shelf,
+    ) -> None:
+        self.is_alone = len(settings.controllers) < 2 and not dials
+        self._settings, self._host_name = settings, host_name
+        self._leadership, self._vim, self._couriers = leadership, vim, couriers
+        self._absorbed = absorbed
+        self.following = Following(store)
+        self.following.add("", registry.take_all, registry.take)
+        self.shared = SharedAlarms(
+            store,
+            host_name,
+            absorb=self._absorb,
+            hand=self._hand,
+            kept=self._mark,
+            forget=self._forget,
+            notifiers=[courier.notifier.name for courier in couriers],
+            quick=[one.name for one in settings.webhooks],
+        )
+        self.following.add(self.shared.board.folder, self._loaded, self.shared.board.changed)
+        self._shelf = shelf
+        self._marks = dict.fromkeys(sorted(shelf.all(SHARED)))  # Alarms that the store had.
+        self.peers = Peers(host_name, dials, journal)
+        self.peers.heard = lambda host: HeardSaid(sign=sign_of(host))
+        self._adopted_term: int | None = None
+
+    @property
+    def place(self) -> ControllerPlace | None:
+        """Where this controller is reached."""
+        found = (one for one in self._settings.controllers if one.name == self._host_name)
+        return next(found, None)
+
+    def tasks(self, door: Door, certificates: Certificates | None) -> dict[str, Task]:
+        tasks: dict[str, Task] = {}
+        if not self.is_alone:
+            tasks["following the store"] = self.following.run
+            tasks["shared alarms"] = self.shared.board.run
+            tasks["shared alarms, long cleared"] = self._tidy
+            tasks["peers"] = self.peers.run
+        place = self.place
+        if certificates is not None and place is not None:
+            gate = door.gate(certificates)
+            port = self._settings.link_port
+
+            async def let_in() -> None:
+                """At a boot the address may come later than we do."""
+                while True:
+                    try:
+                        await gate.run(place.address, port)
+                    except OSError as error:
+                        log.warning("no link can be taken at %s: %s", place.address, error)
+                        await asyncio.sleep(ADDRESS_RETRY_S)
+
+            tasks["links"] = let_in
+        return tasks
+
+    def told(self, record: AlarmRecord) -> None:
+        """It was handed to our couriers: now let the others know."""
+        if not self.is_alone:
+            self.shared.note(record)
+
+    def settled(self, record: AlarmRecord, notifier: str) -> None:
+        if not self.is_alone:
+            self.shared.answered(record, notifier)
+
+    async def safe(self, alarm: Alarm) -> None:
+        """Return when an alarm outlives the loss of this controller; in any case soon."""
+        if not self.is_alone:
+            await self.shared.wait_safe(alarm)
+
+    @property
+    def leads_elsewhere(self) -> bool:
+        leader = self._leadership.leader
+        return leader not in ("", self._host_name)
+
+    def settle(self) -> None:
+        """Once in each term, when what others shared is known here: hand on what is missing."""
+        term = self._leadership.term
+        if not self.is_alone and term not in (None, self._adopted_term) and self.following.is_live:
+            self._adopted_term = term
+            self.shared.adopt()
+
+    def shown(self) -> dict[str, Any]:
+        """For status."""
+        if self.is_alone:
+            return {"leader": self._leadership.leader, "controllers": {}}
+        return {
+            "leader": self._leadership.leader,
+            "controllers": {self._host_name: "here", **self.peers.shown()},
+            "store_is_followed": self.following.is_live,
+            "alarms_to_share": self.shared.board.waiting,
+        }
+
+    def _loaded(self, held: Mapping[str, Held], revision: int) -> None:
+        """What the store had and has no more was cleared meanwhile; what it never had is ours."""
+        board = self.shared.board
+        board.loaded(held, revision)
+        there = board.all()
+        for key in [key for key in self._marks if key not in there]:
+            self._forget(key)
+        for record in self._vim.open_ones():
+            if record.alarm.key not in there:
+                is_answered = record.answered_utc_ms is not None
+                told = [one.name for one in self._settings.webhooks] if is_answered else []
+                self.shared.note(record, tuple(told))
+
+    def _mark(self, key: str) -> None:
+        if key not in self._marks:
+            self._marks[key] = None
+            self._shelf.put(SHARED, key, b"1")
+
+    def _forget(self, key: str) -> None:
+        """Its end is long past, and was told."""
+        if key in self._marks:
+            del self._marks[key]
+            self._shelf.put(SHARED, key, None)
+        record = self._vim.find(key)
+        is_open = record is not None and record.alarm.state is not AlarmState.CLEARED
+        if is_open and self.shared.board.get(key) is None:
+            self._vim.forget(key)
+
+    def _absorb(self, record: AlarmRecord) -> None:
+        if self._vim.absorb(record):
+            self._absorbed(record)
+
+    def _hand(self, record: AlarmRecord, names: Collection[str]) -> None:
+        alarm = record.alarm
+        for courier in self._couriers:
+            waits = any(
+                (one.alarm.key, one.alarm.revision) == (alarm.key, alarm.revision)
+                for one in courier.waiting()
+            )
+            if courier.notifier.name in names and not waits:
+                courier.hand(record)
+
+    async def _tidy(self) -> None:
+        while True:
+            await asyncio.sleep(TIDY_S)
+            term = self._leadership.term
+            if term is not None:
+                try:
+                    await self.shared.board.delete(self.shared.outlived(), term)
+                except StoreAway as away:
+                    log.debug("long cleared alarms stay in the store: %s", away)
