@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from holdfast.adapters.drivers.certificates import Certificates
+from holdfast.adapters.drivers.private_folder import make_private_folder
 from holdfast.adapters.drivers.shelf import Shelf
 from holdfast.adapters.vims.builtin import Builtin
 from holdfast.controller.agents import Agents
@@ -79,7 +80,7 @@ class Controller:
     ) -> None:
         self._face = face
         state = Path(settings.state_dir) / "controller"
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(state)
         self._settings, self._state, self._boot = settings, state, boot
         self.host_name = settings.host_name or socket.gethostname()
         self.shelf = Shelf(state / "kept.db")

@@ -33,7 +33,7 @@ from holdfast.ports.store import Store, StoreAway
 log = logging.getLogger(__name__)
 
 READ_EACH_S = 2.0
-PROMOTE_LIMIT_S = 30.0
+MEMBER_LIMIT_S = 30.0
 HOST_ID_LENGTH = 64
 
 
@@ -165,7 +165,7 @@ class Joining:
         """A controller that joins gets a place in the store, without a vote yet."""
         self._only_controllers(peer)
         url = f"https://{_address(asked)}:{PEER_PORT}"
-        members = await self._of_store(lambda etcd: etcd.add_learner(url))
+        members = await self._of_store(lambda etcd: etcd.add_learner(url, MEMBER_LIMIT_S))
         return {"members": msgspec.to_builtins(members)}
 
     async def joined(self, asked: dict[str, Any], peer: Peer) -> dict[str, Any]:
@@ -176,7 +176,7 @@ class Joining:
         if not all(_is_address(one) for one in planes.values()):
             raise Unanswerable("planes have IP addresses", "", USAGE)
         url = f"https://{address}:{PEER_PORT}"
-        await self._of_store(lambda etcd: etcd.promote(url, PROMOTE_LIMIT_S))
+        await self._of_store(lambda etcd: etcd.promote(url, MEMBER_LIMIT_S))
         place = ControllerPlace(name=peer.host_name, address=address, planes=planes)
         await self.members.change(CONTROLLERS, place.name, ControllerPlace, lambda _held: place)
         log.info("%s is a controller now", peer.host_name)

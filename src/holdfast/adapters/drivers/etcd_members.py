@@ -15,7 +15,7 @@ from typing import Any
 from holdfast.facts.membership import StoreMember
 
 CALL_LIMIT_S = 5.0
-PROMOTE_EACH_S = 0.5
+AGAIN_EACH_S = 0.5
 PEER_PORT, CLIENT_PORT = 2380, 2379
 
 
@@ -31,53 +31,43 @@ class EtcdMembers:
         """Raises MembersAway."""
         return [_member(one) for one in self._ask("/v3/cluster/member/list", {}).get("members", [])]
 
-    def add_learner(self, peer_url: str) -> list[StoreMember]:
-        """All members, the new one too. One that was added before is added anew."""
+    def add_learner(self, peer_url: str, limit_s: float) -> list[StoreMember]:
+        """All members, the new one too. One that was added before is added anew.
+
+        etcd takes nobody in until all who are in have been well for some seconds.
+        """
         for member in self.members():
             if member.peer_url == peer_url and (member.is_learner or not member.name):
                 self.remove(member.id)
-        self._ask("/v3/cluster/member/add", {"peerURLs": [peer_url], "isLearner": True})
+        learner = {"peerURLs": [peer_url], "isLearner": True}
+        self._ask_until("/v3/cluster/member/add", learner, limit_s)
         return self.members()
 
     def promote(self, peer_url: str, limit_s: float) -> None:
         """Give it a vote as soon as it has caught up; one that has it is left so."""
-        deadline = time.monotonic() + limit_s
-        while True:
-            member = next((one for one in self.members() if one.peer_url == peer_url), None)
-            if member is None:
-                raise MembersAway(f"the store has no member at {peer_url}")
-            if not member.is_learner:
-                return
-            try:
-                self._ask("/v3/cluster/member/promote", {"ID": member.id})
-                return
-            except MembersAway as error:
-                if time.monotonic() > deadline:
-                    raise MembersAway(f"the member at {peer_url} has no vote: {error}") from None
-                time.sleep(PROMOTE_EACH_S)
+        member = next((one for one in self.members() if one.peer_url == peer_url), None)
+        if member is None:
+            raise MembersAway(f"the store has no member at {peer_url}")
+        if member.is_learner:
+            self._ask_until("/v3/cluster/member/promote", {"ID": member.id}, limit_s)
 
     def remove(self, member_id: str) -> None:
         self._ask("/v3/cluster/member/remove", {"ID": member_id})
 
-    def put_all(self, held: dict[str, bytes]) -> None:
-        """Write keys that are not there yet, each by itself. Raises MembersAway."""
-        for key, value in held.items():
-            name = _b64(key.encode())
-            absent = {"key": name, "result": "EQUAL", "target": "CREATE", "createRevision": "0"}
-            put = {"requestPut": {"key": name, "value": _b64(value)}}
-            self._ask("/v3/kv/txn", {"compare": [absent], "success": [put]})
-
     def wait_ready(self, limit_s: float) -> None:
         """Until it can be read from a quorum. Raises MembersAway."""
+        self._ask_until("/v3/kv/range", {"key": _b64(b"\0"), "limit": 1}, limit_s)
+
+    def _ask_until(self, path: str, body: dict[str, Any], limit_s: float) -> None:
         deadline = time.monotonic() + limit_s
         while True:
             try:
-                self._ask("/v3/kv/range", {"key": _b64(b"\0"), "limit": 1})
+                self._ask(path, body)
                 return
             except MembersAway:
                 if time.monotonic() > deadline:
                     raise
-                time.sleep(PROMOTE_EACH_S)
+                time.sleep(AGAIN_EACH_S)
 
     def _ask(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         reasons = []

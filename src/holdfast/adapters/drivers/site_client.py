@@ -14,7 +14,11 @@ AWAY = 3
 
 
 class SiteAway(Exception):
-    """No answer came; the text says why."""
+    """No answer came; the text says why. `is_silent`: nobody was there to give one."""
+
+    def __init__(self, text: str, *, is_silent: bool = False) -> None:
+        super().__init__(text)
+        self.is_silent = is_silent
 
 
 class SiteRefused(Exception):
@@ -53,7 +57,8 @@ class SiteClient:
             answer = link.getresponse()
             status, raw = answer.status, answer.read()
         except (OSError, http.client.HTTPException) as error:
-            raise SiteAway(explain(error, whom)) from None
+            is_silent = isinstance(error, OSError) and not isinstance(error, ssl.SSLError)
+            raise SiteAway(explain(error, whom), is_silent=is_silent) from None
         finally:
             link.close()
         try:

@@ -14,7 +14,7 @@ import msgspec
 
 from holdfast.faces.api.routes import Route, route_for
 from holdfast.faces.cli.calling import OPEN_LIMIT_S, Away, Place, call, connected
-from holdfast.faces.cli.elsewhere import place_elsewhere
+from holdfast.faces.cli.elsewhere import place_elsewhere, place_of_the_site
 from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.faces.cli.settings import Site
 from holdfast.facts import wire
@@ -109,8 +109,8 @@ def is_running(settings: Settings, program: str) -> bool:
 
 
 def place_of(site: Site) -> Place:
-    """The API that was named, or the one on this host."""
-    return place_elsewhere(site) or _socket(site.settings)
+    """The API that was named, or the one on this host, or of the site that it belongs to."""
+    return place_elsewhere(site) or place_of_the_site(site) or _socket(site.settings)
 
 
 def headers_of(site: Site) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """A controller on another machine: its URL, the token that is shown there, and the site's CA."""
 
 import os
+import socket
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -9,6 +10,7 @@ from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.faces.cli.settings import Site
 
 PORT = 7310
+CONNECT_LIMIT_S = 1.0
 TOKEN = "HOLDFAST_TOKEN"
 
 
@@ -34,6 +36,33 @@ def place_elsewhere(site: Site) -> Place | None:
         ca=site.ca or _ca_of_the_site(site),
         token=_token(site),
     )
+
+
+def place_of_the_site(site: Site) -> Place | None:
+    """A host that is no controller asks one of its site, with its own certificate: it may see."""
+    settings = site.settings
+    own = settings.host_name or socket.gethostname()
+    if not settings.controllers or any(place.name == own for place in settings.controllers):
+        return None
+    folder = Path(settings.tls_dir)
+    if not os.access(folder / "host.key", os.R_OK):
+        return None
+    addresses = [place.address for place in settings.controllers]
+    return Place(
+        host=next((a for a in addresses if _listens(a, settings.api_port)), addresses[0]),
+        port=settings.api_port,
+        ca=str(folder / "ca.crt"),
+        certificate=str(folder / "host.crt"),
+        key=str(folder / "host.key"),
+    )
+
+
+def _listens(address: str, port: int) -> bool:
+    try:
+        socket.create_connection((address, port), CONNECT_LIMIT_S).close()
+    except OSError:
+        return False
+    return True
 
 
 def _token(site: Site) -> str:

@@ -1,6 +1,8 @@
 """A host asks to join: it knows the site by the token, and the site knows it by the token."""
 
 import ipaddress
+import ssl
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from holdfast.facts.settings import ControllerPlace, Settings
 
 TOKEN_PARTS = 3
 SHA256_LETTERS = 64
+FIND_LIMIT_S, FIND_EACH_S = 10.0, 0.5
 
 
 class Joiner:
@@ -66,7 +69,7 @@ class Joiner:
             "version": wire.VERSION,
         }
         try:
-            _, trusted = fetch_pinned(self._host, self._port, parts[2])
+            trusted = self._find_site(parts[2])
             answer = SiteClient(self._host, self._port, trusted).post("/v1/join", asked)
         except SiteAway as away:
             hint = f"does a controller run there? on it: holdfast status (port {self._port})"
@@ -81,6 +84,17 @@ class Joiner:
             if name in (CA_KEY, STORE_CA, STORE_CA_KEY):
                 write_private(Path(tls_dir) / name, text)
         self._answer, self._plan, self._own = answer, plan, own
+
+    def _find_site(self, fingerprint: str) -> ssl.SSLContext:
+        """A controller starts again by itself when the site changed: wait that long. SiteAway."""
+        deadline = time.monotonic() + FIND_LIMIT_S
+        while True:
+            try:
+                return fetch_pinned(self._host, self._port, fingerprint)[1]
+            except SiteAway as away:
+                if not away.is_silent or time.monotonic() > deadline:
+                    raise
+                time.sleep(FIND_EACH_S)
 
     def settle(self, say: Say, on: Machine) -> Settings:
         """Write the settings and start the services; a controller's store gets its vote last."""
@@ -115,13 +129,20 @@ class Joiner:
         )
 
     def _post(self, path: str, asked: dict[str, Any]) -> dict[str, Any]:
+        """The first controller that answers; one that starts again just now is waited for."""
         tls = Certificates(self._settings.tls_dir).client_context()
-        try:
-            return SiteClient(self._host, self._port, tls).post(path, asked)
-        except SiteRefused as refused:
-            raise Failure(str(refused), refused.hint, refused.code) from None
-        except SiteAway as away:
-            raise Failure(str(away), "", Exit.AWAY) from None
+        places = [self._host, *(place.address for place in self._plan.controllers)]
+        deadline = time.monotonic() + FIND_LIMIT_S
+        while True:
+            for host in dict.fromkeys(places):
+                try:
+                    return SiteClient(host, self._port, tls).post(path, asked)
+                except SiteRefused as refused:
+                    raise Failure(str(refused), refused.hint, refused.code) from None
+                except SiteAway as away:
+                    if time.monotonic() > deadline:
+                        raise Failure(str(away), "", Exit.AWAY) from None
+            time.sleep(FIND_EACH_S)
 
     def _own_planes(self, plan: SitePlan) -> dict[str, str]:
         """Our address on each plane of the site: as typed, as written, else as the route goes."""

@@ -49,6 +49,7 @@ initial-cluster-state: {state}
 initial-cluster-token: holdfast
 heartbeat-interval: 100
 election-timeout: 1000
+enable-grpc-gateway: true
 auto-compaction-mode: periodic
 auto-compaction-retention: 1h
 logger: zap
@@ -176,11 +177,11 @@ def wait_for_services(site: Site, *, is_controller: bool) -> None:
 
 
 def _is_ready(site: Site, *, is_controller: bool) -> bool:
-    """The agent says itself whether a controller welcomed it."""
+    """The agent says whether a controller welcomed it; the list of tokens is in the store."""
     try:
         told = asking.ask_program(site, AGENT, "status")
         if is_controller:
-            asking.ask_program(site, CONTROLLER, "status")
+            asking.ask_program(site, CONTROLLER, "joins")
     except (Away, Failure):
         return False
     return bool(told.get("controller"))
