@@ -5,7 +5,9 @@ from holdfast.facts.catalogue import CATALOGUE, AlarmType
 
 def page(row: AlarmType) -> str:
     """One page, in Markdown."""
-    if row.pushed:
+    if row.pushed and "H7" in row.covers:
+        when = "within a second: by a host's pulses and its link, or by their absence."
+    elif row.pushed:
         when = "within a second: the kernel, QEMU or libvirt tells it."
     else:
         when = f"by asking, so within {row.period_s} s rather than at once."
