@@ -16,6 +16,7 @@ from holdfast.lab.drills.processes import list_children
 from holdfast.lab.drills.stage import holdfast
 from holdfast.lab.hosts import Host, Lab
 from holdfast.lab.namespaces import Holder
+from holdfast.lab.network import PLANES
 from holdfast.lab.outside import Outside
 
 RUN_FOLDER = "/run/holdfast"
@@ -220,12 +221,15 @@ class SiteStage:
         if ills:
             return ills
         try:
-            heard = {row["host"] for row in self.ask(self.leader(), "hosts") if is_heard(row)}
+            self.leader()
+            for controller in self.controllers:
+                status = self.ask(controller, "status")
+                heard = {row["host"] for row in status["hosts"] if is_serving(row)}
+                heard &= {row["host"] for row in status["agents"] if row["is_up"]}
+                names = [host.name for host in self.hosts if self.id_of(host) not in heard]
+                ills += [f"{controller.name} does not hear {name}" for name in names]
         except (LabError, OSError) as error:
-            return [str(error)]
-        ills += [
-            f"{host.name} is not heard" for host in self.hosts if self.id_of(host) not in heard
-        ]
+            return [*ills, str(error)]
         still = (one for one in self._list_open(0) if one.subject not in but)
         return ills + [f"{one.condition}: {one.text}" for one in still]
 
@@ -238,6 +242,6 @@ class SiteStage:
         return [one for one in newest.values() if one.state != "cleared"]
 
 
-def is_heard(row: Mapping[str, Any]) -> bool:
-    """What a controller says of a host that is linked and pulses."""
-    return bool(row.get("is_linked"))
+def is_serving(row: Mapping[str, Any]) -> bool:
+    """Whether a controller hears the host on every plane, and knows of no fault."""
+    return len(row["planes_heard"]) == len(PLANES) and not row["is_silent"] and not row["faults"]
