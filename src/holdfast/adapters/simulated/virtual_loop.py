@@ -91,8 +91,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def kill(self) -> None:
         """No callback of it ever runs again, not even what is meant for the end."""
         self._is_dead = True
-        self._soon.clear()
-        self._timers.clear()
         self._drop_plan()
 
     def end(self) -> None:
@@ -108,7 +106,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def bury(self) -> None:
         """Close what a killed process left behind, so that nothing is collected in mid-air."""
-        self._is_dead, self._failed = False, None
+        self._is_dead, self.is_frozen, self._failed = False, False, None
+        self._timers.clear()
         self.end()
 
     # How it runs.
@@ -203,9 +202,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         context: contextvars.Context | None = None,
     ) -> VirtualHandle:
         handle = VirtualHandle(self._own.monotonic_ns(), (callback, args), self, context)
-        if not self._is_dead:
-            self._soon.append(handle)
-            self._plan()
+        self._soon.append(handle)  # Also of a dead process: so it is found at its burial.
+        self._plan()
         return handle
 
     call_soon_threadsafe = call_soon  # type: ignore[assignment]
