@@ -15,6 +15,7 @@ from holdfast.controller.entries import Entries
 from holdfast.controller.events import Events, read_position
 from holdfast.controller.followers import FellBehind, Followers
 from holdfast.controller.groups import Groups
+from holdfast.controller.host_rows import HostRows
 from holdfast.controller.host_words import HostWords
 from holdfast.controller.leadership import Leadership
 from holdfast.controller.promises import Promises
@@ -55,17 +56,19 @@ class Questions:
         audit: Audit,
         status: Callable[[], Awaitable[dict[str, Any]]],
         agent_rows: Callable[[], list[dict[str, Any]]],
+        hosts: HostRows,
     ) -> None:
         self._vim, self._agents, self._entries = vim, agents, entries
         self._promises, self._groups = promises, groups
         self._followers, self._host_words = followers, host_words
         self._leadership, self._status, self._agent_rows = leadership, status, agent_rows
         self._tokens, self._events, self._audit = tokens, events, audit
+        self._hosts = hosts
         self.watch: Watch | None = None  # Of hosts; their incidents are its own.
         self._table: dict[str, Handler] = {
             "status": self._ask_status,
             "agents": self._ask_agents,
-            "hosts": self._ask_agents,
+            "hosts": self._ask_hosts,
             "host": self._ask_host,
             "vms": self._ask_vms,
             "vm": self._ask_vm,
@@ -153,17 +156,19 @@ class Questions:
     async def _ask_vms(self, _asked: wire.Question) -> Any:
         return PLAIN(self._agents.all_vms())
 
+    async def _ask_hosts(self, _asked: wire.Question) -> Any:
+        return self._hosts.all()
+
     async def _ask_host(self, asked: wire.Question) -> Any:
-        name = str(asked.args["host"])
-        rows = {row["host"]: row for row in self._agent_rows()}
-        found = [row for row in rows.values() if name in (row["host"], row["host_name"])]
-        if not found:
-            known = [*rows, *(row["host_name"] for row in rows.values())]
-            raise unknown("host", name, known, "holdfast host list")
-        host = found[0]["host"]
-        alarms = [one for one in await self._vim.alarms() if one.alarm.host == host]
+        row = self._hosts.find(str(asked.args["host"]))
+        host = str(row["host"])
+        alarms = [
+            one
+            for one in await self._vim.alarms()
+            if host in (one.alarm.host, one.alarm.subject.id)
+        ]
         vms = [one for one in self._agents.all_vms() if self._agents.holds(host, one.vm)]
-        return {"host": found[0], "vms": PLAIN(vms), "alarms": PLAIN(alarms)}
+        return {"host": row, "vms": PLAIN(vms), "alarms": PLAIN(alarms)}
 
     async def _ask_vm(self, asked: wire.Question) -> Any:
         _, found = self._agents.find_vm(str(asked.args["vm"]))

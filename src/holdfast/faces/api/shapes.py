@@ -241,16 +241,25 @@ class Explained(Struct, frozen=True, kw_only=True):
 
 
 class Host(Struct, frozen=True, kw_only=True):
-    """`state` is what the controller makes of it; more keys than these may be there."""
+    """`state` is one word, `said` the same as a sentence, `care` well, odd or bad. `is_up`: its
+    agent is linked, `since_utc_ms`. `planes_heard`: where its pulses arrive at this controller."""
 
     host: str
     host_name: str
     state: str = ""
+    said: str = ""
+    care: str = "well"
     boot: str = ""
     is_up: bool = False
     since_utc_ms: int = 0
     is_amnesiac: bool = False
     vms: int = 0
+    planes: tuple[str, ...] = ()
+    planes_heard: tuple[str, ...] = ()
+    rack: str = ""
+    switch: str = ""
+    faults: tuple[str, ...] = ()
+    incident: str = ""
 
 
 class HostShown(Struct, frozen=True, kw_only=True):

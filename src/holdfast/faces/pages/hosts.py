@@ -16,12 +16,13 @@ STYLES = {"well": GOOD, "odd": UNSURE, "bad": BAD}
 
 
 class HostRow(Struct, frozen=True, kw_only=True):
-    """One host as a controller knows it. `planes` is how long ago it was heard on each, in ms;
-    `care` is well, odd or bad: how much of a person's care its state needs."""
+    """One host as a controller knows it. `care` is well, odd or bad: how much of a person's care
+    its state needs."""
 
     host: str
     host_name: str
     state: str = ""
+    said: str = ""
     care: str = "well"
     boot: str = ""
     is_up: bool = False
@@ -30,7 +31,10 @@ class HostRow(Struct, frozen=True, kw_only=True):
     vms: int = 0
     rack: str = ""
     switch: str = ""
-    planes: dict[str, float | None] = {}
+    planes: tuple[str, ...] = ()
+    planes_heard: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
+    incident: str = ""
 
 
 class HostView(Struct, frozen=True, kw_only=True):
@@ -65,7 +69,9 @@ def host_page(view: HostView, now_ms: int) -> Iterator[Any]:
         ("Boot", one.boot or "not known"),
         ("Agent", agent_words(one, now_ms)),
     ]
-    rows += [(f"Plane {name}", _age(age_ms)) for name, age_ms in one.planes.items()]
+    rows += [(f"Plane {name}", _plane(name, one)) for name in one.planes]
+    rows += [("Faults", ", ".join(one.faults))] if one.faults else []
+    rows += [("Incident", f"holdfast explain {one.incident}")] if one.incident else []
     rows += [(name, value) for name, value in (("Rack", one.rack), ("Switch", one.switch)) if value]
     yield facts(rows)
     if view.alarms:
@@ -88,20 +94,20 @@ def agent_words(one: HostRow, now_ms: int) -> Text:
 
 
 def state(one: HostRow) -> Text:
-    return Text(one.state or "-", style=STYLES.get(one.care, ""))
+    return Text(one.said or one.state or "-", style=STYLES.get(one.care, ""))
 
 
 def heard(one: HostRow) -> Text:
     """The planes on which it is silent, or that it is heard on all."""
     if not one.planes:
         return Text("-", style=QUIET)
-    silent = [name for name, age_ms in one.planes.items() if age_ms is None or age_ms > 1_000]
+    silent = [name for name in one.planes if name not in one.planes_heard]
     if not silent:
         return Text(f"on {counted(len(one.planes), 'plane')}")
     return Text(f"silent on {', '.join(silent)}", style=BAD)
 
 
-def _age(age_ms: float | None) -> Text:
-    if age_ms is None:
-        return Text("never heard", style=BAD)
-    return Text(f"heard {age_ms:.0f} ms ago", style=BAD if age_ms > 1_000 else "")
+def _plane(name: str, one: HostRow) -> Text:
+    if name in one.planes_heard:
+        return Text("its pulses are heard")
+    return Text("it is silent", style=BAD)

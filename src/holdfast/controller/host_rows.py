@@ -1,0 +1,78 @@
+"""Hosts as people are shown them: what their agents say, and what is heard without those."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from holdfast.controller.agents import Agent, Agents
+from holdfast.controller.answers import unknown
+from holdfast.controller.registry import Known
+
+SILENT, ODD, WELL = "bad", "odd", "well"
+WELL_STATES = ("serving", "unheard", "")
+
+
+class HostRows:
+    """`heard` gives what the watch makes of each host, `known` those that the store knows."""
+
+    def __init__(
+        self,
+        agents: Agents,
+        heard: Callable[[], Iterable[dict[str, Any]]],
+        known: Callable[[], Iterable[Known]],
+    ) -> None:
+        self._agents, self._heard, self._known = agents, heard, known
+
+    def all(self) -> list[dict[str, Any]]:
+        """By name. A host is here if its agent was ever linked, or the site knows of it."""
+        heard = {str(row["host"]): row for row in self._heard()}
+        known = {one.host: one for one in self._known()}
+        hosts = dict.fromkeys([*self._agents.by_host, *known, *heard])
+        rows = [
+            _row(host, self._agents.by_host.get(host), known.get(host), heard.get(host, {}))
+            for host in hosts
+        ]
+        return sorted(rows, key=lambda row: str(row["host_name"]))
+
+    def find(self, name: str) -> dict[str, Any]:
+        """By name or id. Raises Unanswerable."""
+        rows = self.all()
+        for row in rows:
+            if name in (row["host"], row["host_name"]):
+                return row
+        names = [word for row in rows for word in (row["host"], row["host_name"])]
+        raise unknown("host", name, names, "holdfast host list")
+
+
+def _row(
+    host: str, agent: Agent | None, known: Known | None, heard: dict[str, Any]
+) -> dict[str, Any]:
+    planes = sorted(known.addresses) if known else []
+    return {
+        "host": host,
+        "host_name": _name(host, agent, known, heard),
+        "state": str(heard.get("state", "")),
+        "said": str(heard.get("said", "")),
+        "care": _care(heard),
+        "boot": str(heard.get("boot") or (agent.boot if agent else "")),
+        "is_up": agent is not None and agent.link is not None,
+        "since_utc_ms": agent.since_utc_ms if agent else 0,
+        "is_amnesiac": agent is not None and agent.is_amnesiac,
+        "vms": len(agent.vms) if agent else int(heard.get("vms", 0)),
+        "planes": sorted({*planes, *heard.get("planes_heard", ())}),
+        "planes_heard": list(heard.get("planes_heard", ())),
+        "rack": str(heard.get("rack") or (known.rack if known else "")),
+        "switch": str(heard.get("switch") or (known.switch if known else "")),
+        "faults": list(heard.get("faults", ())),
+        "incident": str(heard.get("incident", "")),
+    }
+
+
+def _name(host: str, agent: Agent | None, known: Known | None, heard: dict[str, Any]) -> str:
+    named = (agent.host_name if agent else "", known.host_name if known else "")
+    return next((name for name in (*named, str(heard.get("host_name", ""))) if name), host)
+
+
+def _care(heard: dict[str, Any]) -> str:
+    if heard.get("is_silent"):
+        return SILENT
+    return WELL if heard.get("state", "") in WELL_STATES and not heard.get("faults") else ODD
