@@ -88,6 +88,8 @@ class Agent:
         self.inventory = Inventory(self.sight.hypervisor, self.view.vms)
         self.outbox = DiskOutbox(state / "outbox", me.boot, settings.outbox_mib << 20)
         self.questions = Questions()
+        self.site_keeper = SiteKeeper(settings)
+        self.questions.add("site-changed", self.site_keeper.site_changed)
         self.terms = Terms(state / "term")
         self.welcomer = Welcomer(self.loop, self.inventory, me, self.terms)
         self.uplink = Uplink(
@@ -158,7 +160,7 @@ class Agent:
             self._copy,
             self.host_records.run,
             self._sync,
-            SiteKeeper(self._settings).run,
+            self.site_keeper.run,
             self.vitals.run,
             lambda: watch_losses(self._losses(), self._see),
             *[

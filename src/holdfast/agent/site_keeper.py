@@ -1,6 +1,7 @@
 """Keeps this host's place in the site: its certificate renewed, its settings as the site is."""
 
 import asyncio
+import contextlib
 import logging
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import msgspec
 from holdfast.adapters.drivers.certificates import CertificateProblem, Certificates
 from holdfast.adapters.drivers.renewal import RenewalFailed, ask_site, is_due, renew_certificate
 from holdfast.adapters.drivers.site_file import SiteFileWrong, write_site
+from holdfast.facts import wire
 from holdfast.facts.membership import SitePlan
 from holdfast.facts.settings import Settings
 
@@ -24,18 +26,29 @@ class SiteKeeper:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._said = ""
+        self._changed = asyncio.Event()
+
+    async def site_changed(self, _asked: wire.Question) -> dict[str, bool]:
+        """A controller says that controllers came or went: ask soon."""
+        self._changed.set()
+        return {"asks": True}
 
     async def run(self) -> None:
         if not Certificates.is_here(self._settings.tls_dir):
             await asyncio.Event().wait()
-        await asyncio.sleep(FIRST_ASK_S)
+        await self._wait(FIRST_ASK_S)
         while True:
             try:
                 await asyncio.to_thread(self.look)
                 self._said = ""
             except (RenewalFailed, SiteFileWrong, CertificateProblem, OSError) as failed:
                 self._say(str(failed))
-            await asyncio.sleep(ASK_EACH_S)
+            await self._wait(ASK_EACH_S)
+
+    async def _wait(self, limit_s: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), limit_s)
+        self._changed.clear()
 
     def look(self) -> None:
         """Renew what is due, and write what changed. Raises what `run` tells of."""
