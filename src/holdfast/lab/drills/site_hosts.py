@@ -20,6 +20,8 @@ from holdfast.lab.problem_makers.program_killed import kill_program
 ALARM_LIMIT_S = 5.0
 NAMED_LIMIT_S = 5.0
 CLEARED_LIMIT_S = 60.0
+# Nobody mends at once: what would be said wrongly meanwhile is to be heard.
+HOLD_S = 1.0
 QUIET_GOAL_MS, BUSY_GOAL_MS, SECOND_MS = 300.0, 500.0, 1_000.0
 
 
@@ -110,6 +112,7 @@ class HostSeries:
                 self.by_title.setdefault(breakage.title, []).append(took_ms)
                 scene.say(f"{what}: {arrival.condition} reported after {took_ms:.0f} ms")
                 self._hear_name(breakage, subject, injected_ns, what)
+                time.sleep(HOLD_S)
         finally:
             breakage.mend(site, host)
         mended_ns = time.monotonic_ns()
