@@ -225,7 +225,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
         *args: Any,
         context: contextvars.Context | None = None,
     ) -> VirtualHandle:
-        return self._call_at_ns(round(when * NS_PER_S), callback, args, context)
+        at_ns = round(when * NS_PER_S)
+        while at_ns / NS_PER_S < when:  # Never early: who looks at the time then must see it.
+            at_ns += 1
+        return self._call_at_ns(at_ns, callback, args, context)
 
     def _call_at_ns(
         self,
