@@ -90,7 +90,7 @@ class Controller:
         self.timings = Timings(is_answered_outside=bool(settings.webhooks))
         self.vim = Builtin(state / "alarms.db", tell=self._tell, inventory=self._inventory)
         self.couriers = make_couriers(
-            settings, state, boot, self.host_name, self._answered, self._settled
+            settings, state, boot, self.host_name, self._answered, self._settled, self.shelf
         )
         self.certificates = (
             Certificates(settings.tls_dir) if Certificates.is_here(settings.tls_dir) else None
@@ -195,6 +195,8 @@ class Controller:
             tasks |= {f"courier {name}": courier.run, f"sync {name}": courier.sync}
             for record in courier.waiting():
                 self.vim.absorb(record)
+            if courier.patience is not None:
+                courier.patience.restore(await self.vim.alarms())
         # Agents that come at once are told all, if the store answers in time.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FIRST_LIMIT_S):

@@ -12,7 +12,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from holdfast.facts.alarms import AlarmRecord
+from holdfast.controller.patience import Patience
+from holdfast.facts.alarms import AlarmRecord, AlarmState
 from holdfast.ports import clock
 from holdfast.ports.journal import Losses
 from holdfast.ports.notifier import Notice, Notifier, NotifyFailed, NotifyRefused
@@ -60,8 +61,11 @@ class Courier:
         parked: Path,
         answered: Callable[[AlarmRecord, int], None] = lambda _record, _at: None,
         settled: Callable[[AlarmRecord, str], None] = lambda _record, _name: None,
+        patience: Patience | None = None,
     ) -> None:
-        """`settled` hears what was answered or refused for good, and by whom."""
+        """`settled` hears what was answered or refused for good, and by whom; `patience` keeps
+        back what this notifier is not to be told at once."""
+        self.patience = patience
         self._settled = settled
         self.notifier = notifier
         self._outbox = outbox
@@ -82,6 +86,14 @@ class Courier:
 
     def hand(self, record: AlarmRecord | None) -> None:
         """Keep it on disk, and send it as soon as all before it is answered."""
+        if record is not None and self.patience is not None and self.patience.keeps(record):
+            if record.alarm.state is AlarmState.CLEARED:
+                self._settled(record, self.notifier.name)
+            self._news.set()
+            return
+        self._keep(record)
+
+    def _keep(self, record: AlarmRecord | None) -> None:
         self._outbox.append(_encoder.encode(Kept(record=record)))
         self._is_dirty = True
         self._news.set()
@@ -105,15 +117,19 @@ class Courier:
         if self.notifier.heartbeat_s and not self._outbox.waiting:
             self.hand(None)
         while True:
+            for record in self.patience.take_due() if self.patience is not None else ():
+                self._keep(record)
             if self._outbox.waiting:
                 await self._deliver()
                 continue
             self._news.clear()
+            due_s = self.patience.wait_s() if self.patience is not None else None
             try:
-                async with asyncio.timeout(self.notifier.heartbeat_s or None):
+                async with asyncio.timeout(due_s or self.notifier.heartbeat_s or None):
                     await self._news.wait()
             except TimeoutError:
-                self.hand(None)
+                if self.notifier.heartbeat_s:
+                    self.hand(None)
 
     async def sync(self) -> None:
         """Power loss may take what is younger than this; kill -9 takes nothing."""

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from holdfast.adapters.drivers.shelf import Shelf
 from holdfast.adapters.notifiers.exec import Exec
 from holdfast.adapters.notifiers.webhook import Webhook
 from holdfast.adapters.outboxes.disk import DiskOutbox
 from holdfast.controller.courier import Courier
+from holdfast.controller.patience import Patience
 from holdfast.facts.alarms import AlarmRecord
 from holdfast.facts.settings import Settings
 from holdfast.ports.notifier import Notifier
@@ -19,11 +21,16 @@ def make_couriers(
     host_name: str,
     answered: Callable[[AlarmRecord, int], None],
     settled: Callable[[AlarmRecord, str], None],
+    shelf: Shelf,
 ) -> list[Courier]:
     """`answered` hears what a webhook answered; `settled` what any of them need not be told
-    again."""
+    again. Programs wake people: they are not told of what is only suspected, for a while."""
 
-    def made(notifier: Notifier, told: Callable[[AlarmRecord, int], None]) -> Courier:
+    def made(
+        notifier: Notifier,
+        told: Callable[[AlarmRecord, int], None],
+        patience: Patience | None = None,
+    ) -> Courier:
         folder = state / "outboxes" / notifier.name
         return Courier(
             notifier,
@@ -32,6 +39,7 @@ def make_couriers(
             parked=folder / "refused.jsonl",
             answered=told,
             settled=settled,
+            patience=patience,
         )
 
     webhooks = [
@@ -39,5 +47,5 @@ def make_couriers(
     ]
     programs = [Exec(one.name, one.command, one.timeout_s) for one in settings.execs]
     return [made(one, answered) for one in webhooks] + [
-        made(one, lambda _record, _at: None) for one in programs
+        made(one, lambda _record, _at: None, Patience(one.name, shelf)) for one in programs
     ]

@@ -3,7 +3,6 @@
 A detector judges where its evidence is: beside its VMs, or where hosts are heard (its SEAT).
 """
 
-import importlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
@@ -11,7 +10,7 @@ from holdfast.facts.instants import Instant
 from holdfast.facts.observations import Observation, UnknownSeen
 from holdfast.facts.verdicts import Verdict
 from holdfast.ports.detector import Detector
-from holdfast.ports.plugins import load, names
+from holdfast.ports.plugins import load, names, word
 
 PACKAGE = "holdfast.detectors"
 Seat = Literal["agent", "controller"]
@@ -56,10 +55,9 @@ def detector_names() -> list[str]:
     return [name for name in names(PACKAGE) if name != "panel"]
 
 
-def seat_of(name: str) -> Seat:
+def seat_of(name: str) -> str:
     """Where a detector judges; with the agent, unless its module says otherwise."""
-    seat: Seat = getattr(importlib.import_module(f"{PACKAGE}.{name}"), "SEAT", "agent")
-    return seat
+    return word(PACKAGE, name, "SEAT", "agent")
 
 
 def make_panel(

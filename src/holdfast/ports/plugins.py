@@ -16,6 +16,12 @@ def names(package: str) -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(root.__path__))
 
 
+def word(package: str, name: str, wanted: str, default: str) -> str:
+    """What plug-in `name` says of itself in the constant `wanted` of its module."""
+    said: str = getattr(importlib.import_module(f"{package}.{name}"), wanted, default)
+    return said
+
+
 def load(package: str, name: str) -> Any:
     """The PLUGIN of module `name`; only that module is imported. Raises UnknownPlugin."""
     known = names(package)
