@@ -11,26 +11,38 @@ from websockets.exceptions import ConnectionClosed
 
 from holdfast.adapters.drivers.dials import unix_dial
 from holdfast.adapters.outboxes.disk import DiskOutbox
-from holdfast.agent.uplink import Uplink
+from holdfast.agent.uplink import NEXT_AFTER_S, Uplink
 from holdfast.facts import actions as act
 from holdfast.facts import wire
 from holdfast.facts.observations import Observation, PieceLost
+from holdfast.ports.link import Dial
 from tests.agent.scene import BOOT, HOST, tenure_of, wait_for
 
 
 class Controller:
     """It welcomes whoever dials in and keeps what it hears; it answers entries when told to."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, term: int = 1, *, leads: bool = True) -> None:
+        self._path, self.term, self.leads = path, term, leads
         self._server: Server | None = None
         self._links: list[ServerConnection] = []
         self.entries: list[wire.Entry] = []
         self.replies: list[wire.Reply] = []
         self.answers = True
+        self.greetings = 0
 
     async def begin(self) -> None:
         self._server = await unix_serve(self._serve, str(self._path), compression=None)
+
+    def welcome(self) -> wire.Welcome:
+        term = self.term if self.leads else 0
+        return wire.Welcome(version=1, term=term, is_complete=self.leads)
+
+    async def lead(self, term: int) -> None:
+        """It comes to lead, and greets its agents once more."""
+        self.term, self.leads = term, True
+        for link in self._links:
+            await link.send(wire.encode(self.welcome()), text=True)
 
     async def hang_up(self) -> None:
         for link in self._links:
@@ -51,12 +63,15 @@ class Controller:
     async def _serve(self, link: ServerConnection) -> None:
         with contextlib.suppress(ConnectionClosed):
             assert isinstance(wire.decode(await link.recv()), wire.Hello)
-            await link.send(wire.encode(wire.Welcome(version=1, term=1)), text=True)
+            self.greetings += 1
+            await link.send(wire.encode(self.welcome()), text=True)
             self._links.append(link)
             async for raw in link:
                 await self._heard(link, wire.decode(raw))
 
     async def _heard(self, link: ServerConnection, frame: wire.AnyFrame) -> None:
+        if isinstance(frame, wire.Hello):
+            self.greetings += 1
         if isinstance(frame, wire.Reply):
             self.replies.append(frame)
         if not isinstance(frame, wire.Entry):
@@ -84,12 +99,13 @@ class Losing(DiskOutbox):
 
 
 class Scene:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, dials: list[Dial] | None = None) -> None:
         self.outbox = Losing(folder / "outbox", BOOT)
         self.controller = Controller(folder / "controller.sock")
+        self.other = Controller(folder / "other.sock", leads=False)
         self.seen: list[Observation] = []
         self.uplink = Uplink(
-            dials=[unix_dial("controller", folder / "controller.sock")],
+            dials=dials or [unix_dial("controller", folder / "controller.sock")],
             outbox=self.outbox,
             boot=BOOT,
             host=HOST,
@@ -114,9 +130,13 @@ class Scene:
         return self.controller.told
 
 
-def play(folder: Path, story: Callable[[Scene], Coroutine[Any, Any, None]]) -> None:
+def play(
+    folder: Path, story: Callable[[Scene], Coroutine[Any, Any, None]], *, has_two: bool = False
+) -> None:
     async def whole() -> None:
-        scene = Scene(folder)
+        names = ("other", "controller")
+        dials = [unix_dial(name, folder / f"{name}.sock") for name in names] if has_two else None
+        scene = Scene(folder, dials)
         running = asyncio.create_task(scene.uplink.run())
         try:
             async with asyncio.timeout(60):
@@ -125,6 +145,7 @@ def play(folder: Path, story: Callable[[Scene], Coroutine[Any, Any, None]]) -> N
             running.cancel()
             await asyncio.wait([running])
             await scene.controller.end()
+            await scene.other.end()
             scene.outbox.close()
 
     asyncio.run(whole())
@@ -207,5 +228,69 @@ def test_a_question_is_answered_and_a_frame_nobody_knows_is_survived(tmp_path: P
         await scene.controller.ask(wire.Question(id=5, name="status"))
         await wait_for(lambda: scene.controller.replies, "a reply")
         assert scene.controller.replies == [wire.Reply(id=5, data="status")]
+
+    play(tmp_path, story)
+
+
+async def both_up(scene: Scene) -> None:
+    await scene.controller.begin()
+    await scene.other.begin()
+    await wait_for(lambda: all(line.is_up for line in scene.uplink.lines), "both links")
+
+
+def test_the_leader_is_told_and_the_other_only_when_it_does_not_answer(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        await both_up(scene)
+        assert scene.uplink.shown() == {"other": "up", "controller": "leads"}
+        scene.tell("a", "b")
+        await wait_for(lambda: scene.outbox.waiting == 0, "the leader answers")
+        assert (scene.controller.told, scene.other.told) == (["a", "b"], [])
+        scene.controller.answers = False
+        scene.tell("c")
+        began = asyncio.get_running_loop().time()
+        await wait_for(lambda: scene.outbox.waiting == 0, "the other answers")
+        assert asyncio.get_running_loop().time() - began >= NEXT_AFTER_S * 0.9
+        assert scene.other.told == ["c"]
+        first, second = scene.controller.entries[-1], scene.other.entries[-1]
+        assert (first.stream, first.sequence) == (second.stream, second.sequence)
+
+    play(tmp_path, story, has_two=True)
+
+
+def test_when_the_leader_hangs_up_the_next_one_is_told_at_once(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        await both_up(scene)
+        scene.controller.answers = False
+        scene.tell("a", "b")
+        await wait_for(lambda: scene.controller.told == ["a", "b"], "the leader has them")
+        await scene.controller.end()
+        await wait_for(lambda: scene.outbox.waiting == 0, "the other answers")
+        assert scene.other.told == ["a", "b"]
+
+    play(tmp_path, story, has_two=True)
+
+
+def test_who_comes_to_lead_is_told_what_nobody_answered(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        await both_up(scene)
+        scene.controller.answers = scene.other.answers = False
+        scene.tell("a")
+        await wait_for(lambda: scene.other.told == ["a"], "both have it")
+        scene.other.answers = True
+        await scene.other.lead(term=2)
+        await wait_for(lambda: scene.outbox.waiting == 0, "the new leader answers")
+        assert scene.other.told == ["a", "a"]
+        assert scene.uplink.shown() == {"other": "leads", "controller": "up"}
+
+    play(tmp_path, story, has_two=True)
+
+
+def test_asked_to_greet_it_says_hello_on_the_same_link(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        await scene.controller.begin()
+        await wait_for(lambda: scene.uplink.is_up, "the link")
+        await scene.controller.ask(wire.Question(id=9, name=wire.GREET))
+        await wait_for(lambda: scene.controller.greetings == 2, "a second greeting")
+        assert scene.controller.replies == [wire.Reply(id=9, data={})]
 
     play(tmp_path, story)

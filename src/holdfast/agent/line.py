@@ -29,7 +29,7 @@ class Line:
         *,
         hello: Callable[[], wire.Hello],
         came_up: Callable[["Line"], None],
-        welcomed: Callable[[wire.Welcome], None],
+        welcomed: Callable[["Line", wire.Welcome], None],
         heard: Callable[["Line", wire.AnyFrame], None],
         went_down: Callable[["Line"], None],
     ) -> None:
@@ -77,7 +77,7 @@ class Line:
                 return True
             if first.refusal:
                 self._say(first.refusal)
-                self._welcomed(first)
+                self._welcomed(self, first)
                 return True
             await self._serve(link, first)
             return False
@@ -89,7 +89,7 @@ class Line:
         sender = asyncio.create_task(self._send_all(link, queue))
         try:
             self._came_up(self)
-            self._welcomed(first)
+            self._welcomed(self, first)
             async for raw in link:
                 self._read(raw)
         finally:
@@ -106,7 +106,7 @@ class Line:
             return
         if isinstance(frame, wire.Welcome):
             self.term = _term(frame)
-            self._welcomed(frame)
+            self._welcomed(self, frame)
         elif isinstance(frame, wire.Question) and frame.name == wire.GREET:
             self.send(wire.encode(wire.Reply(id=frame.id, data={})))
             self.send(wire.encode(self._hello()))

@@ -6,6 +6,7 @@ is reached entries wait in the outbox; then they go out in order, with ages coun
 """
 
 import asyncio
+import functools
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -60,7 +61,7 @@ class Uplink:
                 dial,
                 hello=hello,
                 came_up=self._came_up,
-                welcomed=welcomed,
+                welcomed=functools.partial(self._was_welcomed, welcomed),
                 heard=self._heard,
                 went_down=self._went_down,
             )
@@ -73,6 +74,7 @@ class Uplink:
         self._gap = 0  # Entries that were lost, and of which no controller has heard.
         self._gaps_said: dict[Key, int] = {}  # By the entry that tells of them, until answered.
         self._is_dirty = False
+        self._term = 0  # The newest in which somebody came to lead.
         self._tasks: set[asyncio.Task[None]] = set()
         self.unreadable = 0
 
@@ -180,8 +182,9 @@ class Uplink:
             self._gaps_said[key] = self._gaps_said.get(key, 0) + gap
         return self._gaps_said.get(key, 0)
 
-    def _came_up(self, _line: Line) -> None:
+    def _came_up(self, line: Line) -> None:
         """All that waits and no line has, in order. What cannot be read must not block the rest."""
+        self._term = max(self._term, line.term)
         lost = []
         pending = self._outbox.pending()
         names = {(stream, sequence) for stream, sequence, _ in pending}
@@ -204,6 +207,17 @@ class Uplink:
             self._send_on((stream, sequence), kept)
         for one in lost:  # Only now: what comes of it goes out after all that waited.
             self._see(one)
+
+    def _was_welcomed(
+        self, welcomed: Callable[[wire.Welcome], None], line: Line, welcome: wire.Welcome
+    ) -> None:
+        """Who comes to lead is told once more what nobody answered: it could not do it before."""
+        welcomed(welcome)
+        if line.is_leading and line.term > self._term:
+            self._term = line.term
+            for key, way in list(self._ways.items()):
+                way.lines.discard(line.name)
+                self._send_on(key, way.kept)
 
     def _went_down(self, line: Line) -> None:
         """What only this line had goes to the next one, or waits."""
