@@ -1,31 +1,35 @@
 """Where the API listens: a Unix socket for root, and TLS for everybody who may."""
 
-import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable
+import resource
+import socket
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from aiohttp import web
 
+from holdfast.adapters.drivers.private_folder import make_private_folder
 from holdfast.controller.assembly import Controller
+from holdfast.faces.api.accepting import MOST_CONNECTIONS, accepting
 from holdfast.faces.api.callers import Remote, who_is_local
 from holdfast.faces.api.membership import add_membership
-from holdfast.faces.api.refusals import Refusal, to_response
 from holdfast.faces.api.server import Identify, Served, make_app
 from holdfast.faces.api.streams import Streams
 from holdfast.facts.settings import Settings
 
 SOCKET = "api.sock"
 KEEPALIVE_S = 30.0
-HANDSHAKE_S = 10.0
 SHUTDOWN_S = 1.0
-MOST_CONNECTIONS = 1_000
+BACKLOG = 512
+# Both ways in may be full, and the controller's own files and links must still find room.
+FILES = 2 * MOST_CONNECTIONS + 2_048
 
 
 @contextlib.asynccontextmanager
 async def serving(controller: Controller, settings: Settings) -> AsyncIterator[None]:
     """Serve until the block ends. Raises OSError where it cannot listen."""
+    _make_room_for_files()
     streams = Streams(controller.events)
 
     def app(identify: Identify) -> web.Application:
@@ -46,15 +50,8 @@ async def serving(controller: Controller, settings: Settings) -> AsyncIterator[N
             add_membership(made, controller.joining, controller.certificates)
             there = await stack.enter_async_context(running(made))
             context = controller.certificates.server_context(required=False)
-            loop = asyncio.get_running_loop()
-            listener = await loop.create_server(
-                _factory(there),
-                port=settings.api_port,
-                ssl=context,
-                ssl_handshake_timeout=HANDSHAKE_S,
-                backlog=512,
-            )
-            stack.callback(listener.close)
+            listener = stack.enter_context(_on_port(settings.api_port))
+            await stack.enter_async_context(accepting(there, listener, context))
         yield
 
 
@@ -76,44 +73,36 @@ async def running(app: web.Application) -> AsyncIterator[web.AppRunner]:
 
 @contextlib.asynccontextmanager
 async def on_socket(runner: web.AppRunner, path: Path) -> AsyncIterator[None]:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """A Unix socket that only its owner may open. Raises OSError."""
+    make_private_folder(path.parent)
     path.unlink(missing_ok=True)
-    mask = os.umask(0o177)
-    try:
-        loop = asyncio.get_running_loop()
-        listener = await loop.create_unix_server(_factory(runner), str(path), backlog=512)
-    finally:
-        os.umask(mask)
-    try:
-        yield
-    finally:
-        listener.close()
-        path.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX) as listener:
+        mask = os.umask(0o177)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(mask)
+        listener.listen(BACKLOG)
+        try:
+            async with accepting(runner, listener):
+                yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
-def _factory(runner: web.AppRunner) -> Callable[[], asyncio.Protocol]:
-    server = runner.server
-    assert server is not None
+@contextlib.contextmanager
+def _on_port(port: int) -> Iterator[socket.socket]:
+    """On every address of both families, where there are both. Raises OSError."""
+    is_dual = socket.has_dualstack_ipv6() and Path("/proc/net/if_inet6").exists()
+    family = socket.AF_INET6 if is_dual else socket.AF_INET
+    with socket.create_server(
+        ("", port), family=family, backlog=BACKLOG, dualstack_ipv6=is_dual
+    ) as listener:
+        yield listener
 
-    def make() -> asyncio.Protocol:
-        if len(server.connections) >= MOST_CONNECTIONS:
-            return _Full()
-        return server()
 
-    return make
-
-
-class _Full(asyncio.Protocol):
-    """So many connections are open that this one is told to come again."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        text = f"{MOST_CONNECTIONS} connections are open, and no more are served"
-        body = to_response(Refusal(503, text, "try again in a moment", 3)).body
-        assert isinstance(body, bytes)
-        head = (
-            "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\nConnection: close\r\nRetry-After: 1\r\n\r\n"
-        )
-        transport.write(head.encode() + body)
-        transport.close()
+def _make_room_for_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,133 @@
+"""Connections taken up to a limit, counted from the moment they are opened, before any TLS.
+
+Whoever comes beyond it is told so, or over TLS let go: a flood takes no files from the controller.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import ssl
+from collections.abc import AsyncIterator
+
+from aiohttp import web, web_protocol
+
+from holdfast.faces.api.refusals import Refusal, bad_request, to_response
+
+log = logging.getLogger(__name__)
+_ACCESS = logging.getLogger("aiohttp.access")
+_ACCESS.setLevel(logging.WARNING)  # The audit says who changed what; reading leaves no trace.
+
+MOST_CONNECTIONS = 1_000
+HANDSHAKE_S = 10.0
+RETRY_S = 0.1
+LINE_BYTES = 8_190
+
+
+@contextlib.asynccontextmanager
+async def accepting(
+    runner: web.AppRunner,
+    listener: socket.socket,
+    context: ssl.SSLContext | None = None,
+    *,
+    most: int = MOST_CONNECTIONS,
+) -> AsyncIterator[None]:
+    """Hand what comes in at `listener` to `runner`, for as long as the block lasts."""
+    listener.setblocking(False)
+    work = asyncio.create_task(_Accepting(runner, listener, context, most).run())
+    try:
+        yield
+    finally:
+        work.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await work
+
+
+class _Accepting:
+    def __init__(
+        self,
+        runner: web.AppRunner,
+        listener: socket.socket,
+        context: ssl.SSLContext | None,
+        most: int,
+    ) -> None:
+        assert runner.server is not None
+        self._server, self._listener = runner.server, listener
+        self._context, self._most = context, most
+        self._opening: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                try:
+                    connection, _ = await loop.sock_accept(self._listener)
+                except OSError as error:  # No files are left: those that end make room.
+                    log.warning("no connection can be taken: %s", error)
+                    await asyncio.sleep(RETRY_S)
+                    continue
+                if len(self._server.connections) + len(self._opening) >= self._most:
+                    self._turn_away(connection)
+                    continue
+                task = asyncio.create_task(self._open(connection))
+                self._opening.add(task)
+                task.add_done_callback(self._opening.discard)
+        finally:
+            for task in self._opening:
+                task.cancel()
+
+    async def _open(self, connection: socket.socket) -> None:
+        limit_s = HANDSHAKE_S if self._context else None
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.connect_accepted_socket(
+                self._make, connection, ssl=self._context, ssl_handshake_timeout=limit_s
+            )
+        except (OSError, TimeoutError) as error:
+            log.debug("a connection came to nothing: %s", error)
+            connection.close()
+
+    def _make(self) -> web_protocol.RequestHandler:
+        return _InOneShape(
+            self._server,
+            loop=asyncio.get_running_loop(),
+            keepalive_timeout=30.0,
+            access_log=_ACCESS,
+            max_line_size=LINE_BYTES,
+            max_field_size=LINE_BYTES,
+        )
+
+    def _turn_away(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            if self._context is None:
+                connection.setblocking(False)
+                connection.send(_full(self._most))
+
+
+class _InOneShape(web_protocol.RequestHandler):
+    """What is no HTTP at all is answered in the same shape as every other mistake."""
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if status >= 500 or self.transport is None:
+            return super().handle_error(request, status, exc, message)
+        first = (message or "this is not HTTP").splitlines()[0].rstrip(":")
+        response = to_response(bad_request(first, status=status))
+        response.force_close()
+        return response
+
+
+def _full(most: int) -> bytes:
+    text = f"{most} connections are open, and no more are served"
+    body = to_response(Refusal(503, text, "try again in a moment", 3)).body
+    assert isinstance(body, bytes)
+    head = (
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\nRetry-After: 1\r\n\r\n"
+    )
+    return head.encode() + body
