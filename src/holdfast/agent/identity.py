@@ -5,6 +5,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from holdfast.adapters.drivers.private_folder import make_private_folder
 from holdfast.agent.boot_word import keep_word, read_boot
 
 
@@ -21,7 +22,7 @@ class Identity(Struct, frozen=True, kw_only=True):
 def identify(state_dir: Path, run_dir: Path, host_name: str) -> Identity:
     """Read who we are, and write what is missing. Raises OSError when that cannot be written."""
     for folder in (state_dir, run_dir):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(folder)
     state_id, is_new = keep_word(state_dir / "state-id")
     host, _ = keep_word(state_dir / "host-id")
     return Identity(

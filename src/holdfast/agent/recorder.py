@@ -11,6 +11,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from holdfast.adapters.drivers.private_folder import make_private_folder
 from holdfast.adapters.recorders.ring import SIZE_BYTES, Ring
 from holdfast.agent.counters import Counters
 from holdfast.agent.tails import Tail
@@ -89,7 +90,7 @@ class Recorder:
         self._open_ring = open_ring or (lambda path: Ring(path, boot, ring_bytes))
         self._lanes: dict[str, _Lane] = {}
         self._lost = Losses()
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(folder)
         self.tidy()
 
     async def run(self) -> None:

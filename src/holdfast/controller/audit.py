@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
+from holdfast.adapters.drivers.private_folder import make_private_folder
 from holdfast.controller.answers import AWAY, Unanswerable
 from holdfast.controller.events import Events
 from holdfast.facts.events import Change, EventKind
@@ -89,7 +90,7 @@ class Audit:
 
     def _append(self, line: bytes) -> None:
         """Raises OSError."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(self._folder)
         path = self._folder / "audit.jsonl"
         if path.exists() and path.stat().st_size + len(line) > self._file_bytes:
             path.rename(self._folder / f"audit-{clock.utc_ms():015}.jsonl")

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from holdfast.adapters.drivers.private_folder import make_private_folder
 from holdfast.ports.journal import Losses
 
 FILE_BYTES = 256 << 10
@@ -28,7 +29,7 @@ class Copies:
         self._lock = threading.Lock()
         self._lost = Losses()
         with contextlib.suppress(OSError):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(folder)
             self._tidy()
 
     def path(self, vm: str) -> Path:

@@ -11,6 +11,7 @@ from websockets.asyncio.server import ServerConnection, unix_serve
 from websockets.exceptions import ConnectionClosed
 
 from holdfast.adapters.drivers.certificates import Certificates
+from holdfast.adapters.drivers.private_folder import make_private_folder
 from holdfast.controller.agents import Agent, Agents, Link
 from holdfast.controller.answers import REFUSED, USAGE
 from holdfast.controller.copies import Copies
@@ -50,7 +51,7 @@ class Door:
     @contextlib.asynccontextmanager
     async def open(self, path: Path) -> AsyncIterator[None]:
         """Serve on a Unix socket that only its owner may open. Raises OSError."""
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(path.parent)
         path.unlink(missing_ok=True)
         mask = os.umask(0o177)
         try:

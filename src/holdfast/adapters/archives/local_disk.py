@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct, structs
 
+from holdfast.adapters.drivers.private_folder import make_private_folder
 from holdfast.facts.last_words import Bundle
 
 INDEX = "bundle.json"
@@ -49,7 +50,7 @@ class LocalDisk:
         self.damaged = 0
         self._closed: dict[Path, _Closed] = {}
         self._closing = threading.Lock()
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(folder)
         for parent in [path for path in folder.iterdir() if path.is_dir()]:
             for path, bundle in self._bundles_in(parent):
                 self._closed[path] = _summary(bundle)

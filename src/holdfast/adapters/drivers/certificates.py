@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from holdfast.adapters.drivers.private_folder import make_private_folder
 from holdfast.facts.instants import NS_PER_MS
 
 CA, CA_KEY = "ca.crt", "ca.key"
@@ -219,7 +220,7 @@ def _reason(error: ssl.SSLError) -> str:
 
 def write_private(path: Path, text: str, owner: Callable[[int], None] | None = None) -> None:
     """A file that only root reads, whole or not at all, and on the disk when this returns."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_folder(path.parent)
     beside = path.with_name(path.name + ".new")
     beside.unlink(missing_ok=True)
     fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

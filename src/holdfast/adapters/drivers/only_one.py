@@ -9,6 +9,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from holdfast.adapters.drivers.private_folder import make_private_folder
+
 
 class NotTheOnlyOne(Exception):
     """Another process holds the lock; the text names it."""
@@ -25,7 +27,7 @@ def only_one(name: str, *folders: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _lock(path: Path, name: str) -> Iterator[None]:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_folder(path.parent)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

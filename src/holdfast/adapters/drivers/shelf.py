@@ -12,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 
+from holdfast.adapters.drivers.private_folder import make_private_folder
 from holdfast.ports.journal import Losses
 
 RETRY_S = 1.0
@@ -94,7 +95,7 @@ class Shelf:
     def _connect(self) -> sqlite3.Connection:
         """Raises sqlite3.Error."""
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(self._path.parent)
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         except OSError as error:
             raise sqlite3.OperationalError(f"{self._path}: {error.strerror}") from None

@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from holdfast.adapters.drivers.private_folder import make_private_folder
 from holdfast.facts.instants import NS_PER_MS, NS_PER_S, Instant
 from holdfast.ports.journal import Gap, Kind, Losses, Record
 
@@ -67,7 +68,7 @@ class Segments:
         self._gap = 0
         self._retry_at = 0
         self._is_doubtful = False  # Whether the disk dropped something of this segment.
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(folder)
         self._lock = _take_lock(folder)
         self._n = _last_number(folder) + 1
 

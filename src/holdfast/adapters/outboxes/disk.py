@@ -18,6 +18,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 
+from holdfast.adapters.drivers.private_folder import make_private_folder
 from holdfast.facts.instants import NS_PER_S
 from holdfast.ports.journal import Losses
 
@@ -150,7 +151,7 @@ class DiskOutbox:
 
     def _open(self) -> None:
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(self._folder)
             is_intact = self._read_all()
             if not is_intact:
                 self._stream, self._next = _new_stream(self._owner), 1
@@ -219,7 +220,7 @@ class DiskOutbox:
         stream, following = self._stream, self._next
         self._stream, self._next = _new_stream(self._owner), 1
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(self._folder)
             self._gather()
         except OSError:
             self._stream, self._next = stream, following

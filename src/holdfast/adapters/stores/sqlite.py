@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from holdfast.adapters.drivers.private_folder import make_private_folder
 from holdfast.ports.store import Changed, Held, StoreAway, Txn, TxnResult, WatchLost
 
 LOCK_WAIT_S = 2.0
@@ -198,7 +199,7 @@ class Sqlite:
         if note.exists():
             raise StoreDamaged(note.read_text().strip())
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(self._path.parent)
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         except OSError as error:
             raise StoreAway(f"the store {self._path} cannot be opened: {error.strerror}") from None

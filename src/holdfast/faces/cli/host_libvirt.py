@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from holdfast.adapters.drivers.private_folder import make_private_folder
 from holdfast.faces.cli.exits import Exit, Failure
 
 SYSTEMD = Path("/run/systemd/system")
@@ -92,7 +93,7 @@ def _start(uri: str, run_dir: Path) -> None:
     if not all(programs):
         hint = "`make run` installs it (Debian, Ubuntu: apt-get install libvirt-daemon-system)"
         raise Failure("libvirt is not installed", hint, Exit.AWAY)
-    run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_folder(run_dir)
     log = run_dir / "libvirt.log"
     with log.open("ab") as out:
         keeper = subprocess.Popen(

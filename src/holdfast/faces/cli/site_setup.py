@@ -20,6 +20,7 @@ from holdfast.adapters.drivers.certificates import (
     STORE_KEY,
     write_private,
 )
+from holdfast.adapters.drivers.private_folder import make_private_folder
 from holdfast.adapters.drivers.site_file import SiteFileWrong, write_site
 from holdfast.agent.boot_word import keep_word
 from holdfast.faces.cli import asking
@@ -83,7 +84,7 @@ def host_id(settings: Settings) -> str:
     """Made here if need be; all else that the agent remembers is its own to begin."""
     folder = Path(settings.state_dir)
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(folder)
         return keep_word(folder / "host-id")[0]
     except OSError as error:
         raise Failure(f"cannot write {error.filename}: {error.strerror}") from None
@@ -92,7 +93,7 @@ def host_id(settings: Settings) -> str:
 def write_host_files(tls_dir: str, ca: str, certificate: str, key: str) -> None:
     folder = Path(tls_dir)
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(folder)
         folder.chmod(0o700)
         write_private(folder / CA, ca)
         write_private(folder / KEY, key)
