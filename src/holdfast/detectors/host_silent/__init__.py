@@ -40,6 +40,7 @@ FRESH_MS = 120  # Who was heard so recently shows that this controller is not cu
 TOGETHER_MS = 60  # Pulses of all hosts come within one period: so long until all are missed.
 FRESH_LOOK_MS = 250  # After a doubt: whoever lives has been heard again by then.
 NEVER_HEARD_MS = 10_000  # A known host is expected that soon after this controller began.
+FIRST_LOOK_MS = 1_000  # A kernel that shows itself later, where nothing did, is one that boots.
 GASP_MS = 60_000  # A last word explains a silence that follows it so soon.
 BOOTS_REMEMBERED = 8
 
@@ -64,6 +65,7 @@ class _Host:
         self.gasp: LastGasp | None = None
         self.signs: dict[tuple[WitnessKind, str, str], WitnessSpoke] = {}
         self.said: Meaning | None = None
+        self.judged_at = Instant(0)
         self.silent_since = Instant(0)  # Once it is judged; for what is said at its return.
         self.is_waiting = False  # Silent, and not judged yet.
         self.due: Instant | None = None
@@ -244,7 +246,7 @@ class HostSilent:
         if host is None or host.heard:
             return
         key = (seen.kind, seen.witness, seen.plane)
-        if seen.sign is Sign.UNKNOWN:
+        if seen.sign is Sign.UNKNOWN or _is_booting(host, seen):
             host.signs.pop(key, None)
         else:
             host.signs[key] = seen
@@ -290,7 +292,7 @@ class HostSilent:
         if self._is_doubted or (self._is_cut_off and not host.is_here):
             return  # It goes on waiting.
         host.is_waiting = False
-        host.silent_since = host.last_life
+        host.silent_since, host.judged_at = host.last_life, now
         yield from self._weigh(host, now, is_first=True)
 
     def _weigh(self, host: _Host, now: Instant, *, is_first: bool = False) -> Iterator[Verdict]:
@@ -350,6 +352,15 @@ _BACK = {
     evidence.CUT_OFF: "it was cut off from here for",
     evidence.PULSE_AWAY: "its pulse was away for",
 }
+
+
+def _is_booting(host: _Host, seen: WitnessSpoke) -> bool:
+    """Its kernel answers where nothing did a while ago: it was not frozen, it starts."""
+    if seen.sign is not Sign.KERNEL or host.said is None:
+        return False
+    was_dark = any(spoke.sign is Sign.NOTHING for spoke in host.signs.values())
+    is_first = elapsed_ms(host.judged_at, seen.at) <= FIRST_LOOK_MS
+    return was_dark and not is_first and host.said.condition != evidence.FROZEN
 
 
 def _gasp(host: _Host) -> str:
