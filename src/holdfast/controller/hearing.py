@@ -205,9 +205,8 @@ class Hearing:
     async def _listen(self) -> None:
         """Until this ear ended, or said nothing for too long."""
         self._heard_at = clock.monotonic_s()
-        worker = self._make_ear(MODULE, [], self._heard)
+        worker = self._worker = self._make_ear(MODULE, [], self._heard)
         await worker.start()
-        self._worker = worker
         self._tell(
             {
                 "planes": list(self.planes.items()),

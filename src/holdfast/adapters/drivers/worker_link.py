@@ -40,20 +40,24 @@ class Worker:
 
     async def start(self) -> None:
         ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-P",
-                "-m",
-                self._module,
-                str(theirs.fileno()),
-                str(os.getpid()),
-                *self._args,
-                pass_fds=[theirs.fileno()],
-                stdin=asyncio.subprocess.DEVNULL,
-                # One heap for all threads: a worker has many, and each is idle most of the time.
-                env=os.environ | {"MALLOC_ARENA_MAX": "1"},
-            )
+        try:
+            with theirs:
+                self._process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    self._module,
+                    str(theirs.fileno()),
+                    str(os.getpid()),
+                    *self._args,
+                    pass_fds=[theirs.fileno()],
+                    stdin=asyncio.subprocess.DEVNULL,
+                    # One heap for all threads: a worker has many, each idle most of the time.
+                    env=os.environ | {"MALLOC_ARENA_MAX": "1"},
+                )
+        except BaseException:
+            ours.close()
+            raise
         reader, self._writer = await asyncio.open_connection(sock=ours)
         self._reading = asyncio.create_task(self._read(reader))
 

@@ -1,0 +1,374 @@
+"""The controller hears hosts through a real ear process, and asks those that it doubts."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from holdfast.adapters.drivers.shelf import Shelf
+from holdfast.controller.hearing import SHELF, Hearing, read_observation
+from holdfast.facts import hearing as heard
+from holdfast.facts.hearing import Layer, LayerState, Plan, Sign
+from holdfast.facts.instants import Instant
+from holdfast.facts.pulse import Kind, Names, Pulse, encode
+from holdfast.facts.settings import ControllerPlace, Settings
+from tests.agent.pulse_scene import HOST, KEY, free_port, pulse_file, pulsing, write
+
+LIMIT_S = 20.0
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Raises TimeoutError."""
+    async with asyncio.timeout(LIMIT_S):
+        while not is_so():  # noqa: ASYNC110  It is said by another process.
+            await asyncio.sleep(0.005)
+
+
+class Site:
+    """A controller's hearing on two planes of the loopback, and hosts' pulses to it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.seen: list[heard.Hearing] = []
+        self.settings = Settings(
+            controllers=(
+                ControllerPlace(
+                    name="c1",
+                    address="127.0.0.1",
+                    planes={"a": "127.0.0.1", "b": "127.0.0.2"},
+                ),
+            ),
+            pulse_port=free_port(),
+            answer_port=free_port(),
+        )
+        self.addresses = {"a": "127.0.0.1", "b": "127.0.0.2"}
+        self.hearing = self.make()
+
+    def make(self, shelf: Shelf | None = None) -> Hearing:
+        return Hearing(self.settings, self.seen.append, shelf=shelf, host_name="c1")
+
+    def host(self) -> contextlib.AbstractContextManager[Any]:
+        """The pulse of a host, a real process."""
+        file = pulse_file()
+        port = self.settings.pulse_port
+        targets = tuple((p, a, a, port) for p, a in self.addresses.items())
+        write(
+            self.folder,
+            file.__class__(
+                **{
+                    **{name: getattr(file, name) for name in file.__dataclass_fields__},
+                    "targets": targets,
+                    "answers": tuple(self.addresses.items()),
+                    "answer_port": self.settings.answer_port,
+                }
+            ),
+        )
+        return pulsing(self.folder)
+
+    def find(self, kind: type[Any], **fields: Any) -> list[Any]:
+        return [
+            one
+            for one in self.seen
+            if isinstance(one, kind) and all(getattr(one, n) == v for n, v in fields.items())
+        ]
+
+    async def wait(self, kind: type[Any], count: int = 1, **fields: Any) -> Any:
+        """The newest of these, when there are so many. Raises TimeoutError."""
+        await until(lambda: len(self.find(kind, **fields)) >= count)
+        return self.find(kind, **fields)[-1]
+
+    @contextlib.asynccontextmanager
+    async def running(self, hearing: Hearing | None = None) -> AsyncIterator[Hearing]:
+        work = asyncio.create_task((hearing or self.hearing).run())
+        try:
+            yield hearing or self.hearing
+        finally:
+            work.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await work
+
+    async def wait_ear(self) -> int:
+        """The pid of the ear once it listens."""
+        await until(lambda: "hosts" in self.hearing.counts())
+        worker = self.hearing._worker
+        assert worker is not None
+        return worker.pid
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Iterator[Callable[[], Shelf]]:
+    opened: list[Shelf] = []
+
+    def open_shelf() -> Shelf:
+        for one in opened:
+            one.close()
+        opened.append(Shelf(tmp_path / "kept.db"))
+        return opened[-1]
+
+    yield open_shelf
+    opened[-1].close()
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(work, 60))
+
+
+def test_a_host_is_heard_and_its_death_is_seen_on_both_planes(site: Site) -> None:
+    async def work() -> None:
+        async with site.running() as hearing:
+            hearing.know_host(HOST, KEY, site.addresses)
+            with site.host() as process:
+                await site.wait(heard.PlaneHeard, plane="a")
+                await site.wait(heard.PlaneHeard, plane="b")
+                said = await site.wait(heard.PulseSaid)
+                assert (said.host, said.plan, said.layers) == (HOST, Plan.NONE, {})
+                await asyncio.sleep(0.3)
+                assert site.find(heard.PlaneSilent) == []
+                process.kill()
+                killed = time.monotonic_ns()
+                silent = await site.wait(heard.PlaneSilent, 2)
+                assert {one.plane for one in site.find(heard.PlaneSilent)} == {"a", "b"}
+                assert silent.missed >= 4
+                assert silent.last_heard <= killed + 20e6
+                assert silent.newest_other is None
+            await site.wait_ear()
+            assert hearing.counts()["refused"] == {}
+
+    run(work())
+
+
+def test_a_planned_restart_of_a_pulse_is_no_silence(site: Site) -> None:
+    async def work() -> None:
+        async with site.running() as hearing:
+            hearing.know_host(HOST, KEY, site.addresses)
+            with site.host() as process:
+                await site.wait(heard.PlaneHeard, plane="b")
+                process.terminate()
+                await asyncio.to_thread(process.wait)
+            said = await site.wait(heard.PulseSaid, plan=Plan.PULSE_RESTARTS)
+            assert said.plan_limit_ms == 5_000
+            with site.host():
+                await site.wait(heard.PulseSaid, 2, plan=Plan.NONE)
+                assert site.find(heard.PlaneSilent) == []
+
+    run(work())
+
+
+def test_an_ear_that_is_stopped_and_goes_on_says_that_it_was_late_and_nothing_false(
+    site: Site,
+) -> None:
+    async def work() -> None:
+        async with site.running() as hearing:
+            hearing.know_host(HOST, KEY, site.addresses)
+            with site.host():
+                ear = await site.wait_ear()
+                await site.wait(heard.PlaneHeard, plane="b")
+                for number in range(1, 4):
+                    os.kill(ear, signal.SIGSTOP)
+                    await asyncio.sleep(0.7)
+                    os.kill(ear, signal.SIGCONT)
+                    doubted = await site.wait(heard.EarDoubted, number)
+                    await site.wait(heard.EarTrusted, number)
+                    assert doubted.late_ms > 500 or "controller" in doubted.reason
+                await asyncio.sleep(0.5)
+                assert site.find(heard.PlaneSilent) == []
+                assert hearing.restarts == 0
+
+    run(work())
+
+
+def test_an_ear_that_dies_is_begun_again_and_doubts_until_it_listens(site: Site) -> None:
+    async def work() -> None:
+        async with site.running() as hearing:
+            hearing.know_host(HOST, KEY, site.addresses)
+            with site.host() as process:
+                ear = await site.wait_ear()
+                await site.wait(heard.PlaneHeard, plane="b")
+                os.kill(ear, signal.SIGKILL)
+                doubted = await site.wait(heard.EarDoubted)
+                assert doubted.reason == "the ear ended and is begun again"
+                await site.wait(heard.EarTrusted)
+                await site.wait(heard.PlaneHeard, 2, plane="b")
+                assert site.find(heard.PlaneSilent) == []
+                process.kill()
+                await site.wait(heard.PlaneSilent, 2)
+            assert hearing.counts()["restarts"] == 1
+
+    run(work())
+
+
+def test_an_ear_that_is_stopped_for_good_is_replaced(site: Site) -> None:
+    async def work() -> None:
+        async with site.running() as hearing:
+            ear = await site.wait_ear()
+            os.kill(ear, signal.SIGSTOP)
+            await site.wait(heard.EarTrusted)
+            assert hearing.restarts == 1
+            assert not Path(f"/proc/{ear}").exists()
+
+    run(work())
+
+
+def test_the_ear_dies_with_its_controller(site: Site) -> None:
+    ears = []
+
+    async def work() -> None:
+        async with site.running():
+            ears.append(await site.wait_ear())
+
+    run(work())
+    assert not Path(f"/proc/{ears[0]}").exists()
+
+
+def test_a_slow_controller_doubts_itself_and_holds_a_silence_that_may_be_over(site: Site) -> None:
+    async def work() -> None:
+        async with site.running() as hearing:
+            hearing.know_host(HOST, KEY, site.addresses)
+            with site.host() as process:
+                await site.wait(heard.PlaneHeard, plane="b")
+                process.send_signal(signal.SIGSTOP)
+                time.sleep(0.5)  # noqa: ASYNC251  The event loop itself stands still.
+                process.send_signal(signal.SIGCONT)
+                time.sleep(0.5)  # noqa: ASYNC251  Likewise.
+                doubted = await site.wait(heard.EarDoubted)
+                assert doubted.reason == "the controller was slow"
+                await site.wait(heard.EarTrusted)
+                assert site.find(heard.PlaneSilent) == []
+                time.sleep(0.1)  # noqa: ASYNC251  Not long enough to doubt.
+                process.kill()
+                process.wait()
+                time.sleep(0.6)  # noqa: ASYNC251  Likewise, and it stays silent.
+                await site.wait(heard.PlaneSilent, 2)
+            order = [type(one) for one in site.seen]
+            assert order.index(heard.PlaneSilent) > len(order) - 1 - order[::-1].index(
+                heard.EarTrusted
+            ), "told only when it trusts itself again"
+
+    run(work())
+
+
+def test_a_host_that_died_while_no_controller_ran_is_missed_by_the_next(
+    site: Site, shelf: Callable[[], Shelf]
+) -> None:
+    async def work() -> None:
+        kept = shelf()
+        async with site.running(site.make(kept)) as first:
+            first.know_host(HOST, KEY, site.addresses, boot="boot-1")
+            await kept.kept()
+        assert set(shelf().all(SHELF)) == {HOST}
+        again = site.make(shelf())
+        async with site.running(again):
+            silent = await site.wait(heard.PlaneSilent, 2)
+            assert (silent.host, silent.boot) == (HOST, "boot-1")
+            again.forget_host(HOST)
+        assert again.known_hosts() == {}
+
+    run(work())
+
+
+def test_what_cannot_be_read_on_the_shelf_is_left_out(
+    site: Site, shelf: Callable[[], Shelf]
+) -> None:
+    kept = shelf()
+    kept.put(SHELF, "h1", b"rubbish")
+    kept.put(SHELF, "h2", b'{"key": "00"}')
+    kept.put(SHELF, "h3", b'{"key": "' + b"00" * 32 + b'"}')
+    assert set(site.make(shelf()).known_hosts()) == {"h3"}
+
+
+def test_a_bad_key_is_refused(site: Site) -> None:
+    with pytest.raises(ValueError, match="key"):
+        site.hearing.know_host(HOST, "00", {})
+
+
+def test_a_host_is_asked_whether_it_lives(site: Site) -> None:
+    async def work() -> None:
+        hearing = site.hearing
+        hearing.know_host(HOST, KEY, site.addresses)
+        assert await hearing.probe("ffffffff", "a") is Sign.UNKNOWN
+        assert await hearing.probe(HOST, "z") is Sign.UNKNOWN
+        assert await hearing.probe(HOST, "a") is Sign.KERNEL, "nobody listens, says the kernel"
+        with site.host() as process:
+            assert process.stderr is not None
+            lines = iter(process.stderr.readline, b"")
+            assert next(line for line in lines if b"each 50 ms" in line)
+            assert await hearing.probe(HOST, "b", limit_ms=5_000) is Sign.PULSE
+            process.send_signal(signal.SIGSTOP)
+            assert await hearing.probe(HOST, "b") is Sign.KERNEL, "frozen, but the kernel lives"
+        hearing.know_host("11111111", KEY, {"a": "2001:db8::1"})
+        assert await hearing.probe("11111111", "a", limit_ms=50) is Sign.NOTHING
+
+    run(work())
+
+
+def test_an_answer_counts_only_for_its_own_question(site: Site) -> None:
+    site.hearing.know_host(HOST, KEY, site.addresses)
+    probe = site.hearing.make_probe(HOST, "a")
+    assert probe is not None
+    key = bytes.fromhex(KEY)
+
+    def answer(nonce: str, key: bytes = key, host: str = HOST, kind: Kind = Kind.ANSWER) -> bytes:
+        return encode(Pulse(names=Names(host, "a", "boot", nonce)), key, kind)
+
+    def check(data: bytes) -> Sign:
+        return site.hearing.check_answer(probe, data, is_kernel=False)
+
+    assert check(answer(probe.nonce)) is Sign.PULSE
+    for wrong in (
+        b"",
+        b"rubbish",
+        probe.data,
+        answer("00" * 16),
+        answer(probe.nonce, key=b"f" * 32),
+        answer(probe.nonce, host="ffffffff"),
+        answer(probe.nonce, kind=Kind.PULSE),
+    ):
+        assert check(wrong) is Sign.NOTHING
+    assert site.hearing.check_answer(probe, b"", is_kernel=True) is Sign.KERNEL
+
+
+@pytest.mark.parametrize(
+    ("said", "seen"),
+    [
+        (
+            {"is": "crossed", "host": "h", "boots": ["x", "y"], "senders": ["1", "2"]},
+            heard.BootsCrossed(at=Instant(7), host="h", boots=("x", "y"), senders=("1", "2")),
+        ),
+        (
+            {"is": "gasp", "host": "h", "text": "Kernel panic"},
+            heard.LastGasp(at=Instant(7), host="h", text="Kernel panic"),
+        ),
+        (
+            {
+                "is": "said",
+                "host": "h",
+                "boot": "x",
+                "plan": "host-stops",
+                "limit_ms": 9,
+                "layers": {"agent": "stale"},
+            },
+            heard.PulseSaid(
+                at=Instant(7),
+                host="h",
+                boot="x",
+                layers={Layer.AGENT: LayerState.STALE},
+                plan=Plan.HOST_STOPS,
+                plan_limit_ms=9,
+            ),
+        ),
+        ({"is": "new"}, None),
+    ],
+)
+def test_what_the_ear_says_becomes_a_fact(said: dict[str, Any], seen: heard.Hearing | None) -> None:
+    assert read_observation(said, Instant(7)) == seen
