@@ -1,0 +1,159 @@
+"""Agents and controllers of a site over real TLS: who is let in, who is told, whom who obeys."""
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+
+from holdfast.adapters.drivers.authority import Authority
+from holdfast.adapters.drivers.dials import tls_dial
+from holdfast.adapters.simulated.store import StoreInMemory
+from holdfast.facts import wire
+from holdfast.facts.hearing import Sign
+from holdfast.facts.membership import CERTIFICATES, Issued
+from tests.adapters.http_receiver import Receiver
+from tests.controller.fake_agent import alarm, ask_all, wait_for
+from tests.controller.site import Host, site_of
+
+
+def test_an_agent_is_linked_to_all_and_one_of_them_tells_the_notifier(tmp_path: Path) -> None:
+    async def work() -> None:
+        store, receiver = StoreInMemory(), Receiver()
+        async with site_of(tmp_path, [store] * 3, receiver.url) as site:
+            leader = await site.wait_leader()
+            async with Host(site, "host-a").running() as host:
+                await wait_for(lambda: sorted(host.up_at()) == ["alpha", "beta", "gamma"])
+                assert host.uplink.shown()[leader] == "leads"
+                for number in range(1, 6):
+                    host.report(alarm(number))
+                await wait_for(lambda: not host.outbox.waiting)
+                vims = [one.vim for one in site.controllers.values()]
+                await wait_for(lambda: all(len(vim.open_ones()) == 5 for vim in vims))
+                await wait_for(lambda: len(receiver.alarms()) >= 5)
+                await asyncio.sleep(0.5)
+                assert len(receiver.alarms()) == 5, "one replica told it, for all of them"
+                assert {one["host"] for one in receiver.alarms()} == {leader}
+        receiver.down()
+
+    asyncio.run(work())
+
+
+def test_nobody_greets_in_the_name_of_another_host(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with site_of(tmp_path, [StoreInMemory()]) as site:
+            await site.wait_leader()
+            thief = Host(site, "host-a", certified_as="host-b")
+            async with thief.running():
+                await wait_for(lambda: any(w.refusal for w in thief.welcomes))
+                refusal = next(w.refusal for w in thief.welcomes if w.refusal)
+                assert "host-a shows the certificate of host-b" in refusal
+                assert site.controllers["alpha"].agents.by_host == {}
+                assert "host-b" in thief.uplink.shown()["alpha"]
+
+    asyncio.run(work())
+
+
+def test_a_certificate_of_another_site_opens_nothing_and_is_told_why(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with site_of(tmp_path, [StoreInMemory()]) as site:
+            await site.wait_leader()
+            own, site.authority = site.authority, Authority.make("another site")
+            stranger = Host(site, "host-a")
+            site.authority = own
+            async with stranger.running():
+                await wait_for(lambda: "another site" in stranger.uplink.shown()["alpha"])
+            assert stranger.welcomes == []
+
+    asyncio.run(work())
+
+
+def test_an_agent_may_not_ask_and_may_not_tell_for_others(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with site_of(tmp_path, [StoreInMemory()]) as site:
+            await site.wait_leader()
+            host = Host(site, "host-a")
+            controller = site.controllers["alpha"]
+            place = site.places[0]
+            dial = tls_dial("alpha", place.address, site.link_port, host.certificates)
+            async with dial.open() as link:
+                await link.send(wire.encode(wire.Question(id=1, name="disarm")), text=True)
+                reply = wire.decode(await link.recv())
+                assert isinstance(reply, wire.Reply)
+                assert "host-a may not ask here" in reply.error
+                await link.send(wire.encode(host.hello()), text=True)
+                assert isinstance(wire.decode(await link.recv()), wire.Welcome)
+                entry = wire.Entry(host="host-b", stream="boot-1.x", sequence=1)
+                await link.send(wire.encode(entry), text=True)
+                await wait_for(lambda: controller.door.unknown == 1)
+
+    asyncio.run(work())
+
+
+def test_a_revoked_certificate_keeps_no_link_and_opens_none(tmp_path: Path) -> None:
+    async def work() -> None:
+        store = StoreInMemory()
+        async with site_of(tmp_path, [store]) as site:
+            await site.wait_leader()
+            async with Host(site, "host-a").running() as host:
+                await wait_for(host.up_at)
+                serial = host.certificates.me.serial
+                revoked = Issued(
+                    serial=serial,
+                    host="host-a",
+                    host_name="host-a",
+                    is_controller=False,
+                    addresses=(),
+                    made_utc_ms=1,
+                    ends_utc_ms=1 << 50,
+                    revoked_utc_ms=2,
+                )
+                key = f"{CERTIFICATES}/{serial}"
+                await store.txn(holds={}, puts={key: msgspec.json.encode(revoked)})
+                await wait_for(lambda: not host.up_at())
+                await wait_for(lambda: "is revoked" in host.uplink.shown()["alpha"])
+
+    asyncio.run(work())
+
+
+def test_controllers_ask_each_other_and_only_they_may(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with site_of(tmp_path, [StoreInMemory()] * 3) as site:
+            await site.wait_leader()
+            alpha, beta = site.controllers["alpha"], site.controllers["beta"]
+            await wait_for(lambda: set(alpha.replicas.peers.shown().values()) == {"up"})
+            said = await alpha.replicas.peers.ask_peers("host-a")
+            assert [(one.witness, one.sign) for one in said] == [
+                ("beta", Sign.UNKNOWN),
+                ("gamma", Sign.UNKNOWN),
+            ]
+            beta.replicas.peers.heard = lambda _: msgspec.structs.replace(
+                alpha.replicas.peers.heard("x"), sign=Sign.PULSE
+            )
+            said = await alpha.replicas.peers.ask_peers("host-a")
+            assert [one.sign for one in said] == [Sign.PULSE, Sign.UNKNOWN]
+            await site.end("gamma")
+            said = await alpha.replicas.peers.ask_peers("host-a")
+            assert [one.sign for one in said] == [Sign.PULSE, Sign.UNKNOWN], "it does not wait"
+            found = await alpha.replicas.peers.journals()
+            assert list(found) == ["alpha", "beta", "gamma"]
+            assert any(one["body"]["is"] == "SiteBegan" for one in found["beta"])
+            assert "does not answer" in found["gamma"][0]["error"]
+
+    asyncio.run(work())
+
+
+def test_who_does_not_lead_refuses_changes_and_names_who_does(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with site_of(tmp_path, [StoreInMemory()] * 3) as site:
+            leader = await site.wait_leader()
+            other = next(name for name in site.controllers if name != leader)
+            await wait_for(lambda: site.controllers[other].leadership.leader == leader)
+            reply = await ask_all(site.socket(other), "disarm", reason="test")
+            assert f"controller {leader} leads" in reply.error
+            await ask_all(site.socket(leader), "disarm", reason="test", seconds=60)
+            await wait_for(lambda: site.controllers[other].registry.disarm() is not None)
+            status = await ask_all(site.socket(other), "status")
+            assert status.data["leader"] == leader
+            assert status.data["disarm"]["reason"] == "test"
+
+    asyncio.run(work())
