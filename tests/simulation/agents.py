@@ -234,8 +234,8 @@ def void(_: object) -> None:
     """For a call whose handle nobody needs."""
 
 
-def dial(machine: Machine, target: Machine, serve: Callable[[Any], bool]) -> Dial:
-    """How an agent reaches a controller: `serve` takes the far end, or is not there (False)."""
+def dial(machine: Machine, target: Machine, serve: Callable[[Any, Machine], bool]) -> Dial:
+    """How somebody reaches a controller: `serve` takes the far end, or is not there (False)."""
 
     @contextlib.asynccontextmanager
     async def opened() -> AsyncIterator[Connection]:
@@ -246,7 +246,7 @@ def dial(machine: Machine, target: Machine, serve: Callable[[Any], bool]) -> Dia
             await asyncio.sleep(OPEN_LIMIT_S)
             raise TimeoutError(f"{target.name} does not answer")
         near, far = connect(network, clock, LINKS, machine.name, target.name)
-        if not serve(far):
+        if not serve(far, machine):
             raise ConnectionRefusedError(f"nobody listens on {target.name}")
         try:
             yield near

@@ -1,13 +1,15 @@
 """A controller of a simulated site: the real parts, put together on its machine's own clock."""
 
 import asyncio
+import contextlib
+import itertools
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from holdfast.adapters.drivers.shelf import Shelf
+from holdfast.adapters.drivers.certificates import Peer
 from holdfast.adapters.simulated.cluster import StoreCluster
 from holdfast.adapters.simulated.connection import End
 from holdfast.adapters.simulated.journal import JournalInMemory
@@ -15,30 +17,37 @@ from holdfast.adapters.simulated.machine import Machine
 from holdfast.adapters.simulated.outbox import OutboxInMemory
 from holdfast.adapters.simulated.shelf import ShelfInMemory
 from holdfast.adapters.vims.builtin import Builtin
-from holdfast.controller.agents import Agent, Agents, Link
+from holdfast.controller.agents import Agents
 from holdfast.controller.courier import Courier
 from holdfast.controller.door import Door
 from holdfast.controller.entries import Entries
+from holdfast.controller.gate import Guest
 from holdfast.controller.greeting import Greeter
 from holdfast.controller.groups import Groups
 from holdfast.controller.hearing import Hearing
 from holdfast.controller.leadership import Leadership
 from holdfast.controller.promises import Promises
 from holdfast.controller.registry import Registry
+from holdfast.controller.replicas import Replicas
 from holdfast.controller.timings import Timings
 from holdfast.controller.watch import Watch
+from holdfast.controller.watching import begin as begin_watch
 from holdfast.controller.witnesses import Witnesses
-from holdfast.facts import hearing as heard
-from holdfast.facts import wire
-from holdfast.facts.alarms import AlarmRecord, AlarmReport
-from holdfast.facts.settings import ControllerPlace, Settings
+from holdfast.detectors.panel import Panel, make_panel
+from holdfast.facts.alarms import Alarm, AlarmRecord
+from holdfast.facts.hearing import Hearing as Heard
+from holdfast.facts.settings import ControllerPlace, Settings, Webhook
 from holdfast.policy.site import SiteDecider
 from holdfast.policy.site_world import SiteWorld
+from holdfast.ports import clock
 from holdfast.ports.keeper import keep_running
+from holdfast.ports.link import Dial
 from tests.simulation.ears import SimulatedEar
 from tests.simulation.probes import Carrier, address
 from tests.simulation.receivers import Receiver, SimulatedWebhook
 
+FIRST_LIMIT_S = 3.0
+FAR_AWAY_UTC_MS = 1 << 60
 LOOK_S = 1.0
 
 
@@ -56,32 +65,19 @@ class Unasked:
         yield
 
 
-class SiteAgents(Agents):
-    """What agents tell, the watch hears too, as in the program's assembly."""
-
-    def __init__(self, shelf: Shelf, controller: "SimulatedController") -> None:
-        super().__init__(shelf)
-        self._controller = controller
-
-    def take_inventory(self, agent: Agent, vms: tuple[wire.VmSummary, ...]) -> None:
-        super().take_inventory(agent, vms)
-        self._controller.watch.set_vms(agent.host, agent.boot, vms)
-
-    def left(self, agent: Agent, link: Link) -> None:
-        was_its = agent.link is link
-        super().left(agent, link)
-        if was_its:
-            self._controller.watch.left(agent)
-
-
 class SimulatedController:
     """`begin` and `kill` it as often as wanted: what it must remember is on its machine's disk."""
 
     def __init__(
-        self, machine: Machine, cluster: StoreCluster, receiver: Receiver, carrier: Carrier
+        self,
+        machine: Machine,
+        cluster: StoreCluster,
+        receiver: Receiver,
+        carrier: Carrier,
+        peers: Callable[[Machine], list[Dial]],
     ) -> None:
         self.machine, self._cluster, self._receiver = machine, cluster, receiver
-        self._carrier = carrier
+        self._carrier, self._peers = carrier, peers
         self._ear: SimulatedEar | None = None
         self.decider: SiteDecider | None = None
         self._ends: list[End] = []
@@ -141,42 +137,56 @@ class SimulatedController:
         if self._ear is not None:
             self._ear.gasp(host, text)
 
-    def serve(self, end: End) -> bool:
-        """An agent has dialed: whether somebody listens."""
+    def serve(self, end: End, who: Machine, *, is_controller: bool = False) -> bool:
+        """Somebody has dialed; False: nobody listens."""
         if not self.machine.runs("controller"):
             return False
         self._ends = [one for one in self._ends if one.is_open]
         self._ends.append(end)
-        self.machine.loops["controller"].create_task(self.door._serve(end))  # type: ignore[arg-type]
+        peer = Peer(
+            host=who.name,
+            host_name=who.name,
+            serial="1",
+            is_controller=is_controller,
+            ends_utc_ms=FAR_AWAY_UTC_MS,
+        )
+        guest = Guest(peer, lambda _host: peer)
+        door: Any = self.door
+        self.machine.loops["controller"].create_task(door._serve(end, guest))
         return True
 
     def _make(self) -> None:
+        """As controller/assembly.py, with other adapters."""
         machine = self.machine
         self.store = self._cluster.client(machine.name)
         self.shelf = _kept(machine, "shelf", ShelfInMemory)
-        self.agents = SiteAgents(self.shelf, self)
-        self._make_watch()
+        self.agents = Agents(self.shelf)
         self.timings = Timings(is_answered_outside=True)
-        alarms = _kept(machine, "alarms", ShelfInMemory)
-        self.vim = Builtin(Path(), tell=self._tell, shelf=alarms)
-        self.webhook = SimulatedWebhook(machine, self._receiver, heartbeat_s=0)
-        outbox = _kept(machine, "courier", OutboxInMemory)
-        outbox.begin_stream(f"{machine.name} {machine.own.monotonic_ns()} {machine.boot}")
-        self.courier = Courier(self.webhook, outbox, host=machine.name, parked=Path("/dev/null"))
+        self.vim = Builtin(Path(), tell=self._tell, shelf=_kept(machine, "alarms", ShelfInMemory))
+        self.courier = self._make_courier()
         self.leadership = Leadership(self.store, machine.name, self._began)
-        self.registry = Registry(self.store, lambda: self.leadership.term)  # type: ignore[union-attr]
+        self.registry = Registry(self.store, self._term)
         self.promises = Promises(self.registry, self.agents)
         self.groups = Groups(self.registry, self.agents, ())
         self.entries = Entries(
-            self.vim, self.agents, self.shelf, self.timings, self.promises.take_tenure
+            self.vim,
+            self.agents,
+            self.shelf,
+            self.timings,
+            self.promises.take_tenure,
+            safe=self._safe,
+            leads_elsewhere=lambda: self.replicas.leads_elsewhere,
+            is_alone=len(self._cluster.members) < 2,
         )
+        self._make_watch()
+        self._make_replicas()
         self.greeter = Greeter(
+            heard=self.hearing.greeted,
             agents=self.agents,
             promises=self.promises,
             groups=self.groups,
             registry=self.registry,
             leadership=self.leadership,
-            heard=self._greeted,
         )
         nothing: Any = Unasked()
         self.door = Door(
@@ -186,39 +196,83 @@ class SimulatedController:
             greeter=self.greeter,
             copies=nothing,
             host_words=nothing,
+            answer_peer=self.replicas.peers.answer,
+        )
+
+    def _make_courier(self) -> Courier:
+        machine = self.machine
+        self.webhook = SimulatedWebhook(machine, self._receiver, heartbeat_s=0)
+        outbox = _kept(machine, "courier", OutboxInMemory)
+        outbox.begin_stream(f"{machine.name} {machine.own.monotonic_ns()} {machine.boot}")
+        return Courier(
+            self.webhook,
+            outbox,
+            host=machine.name,
+            parked=Path("/dev/null"),
+            answered=self._answered,
+            settled=self._settled,
         )
 
     def _make_watch(self) -> None:
-        machine = self.machine
-        planes = machine.network.planes
-        place = ControllerPlace(
-            name=self.name,
-            address=self.name,
-            planes={plane: address(plane, self.name) for plane in planes},
-        )
+        """As controller/watching.py, with a journal in memory."""
+        machine, agents = self.machine, self.agents
+        self.settings = _settings(self._cluster.members, machine)
         self.hearing = Hearing(
-            Settings(controllers=(place,)),
+            self.settings,
             self._see,
             shelf=self.shelf,
             host_name=self.name,
             make_ear=self._make_ear,
             carry=self._carrier.carry,
         )
-        self.witnesses = Witnesses(self.hearing, self.agents, self._see)
-        kept = machine.disk.get("site")
-        world = msgspec.json.decode(kept, type=SiteWorld) if isinstance(kept, bytes) else None
-        self.decider = SiteDecider(world)
-        self.watch = Watch(
+        self.witnesses = Witnesses(self.hearing, agents, self._see)
+        self.decider = self.make_decider(self._remembered())
+        stream, numbers = f"site-{clock.utc_ms()}", itertools.count(1)
+        self.watch = watch = Watch(
             decider=self.decider,
             journal=JournalInMemory(1, lambda: b"{}"),
             folder=Path(),
             controller=self.name,
             boot=machine.boot,
-            report=self._report,
-            keep=lambda _incident: None,
+            report=self.entries.report,
+            keep=lambda one: self.entries.keep_incident(one.host, one, (stream, next(numbers))),
             ask=self.witnesses.ask,
-            term=lambda: self.leadership.term if self.leadership else None,
+            term=self._term,
+            panel=self.make_panel(),
         )
+        agents.on_greeted = watch.greeted
+        agents.on_left = watch.left
+        agents.on_vms = lambda agent: watch.set_vms(agent.host, agent.boot, agent.vms)
+
+    def _make_replicas(self) -> None:
+        assert self.leadership is not None
+        self.replicas = Replicas(
+            self.settings,
+            self.name,
+            store=self.store,
+            registry=self.registry,
+            leadership=self.leadership,
+            vim=self.vim,
+            couriers=[self.courier],
+            sign_of=self.watch.sign_of,
+            absorbed=self.watch.shared,
+            journal=Path("/nonexistent"),
+            dials=self._peers(self.machine),
+            shelf=self.shelf,
+        )
+        self.witnesses.ask_peers = self.replicas.peers.ask_peers
+
+    # What a mutant may do otherwise.
+
+    def make_decider(self, world: SiteWorld | None) -> SiteDecider:
+        return SiteDecider(world)
+
+    def make_panel(self) -> Panel:
+        return make_panel(seat="controller")
+
+    def _remembered(self) -> SiteWorld | None:
+        kept = self.machine.disk.get("site")
+        return msgspec.json.decode(kept, type=SiteWorld) if isinstance(kept, bytes) else None
 
     def _make_ear(
         self, _module: str, _args: list[str], heard: Callable[[Any], None]
@@ -226,47 +280,61 @@ class SimulatedController:
         self._ear = SimulatedEar(self.machine, self.machine.network.planes, heard)
         return self._ear
 
-    def _see(self, seen: heard.Hearing) -> None:
-        self.watch.see(seen)
-
-    def _greeted(self, hello: wire.Hello) -> None:
-        self.hearing.greeted(hello)
-        self.watch.greeted(hello)
-
-    async def _report(self, report: AlarmReport, _at: int) -> None:
-        await self.vim.report(report)
-
     async def _run(self) -> None:
         assert self.leadership is not None
         for record in self.courier.waiting():
             self.vim.absorb(record)
-        await self.leadership.step()
-        async with asyncio.TaskGroup() as group:
-            for name, task in self._tasks().items():
-                group.create_task(keep_running(task, self._said, name))
-
-    def _tasks(self) -> dict[str, Callable[[], Awaitable[None]]]:
-        assert self.leadership is not None
-        return {
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_LIMIT_S):
+                await self.leadership.step()
+                await self._settle()
+        begin_watch(self.watch, self.agents, self.hearing)
+        no_gate: Any = None
+        tasks: dict[str, Callable[[], Awaitable[None]]] = {
             "leadership": self.leadership.run,
             "courier": self.courier.run,
             "hearing": self.hearing.run,
             "watch": self.watch.run,
             "look": self._look,
+            **self.replicas.tasks(no_gate, None),
         }
+        async with asyncio.TaskGroup() as group:
+            for name, task in tasks.items():
+                group.create_task(keep_running(task, self._said, name))
 
     async def _look(self) -> None:
-        """As controller/assembly.py: agents that came before the store, or the lead, did."""
         while True:
             await asyncio.sleep(LOOK_S)
-            if self.leadership is not None and self.leadership.term is not None:
-                self.greeter.greet_again()
+            await self._settle()
+
+    async def _settle(self) -> None:
+        if self._term() is not None:
+            self.greeter.greet_again()
+            self.replicas.settle()
+
+    def _term(self) -> int | None:
+        return self.leadership.term if self.leadership is not None else None
 
     async def _began(self, term: int) -> None:
         await self.registry.begin(term)
 
+    async def _safe(self, alarm: Alarm) -> None:
+        await self.replicas.safe(alarm)
+
     def _tell(self, record: AlarmRecord) -> None:
         self.courier.hand(record)
+        self.replicas.told(record)
+
+    def _see(self, seen: Heard) -> None:
+        self.watch.see(seen)
+
+    def _settled(self, record: AlarmRecord, notifier: str) -> None:
+        self.replicas.settled(record, notifier)
+
+    def _answered(self, record: AlarmRecord, at: int) -> None:
+        alarm = record.alarm
+        took_ms = self.timings.answered(alarm.key, alarm.revision, at)
+        self.vim.note_answer(alarm.key, clock.utc_ms(), took_ms)
 
     def _said(self, name: str, failure: BaseException | None) -> None:
         self.failed.append(f"{name} of {self.name} ended: {failure!r}")
@@ -274,3 +342,17 @@ class SimulatedController:
 
 def _kept(machine: Machine, name: str, kind: Callable[[], Any]) -> Any:
     return machine.disk.setdefault(f"controller {name}", kind())
+
+
+def _settings(members: list[str], machine: Machine) -> Settings:
+    """Those of a controller's host: where each of them is, on each plane, and whom they tell."""
+    planes = machine.network.planes
+    places = [
+        ControllerPlace(
+            name=name, address=name, planes={plane: address(plane, name) for plane in planes}
+        )
+        for name in members
+    ]
+    return Settings(
+        controllers=tuple(places), webhooks=(Webhook(name="vim", url="http://vim.example/"),)
+    )

@@ -80,7 +80,7 @@ class DataCentre:
         for name in names[:controllers]:
             host = self.hosts[name]
             carrier = Carrier(host.machine, self._answerer)
-            made = make_controller(host.machine, self.cluster, self.receiver, carrier)
+            made = make_controller(host.machine, self.cluster, self.receiver, carrier, self._peers)
             host.controller = self.controllers[name] = made
         for host in self.hosts.values():
             self._equip(host)
@@ -100,6 +100,13 @@ class DataCentre:
         return [
             dial(machine, controller.machine, controller.serve)
             for controller in self.controllers.values()
+        ]
+
+    def _peers(self, machine: Machine) -> list[Dial]:
+        return [
+            dial(machine, one.machine, partial(one.serve, is_controller=True))
+            for one in self.controllers.values()
+            if one.machine is not machine
         ]
 
     def _answerer(self, name: str) -> Answerer:
