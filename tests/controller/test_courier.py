@@ -98,9 +98,14 @@ def test_what_is_refused_is_laid_aside_and_the_next_goes_on(tmp_path: Path) -> N
                 courier.hand(record(number))
             await wait_for(lambda: courier.delivery().backlog == 0)
             assert courier.delivery().parked == 1
+            assert f"in {tmp_path / 'refused.jsonl'}" in courier.refused()
         assert numbers(notifier) == [1, 3]
         [line] = (tmp_path / "refused.jsonl").read_text().splitlines()
         assert json.loads(line)["notice"]["sequence"] == 2
+        async with carrying(tmp_path, notifier) as courier:
+            assert courier.refused(), "also after a restart, until a person has taken it away"
+            (tmp_path / "refused.jsonl").unlink()
+            assert courier.refused() == ""
 
     asyncio.run(work())
 

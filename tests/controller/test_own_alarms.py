@@ -41,3 +41,19 @@ def test_lost_records_are_over_when_the_detector_says() -> None:
         assert await conditions(vim) == []
 
     asyncio.run(work())
+
+
+def test_a_refused_notice_is_an_alarm_until_somebody_has_taken_it_away() -> None:
+    async def work() -> None:
+        vim = VimInMemory()
+        own = OwnAlarms(vim, "controller-1", "boot-1")
+        said = "webhook noc refused notices (the last: it answered 422)"
+        for at in range(3):
+            await own.look(None, 0, NONE, at, said)
+        [record] = await vim.alarms()
+        assert (record.alarm.condition, record.alarm.text) == ("notice-refused", said)
+        assert record.alarm.revision == 1, "a webhook that refuses it too is not asked again"
+        await own.look(None, 0, NONE, 3)
+        assert await conditions(vim) == []
+
+    asyncio.run(work())

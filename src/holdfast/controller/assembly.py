@@ -345,7 +345,8 @@ class Controller:
                 losses = add_up(self._losses())
                 timings = self.timings
                 at = time.monotonic_ns()
-                await self.own_alarms.look(timings.p99_ms(), timings.count, losses, at)
+                refused = "; ".join(said for one in self.couriers if (said := one.refused()))
+                await self.own_alarms.look(timings.p99_ms(), timings.count, losses, at, refused)
             except (VimAway, VimRefused) as error:
                 log.warning("the VIM was not told of the controller's own state: %s", error)
 

@@ -75,7 +75,7 @@ class Courier:
         self._wait_s = 0.0
         self._news = asyncio.Event()
         self._gap = self._gaps = self._parked = 0
-        self._reason = ""
+        self._reason = self._refusal = ""
         self._answered_utc_ms: int | None = None
         self._is_dirty = False
 
@@ -108,6 +108,13 @@ class Courier:
             parked=self._parked,
             reason=self._reason,
         )
+
+    def refused(self) -> str:
+        """What lies aside for a person, as a sentence; empty when it was taken away."""
+        if not _size(self._parked_file):
+            return ""
+        why = f" (the last: {self._refusal})" if self._refusal else ""
+        return f"{self.notifier.name} refused notices{why}; they are in {self._parked_file}"
 
     def losses(self) -> Losses:
         return self._outbox.losses()
@@ -197,6 +204,7 @@ class Courier:
     def _park(self, notice: Notice, reason: str) -> None:
         """Lay a refused notice aside for a person, so that it does not block what follows."""
         self._parked += 1
+        self._refusal = reason
         log.error("%s refused notice %s: %s", self.notifier.name, notice.sequence, reason)
         line = msgspec.json.encode({"refused": reason, "notice": notice}) + b"\n"
         try:

@@ -1,4 +1,5 @@
-"""Alarms of the controller on itself: it reports too slowly, or could not keep a record.
+"""Alarms of the controller on itself: it reports too slowly, could not keep a record, or was
+told by a receiver that it will not have a notice.
 
 The limits are those of the agent's detectors of the same names.
 """
@@ -27,8 +28,13 @@ class OwnAlarms:
         self._lost = 0
         self._lost_at: int | None = None
 
-    async def look(self, p99_ms: float | None, timed: int, losses: Losses, at: int) -> None:
-        """`timed` is the number of reports that the p99 stands on. Raises VimAway, VimRefused."""
+    async def look(
+        self, p99_ms: float | None, timed: int, losses: Losses, at: int, refused: str = ""
+    ) -> None:
+        """`timed` is the number of reports that the p99 stands on; `refused` says what lies aside.
+
+        Raises VimAway, VimRefused.
+        """
         is_slow = (
             p99_ms is not None
             and p99_ms > reporting_slow.LIMIT_MS
@@ -42,6 +48,7 @@ class OwnAlarms:
         is_recent = self._lost_at is not None and at - self._lost_at < QUIET_NS
         text = f"the controller could not keep {losses.count} records: {losses.reason}"
         await self._set("records-lost", is_recent, text, at)
+        await self._set("notice-refused", bool(refused), refused, at)
 
     async def _set(self, condition: str, is_so: bool, text: str, at: int) -> None:
         key = alarm_key(f"{self._host}/controller", condition)

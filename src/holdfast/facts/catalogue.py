@@ -191,6 +191,18 @@ CATALOGUE: tuple[AlarmType, ...] = (
         covers=("H5", "H8"),
     ),
     AlarmType(
+        id="notice-refused",
+        title="A receiver of alarms refused a notice",
+        subject=_SELF,
+        event_type=EventType.COMMUNICATIONS,
+        severity=Severity.MAJOR,
+        probable_cause="COMMUNICATION_PROTOCOL_ERROR",
+        means="A webhook answered 4xx, or a program 65: it will never take that notice.",
+        clears="When a person has taken the notifier's refused.jsonl away.",
+        repair="Read refused.jsonl (holdfast status names it), mend the receiver, move it away.",
+        covers=("H5",),
+    ),
+    AlarmType(
         id="disarmed",
         title="Recovery is disarmed",
         subject=_SELF,
