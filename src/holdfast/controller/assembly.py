@@ -231,6 +231,7 @@ class Controller:
             "agents_awaited": known,
             "notifiers": [PLAIN(courier.delivery()) for courier in self.couriers],
             "report_p99_ms": self.timings.p99_ms(),
+            "reports_timed": self.timings.count,
             "disarm": PLAIN(disarm) if disarm else None,
             "vms": PLAIN(self.agents.all_vms()),
             "unknown_to_the_store": self.promises.unknown_to_the_store(),

@@ -91,9 +91,19 @@ def ask(site: Site, name: str, /, *, or_agent: bool = False, **args: Any) -> Sai
 
 
 def nothing_runs(controller: str, agent: str) -> Failure:
-    if controller == "no controller runs here" and agent == "no agent runs here":
-        return Failure("Holdfast does not run here", "start it: sudo holdfast up", Exit.AWAY)
-    return Failure(f"{controller}, and {agent}", "start both: sudo holdfast up", Exit.AWAY)
+    is_both = controller == "no controller runs here" and agent == "no agent runs here"
+    text = "Holdfast does not run here" if is_both else f"{controller}, and {agent}"
+    return Failure(text, f"start {'it' if is_both else 'both'}: {starter()}", Exit.AWAY)
+
+
+def starter() -> str:
+    """The command that starts Holdfast here: as services, where a site was made or joined."""
+    units = sorted(path.stem for path in Path("/etc/systemd/system").glob("holdfast-*.service"))
+    if units:
+        return f"sudo systemctl start {' '.join(units)}"
+    if Path("/etc/init.d/holdfast").exists():
+        return "sudo /etc/init.d/holdfast start"
+    return "sudo holdfast up"
 
 
 def is_running(settings: Settings, program: str) -> bool:

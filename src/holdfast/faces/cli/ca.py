@@ -1,17 +1,33 @@
 """The site's certificates, and the tokens with which hosts join."""
 
 import re
+import time
 from typing import Any
 
 import click
 
-from holdfast.faces.cli.asking import ask
+from holdfast.adapters.drivers.certificates import Certificates
+from holdfast.faces.cli.asking import Said, ask
 from holdfast.faces.cli.choosing import Choices
 from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.faces.cli.settings import Site, pass_site
 from holdfast.faces.cli.showing import json_option, show, show_json
 
+PATIENCE_S, AGAIN_S = 10.0, 0.3
 UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+
+def ask_again(site: Site, name: str, /, **args: Any) -> Said:
+    """A controller starts anew by itself when controllers came or went: wait that long."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return ask(site, name, **args)
+        except Failure as failure:
+            is_ours = Certificates.is_here(site.settings.tls_dir)
+            if failure.code != Exit.AWAY or not is_ours or time.monotonic() > deadline:
+                raise
+            time.sleep(AGAIN_S)
 
 
 def read_span(text: str) -> int:
@@ -32,7 +48,7 @@ def ca() -> None:
 @pass_site
 def show_ca(site: Site, as_json: bool) -> None:
     """Show the fingerprint of the site's CA, and its certificate."""
-    data = ask(site, "ca").data
+    data = ask_again(site, "ca").data
     if as_json:
         show_json(data)
         return
@@ -52,11 +68,11 @@ def token() -> None:
 @pass_site
 def new(site: Site, is_controller: bool, span: str, as_json: bool) -> None:
     """Make a token, and print the command that uses it."""
-    made = ask(site, "join-new", controller=is_controller, for_s=read_span(span)).data
+    made = ask_again(site, "join-new", controller=is_controller, for_s=read_span(span)).data
     if as_json:
         show_json(made)
         return
-    plan = ask(site, "site").data
+    plan = ask_again(site, "site").data
     own = next((c["address"] for c in plan["controllers"]), "CONTROLLER")
     extra = " --controller" if is_controller else ""
     click.echo(f"holdfast: this serves once, within {span}; type it on the host that joins:")
@@ -68,7 +84,7 @@ def new(site: Site, is_controller: bool, span: str, as_json: bool) -> None:
 @pass_site
 def list_tokens(site: Site, as_json: bool) -> None:
     """List tokens, also those that were used or have expired. Secrets are not kept."""
-    rows = ask(site, "joins").data
+    rows = ask_again(site, "joins").data
     if as_json:
         show_json({"tokens": rows})
         return
@@ -83,7 +99,7 @@ def list_tokens(site: Site, as_json: bool) -> None:
 @pass_site
 def revoke_token(site: Site, name: str) -> None:
     """Make a token useless."""
-    done = ask(site, "join-revoke", id=name).data
+    done = ask_again(site, "join-revoke", id=name).data
     click.echo(f"holdfast: token {done['revoked']} is revoked")
 
 
@@ -97,7 +113,7 @@ def certificate() -> None:
 @pass_site
 def list_certificates(site: Site, as_json: bool) -> None:
     """List the site's certificates, and when they end."""
-    rows = ask(site, "certificates").data
+    rows = ask_again(site, "certificates").data
     if as_json:
         show_json({"certificates": rows})
         return
@@ -113,7 +129,7 @@ def list_certificates(site: Site, as_json: bool) -> None:
 @pass_site
 def revoke_certificate(site: Site, name: str, reason: str) -> None:
     """Revoke one certificate, or put a HOST out of the site with all that it has."""
-    done: dict[str, Any] = ask(site, "certificate-revoke", name=name, reason=reason).data
+    done: dict[str, Any] = ask_again(site, "certificate-revoke", name=name, reason=reason).data
     click.echo(f"holdfast: revoked: {', '.join(done['revoked'])}; links that it had are closed")
 
 

@@ -41,6 +41,7 @@ def make_view(
         parts=tuple(_parts(controller, agent, controller_away, agent_away)),
         deliveries=tuple(_deliveries(upper)),
         report_p99_ms=upper.get("report_p99_ms"),
+        reports_timed=upper.get("reports_timed"),
         disarm=convert(disarm, Disarm) if disarm else None,
         vms=tuple(convert(_first_rows("vms", here, upper), list[VmSummary])),
         incidents=tuple(one for one in incidents if one.state is IncidentState.OPEN),
