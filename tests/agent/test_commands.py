@@ -176,6 +176,11 @@ def test_what_nobody_understands_is_said_so(tmp_path: Path) -> None:
         assert "does not know" in (await scene.ask("sing")).error
         assert "cannot be understood" in (await scene.ask("grant", protection=7)).error
         assert "needs a reason" in (await scene.ask("disarm")).error
+        for seconds in ([1], {}, "soon", -1):
+            refused = await scene.ask("disarm", reason="upgrade", seconds=seconds)
+            assert (refused.code, refused.error) == (2, "a disarm lasts from 1 s to 24 h")
+        odd = await scene.ask("group", group={"name": "gold", "restarts": -1})
+        assert (odd.code, odd.error) == (2, "restarts must be from 0 to 1000, not -1")
 
     play(scene, story())
 

@@ -11,7 +11,6 @@ from typing import Any
 from aiohttp import web
 from websockets.sync.server import ServerConnection, unix_serve
 
-from holdfast.controller.answers import Unanswerable
 from holdfast.controller.events import Events
 from holdfast.faces.api.callers import who_is_local
 from holdfast.faces.api.listening import SOCKET, on_socket, running
@@ -20,6 +19,7 @@ from holdfast.faces.api.streams import Streams
 from holdfast.facts import wire
 from holdfast.facts.events import EventKind
 from holdfast.facts.roles import Caller
+from holdfast.ports.answers import Unanswerable
 
 # An answer is data, a Reply, a function of the question, or a broken link.
 Answer = Any

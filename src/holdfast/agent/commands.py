@@ -12,7 +12,6 @@ from holdfast.agent.loop import Loop, now
 from holdfast.agent.questions import (
     PLAIN,
     Questions,
-    Unanswerable,
     read_disarm,
     read_group,
     read_protection,
@@ -22,6 +21,7 @@ from holdfast.facts import commands as told
 from holdfast.facts import wire
 from holdfast.facts.incidents import Incident
 from holdfast.facts.instants import NS_PER_MS, NS_PER_S, Instant
+from holdfast.ports.answers import Unanswerable
 from holdfast.ports.archive import Archive
 from holdfast.ports.hypervisor import CallFailed, CallOverran, Domain, Hypervisor, TakenOver
 from holdfast.ports.journal import Record

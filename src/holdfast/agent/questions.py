@@ -9,22 +9,11 @@ import msgspec
 from holdfast.facts import commands as told
 from holdfast.facts import wire
 from holdfast.facts.instants import NS_PER_MS, Instant
-from holdfast.facts.promises import Disarm, Group, Protection
+from holdfast.facts.promises import Disarm, Group, Protection, disarm_seconds, group_problem
+from holdfast.ports.answers import USAGE, Unanswerable
 
 HERE = " (told on this host)"
-LONGEST_DISARM_S = 24 * 3_600
 PLAIN = msgspec.to_builtins
-REFUSED = 4  # As the command line documents it.
-
-
-class Unanswerable(Exception):
-    """The question cannot be answered; `hint` says what to do, `code` is the exit code."""
-
-    def __init__(self, error: str, hint: str = "", code: int = REFUSED) -> None:
-        super().__init__(error)
-        self.hint, self.code = hint, code
-
-
 Handler = Callable[[wire.Question], Awaitable[Any]]
 
 
@@ -47,7 +36,7 @@ class Questions:
             data = await handler(question)
         except Unanswerable as error:
             return wire.Reply(id=question.id, error=str(error), hint=error.hint, code=error.code)
-        except (msgspec.ValidationError, KeyError, ValueError) as error:
+        except (msgspec.ValidationError, KeyError, TypeError, ValueError) as error:
             text = f"the question {question.name!r} cannot be understood: {error}"
             return wire.Reply(id=question.id, error=text, code=2)
         return wire.Reply(id=question.id, data=data)
@@ -59,11 +48,12 @@ def read_disarm(args: dict[str, Any], by: str, at: Instant) -> told.Disarmed:
     if "disarm" in args:
         disarm = msgspec.convert(args["disarm"], Disarm)
     else:
-        seconds = float(args.get("seconds") or 3_600)
-        if not 0 < seconds <= LONGEST_DISARM_S:
-            raise Unanswerable("a disarm lasts from 1 s to 24 h", "use --for 1h", 2)
+        try:
+            seconds = disarm_seconds(args.get("seconds"))
+        except ValueError as error:
+            raise Unanswerable(str(error), "use --for 1h", USAGE) from None
         if not str(args.get("reason") or "").strip():
-            raise Unanswerable("a disarm needs a reason", "use --reason TEXT", 2)
+            raise Unanswerable("a disarm needs a reason", "use --reason TEXT", USAGE)
         disarm = Disarm(
             owner=by + HERE,
             told_on="this host",
@@ -80,4 +70,8 @@ def read_protection(args: dict[str, Any]) -> Protection:
 
 
 def read_group(args: dict[str, Any]) -> Group:
-    return msgspec.convert(args["group"], Group)
+    """Raises Unanswerable, KeyError, ValidationError."""
+    group = msgspec.convert(args["group"], Group)
+    if problem := group_problem(msgspec.structs.asdict(group)):
+        raise Unanswerable(problem, "holdfast group set --help", USAGE)
+    return group

@@ -7,9 +7,10 @@ import ipaddress
 from typing import Any
 
 from holdfast.adapters.drivers.errands import carry
-from holdfast.agent.questions import Questions, Unanswerable
+from holdfast.agent.questions import Questions
 from holdfast.facts import wire
 from holdfast.facts.pulse import Kind, PulseRefused, peek
+from holdfast.ports.answers import Unanswerable
 
 QUESTION = "witness"
 LONGEST_LIMIT_MS = 1_000

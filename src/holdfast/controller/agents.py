@@ -9,11 +9,11 @@ import msgspec
 from msgspec import structs
 
 from holdfast.adapters.drivers.shelf import Shelf
-from holdfast.controller.answers import AWAY, USAGE, Unanswerable, unknown
 from holdfast.facts import wire
 from holdfast.facts.tenure import Tenure
 from holdfast.facts.wire import VmSummary
 from holdfast.ports import clock
+from holdfast.ports.answers import AWAY, USAGE, Unanswerable, unknown
 
 ASK_LIMIT_S = 20.0
 SHELF = "inventory"

@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from holdfast.controller.answers import REFUSED, USAGE, Unanswerable, unknown
 from holdfast.controller.registry import Puts, Registry
 from holdfast.facts.roles import Role
 from holdfast.facts.tokens import Token, TokenShown
 from holdfast.ports import clock
+from holdfast.ports.answers import REFUSED, USAGE, Unanswerable, unknown
 
 PREFIX = "holdfast"
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")

@@ -12,12 +12,12 @@ import msgspec
 from msgspec import structs
 
 from holdfast.adapters.drivers.private_folder import make_private_folder
-from holdfast.controller.answers import AWAY, Unanswerable
 from holdfast.controller.events import Events
 from holdfast.facts.events import Change, EventKind
 from holdfast.facts.instants import NS_PER_MS
 from holdfast.facts.roles import Caller
 from holdfast.ports import clock
+from holdfast.ports.answers import AWAY, Unanswerable
 from holdfast.ports.journal import Losses
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,6 @@ from websockets.exceptions import ConnectionClosed
 from holdfast.adapters.drivers.certificates import Certificates
 from holdfast.adapters.drivers.private_folder import make_private_folder
 from holdfast.controller.agents import Agent, Agents, Link
-from holdfast.controller.answers import REFUSED, USAGE
 from holdfast.controller.copies import Copies
 from holdfast.controller.entries import Entries
 from holdfast.controller.gate import Gate, Guest
@@ -21,6 +20,7 @@ from holdfast.controller.greeting import Greeter, refusal
 from holdfast.controller.host_words import HostWords
 from holdfast.controller.questions import Questions
 from holdfast.facts import wire
+from holdfast.ports.answers import REFUSED, USAGE
 
 log = logging.getLogger(__name__)
 

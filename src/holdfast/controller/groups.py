@@ -8,15 +8,19 @@ from typing import Any
 import msgspec
 
 from holdfast.controller.agents import Agents
-from holdfast.controller.answers import REFUSED, USAGE, Unanswerable, unknown
 from holdfast.controller.registry import DISARM, Puts, Registry
-from holdfast.facts.promises import DEFAULT_GROUP, Disarm, Group, Owner
+from holdfast.facts.promises import (
+    DEFAULT_GROUP,
+    Disarm,
+    Group,
+    Owner,
+    disarm_seconds,
+    group_problem,
+)
 from holdfast.ports import clock
+from holdfast.ports.answers import REFUSED, USAGE, Unanswerable, unknown
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-BOUNDS = {"level": (1, 3), "restarts": (0, 1_000), "restarts_window_s": (1, 604_800)}
-DISARM_S = 3_600
-LONGEST_DISARM_S = 24 * 3_600
 TELL_LIMIT_S = 5.0
 PLAIN = msgspec.to_builtins
 
@@ -119,11 +123,8 @@ class Groups:
 
 def _changed(before: Group, given: dict[str, Any]) -> Group:
     """Raises Unanswerable for the first value that does not fit."""
-    for key, (least, most) in BOUNDS.items():
-        value = given.get(key, least)
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-            text = f"{key} must be from {least} to {most}, not {value!r}"
-            raise Unanswerable(text, "holdfast group set --help", USAGE)
+    if problem := group_problem(given):
+        raise Unanswerable(problem, "holdfast group set --help", USAGE)
     strange = sorted(set(given) - set(Group.__struct_fields__))
     if strange:
         raise Unanswerable(f"a group has no {strange[0]!r}", "holdfast group set --help", USAGE)
@@ -137,11 +138,9 @@ def _changed(before: Group, given: dict[str, Any]) -> Group:
 
 def _read_disarm(seconds: Any, reason: str, by: str) -> Disarm:
     try:
-        lasts_s = float(seconds or DISARM_S)
-    except (TypeError, ValueError):
-        lasts_s = 0.0
-    if not 1 <= lasts_s <= LONGEST_DISARM_S:
-        raise Unanswerable("a disarm lasts from 1 s to 24 h", "use --for 1h", USAGE)
+        lasts_s = disarm_seconds(seconds)
+    except ValueError as error:
+        raise Unanswerable(str(error), "use --for 1h", USAGE) from None
     utc_ms = clock.utc_ms()
     until_utc_ms = utc_ms + int(lasts_s * 1_000)
     return Disarm(owner=by, reason=reason, since_utc_ms=utc_ms, until_utc_ms=until_utc_ms)

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from holdfast.controller.agents import Agent, Agents
-from holdfast.controller.answers import unknown
 from holdfast.controller.registry import Known
+from holdfast.ports.answers import unknown
 
 SILENT, ODD, WELL = "bad", "odd", "well"
 WELL_STATES = ("serving", "unheard", "")

@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 
 from holdfast.controller.agents import Agent, Agents
-from holdfast.controller.answers import unknown
 from holdfast.controller.copies import Copies
 from holdfast.facts import wire
 from holdfast.facts.last_words import Noted, Sample
+from holdfast.ports.answers import unknown
 from holdfast.ports.journal import Losses
 
 FILES_KEPT = 4_000  # Of a thousand hosts.

@@ -7,9 +7,9 @@ from typing import Any
 
 from msgspec import structs
 
-from holdfast.controller.answers import USAGE, Unanswerable, unknown
 from holdfast.controller.site_list import SiteList, utc_ms
 from holdfast.facts.membership import JOINS, JoinToken
+from holdfast.ports.answers import USAGE, Unanswerable, unknown
 
 LONGEST_S = 30 * 24 * 3_600
 NEW = "make another, on a controller: holdfast ca token new"

@@ -22,13 +22,13 @@ from holdfast.adapters.drivers.certificates import (
 )
 from holdfast.adapters.drivers.etcd_members import PEER_PORT, EtcdMembers, MembersAway
 from holdfast.controller.agents import Agent, Agents
-from holdfast.controller.answers import AWAY, USAGE, Unanswerable
 from holdfast.controller.join_tokens import JoinTokens
 from holdfast.controller.site_list import SiteList, utc_ms
 from holdfast.facts import wire
 from holdfast.facts.membership import CERTIFICATES, CONTROLLERS, Issued, SitePlan
 from holdfast.facts.settings import ControllerPlace, Settings
 from holdfast.facts.settings_reader import NAME
+from holdfast.ports.answers import AWAY, USAGE, Unanswerable
 from holdfast.ports.store import Store, StoreAway
 
 log = logging.getLogger(__name__)

@@ -11,13 +11,13 @@ import msgspec
 from msgspec import structs
 
 from holdfast.controller.agents import Agent, Agents, away
-from holdfast.controller.answers import REFUSED, USAGE, Unanswerable, unknown
 from holdfast.controller.registry import Known, Puts, Registry, Released
 from holdfast.facts import wire
 from holdfast.facts.promises import Answer, Protection, parse_answer
 from holdfast.facts.tenure import Tenure
 from holdfast.facts.wire import VmSummary
 from holdfast.policy import tenures
+from holdfast.ports.answers import REFUSED, USAGE, Unanswerable, unknown
 from holdfast.ports.store import StoreAway
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 
 from holdfast.controller.agents import Agent, Agents, away
-from holdfast.controller.answers import AWAY, USAGE, Unanswerable, Unknown, unknown
 from holdfast.controller.api_tokens import ApiTokens
 from holdfast.controller.audit import Audit
 from holdfast.controller.entries import Entries
@@ -24,6 +23,7 @@ from holdfast.facts import wire
 from holdfast.facts.events import EventKind
 from holdfast.facts.incidents import Incident
 from holdfast.facts.roles import Caller, Role
+from holdfast.ports.answers import AWAY, USAGE, Unanswerable, Unknown, unknown
 from holdfast.ports.store import StoreAway
 from holdfast.ports.vim import Vim, VimAway
 

@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 
 from holdfast.adapters.drivers.authority import fingerprint
-from holdfast.controller.answers import Unanswerable, unknown
 from holdfast.controller.joining import Joining
 from holdfast.facts import wire
+from holdfast.ports.answers import Unanswerable, unknown
 
 TOKEN_S = 3_600
 Handler = Callable[[wire.Question], Awaitable[Any]]

@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from holdfast.controller.agents import Agent, Agents
-from holdfast.controller.answers import Unanswerable
 from holdfast.facts import wire
 from holdfast.facts.hearing import Sign, WitnessKind, WitnessSpoke
 from holdfast.policy.timing import FRESH_LOOK_MS, WITNESS_LIMIT_MS
 from holdfast.ports import clock
+from holdfast.ports.answers import Unanswerable
 
 log = logging.getLogger(__name__)
 

@@ -1,5 +1,6 @@
 """What a VM, and a group of VMs, has been promised: who recovers it, and how it answers."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 from msgspec import Struct
@@ -74,6 +75,18 @@ class Group(Struct, frozen=True, kw_only=True):
     dump: bool = False
 
 
+GROUP_BOUNDS = {"level": (1, 3), "restarts": (0, 1_000), "restarts_window_s": (1, 604_800)}
+
+
+def group_problem(values: Mapping[str, object]) -> str:
+    """A sentence about the first number of a group that does not fit, or empty."""
+    for key, (least, most) in GROUP_BOUNDS.items():
+        value = values.get(key, least)
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            return f"{key} must be from {least} to {most}, not {value!r}"
+    return ""
+
+
 DEFAULT_GROUP = Group(name="default")
 
 
@@ -85,6 +98,23 @@ class Protection(Struct, frozen=True, kw_only=True):
     group: str
     answer: Answer
     tenure: Tenure
+
+
+DISARM_S = 3_600
+LONGEST_DISARM_S = 24 * 3_600
+
+
+def disarm_seconds(value: object) -> float:
+    """How long a person wants it to last; nothing said: an hour. Raises ValueError."""
+    if value is None or value == "":
+        return DISARM_S
+    try:
+        lasts_s = float(value) if isinstance(value, int | float | str) else 0.0
+    except ValueError:
+        lasts_s = 0.0
+    if isinstance(value, bool) or not 1 <= lasts_s <= LONGEST_DISARM_S:
+        raise ValueError("a disarm lasts from 1 s to 24 h")
+    return lasts_s
 
 
 class Disarm(Struct, frozen=True, kw_only=True):

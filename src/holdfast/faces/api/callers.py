@@ -10,11 +10,11 @@ from collections.abc import Callable
 from aiohttp import web
 
 from holdfast.adapters.drivers.certificates import CertificateProblem, Certificates
-from holdfast.controller.answers import Unanswerable
 from holdfast.controller.api_tokens import ApiTokens, TokenRefused
 from holdfast.faces.api.refusals import Refusal, of_answer, printable
 from holdfast.facts.roles import Caller, Role
 from holdfast.ports import clock
+from holdfast.ports.answers import Unanswerable
 
 NAME_LETTERS = 64
 FAILURES_ALLOWED = 10

@@ -10,9 +10,9 @@ import msgspec
 from aiohttp import web
 
 from holdfast.adapters.drivers.certificates import CertificateProblem, Certificates, Peer
-from holdfast.controller.answers import Unanswerable
 from holdfast.controller.joining import Joining
 from holdfast.faces.api.refusals import Refusal, bad_request, json_response, of_answer
+from holdfast.ports.answers import Unanswerable
 
 ForPeer = Callable[[dict[str, Any], Peer], Awaitable[dict[str, Any]]]
 

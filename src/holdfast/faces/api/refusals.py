@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from holdfast.controller.answers import AWAY, REFUSED, USAGE, Unanswerable, Unknown
 from holdfast.faces.api.shapes import Error
+from holdfast.ports.answers import AWAY, REFUSED, USAGE, Unanswerable, Unknown
 
 BROKEN = 5
 STATUS = {USAGE: 400, AWAY: 503, REFUSED: 409}

@@ -9,7 +9,6 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from msgspec import Struct
 
-from holdfast.controller.answers import Unanswerable
 from holdfast.faces.api.openapi import openapi
 from holdfast.faces.api.reading import BODY_BYTES, read_arguments
 from holdfast.faces.api.refusals import (
@@ -24,6 +23,7 @@ from holdfast.faces.api.routes import ROUTES, Route
 from holdfast.faces.api.shapes import Health
 from holdfast.faces.api.streams import Streams
 from holdfast.facts.roles import Caller, Role
+from holdfast.ports.answers import Unanswerable
 
 log = logging.getLogger(__name__)
 
