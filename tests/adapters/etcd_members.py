@@ -135,14 +135,16 @@ class Members:
 
 
 @contextlib.contextmanager
-def members(folder: Path, count: int, *extra: str) -> Iterator[Members]:
-    """On this machine's loopback; gone with the block."""
+def members(
+    folder: Path, count: int, *extra: str, slow_disk: Path | None = None
+) -> Iterator[Members]:
+    """On this machine's loopback; gone with the block. The first one may have another disk."""
     ports = free_ports(2 * count)
     made = Members(
         [
             Member(
                 f"m{number}",
-                folder,
+                slow_disk if slow_disk is not None and number == 0 else folder,
                 f"http://127.0.0.1:{ports[2 * number]}",
                 f"http://127.0.0.1:{ports[2 * number + 1]}",
             )
