@@ -157,6 +157,14 @@ def test_a_forged_pulse_does_not_keep_a_dead_host_alive(scene: Scene) -> None:
     ]
 
 
+def test_forged_first_pulses_leave_nothing_behind(scene: Scene) -> None:
+    scene.know(FakeHost("h1"))
+    for number in range(100):
+        scene.take(FakeHost("h1", key=b"f" * 32, boot=f"boot-{number}").pulse())
+    assert scene.ear._windows == {}
+    assert scene.ear.refused == {WRONG_KEY: 100}
+
+
 def test_a_new_key_of_a_host_is_believed_from_its_greeting_on(scene: Scene) -> None:
     host = FakeHost("h1")
     scene.know(host)

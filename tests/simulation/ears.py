@@ -36,13 +36,12 @@ class SimulatedSocket(PlaneEar):
             take(data, self.plane, (sender, PORT), at)
         return True
 
-    def drain_late(self, take: Take, since: int, clock: Clock, *, is_wall_true: bool) -> list[int]:
+    def drain_late(self, take: Take, since: int, clock: Clock) -> list[int]:
         waiting, self._waiting = self._waiting, []
         heard = []
         for data, sender, stamp in waiting:
             at = clock.monotonic()
-            if is_wall_true:
-                at = max(since, at - max(0, clock.wall() - stamp))
+            at = max(since, at - max(0, clock.wall() - stamp))
             heard.append(at)
             take(data, self.plane, (sender, PORT), at)
         return heard

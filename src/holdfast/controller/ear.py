@@ -93,10 +93,9 @@ class Ear:
         at = self.clock.monotonic()
         late = at - due
         self.latest_ns = max(self.latest_ns, late)
-        is_wall_true = not self.clock.has_stepped()
         overflowed = [ear.has_overflowed() for ear in self.ears]
         if late > SLOW_NS:
-            emptied = self._catch_up(at, late, is_wall_true=is_wall_true)
+            emptied = self._catch_up(at, late)
         else:
             emptied = [ear.drain(self.hosts.take, at) for ear in self.ears]
         if any(overflowed) or not all(emptied):
@@ -136,18 +135,15 @@ class Ear:
         for gasps in self._gasps:
             gasps.close()
 
-    def _catch_up(self, at: int, late: int, *, is_wall_true: bool) -> list[bool]:
+    def _catch_up(self, at: int, late: int) -> list[bool]:
         """Read what waited, as of when it came; excuse the time in which nothing came at all."""
-        came = [
-            ear.drain_late(self.hosts.take, self._emptied_at, self.clock, is_wall_true=is_wall_true)
-            for ear in self.ears
-        ]
+        came = [ear.drain_late(self.hosts.take, self._emptied_at, self.clock) for ear in self.ears]
         heard = sorted(instant for instants in came for instant in instants)
         if late > 2 * self._period:
             borders = [self._emptied_at, *heard, self.clock.monotonic()]
             gaps = (after - before for before, after in pairwise(borders))
             deaf = sum(gap for gap in gaps if gap > 2 * self._period)
-            self.hosts.excuse(deaf if is_wall_true else late)
+            self.hosts.excuse(deaf)
             self._begin_doubt(at, late, "it was late")
         return [len(instants) < MOST_AT_ONCE for instants in came]
 

@@ -1,7 +1,7 @@
 """The ear's sockets: emptied whole, with the kernel's times of receipt where they are needed.
 
-Standard library only. Kernel times are of the wall clock: only their age is used, never beyond
-the time since the socket was emptied last, and not at all when the clock was set meanwhile.
+Standard library only. Kernel times are of the wall clock, which may be set at any time: only
+their age is used, and it is never longer than since the socket was emptied last.
 """
 
 import contextlib
@@ -10,13 +10,13 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from holdfast.adapters.drivers.plane_sockets import open_plane_socket
 
 MOST_AT_ONCE = 20_000  # Of one socket; what waits beyond it is a flood.
 BUFFER_BYTES = 32 << 20  # Some 40,000 pulses: 1,000 hosts for a second on one plane.
 LONGEST_BYTES = 2_048
-STEP_NS = 2_000_000  # By so much a clock is not slewed in a turn: it was set.
 
 _SO_RCVBUFFORCE, _SO_TIMESTAMPNS, _SO_MEMINFO = 33, 35, 55
 _SO_ATTACH_FILTER, _SO_DETACH_FILTER = 26, 27
@@ -45,21 +45,12 @@ def read_stamp(extra: Extra) -> int | None:
     return None
 
 
+@dataclass(frozen=True)
 class Clock:
-    """Both clocks of this machine, and whether the wall clock was set since the last look."""
+    """Both clocks of this machine, in nanoseconds. The wall clock may be set at any time."""
 
-    def __init__(
-        self,
-        monotonic: Callable[[], int] = time.monotonic_ns,
-        wall: Callable[[], int] = time.time_ns,
-    ) -> None:
-        self.monotonic, self.wall = monotonic, wall
-        self._offset = wall() - monotonic()
-
-    def has_stepped(self) -> bool:
-        offset = self.wall() - self.monotonic()
-        was, self._offset = self._offset, offset
-        return abs(offset - was) > STEP_NS
+    monotonic: Callable[[], int] = time.monotonic_ns
+    wall: Callable[[], int] = time.time_ns
 
 
 class PlaneEar:
@@ -94,18 +85,17 @@ class PlaneEar:
             return True
         return False
 
-    def drain_late(self, take: Take, since: int, clock: Clock, *, is_wall_true: bool) -> list[int]:
+    def drain_late(self, take: Take, since: int, clock: Clock) -> list[int]:
         """As drain, with the instants at which the kernel had each; it returns those as well.
 
-        `since` is when the socket was empty last: nothing here is older. When the wall clock was
-        set meanwhile its stamps say nothing, and what waits counts as received now.
+        `since` is when the socket was empty last: nothing here is older, whatever the clock says.
         """
         heard: list[int] = []
         with contextlib.suppress(BlockingIOError):
             for _ in range(MOST_AT_ONCE):
                 data, extra, _, sender = self._socket.recvmsg(LONGEST_BYTES, _STAMP_ROOM)
                 at = clock.monotonic()
-                stamp = self._read_stamp(extra) if is_wall_true else None
+                stamp = self._read_stamp(extra)
                 if stamp is not None:
                     at = max(since, at - max(0, clock.wall() - stamp))
                 heard.append(at)

@@ -1,0 +1,173 @@
+"""Pulse and ear broken on purpose turn tests red: each mutant is one edit, in a copy."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.policy.test_mutants import Mutant, survives
+
+HOSTS = ("tests/controller/test_ear_hosts.py",)
+EAR = ("tests/controller/test_ear.py",)
+HEARING = ("tests/controller/test_hearing.py",)
+PULSE = ("tests/agent/test_pulse.py",)
+
+MUTANTS = (
+    Mutant(
+        "believes any key",
+        "controller/ear_hosts.py",
+        "        if not compare_digest(digest, data[-DIGEST_BYTES:]):",
+        "        if False and not compare_digest(digest, data[-DIGEST_BYTES:]):",
+        HOSTS,
+    ),
+    Mutant(
+        "believes any key at the first pulse",
+        "controller/ear_hosts.py",
+        "            if not is_signed(data, host.key):",
+        "            if False and not is_signed(data, host.key):",
+        HOSTS,
+    ),
+    Mutant(
+        "takes a replay for a sign of life",
+        "controller/ear_hosts.py",
+        "        if step <= 0:",
+        "        if step <= -1_000_000:",
+        HOSTS,
+    ),
+    Mutant(
+        "forgets what it heard before it began",
+        "controller/ear_hosts.py",
+        "host.boots.get(names.boot, 0))",
+        "0)",
+        HOSTS,
+    ),
+    Mutant(
+        "takes a pulse of another plane",
+        "controller/ear_hosts.py",
+        "        if line.plane != plane:",
+        "        if False and line.plane != plane:",
+        HOSTS,
+    ),
+    Mutant(
+        "lets a clone and its host take turns",
+        "controller/ear_hosts.py",
+        "            if heard and at - max(heard) < self._silence:",
+        "            if False and heard and at - max(heard) < self._silence:",
+        HOSTS,
+    ),
+    Mutant(
+        "waits for a planned restart as long as that says",
+        "controller/ear_hosts.py",
+        "min(read.plan_limit_ms * NS_PER_MS, self._longest)",
+        "read.plan_limit_ms * NS_PER_MS",
+        HOSTS,
+    ),
+    Mutant(
+        "judges what it has not read",
+        "controller/ear.py",
+        "            emptied = self._catch_up(at, late, is_wall_true=is_wall_true)",
+        "            emptied = [True]",
+        EAR,
+    ),
+    Mutant(
+        "counts from when it read",
+        "controller/ear_sockets.py",
+        "stamp = self._read_stamp(extra)",
+        "stamp = None",
+        EAR,
+    ),
+    Mutant(
+        "believes a clock that was set",
+        "controller/ear_sockets.py",
+        "at = max(since, at - max(0, clock.wall() - stamp))",
+        "at = at - (clock.wall() - stamp)",
+        EAR,
+    ),
+    Mutant(
+        "never doubts itself",
+        "controller/ear.py",
+        "        if late > 2 * self._period:",
+        "        if False and late > 2 * self._period:",
+        EAR,
+    ),
+    Mutant(
+        "counts the time in which it could hear nobody",
+        "controller/ear.py",
+        "            self.hosts.excuse(deaf)\n",
+        "",
+        EAR,
+    ),
+    Mutant(
+        "excuses all the time in which it did not read",
+        "controller/ear.py",
+        "            self.hosts.excuse(deaf)",
+        "            self.hosts.excuse(late)",
+        EAR,
+    ),
+    Mutant(
+        "does not notice that there was no room",
+        "controller/ear.py",
+        "        if any(overflowed) or not all(emptied):",
+        "        if not all(emptied):",
+        EAR,
+    ),
+    Mutant(
+        "lets floods in",
+        "controller/ear.py",
+        "                ear.shut_out(self._shut_out)",
+        "                ear.shut_out([])",
+        EAR,
+    ),
+    Mutant(
+        "shuts a host out for what came from its address",
+        "controller/ear_hosts.py",
+        "        by = sender if sender[0] in self.known_addresses else (sender[0], 0)",
+        "        by = (sender[0], 0)",
+        EAR,
+    ),
+    Mutant(
+        "does not notice that the controller was slow",
+        "controller/hearing.py",
+        "        if waited_ms > SLOW_MS:",
+        "        if False and waited_ms > SLOW_MS:",
+        HEARING,
+    ),
+    Mutant(
+        "takes an old answer for a new one",
+        "controller/hearing.py",
+        "(names.host, names.nonce) == (probe.host, probe.nonce)",
+        "names.host == probe.host",
+        HEARING,
+    ),
+    Mutant(
+        "answers whoever asks",
+        "facts/pulse.py",
+        "    names = peek(data, Kind.PROBE)\n    if not is_signed(data, key):",
+        "    names = peek(data, Kind.PROBE)\n    if False and not is_signed(data, key):",
+        PULSE,
+    ),
+    Mutant(
+        "begins each pulse with the same sequence",
+        "agent/pulse.py",
+        "self._sequence = time.monotonic_ns() // NS_PER_MS",
+        "self._sequence = 0",
+        PULSE,
+    ),
+    Mutant(
+        "ends without a word",
+        "agent/pulse.py",
+        "            self._plan, self._limit_ms = Plan.PULSE_RESTARTS, self._file.restart_limit_ms",
+        "            pass",
+        PULSE,
+    ),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_every_mutant_turns_tests_red(tmp_path: Path) -> None:
+    rooms = [tmp_path / str(number) for number in range(len(MUTANTS))]
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        said = list(pool.map(survives, MUTANTS, rooms))
+    assert [text for text in said if text] == []
