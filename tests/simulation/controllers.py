@@ -202,7 +202,7 @@ class SimulatedController:
     def _make_courier(self) -> Courier:
         machine = self.machine
         self.webhook = SimulatedWebhook(machine, self._receiver, heartbeat_s=0)
-        outbox = _kept(machine, "courier", OutboxInMemory)
+        outbox = _kept(machine, "courier", self.make_outbox)
         outbox.begin_stream(f"{machine.name} {machine.own.monotonic_ns()} {machine.boot}")
         return Courier(
             self.webhook,
@@ -263,6 +263,8 @@ class SimulatedController:
         self.witnesses.ask_peers = self.replicas.peers.ask_peers
 
     # What a mutant may do otherwise.
+
+    make_outbox = OutboxInMemory
 
     def make_decider(self, world: SiteWorld | None) -> SiteDecider:
         return SiteDecider(world)

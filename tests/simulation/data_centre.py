@@ -61,7 +61,9 @@ class DataCentre:
         controllers: int = 3,
         racks: int = 0,
         make_controller: Callable[..., SimulatedController] = SimulatedController,
+        make_agent: Callable[..., SimulatedAgent] = SimulatedAgent,
     ) -> None:
+        self._make_agent = make_agent
         self.rng = random.Random(seed)
         self.clock = Clock()
         self.network = Network(self.clock, self.rng, PLANES)
@@ -88,7 +90,7 @@ class DataCentre:
     def _equip(self, host: Host) -> None:
         machine = host.machine
         carrier = Carrier(machine, self._answerer)
-        host.agent = SimulatedAgent(machine, self._dials, carrier, host.rack)
+        host.agent = self._make_agent(machine, self._dials, carrier, host.rack)
         targets = [(name, _Ear(one)) for name, one in self.controllers.items()]
         agent = host.agent
         board = agent_board(agent.word, lambda: agent.restarts_on_purpose)

@@ -60,6 +60,7 @@ TROUBLE = {
 }
 PAUSES = ("0 ms", "3 ms", "30 ms", "150 ms", "400 ms", "1 s", "2 s", "4 s")
 LONG_PAUSES = ("10 s", "16 s")
+TRIES = 6  # Much of what is drawn is not possible just then.
 
 
 class SiteSwarm:
@@ -105,10 +106,12 @@ class SiteSwarm:
         play(self.stage, line)
 
     def _cause_trouble(self) -> None:
-        pattern = self.rng.choices(list(self._trouble), list(self._trouble.values()))[0]
-        line = self._fill(pattern)
-        if self._is_possible(line):
-            self._do(line)
+        for _ in range(TRIES):
+            pattern = self.rng.choices(list(self._trouble), list(self._trouble.values()))[0]
+            line = self._fill(pattern)
+            if self._is_possible(line):
+                self._do(line)
+                break
         pauses = LONG_PAUSES if self.rng.random() < 0.12 else PAUSES
         self._do(f"advance {self.rng.choice(pauses)}")
 
@@ -133,6 +136,8 @@ class SiteSwarm:
     def _is_possible(self, line: str) -> bool:
         """What cannot happen now does not: nobody boots who runs, or ends what has ended."""
         name, *words = line.split()
+        if name == "mend":
+            return not self.stage.site.network.is_whole
         host = self.stage.site.hosts.get(words[0]) if words else None
         if name in ("kill", "start"):
             return self._vm_can(name, words[0])
@@ -158,7 +163,9 @@ class SiteSwarm:
             "kill-controller": machine.runs("controller"),
             "start-controller": not machine.runs("controller") and not machine.is_frozen,
             "freeze-controller": machine.runs("controller") and machine.runs("ear"),
-            "resume-controller": not machine.is_frozen and machine.runs("controller"),
+            "resume-controller": any(loop.is_frozen for loop in machine.loops.values())
+            and not machine.is_frozen,
+            "starve": not machine.is_frozen,
         }.get(name, True)
 
     def _vm_can(self, name: str, vm: str) -> bool:

@@ -1,0 +1,65 @@
+"""Random sites end well, and each law is seen to be broken by what breaks it.
+
+`make swarm SEED=7` plays one site, `make swarm SEEDS=5000` many; `make swarm-rate` says how many
+in an hour.
+
+covers: H5 H7
+"""
+
+import os
+
+import pytest
+
+from tests.simulation.site_mutants import MUTANTS, Mutant
+from tests.simulation.site_swarm import SiteSwarm
+
+FIRST = int(os.environ.get("SEED") or 0)
+WORLDS = int(os.environ.get("SEEDS") or (1 if os.environ.get("SEED") else 12))
+GROUPS = min(WORLDS, 12)
+MUTANT_WORLDS = 12
+
+
+@pytest.mark.parametrize("group", range(GROUPS))
+def test_random_sites_end_well(group: int) -> None:
+    for seed in range(FIRST + group, FIRST + WORLDS, GROUPS):
+        try:
+            SiteSwarm(seed).run()
+        except AssertionError as failure:
+            raise AssertionError(f"seed {seed} (make swarm SEED={seed}): {failure}") from None
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_site_that_breaks_a_law_is_found(mutant: Mutant) -> None:
+    for seed in range(MUTANT_WORLDS):
+        try:
+            SiteSwarm(seed, trouble=mutant.trouble, **mutant.parts).run(turns=6)
+        except AssertionError as failure:
+            if mutant.law in str(failure).partition("\nafter this story")[0]:
+                return
+    raise AssertionError(f"{MUTANT_WORLDS} random sites did not show that {mutant.name}")
+
+
+def test_a_site_is_the_same_each_time() -> None:
+    first, second = SiteSwarm(5), SiteSwarm(5)
+    for swarm in (first, second):
+        swarm.run(turns=6)
+    assert first.script == second.script
+    told = [
+        [
+            (one.at, one.controller, one.record.alarm.key)
+            for one in swarm.stage.site.receiver.arrived
+        ]
+        for swarm in (first, second)
+    ]
+    assert told[0] == told[1]
+
+
+def test_random_sites_are_eventful() -> None:
+    """A swarm in which nothing happens proves nothing."""
+    laws = []
+    for seed in (1, 2, 4, 5):
+        swarm = SiteSwarm(seed)
+        swarm.run()
+        laws.append(swarm.stage.laws)
+    assert sum(one.reported for one in laws) >= 3
+    assert sum(one.retracted for one in laws) >= 1
