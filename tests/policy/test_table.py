@@ -78,11 +78,7 @@ def test_every_action_has_exactly_one_seat() -> None:
 def test_every_condition_that_is_raised_has_its_row() -> None:
     """Conditions are words with dashes; detectors keep them in constants, policy names its own."""
     text = "\n".join(p.read_text() for p in (SOURCE / "detectors").rglob("*.py"))
-    raised = set(
-        re.findall(
-            r'"((?:vm|libvirt|reporting|records)-[a-z-]+)"', text
-        )
-    )
+    raised = set(re.findall(r'"((?:vm|libvirt|reporting|records)-[a-z-]+)"', text))
     raised |= set(re.findall(r'^[A-Z_]+ = "([a-z]+-[a-z-]+)"$', text, re.MULTILINE))
     assert {"vm-gone", "vm-stuck", "host-lost"} <= raised, "the search finds nothing"
     policy = "\n".join(p.read_text() for p in (SOURCE / "policy").rglob("*.py"))

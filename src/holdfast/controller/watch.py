@@ -73,6 +73,7 @@ class Watch:
         self._turns: Turns[SiteFact] = Turns(logged, decider, journal, self._act, self.defects)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._known_term = 0
+        self._is_closed = False
         self._heard: dict[str, set[str]] = {}
         self._expected: dict[str, HostExpected] = {}
 
@@ -94,6 +95,7 @@ class Watch:
         self._note_term()
 
     def close(self) -> None:
+        self._is_closed = True
         self._turns.close()
         for task in self._tasks:
             task.cancel()
@@ -102,6 +104,9 @@ class Watch:
     # What is heard and told.
 
     def see(self, seen: Hearing) -> None:
+        """Links that break off while the controller ends tell nothing of their hosts."""
+        if self._is_closed:
+            return
         match seen:
             case heard.PlaneHeard():
                 self._heard.setdefault(seen.host, set()).add(seen.plane)

@@ -41,7 +41,7 @@ class SiteDecider:
         world.now = at if is_new_boot else max(world.now, at)
         actions = self._consume(fact, is_new_boot=is_new_boot)
         world.forget_old()
-        return actions
+        return sorted(actions, key=lambda action: not isinstance(action, Report))  # These first.
 
     def deadline(self) -> Instant | None:
         """When `Woke` must next be given, if ever."""

@@ -4,7 +4,7 @@ Anyone may open an alarm: the leader at once, others when nobody else has in a w
 leader changes and clears them, and whoever opened one by itself.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -67,10 +67,11 @@ def _alarms_of(world: SiteWorld, record: HostRecord) -> list[Alarm]:
     found = []
     if loss is not None:
         found.append(_alarm(world, key_of(loss), loss, record.incident, record.together))
+    below = root  # Of what was wrong before the loss; what is found since explains it.
     for fault in record.faults.values():
-        if fault is not loss:
-            is_below = loss is not None and fault.detected_at <= loss.detected_at
-            below = root if is_below else ""
+        if fault is loss:
+            below = ""
+        else:
             found.append(_alarm(world, key_of(fault), fault, record.incident, below))
     if loss is not None and record.vms_boot in ("", loss.boot):
         found += _vms_of(world, record, loss)
@@ -149,8 +150,20 @@ def _alarm(world: SiteWorld, key: str, fault: FaultRaised, incident: str, root: 
 
 def publish(world: SiteWorld, keys: Iterable[str], *, settled_by: str = "") -> list[Report]:
     """What is to be said of these alarms now."""
-    said = (_say(world, key, settled_by) for key in dict.fromkeys(keys))
-    return [Report(alarm=alarm) for alarm in said if alarm is not None]
+    said = (alarm for key in dict.fromkeys(keys) for alarm in _with_root(world, key, settled_by))
+    return [Report(alarm=alarm) for alarm in said]
+
+
+def _with_root(world: SiteWorld, key: str, settled_by: str) -> Iterator[Alarm]:
+    """What is said now is said below its root, also if that could have waited longer."""
+    alarm = _say(world, key, settled_by)
+    if alarm is None:
+        return
+    root = alarm.root if alarm.state is not AlarmState.CLEARED else ""
+    if root in world.wanted and not world.is_open(root):
+        world.held[root] = world.now
+        yield from _with_root(world, root, settled_by)
+    yield alarm
 
 
 def _say(world: SiteWorld, key: str, settled_by: str) -> Alarm | None:
@@ -166,6 +179,7 @@ def _say(world: SiteWorld, key: str, settled_by: str) -> Alarm | None:
         return _put(world, want, AlarmState.CHANGED) if is_news and may_change else None
     if not world.term and not key.startswith(own_key(world, "")):
         if not is_news:
+            world.held.pop(key, None)
             return None  # Whoever leads has cleared it: that is not ours to doubt.
         due = world.held.setdefault(key, after(world.now, SHARE_WAIT_MS))
         if due > world.now:
