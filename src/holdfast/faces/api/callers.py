@@ -65,7 +65,8 @@ class Remote:
 
     def identify(self, request: web.Request) -> Caller:
         """Raises Refusal."""
-        address = request.remote or "nobody knows where"
+        # One socket hears both families: there an IPv4 address has a prefix.
+        address = (request.remote or "nobody knows where").removeprefix("::ffff:")
         said = request.headers.get("Authorization", "")
         if said:
             return self._bearer(said, address)

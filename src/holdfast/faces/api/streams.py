@@ -84,14 +84,15 @@ class Streams:
         with contextlib.suppress(Refusal, ConnectionError, TimeoutError):
             await self._write(request, response, f"retry: {RETRY_MS}\n\n".encode())
             while True:
+                still_may()
                 batch = self._events.after(position, AT_ONCE)
                 position = batch.position
                 said = rendered(batch, self._events.log)
                 if not said:
                     await self._events.wait_news(position.number, self._still_here_s)
-                    still_may()
                     if self._events.newest > position.number:
                         continue
+                    still_may()
                 await self._write(request, response, said or b": still here\n\n")
 
     async def _write(self, request: web.Request, response: web.StreamResponse, data: bytes) -> None:
