@@ -1,7 +1,7 @@
 # Every target says what it is for: `make help`.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help env run test check fast lab-tests story rewrite swarm requirements format bench lock clean clean-lab
+.PHONY: help env run test check fast lab-tests story rewrite swarm swarm-rate requirements format bench lock clean clean-lab
 
 # A login without /sbin in its path has no `ip`; ~/.local would hide the locked packages.
 export PATH := $(PATH):/usr/sbin:/sbin
@@ -42,8 +42,11 @@ rewrite: env ## Accept what the system now says into the stories; review the dif
 	@$(PYTEST) $(IN_PARALLEL) -m "not lab and not bench" --rewrite
 	@git --no-pager diff --stat -- tests
 
-swarm: env ## Random worlds on the simulated host: make swarm SEED=7, or SEEDS=5000
+swarm: env ## Random worlds on the simulated host and site: make swarm SEED=7, or SEEDS=5000
 	@SEED=$(SEED) SEEDS=$(SEEDS) $(PYTEST) --numprocesses=auto --timeout=900 tests/simulation -q
+
+swarm-rate: env ## How many random sites are played in an hour on two cores (make swarm-rate SEEDS=400)
+	@.venv/bin/python -m tests.simulation.rate $(or $(SEEDS),200) $(or $(SEED),0)
 
 requirements: env ## Write docs/REQUIREMENTS.md from what covers each requirement
 	@.venv/bin/python -m tests.stories.requirements
