@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from msgspec import to_builtins
 
-from holdfast.faces.cli.main import COMMANDS
+from holdfast.faces.cli.main import COMMANDS, CRASH_PREFIX, CRASHES_KEPT
 from holdfast.facts.catalogue import CATALOGUE
 from tests.faces import examples as known
 from tests.faces.conftest import Run
@@ -194,14 +194,18 @@ def test_help_imports_no_command() -> None:
     assert out.splitlines()[-1] == "[]"
 
 
-def test_a_crash_is_kept_in_a_file_and_not_shown(run_dir: Path, tmp_path: Path) -> None:
+def crash(run_dir: Path, folder: Path) -> subprocess.CompletedProcess[str]:
     with answering(run_dir, "controller", {"arm": 7}):
-        done = subprocess.run(
+        return subprocess.run(
             [sys.executable, "-m", "holdfast.faces.cli.main", "arm", "--json"],
             capture_output=True,
             text=True,
-            env={**os.environ, "TMPDIR": str(tmp_path)},
+            env={**os.environ, "TMPDIR": str(folder)},
         )
+
+
+def test_a_crash_is_kept_in_a_file_and_not_shown(run_dir: Path, tmp_path: Path) -> None:
+    done = crash(run_dir, tmp_path)
     assert done.returncode == 5
     assert "Traceback" not in done.stderr
     [file] = tmp_path.glob("holdfast-crash-*.txt")
@@ -233,3 +237,17 @@ def test_status_starts_fast_enough_to_be_typed_often(run_dir: Path) -> None:
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "[]"
     assert time.monotonic() - began < 20
+
+
+def test_only_the_newest_crashes_are_kept(run_dir: Path, tmp_path: Path) -> None:
+    for number in range(2 * CRASHES_KEPT):
+        path = tmp_path / f"{CRASH_PREFIX}{number}.txt"
+        path.touch()
+        os.utime(path, (number, number))
+    (tmp_path / "holdfast-notes.txt").touch()
+    crash(run_dir, tmp_path)
+    kept = {path.name for path in tmp_path.glob(f"{CRASH_PREFIX}*.txt")}
+    assert len(kept) == CRASHES_KEPT
+    assert f"{CRASH_PREFIX}{2 * CRASHES_KEPT - 1}.txt" in kept
+    assert f"{CRASH_PREFIX}0.txt" not in kept
+    assert (tmp_path / "holdfast-notes.txt").exists()

@@ -81,6 +81,14 @@ def test_a_file_that_is_no_text_is_named(run: Run, tmp_path: Path) -> None:
     assert (ran.code, ran.err) == (2, f"holdfast: cannot read {file}: it is not UTF-8 text\n")
 
 
+def test_a_device_without_an_end_is_read_to_its_limit(run: Run) -> None:
+    ran = run("config", "check", "/dev/zero")
+    assert (ran.code, ran.err.splitlines()[0]) == (
+        2,
+        "holdfast: cannot read /dev/zero: it is larger than 1 MiB: no settings are",
+    )
+
+
 def test_who_only_asks_is_not_stopped_by_a_mistake_in_the_settings(
     run: Run, site_dir: Path, run_dir: Path
 ) -> None:

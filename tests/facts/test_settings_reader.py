@@ -116,6 +116,8 @@ def test_what_is_not_toml_is_named_with_its_line(text: str, said: str) -> None:
         ('[webhook.a]\nurl = "http://[::1"', "f:2: url must be a URL"),
         ('[webhook.a]\nurl = "http://a:99999/"', "f:2: url must be a URL"),
         ('[webhook.a]\nurl = "/alarms"', "f:2: url must be a URL"),
+        ('[webhook.a]\nurl = "http://a/\\nb"', "f:2: url must be a URL"),
+        ('[webhook.a]\nurl = "http://a/b c"', "f:2: url must be a URL"),
         ('[exec.a]\ncommand = ["mail"]', "f:2: command must begin with an absolute path"),
         ("[exec.a]\ncommand = []", "f:2: command must be a list of words"),
         ("[exec.a]\ntimeout_s = 1", "f:1: [exec.a] lacks command"),

@@ -84,6 +84,8 @@ def _url(value: Any) -> str:
 
 
 def _is_web_address(url: str) -> bool:
+    if not url.isprintable() or " " in url:  # urlsplit takes line breaks out without a word.
+        return False
     try:
         parts = urlsplit(url)
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

@@ -60,7 +60,7 @@ class Webhook:
         except TimeoutError:
             raise NotifyFailed(f"no answer within {self._timeout.total:g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise NotifyFailed(str(error) or type(error).__name__) from None
+            raise NotifyFailed(spoken_failure(error)) from None
 
     async def close(self) -> None:
         if self._session is not None:
@@ -91,6 +91,32 @@ class Webhook:
                 raise NotifyFailed(text) from None
         signed = hmac.digest(self._secret, b"%d.%s" % (utc_s, body), hashlib.sha256)
         return {TIMESTAMP: str(utc_s), SIGNATURE: f"sha256={signed.hex()}"}
+
+
+def spoken_failure(error: Exception) -> str:
+    """What went wrong on the way, for a person; the library's own words name its parts."""
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            return f"the certificate of {error.host} is not trusted: {error.certificate_error}"
+        case aiohttp.ClientConnectorDNSError():
+            return f"nobody knows the name {error.host}: {error.os_error.strerror}"
+        case aiohttp.ClientConnectorSSLError():
+            return f"no TLS with {error.host}:{error.port}: {error.os_error.strerror or error}"
+        case aiohttp.ClientConnectorError():
+            why = error.os_error.strerror or str(error.os_error)
+            return f"cannot connect to {error.host}:{error.port}: {_first_lower(why)}"
+        case aiohttp.ServerDisconnectedError():
+            return "it closed the connection without an answer"
+        case aiohttp.InvalidURL():
+            return f"{error.url} is no address"
+        case OSError() if error.strerror:
+            return _first_lower(error.strerror)
+        case _:
+            return str(error) or type(error).__name__
+
+
+def _first_lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
 
 
 def _failure(status: int) -> type[NotifyFailed]:

@@ -5,6 +5,8 @@ import os
 import sys
 import tempfile
 import traceback
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
@@ -12,6 +14,9 @@ import click
 from holdfast import __version__
 from holdfast.faces.cli.exits import Exit, Failure, near
 from holdfast.faces.cli.settings import Site
+
+CRASH_PREFIX = "holdfast-crash-"
+CRASHES_KEPT = 10
 
 
 class Place(NamedTuple):
@@ -183,13 +188,27 @@ def _show_usage(error: click.UsageError) -> int:
 
 
 def _show_crash() -> int:
-    fd, path = tempfile.mkstemp(prefix="holdfast-crash-", suffix=".txt")
+    _forget_old_crashes()
+    fd, path = tempfile.mkstemp(prefix=CRASH_PREFIX, suffix=".txt")
     with os.fdopen(fd, "w") as file:
         file.write(f"holdfast {__version__}: {' '.join(sys.argv)}\n\n{traceback.format_exc()}")
     reason = traceback.format_exception_only(*sys.exc_info()[:2])[-1].strip()
     sentence = f"this is a fault of Holdfast itself: {reason}"
     Failure(sentence, f"please report it with {path}").show()
     return Exit.BROKEN
+
+
+def _forget_old_crashes() -> None:
+    """A program that is begun again and again must not fill the disk with its crashes."""
+    found = []
+    for path in Path(tempfile.gettempdir()).glob(f"{CRASH_PREFIX}*.txt"):
+        with suppress(OSError):
+            stat = path.lstat()
+            if stat.st_uid == os.geteuid():
+                found.append((stat.st_mtime_ns, path))
+    for _, path in sorted(found)[: -(CRASHES_KEPT - 1)]:
+        with suppress(OSError):
+            path.unlink()
 
 
 if __name__ == "__main__":

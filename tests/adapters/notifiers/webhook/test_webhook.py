@@ -193,3 +193,17 @@ def test_no_answer_is_a_failure_after_its_time(receiver: Receiver) -> None:
     receiver.status = lambda _: 0
     with pytest.raises(NotifyFailed, match=r"0\.2 s"):
         notify_all(Webhook("noc", receiver.url, timeout_s=0.2), notice(1))
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://127.0.0.1:1/alarms", "cannot connect to 127.0.0.1:1: connect"),
+        ("http://nobody.invalid/alarms", "nobody knows the name nobody.invalid: "),
+    ],
+)
+def test_why_it_was_not_told_is_said_for_people(url: str, said: str) -> None:
+    with pytest.raises(NotifyFailed) as failed:
+        notify_all(Webhook("noc", url), notice(1))
+    assert str(failed.value).startswith(said)
+    assert "ssl:" not in str(failed.value)
