@@ -66,7 +66,7 @@ MUTANTS = (
     Mutant(
         "judges what it has not read",
         "controller/ear.py",
-        "            emptied = self._catch_up(at, late, is_wall_true=is_wall_true)",
+        "            emptied = self._catch_up(at, late)",
         "            emptied = [True]",
         EAR,
     ),
