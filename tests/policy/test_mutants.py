@@ -9,25 +9,16 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.policy.mutant import Mutant
+from tests.policy.site_mutants import SITE_MUTANTS
+
 PROJECT = Path(__file__).parents[2]
 PACKAGE = PROJECT / "src/holdfast"
 LIMIT_S = 60
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """`tests` are those that must turn red; the fewer the faster."""
-
-    name: str
-    file: str
-    old: str
-    new: str
-    tests: tuple[str, ...] = ("tests/policy/test_decisions.py", "tests/policy/test_promises.py")
 
 
 MUTANTS = (
@@ -232,6 +223,7 @@ MUTANTS = (
         "        raise\n    if record.state is before:",
         ("tests/policy/test_words_kept.py",),
     ),
+    *SITE_MUTANTS,
 )
 
 
