@@ -32,22 +32,33 @@ class EtcdMembers:
         return [_member(one) for one in self._ask("/v3/cluster/member/list", {}).get("members", [])]
 
     def add_learner(self, peer_url: str, limit_s: float) -> list[StoreMember]:
-        """All members, the new one too. One that was added before is added anew.
+        """All members, the new one too. One that was there before begins anew, without its data.
 
         etcd takes nobody in until all who are in have been well for some seconds.
         """
-        for member in self.members():
-            if member.peer_url == peer_url and (member.is_learner or not member.name):
-                self.remove(member.id)
-        learner = {"peerURLs": [peer_url], "isLearner": True}
-        self._ask_until("/v3/cluster/member/add", learner, limit_s)
-        return self.members()
+        for member in self._at(peer_url):
+            self.remove(member.id)
+        deadline = time.monotonic() + limit_s
+        while True:
+            try:
+                self._ask("/v3/cluster/member/add", {"peerURLs": [peer_url], "isLearner": True})
+                return self.members()
+            except MembersAway:
+                if self._at(peer_url):  # It was done, and only the answer was lost.
+                    return self.members()
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(AGAIN_EACH_S)
+
+    def _at(self, peer_url: str) -> list[StoreMember]:
+        return [member for member in self.members() if member.peer_url == peer_url]
 
     def promote(self, peer_url: str, limit_s: float) -> None:
         """Give it a vote as soon as it has caught up; one that has it is left so."""
-        member = next((one for one in self.members() if one.peer_url == peer_url), None)
-        if member is None:
+        found = self._at(peer_url)
+        if not found:
             raise MembersAway(f"the store has no member at {peer_url}")
+        member = found[0]
         if member.is_learner:
             self._ask_until("/v3/cluster/member/promote", {"ID": member.id}, limit_s)
 

@@ -12,7 +12,8 @@ from aiohttp import web
 from holdfast.adapters.drivers.certificates import CertificateProblem, Certificates, Peer
 from holdfast.controller.joining import Joining
 from holdfast.faces.api.refusals import Refusal, bad_request, json_response, of_answer
-from holdfast.ports.answers import Unanswerable
+from holdfast.ports.answers import AWAY, Unanswerable
+from holdfast.ports.store import StoreAway
 
 ForPeer = Callable[[dict[str, Any], Peer], Awaitable[dict[str, Any]]]
 
@@ -49,6 +50,9 @@ async def _answered(work: Awaitable[dict[str, Any]]) -> web.Response:
         return json_response(await work)
     except Unanswerable as failure:
         raise of_answer(failure) from None
+    except StoreAway as away:
+        hint = "nothing is known to have changed; another controller may do it"
+        raise of_answer(Unanswerable(str(away), hint, AWAY)) from None
 
 
 async def _body(request: web.Request) -> dict[str, Any]:
