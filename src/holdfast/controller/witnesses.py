@@ -69,28 +69,31 @@ class Witnesses:
     async def ask(self, host: str) -> None:
         """All at once; each word is passed on as it comes."""
         planes = list(self._prober.planes)
-        work = [self._ask_host(host, plane) for plane in planes]
-        own = self._agents.by_host.get(host)
-        if own is not None and own.link is not None:
-            work.append(self._ask_own_agent(own))
+        own = asyncio.create_task(self._ask_own_agent(self._agents.by_host.get(host)))
         others = [a for a in self._agents.linked() if a.host != host][:AGENTS_ASKED]
-        work += [self._ask_agent(agent, host, plane) for agent in others for plane in planes]
-        work.append(self._ask_controllers(host))
+        work: list[Awaitable[None]] = [self._ask_host(host, plane, own) for plane in planes]
+        work += [self._ask_agent(agent, host, plane, own) for agent in others for plane in planes]
+        work += [own, self._ask_controllers(host)]
         for done in await asyncio.gather(*work, return_exceptions=True):
             if isinstance(done, Exception):
                 log.warning("a witness could not be asked: %r", done)
 
-    async def _ask_host(self, host: str, plane: str) -> None:
+    async def _ask_host(self, host: str, plane: str, own: asyncio.Task[None]) -> None:
         sign = await self._prober.probe(host, plane)
+        await _after(own, sign)
         self._say(host, WitnessKind.PROBE, "", plane, sign)
 
-    async def _ask_own_agent(self, agent: Agent) -> None:
+    async def _ask_own_agent(self, agent: Agent | None) -> None:
         """Whatever it answers, it lives."""
+        if agent is None or agent.link is None:
+            return
         reply = await self._question(agent, "alive", {})
         sign = Sign.NOTHING if reply is None else Sign.PULSE
         self._say(agent.host, WitnessKind.AGENT, agent.host, "", sign)
 
-    async def _ask_agent(self, agent: Agent, host: str, plane: str) -> None:
+    async def _ask_agent(
+        self, agent: Agent, host: str, plane: str, own: asyncio.Task[None]
+    ) -> None:
         probe = self._prober.make_probe(host, plane)
         if probe is None:
             return
@@ -106,6 +109,7 @@ class Witnesses:
             data = bytes.fromhex(str(reply.data["data"]))
             is_kernel = bool(reply.data["is_kernel"])
             sign = self._prober.check_answer(probe, data, is_kernel=is_kernel)
+        await _after(own, sign)
         self._say(host, WitnessKind.AGENT, agent.host_name, plane, sign)
 
     async def _question(self, agent: Agent, name: str, args: dict[str, Any]) -> wire.Reply | None:
@@ -126,3 +130,9 @@ class Witnesses:
                 at=clock.now(), host=host, kind=kind, witness=witness, plane=plane, sign=sign
             )
         )
+
+
+async def _after(own: asyncio.Task[None], sign: Sign) -> None:
+    """A kernel's word means a frozen host, unless its agent still answers: that comes first."""
+    if sign is Sign.KERNEL:
+        await asyncio.wait([own])
