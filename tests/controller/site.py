@@ -71,7 +71,7 @@ class Host:
         self.tenures: tuple[Tenure, ...] = ()
         self.uplink = Uplink(
             dials=[
-                tls_dial(place.name, place.address, site.link_port, self.certificates)
+                tls_dial(place.name, place.address, site.link_port, lambda: self.certificates)
                 for place in site.places
             ],
             outbox=self.outbox,

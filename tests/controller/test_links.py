@@ -74,7 +74,7 @@ def test_an_agent_may_not_ask_and_may_not_tell_for_others(tmp_path: Path) -> Non
             host = Host(site, "host-a")
             controller = site.controllers["alpha"]
             place = site.places[0]
-            dial = tls_dial("alpha", place.address, site.link_port, host.certificates)
+            dial = tls_dial("alpha", place.address, site.link_port, lambda: host.certificates)
             async with dial.open() as link:
                 await link.send(wire.encode(wire.Question(id=1, name="disarm")), text=True)
                 reply = wire.decode(await link.recv())

@@ -1,5 +1,6 @@
 """Where this host's controllers are, and how each is dialed."""
 
+import functools
 from pathlib import Path
 
 from holdfast.adapters.drivers.certificates import Certificates
@@ -9,17 +10,14 @@ from holdfast.ports.link import Dial
 
 
 def controllers_of(settings: Settings, host_name: str) -> list[Dial]:
-    """The one on this host over its own socket, the others over TLS. Raises CertificateProblem."""
+    """The one on this host over its own socket, the others over TLS."""
     own = Path(settings.run_dir) / "controller.sock"
     if not settings.controllers:
         return [unix_dial("here", own)]
     others = [place for place in settings.controllers if place.name != host_name]
     is_here = len(others) < len(settings.controllers)
     dials = [unix_dial(host_name, own)] if is_here else []
-    if others:
-        certificates = Certificates(settings.tls_dir)
-        dials += [
-            tls_dial(place.name, place.address, settings.link_port, certificates)
-            for place in others
-        ]
-    return dials
+    certificates = functools.cache(lambda: Certificates(settings.tls_dir))
+    return dials + [
+        tls_dial(place.name, place.address, settings.link_port, certificates) for place in others
+    ]

@@ -30,15 +30,16 @@ from holdfast.controller.hearing import Hearing
 from holdfast.controller.host_rows import HostRows
 from holdfast.controller.host_words import HostWords
 from holdfast.controller.joining import Joining
+from holdfast.controller.known_hosts import follow_hosts
 from holdfast.controller.leadership import Leadership
 from holdfast.controller.own_alarms import OwnAlarms, add_up
 from holdfast.controller.promises import Promises
 from holdfast.controller.questions import Questions
-from holdfast.controller.registry import NotLeading, Registry
+from holdfast.controller.registry import Registry
 from holdfast.controller.replicas import Replicas, make_store, peer_dials
-from holdfast.controller.site_questions import SiteQuestions
+from holdfast.controller.site_members import make_joining
 from holdfast.controller.timings import Timings
-from holdfast.controller.watching import FOLDER, make_watch
+from holdfast.controller.watching import FOLDER, forget, make_watch
 from holdfast.controller.watching import begin as begin_watch
 from holdfast.facts.alarms import Alarm, AlarmRecord
 from holdfast.facts.events import EventKind
@@ -139,6 +140,7 @@ class Controller:
             shelf=self.shelf,
         )
         self.witnesses.ask_peers = self.replicas.peers.ask_peers
+        follow_hosts(self.registry, self.hearing, self.watch)
         self.greeter = Greeter(
             heard=self.hearing.greeted,
             agents=self.agents,
@@ -268,22 +270,17 @@ class Controller:
         ]
 
     def _make_joining(self, certificates: Certificates) -> Joining:
-        joining = Joining(
+        return make_joining(
             settings=self._settings,
             certificates=certificates,
             store=self.store,
             agents=self.agents,
-            bound_vms=lambda host: [one.name for one in self.promises.of_host(host)],
-            forget_host=self._forget_host,
+            promises=self.promises,
+            registry=self.registry,
+            leadership=self.leadership,
+            questions=self.questions,
+            host_left=lambda host: forget(host, self.agents, self.hearing, self.watch),
         )
-        self.questions.add(SiteQuestions(joining).handlers())
-        return joining
-
-    async def _forget_host(self, host: str) -> None:
-        """Raises NotLeading, StoreAway."""
-        if self.leadership.term is None:
-            raise NotLeading(f"{self.host_name} does not lead: {self.leadership.reason}")
-        await self.registry.change(lambda: {f"agents/{host}": None})
 
     def _hear(self, seen: Heard) -> None:
         """What the ear heard is the watch's to judge."""

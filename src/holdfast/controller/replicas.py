@@ -49,7 +49,7 @@ def peer_dials(settings: Settings, host_name: str, certificates: Certificates | 
     if certificates is None:
         return []
     return [
-        tls_dial(place.name, place.address, settings.link_port, certificates)
+        tls_dial(place.name, place.address, settings.link_port, lambda: certificates)
         for place in settings.controllers
         if place.name != host_name
     ]

@@ -2,7 +2,7 @@
 
 import contextlib
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from websockets.asyncio.client import ClientConnection, connect, unix_connect
@@ -29,11 +29,17 @@ def unix_dial(name: str, path: Path) -> Dial:
     return Dial(name=name, open=dialed)
 
 
-def tls_dial(name: str, address: str, port: int, certificates: Certificates) -> Dial:
-    """Both sides show their certificates; the other one must be a controller's."""
+def tls_dial(name: str, address: str, port: int, find: Callable[[], Certificates]) -> Dial:
+    """Both sides show their certificates; the other one must be a controller's. `find` is asked
+    at each dialing, and may raise CertificateProblem: they may come later, and are renewed."""
 
     @contextlib.asynccontextmanager
     async def dialed() -> AsyncIterator[ClientConnection]:
+        try:
+            certificates = find()
+            certificates.refresh()
+        except CertificateProblem as problem:
+            raise LinkRefused(str(problem)) from None
         host = f"[{address}]" if ":" in address else address
         opening = connect(
             f"wss://{host}:{port}/",
