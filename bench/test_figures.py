@@ -40,6 +40,7 @@ COMMANDS = (
     "leader-and-host-killed --runs 5",
     "storm --runs 1",
     "quiet --runs 3",
+    "thousand-agents",
 )
 
 

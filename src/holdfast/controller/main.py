@@ -12,7 +12,7 @@ from holdfast.adapters.drivers.only_one import NotTheOnlyOne, only_one
 from holdfast.adapters.drivers.site_watch import wait_site_changed
 from holdfast.controller.assembly import Controller, Face, no_face
 from holdfast.facts.settings import Settings
-from holdfast.ports.keeper import come_first
+from holdfast.ports.keeper import come_first, open_many_files
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,7 @@ def run(settings: Settings, face: Face = no_face) -> None:
     )
     logging.getLogger("websockets").setLevel(logging.WARNING)  # It tells of every connection.
     come_first()
+    open_many_files()
     state, run_dir = Path(settings.state_dir), Path(settings.run_dir)
     try:
         with only_one("controller", state, run_dir):

@@ -32,6 +32,7 @@ from holdfast.lab.drills.stage import Stage
 from holdfast.lab.drills.stopped_on_purpose import StoppedOnPurpose
 from holdfast.lab.drills.storm import Storm
 from holdfast.lab.drills.this_machine import ThisMachine
+from holdfast.lab.drills.thousand_agents import ThousandAgents
 from holdfast.lab.event_watch import EventWatch
 from holdfast.lab.guest_image import build_guest_image
 from holdfast.lab.hosts import STATE_FOLDER, Host, Lab
@@ -72,7 +73,23 @@ class SiteDrill(Protocol):
     def run_on_site(self, scene: SiteScene) -> Result: ...
 
 
-AnyDrill = Drill | SiteDrill
+@runtime_checkable
+class AloneDrill(Protocol):
+    """One that needs no lab host: it starts what it weighs, on this machine."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def about(self) -> str: ...
+
+    @property
+    def runs(self) -> int: ...
+
+    def run_alone(self, choices: Choices, say: Say) -> Result: ...
+
+
+AnyDrill = Drill | SiteDrill | AloneDrill
 DRILLS: dict[str, AnyDrill] = {
     drill.name: drill
     for drill in (
@@ -88,6 +105,7 @@ DRILLS: dict[str, AnyDrill] = {
         LeaderAndHostKilled(),
         Storm(),
         Quiet(),
+        ThousandAgents(),
     )
 }
 
@@ -126,6 +144,9 @@ def run_drill(drill: AnyDrill, choices: Choices, place: Place, say: Say) -> Resu
 
 
 def _perform_somewhere(drill: AnyDrill, choices: Choices, place: Place, say: Say) -> Result:
+    if isinstance(drill, AloneDrill):
+        with busy_cores(ThisMachine(), choices.is_busy):
+            return drill.run_alone(choices, say)
     if isinstance(drill, SiteDrill):
         with _make_site(place, say) as lab:
             return perform_on_site(drill, lab, choices, say)
