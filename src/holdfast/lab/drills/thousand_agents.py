@@ -101,7 +101,7 @@ class ThousandAgents:
         """All are heard, and what that raised has been cleared."""
         deadline = asyncio.get_running_loop().time() + HEARD_LIMIT_S
         await asyncio.sleep(self.settle_s)
-        while await _ask_alarms(door):  # noqa: ASYNC110  The controller says it when asked.
+        while await _ask_alarms(door):
             if asyncio.get_running_loop().time() > deadline:
                 return
             await asyncio.sleep(1.0)
