@@ -18,6 +18,7 @@ from holdfast.controller.host_rows import HostRows
 from holdfast.controller.host_words import HostWords
 from holdfast.controller.leadership import Leadership
 from holdfast.controller.promises import Promises
+from holdfast.controller.stories import Journals, with_others
 from holdfast.controller.watch import Watch
 from holdfast.facts import wire
 from holdfast.facts.events import EventKind
@@ -65,6 +66,7 @@ class Questions:
         self._tokens, self._events, self._audit = tokens, events, audit
         self._hosts = hosts
         self.watch: Watch | None = None  # Of hosts; their incidents are its own.
+        self.journals: Journals | None = None  # Of the other controllers.
         self._table: dict[str, Handler] = {
             "status": self._ask_status,
             "agents": self._ask_agents,
@@ -279,8 +281,20 @@ class Questions:
     async def _explain(self, asked: wire.Question) -> Any:
         _, incident = self._find_incident(asked)
         if incident.host and self.watch is not None:
-            return await asyncio.to_thread(self.watch.story, incident)
-        return await self._pass_on(asked, self._host_of_incident(asked), asked.args)
+            story = await asyncio.to_thread(self.watch.story, incident)
+            story = await self._with_others(story, "")
+            if self._host_words.find(incident.host) is None:
+                return story
+            words = await asyncio.to_thread(self._host_words.tell, incident.host)
+            return {**story, "host_words": words}
+        agent = self._host_of_incident(asked)
+        story = await self._pass_on(asked, agent, asked.args)
+        return await self._with_others(story, f"agent of {agent.host_name}")
+
+    async def _with_others(self, story: Any, owner: str) -> Any:
+        if self.journals is None or not isinstance(story, dict) or "records" not in story:
+            return story
+        return await with_others(story, owner, self.journals)
 
     async def _last_words(self, asked: wire.Question) -> Any:
         """Of a VM; of a host, by its name, what it last told the controllers of itself."""
@@ -304,7 +318,7 @@ class Questions:
     def _find_incident(self, asked: wire.Question) -> tuple[str, Incident]:
         """And its host. Raises Unanswerable."""
         name = str(asked.args.get("incident") or "")
-        found = self._entries.incident(name)
+        found = self._entries.incident(name) or self._of_renamed(name)
         if found is not None:
             return found
         if not name:
@@ -313,6 +327,13 @@ class Questions:
             i.name for i in self._entries.incidents()
         }
         raise unknown("incident", name, known, "holdfast incidents")
+
+    def _of_renamed(self, name: str) -> tuple[str, Incident] | None:
+        """The newest of a VM that had another name when it failed."""
+        try:
+            return self._entries.incident(self._agents.find_vm(name)[1].vm) if name else None
+        except Unanswerable:
+            return None
 
     async def _pass_on(self, asked: wire.Question, agent: Agent, args: dict[str, Any]) -> Any:
         reply = await self._agents.ask(

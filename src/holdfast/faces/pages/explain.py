@@ -19,18 +19,21 @@ from holdfast.facts import commands as told
 from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.instants import Instant, elapsed_ms, spoken
 from holdfast.facts.outcomes import GoneProven
+from holdfast.facts.promises import Owner
 from holdfast.facts.verdicts import FaultCleared, FaultRaised, StopWanted
 
 VMS_TOLD = 3  # Of more that are lost with their host, one is told, and how many.
 
 
 class Step(Struct, frozen=True, kw_only=True):
-    """One line of the journal. `fact` is None where this version does not know what it says."""
+    """One line of a journal. `fact` is None where this version does not know what it says;
+    `source` is whose journal it is, or empty for that of who keeps the incident."""
 
     at: Instant
     kind: str
     fact: Struct | None
     name: str = ""
+    source: str = ""
 
 
 class Line(Struct, frozen=True, kw_only=True):
@@ -47,7 +50,8 @@ def explain_page(data: Mapping[str, Any]) -> Iterator[Any]:
     Of hosts that were lost together, `names` has each by its id.
     """
     incident = msgspec.convert(data["incident"], Incident)
-    steps = [read_step(record) for record in data.get("records", ())]
+    owner = str(data.get("owner", ""))
+    steps = [read_step(record, owner) for record in data.get("records", ())]
     names: dict[str, str] = data.get("names") or {}
     yield headline(incident)
     yield ""
@@ -58,6 +62,8 @@ def explain_page(data: Mapping[str, Any]) -> Iterator[Any]:
         yield _table(incident, story(incident, steps, names))
     else:
         yield Text("The journal has nothing more about it: it was too long ago.", style=UNSURE)
+    for text in data.get("missing") or ():
+        yield Text(f"(a part is missing: {text})", style=UNSURE)
     if "host_words" in data:
         yield from host_words(data["host_words"])
     yield ""
@@ -92,10 +98,12 @@ def headline(incident: Incident) -> Text:
 def needs_you(incident: Incident) -> Text:
     if incident.needs_you:
         return Text(f"Needs you: {incident.needs_you}", style=BAD)
+    if incident.state is IncidentState.OPEN and incident.owner is Owner.HOLDFAST:
+        return Text("Being mended: nothing to do.", style=UNSURE)
     return Text("Nothing to do.", style=GOOD)
 
 
-def read_step(record: Mapping[str, Any]) -> Step:
+def read_step(record: Mapping[str, Any], owner: str = "") -> Step:
     body = record.get("body")
     name = str(body.get("is", "")) if isinstance(body, Mapping) else ""
     try:
@@ -103,7 +111,14 @@ def read_step(record: Mapping[str, Any]) -> Step:
     except msgspec.ValidationError:
         fact = None
     at = Instant(int(record.get("at", 0)))
-    return Step(at=at, kind=str(record.get("kind", "")), fact=fact, name=name)
+    source = str(record.get("from", owner))
+    return Step(
+        at=at,
+        kind=str(record.get("kind", "")),
+        fact=fact,
+        name=name,
+        source="" if source == owner else source,
+    )
 
 
 def _known(incident: Incident) -> list[tuple[str, str | Text]]:
@@ -160,7 +175,7 @@ def _turns(steps: Iterable[Step]) -> Iterator[tuple[Step | None, list[Step]]]:
 def _worth_telling(steps: Iterable[Step]) -> Iterator[Step]:
     """Detectors also clear what was never raised, for an agent that forgot: that is no story.
     Nor is libvirt's word that somebody wanted an end, when that somebody was Holdfast."""
-    raised: set[tuple[str, str]] = set()
+    raised: set[tuple[str, str, str]] = set()
     ended: set[str] = set()
     for step in steps:
         fact = step.fact
@@ -172,11 +187,11 @@ def _worth_telling(steps: Iterable[Step]) -> Iterator[Step]:
             yield structs.replace(step, fact=structs.replace(fact, wanted=""))
             continue
         elif isinstance(fact, FaultRaised):
-            raised.add((fact.subject.id, fact.condition))
+            raised.add((step.source, fact.subject.id, fact.condition))
         elif isinstance(fact, FaultCleared):
-            if (fact.subject.id, fact.condition) not in raised:
+            if (step.source, fact.subject.id, fact.condition) not in raised:
                 continue
-            raised.discard((fact.subject.id, fact.condition))
+            raised.discard((step.source, fact.subject.id, fact.condition))
         yield step
 
 
@@ -224,6 +239,8 @@ def _line(step: Step, incident: Incident, names: Mapping[str, str], *, is_action
     else:
         host = str(getattr(step.fact, "host", ""))
         text = sentence(step.fact, names.get(host) or incident.name)
+    if step.source:
+        text = f"{step.source}: {text}"
     return Line(at=_instant(step), text=text, is_action=is_action)
 
 
@@ -237,6 +254,8 @@ def _without_echo(line: Line, cause: Step | None) -> Line:
 
 def _instant(step: Step) -> Instant:
     """When it was so, as the fact itself says; else when it was written down."""
+    if step.source:
+        return step.at  # The fact tells it by another clock.
     if isinstance(step.fact, FaultRaised):
         return step.fact.detected_at
     at = getattr(step.fact, "at", None)
