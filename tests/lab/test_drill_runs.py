@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from holdfast.lab.drills.agent_killed import AgentKilledThenVmKilled
-from holdfast.lab.drills.director import DRILLS, AnyDrill, SiteDrill, perform
+from holdfast.lab.drills.director import DRILLS, AloneDrill, AnyDrill, SiteDrill, perform
 from holdfast.lab.drills.figures import Result
 from holdfast.lab.drills.many_vms import AgentIdle, VmsKilledTogether, find_pids, wait_watched
 from holdfast.lab.drills.scene import Choices, Scene
@@ -31,7 +31,7 @@ def host() -> Iterator[Host]:
 
 
 def run(drill: AnyDrill, host: Host, runs: int = 1, vms: int | None = None) -> Result:
-    assert not isinstance(drill, SiteDrill)
+    assert not isinstance(drill, SiteDrill | AloneDrill)
     said: list[str] = []
     result = perform(drill, host, Choices(runs=runs, vms=vms), said.append)
     assert result.is_passed, "\n".join([*said, *result.notes])

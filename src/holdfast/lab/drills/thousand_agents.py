@@ -60,7 +60,6 @@ class ThousandAgents:
         start("-m", "holdfast.faces.cli.main", "--config", str(settings), "controller")
         door = folder / "run/controller.sock"
         await _wait(door.exists, READY_LIMIT_S, "the controller did not come up")
-        weighed = _find_controller(start.started[0])
         say(f"linking {self.agents} agents")
         async with _links(door, self.agents):
             each = self.agents // SENDERS
@@ -68,6 +67,7 @@ class ThousandAgents:
             for first in range(0, self.agents, each):
                 start("-P", "-m", "holdfast.lab.drills.many_pulses", str(first), str(each), *where)
             await self._wait_heard(door)
+            weighed = _find_controller(start.started[0])
             before = await _ask_pulses(door)
             shares, seconds = await self._weigh(weighed)
             after = await _ask_pulses(door)
