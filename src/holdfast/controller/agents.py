@@ -113,6 +113,13 @@ class Agents:
             self._say(f"the agent of {agent.host_name} is away")
             self.on_left(agent)
 
+    def forget(self, host: str) -> None:
+        """It left the site."""
+        agent = self.by_host.pop(host, None)
+        if agent is not None:
+            self._shelf.put(SHELF, host, None)
+            self._say(f"{agent.host_name} left the site")
+
     def take_inventory(self, agent: Agent, vms: tuple[VmSummary, ...]) -> None:
         agent.vms, agent.has_told_vms = vms, True
         kept = msgspec.json.encode([agent.host_name, vms])

@@ -38,13 +38,14 @@ from holdfast.controller.questions import Questions
 from holdfast.controller.registry import Registry
 from holdfast.controller.replicas import Replicas, make_store, peer_dials
 from holdfast.controller.site_members import make_joining
+from holdfast.controller.status import agent_rows, status_of
 from holdfast.controller.timings import Timings
 from holdfast.controller.watching import FOLDER, forget, make_watch
 from holdfast.controller.watching import begin as begin_watch
 from holdfast.facts.alarms import Alarm, AlarmRecord
 from holdfast.facts.events import EventKind
 from holdfast.facts.hearing import Hearing as Heard
-from holdfast.facts.incidents import Incident, IncidentState
+from holdfast.facts.incidents import Incident
 from holdfast.facts.instants import NS_PER_MS
 from holdfast.facts.settings import Settings
 from holdfast.ports.journal import Losses
@@ -164,10 +165,11 @@ class Controller:
             events=self.events,
             audit=self.audit,
             status=self.status,
-            agent_rows=self._agent_rows,
+            agent_rows=lambda: agent_rows(self.agents),
             hosts=HostRows(self.agents, self.watch.host_rows, self.registry.all_known),
         )
         self.questions.watch = self.watch
+        self.questions.journals = lambda about: self.replicas.peers.journals(containing=about)
         self.door = Door(
             agents=self.agents,
             entries=self.entries,
@@ -219,55 +221,7 @@ class Controller:
             await self._close()
 
     async def status(self) -> dict[str, Any]:
-        alarms = await self.vim.alarms()
-        disarm = self.registry.disarm()
-        agents = self._agent_rows()
-        heard = {row["host"] for row in agents}
-        known = [known.host_name for known in self.registry.all_known() if known.host not in heard]
-        return {
-            "host_name": self.host_name,
-            "term": self.leadership.term,
-            "store": "answers" if self.leadership.leader else self.leadership.reason,
-            "leader": self.leadership.leader,
-            "agents": agents,
-            "agents_awaited": known,
-            "notifiers": [PLAIN(courier.delivery()) for courier in self.couriers],
-            "report_p99_ms": self.timings.p99_ms(),
-            "reports_timed": self.timings.count,
-            "disarm": PLAIN(disarm) if disarm else None,
-            "vms": PLAIN(self.agents.all_vms()),
-            "unknown_to_the_store": self.promises.unknown_to_the_store(),
-            "incidents": [
-                PLAIN(one) for one in self.entries.incidents() if one.state is IncidentState.OPEN
-            ],
-            "open_alarms": len(alarms),
-            "pulses": self.hearing.counts(),
-            "hosts": self.watch.host_rows(),
-            "gaps": self.entries.gaps,
-            "duplicates": self.entries.duplicates,
-            "defects": self.entries.defects,
-            "refused_by_vim": self.entries.refused,
-            **self.replicas.shown(),
-            "unknown_frames": self.door.unknown,
-            "unreadable": self.registry.unreadable + self.entries.unreadable,
-            "records_lost": {name: read().count for name, read in self._losses().items()},
-        }
-
-    def _agent_rows(self) -> list[dict[str, Any]]:
-        """Those that have told their VMs since this controller started."""
-        return [
-            {
-                "host": agent.host,
-                "host_name": agent.host_name,
-                "boot": agent.boot,
-                "is_up": agent.link is not None,
-                "since_utc_ms": agent.since_utc_ms,
-                "is_amnesiac": agent.is_amnesiac,
-                "vms": len(agent.vms),
-            }
-            for agent in self.agents.by_host.values()
-            if agent.has_told_vms
-        ]
+        return await status_of(self)
 
     def _make_joining(self, certificates: Certificates) -> Joining:
         return make_joining(
@@ -340,7 +294,7 @@ class Controller:
             self._note_term()
             await self._settle()
             try:
-                losses = add_up(self._losses())
+                losses = add_up(self.losses())
                 timings = self.timings
                 at = time.monotonic_ns()
                 refused = "; ".join(said for one in self.couriers if (said := one.refused()))
@@ -361,7 +315,7 @@ class Controller:
         except StoreAway as away:
             log.warning("what the store must know waits: %s", away)
 
-    def _losses(self) -> dict[str, Callable[[], Losses]]:
+    def losses(self) -> dict[str, Callable[[], Losses]]:
         found: dict[str, Callable[[], Losses]] = {
             "alarms": self.vim.losses,
             "incidents": self.shelf.losses,

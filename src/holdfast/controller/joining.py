@@ -51,7 +51,8 @@ class JoinRequest(Struct, frozen=True, kw_only=True):
 
 
 class Joining:
-    """`bound_vms` are why a host may not just leave; `forget_host` ends the record of one."""
+    """`bound_vms` are why a host may not just leave; `forget_host` ends its record in the
+    store, and `host_left` what this controller alone knows of it."""
 
     def __init__(
         self,
@@ -62,10 +63,13 @@ class Joining:
         agents: Agents,
         bound_vms: Callable[[str], list[str]],
         forget_host: Callable[[str], Awaitable[None]],
+        host_left: Callable[[str], None],
     ) -> None:
         self._settings, self._certificates, self._agents = settings, certificates, agents
         self._folder = Path(settings.tls_dir)
         self._bound_vms, self._forget_host = bound_vms, forget_host
+        self._host_left = host_left
+        self._gone: set[str] = set()
         self.members = SiteList(store)
         self._told: dict[str, ControllerPlace] = {}
         self._telling: set[asyncio.Task[None]] = set()
@@ -96,11 +100,19 @@ class Joining:
         self._certificates.revoked = self.members.revoked
         self._certificates.refresh()
         self._tell_of_controllers()
-        for agent in self._agents.by_host.values():
-            is_out = not any(one.host == agent.host for one in self.members.valid())
-            if agent.link is not None and is_out and self._has_had(agent.host):
-                log.warning("the link of %s is closed: its certificate opens nothing", agent.host)
+        self._put_out_who_left()
+
+    def _put_out_who_left(self) -> None:
+        """A host whose certificates are all revoked is none of the site's any more."""
+        issued = self.members.issued.values()
+        inside = {one.host for one in issued if not one.revoked_utc_ms}
+        gone = {one.host for one in issued} - inside
+        for host in gone - self._gone:
+            agent = self._agents.by_host.get(host)
+            if agent is not None and agent.link is not None:
                 agent.link.close()
+            self._host_left(host)
+        self._gone = gone
 
     def _tell_of_controllers(self) -> None:
         """Agents that are linked ask the site at once, rather than within half a minute."""
@@ -116,9 +128,6 @@ class Joining:
     async def _tell(self, agent: Agent) -> None:
         with contextlib.suppress(Unanswerable):  # It asks by itself, a little later.
             await self._agents.ask(agent, "site-changed", {}, by="the site")
-
-    def _has_had(self, host: str) -> bool:
-        return any(one.host == host for one in self.members.issued.values())
 
     async def _record_ourselves(self) -> None:
         """The first controller signed its own certificate, before there was a store."""
@@ -323,6 +332,8 @@ class Joining:
         for one in self.members.valid():
             if one.host == host:
                 await self.revoke(one.serial, reason, by)
+        await self._forget_host(host)  # Its agent may have greeted once more meanwhile.
+        self._put_out_who_left()
         log.warning("%s does not belong to the site any more: %s", host_name, reason)
 
     def _only_controllers(self, peer: Peer) -> None:

@@ -58,6 +58,13 @@ def make_watch(
     return watch, witnesses
 
 
+def forget(host: str, agents: Agents, hearing: Hearing, watch: Watch) -> None:
+    """It left the site: its silence says nothing from now on."""
+    hearing.forget_host(host)
+    watch.forget(host)
+    agents.forget(host)
+
+
 def begin(watch: Watch, agents: Agents, hearing: Hearing) -> None:
     """Say who this is, and expect everybody who was known before it began."""
     watch.begin()

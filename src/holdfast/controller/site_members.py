@@ -1,0 +1,45 @@
+"""Joining put together: what the promises hold of a host, and what leaving ends."""
+
+from collections.abc import Callable
+
+from holdfast.adapters.drivers.certificates import Certificates
+from holdfast.controller.agents import Agents
+from holdfast.controller.joining import Joining
+from holdfast.controller.leadership import Leadership
+from holdfast.controller.promises import Promises
+from holdfast.controller.questions import Questions
+from holdfast.controller.registry import NotLeading, Registry
+from holdfast.controller.site_questions import SiteQuestions
+from holdfast.facts.settings import Settings
+from holdfast.ports.store import Store
+
+
+def make_joining(
+    *,
+    settings: Settings,
+    certificates: Certificates,
+    store: Store,
+    agents: Agents,
+    promises: Promises,
+    registry: Registry,
+    leadership: Leadership,
+    questions: Questions,
+    host_left: Callable[[str], None],
+) -> Joining:
+    async def forget_host(host: str) -> None:
+        """Raises NotLeading, StoreAway."""
+        if leadership.term is None:
+            raise NotLeading(f"this controller does not lead: {leadership.reason}")
+        await registry.change(lambda: {f"agents/{host}": None})
+
+    joining = Joining(
+        settings=settings,
+        certificates=certificates,
+        store=store,
+        agents=agents,
+        bound_vms=lambda host: [one.name for one in promises.of_host(host)],
+        forget_host=forget_host,
+        host_left=host_left,
+    )
+    questions.add(SiteQuestions(joining).handlers())
+    return joining
