@@ -1,0 +1,67 @@
+"""What a controller says of itself and its site when somebody asks how things are."""
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from holdfast.controller.agents import Agents
+from holdfast.facts.incidents import IncidentState
+
+if TYPE_CHECKING:
+    from holdfast.controller.assembly import Controller
+
+PLAIN = msgspec.to_builtins
+
+
+async def status_of(controller: "Controller") -> dict[str, Any]:
+    """What `holdfast status` shows."""
+    alarms = await controller.vim.alarms()
+    disarm = controller.registry.disarm()
+    agents = agent_rows(controller.agents)
+    heard = {row["host"] for row in agents}
+    known = controller.registry.all_known()
+    return {
+        "host_name": controller.host_name,
+        "term": controller.leadership.term,
+        "store": "answers" if controller.leadership.leader else controller.leadership.reason,
+        "leader": controller.leadership.leader,
+        "agents": agents,
+        "agents_awaited": [one.host_name for one in known if one.host not in heard],
+        "notifiers": [PLAIN(courier.delivery()) for courier in controller.couriers],
+        "report_p99_ms": controller.timings.p99_ms(),
+        "reports_timed": controller.timings.count,
+        "disarm": PLAIN(disarm) if disarm else None,
+        "vms": PLAIN(controller.agents.all_vms()),
+        "unknown_to_the_store": controller.promises.unknown_to_the_store(),
+        "incidents": [
+            PLAIN(one) for one in controller.entries.incidents() if one.state is IncidentState.OPEN
+        ],
+        "open_alarms": len(alarms),
+        "pulses": controller.hearing.counts(),
+        "hosts": controller.watch.host_rows(),
+        "gaps": controller.entries.gaps,
+        "duplicates": controller.entries.duplicates,
+        "defects": controller.entries.defects,
+        "refused_by_vim": controller.entries.refused,
+        **controller.replicas.shown(),
+        "unknown_frames": controller.door.unknown,
+        "unreadable": controller.registry.unreadable + controller.entries.unreadable,
+        "records_lost": {name: read().count for name, read in controller.losses().items()},
+    }
+
+
+def agent_rows(agents: Agents) -> list[dict[str, Any]]:
+    """Those that have told their VMs since this controller started."""
+    return [
+        {
+            "host": agent.host,
+            "host_name": agent.host_name,
+            "boot": agent.boot,
+            "is_up": agent.link is not None,
+            "since_utc_ms": agent.since_utc_ms,
+            "is_amnesiac": agent.is_amnesiac,
+            "vms": len(agent.vms),
+        }
+        for agent in agents.by_host.values()
+        if agent.has_told_vms
+    ]
