@@ -9,6 +9,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -109,7 +110,7 @@ class Scene:
             cause="killed by SIGKILL",
         )
 
-    def capture(self, **wishes: bool | int) -> LastWordsCaptured | LastWordsFailed:
+    def capture(self, **wishes: Any) -> LastWordsCaptured | LastWordsFailed:
         asked = CaptureLastWords(
             incident="web-1-3f2a", life=self.life, name="web-1", budget_ms=1_500
         )
@@ -344,3 +345,11 @@ def test_the_beginning_of_a_life_is_known_by_its_ticks() -> None:
     fields = Path(f"/proc/{os.getpid()}/stat").read_text().rpartition(")")[2].split()
     age_s = (time.monotonic_ns() - began_at(int(fields[19]))) / NS_PER_S
     assert 0 <= age_s < 7_200
+
+
+def test_a_later_life_has_a_cause_of_its_own(scene: Scene) -> None:
+    done = scene.capture(cause="exit code 1", title="web-1 is gone: exit code 1")
+    assert isinstance(done, LastWordsCaptured)
+    assert done.cause == "exit code 1"
+    [(_, bundle)] = list(scene.archive.bundles("vm-1"))
+    assert bundle.title == "web-1 is gone: exit code 1"

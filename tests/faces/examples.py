@@ -95,6 +95,7 @@ SLOW = replace(
     CLOSED, id="web-1-3-9b9b", recovered_ms=9_400.0, verified=False, fault_utc_ms=NOW_MS - 300_000
 )
 
+assert OPEN.life is not None
 ALARM = Alarm(
     key=alarm_key(OPEN.life.key, "vm-panicked"),
     condition="vm-panicked",

@@ -91,13 +91,23 @@ def test_alarms_of_the_agent_are_shown_though_only_the_vim_knows_all(
     assert "The guest kernel of db-1 panicked." in ran.out
 
 
-def test_an_alarm_is_acknowledged_by_its_number_or_key(run: Run, run_dir: Path) -> None:
+def test_an_alarm_is_acknowledged_by_its_number_name_or_key(run: Run, run_dir: Path) -> None:
     alarms = to_builtins([known.RAISED, known.SUSPECTED])
-    with answering(run_dir, "controller", {"alarms": alarms, "acknowledge": {}}) as fake:
+    table = {"alarms": alarms, "acknowledge": to_builtins(known.RAISED)}
+    with answering(run_dir, "controller", table) as fake:
         run("alarms", "ack", "2")
         run("alarms", "ack", known.RAISED.alarm.key)
+        ran = run("alarms", "ack", known.RAISED.alarm.subject.name)
     keys = [one.args["key"] for one in fake.asked if one.name == "acknowledge"]
-    assert keys == [known.SUSPECTED.alarm.key, known.RAISED.alarm.key]
+    assert keys == [known.SUSPECTED.alarm.key, *[known.RAISED.alarm.key] * 2]
+    assert ran.out == "acknowledged: vm-panicked of db-1\n"
+
+
+def test_a_name_with_two_alarms_needs_a_number(run: Run, run_dir: Path) -> None:
+    alarms = to_builtins([known.RAISED, known.RAISED])
+    with answering(run_dir, "controller", {"alarms": alarms}):
+        ran = run("alarms", "ack", known.RAISED.alarm.subject.name)
+    assert (ran.code, ran.err.splitlines()[0]) == (2, "holdfast: db-1 has 2 open alarms")
 
 
 def test_the_catalogue_needs_no_program(run: Run) -> None:

@@ -17,7 +17,7 @@ from holdfast.faces.pages.host_words import left_words_page
 from holdfast.faces.pages.incidents import incident_line, incidents_page
 from holdfast.faces.pages.status import Delivery, Part, StatusView, status_page, troubles
 from holdfast.faces.pages.vms import vm_page, vms_page
-from holdfast.facts.alarms import EventType, Severity
+from holdfast.facts.alarms import AlarmRecord, EventType, Severity
 from holdfast.facts.catalogue import AlarmType
 from holdfast.facts.subjects import SubjectKind
 from holdfast.lab.drills.figures import Goal, Result, Spread
@@ -77,6 +77,13 @@ SAMPLE: dict[str, Any] = {
     "net_in_bytes": 0,
     "net_out_bytes": 0,
 }
+
+
+def caused_by(root: str) -> AlarmRecord:
+    alarm = replace(known.SUSPECTED.alarm, root=root, key=f"vm/{len(root)}:vm-on-lost-host")
+    return replace(known.SUSPECTED, alarm=alarm)
+
+
 LOST_HOST: dict[str, Any] = {
     "host": "host-a",
     "host_name": "kvm-7",
@@ -136,6 +143,9 @@ PAGES: dict[str, Callable[[], Iterator[Any]]] = {
     "groups": lambda: groups_page(known.GROUPS, known.VMS),
     "group": lambda: group_page(known.GROUPS[1], (known.WEB_1,)),
     "alarms": lambda: alarms_page((known.RAISED, known.SUSPECTED, known.CLEARED), NOW_MS),
+    "alarms_with_a_cause": lambda: alarms_page(
+        (known.RAISED, caused_by(known.RAISED.alarm.key), caused_by("h/b1:host-lost")), NOW_MS
+    ),
     "alarms_when_there_is_none": lambda: alarms_page((), NOW_MS),
     "alarms_as_they_come": lambda: iter(
         alarm_line(one, NOW_MS) for one in (known.RAISED, known.SUSPECTED, known.CLEARED)

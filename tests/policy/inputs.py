@@ -73,6 +73,10 @@ def failed(
     )
 
 
+def captured(ms: float, incident: str, bundle: str, cause: str) -> came.LastWordsCaptured:
+    return came.LastWordsCaptured(incident=incident, at=at(ms), bundle=bundle, cause=cause)
+
+
 def stuck(ms: float, which: Incarnation) -> FaultRaised:
     return failed(ms, which, "vm-stuck", Effect.STUCK)
 

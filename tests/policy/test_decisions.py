@@ -255,3 +255,25 @@ def test_a_vm_that_does_not_answer_is_not_ended_but_by_a_person() -> None:
     assert kinds(again) == [AwaitAnswer], "what it needs a person for stays said"
     asked = scene.step(RecoveryAsked(at=at(scene.later()), vm=UUID, by="ann"))
     assert EndVm in kinds(asked)
+
+
+def test_each_bundle_of_an_incident_tells_of_its_own_life() -> None:
+    scene = Scene()
+    first = scene.kill(WEB1)
+    scene.step(inputs.captured(scene.later(), scene.incident, "bundle-1", "out of memory"))
+    scene.prove(WEB1)
+    scene.step(inputs.ran(scene.later(), WEB2), inputs.started(scene.later(), scene.incident, WEB2))
+    second = scene.kill(WEB2)
+    [one], [two] = (
+        [action for action in told if isinstance(action, CaptureLastWords)]
+        for told in (first, second)
+    )
+    assert one.incident == two.incident
+    assert (one.life, two.life) == (WEB1, WEB2)
+    assert one.fault_at is not None
+    assert two.fault_at is not None
+    assert one.fault_at < two.fault_at
+    assert two.cause
+    scene.step(inputs.captured(scene.later(), scene.incident, "bundle-2", "segfault"))
+    incident = scene.lawful.decider.world.incidents[scene.incident]
+    assert (incident.bundle, incident.cause) == ("bundle-2", "out of memory")

@@ -173,9 +173,13 @@ class Commands:
         return PLAIN(self._view.incidents())
 
     def _incident(self, name: str) -> Incident:
-        """By id, or the newest one of a VM, or the newest of all when nothing is named."""
+        """By id, or the newest one of a VM, or the newest of all when nothing is named.
+
+        A VM that was renamed since is found by both of its names.
+        """
         found = self._view.incidents()
-        chosen = [i for i in found if not name or name in (i.id, i.name, i.vm)]
+        renamed = {one.vm for one in self._view.vms() if one.name == name}
+        chosen = [i for i in found if not name or name in (i.id, i.name, i.vm) or i.vm in renamed]
         if not chosen:
             text = f"there is no incident {name!r}" if name else "there has been no incident"
             raise Unanswerable(text, "holdfast incidents lists them" if name else "", 2)

@@ -148,9 +148,9 @@ class LastWords:
         incident = self._incident(asked.incident)
         domain = self._domain(asked.life.vm)
         return _Known(
-            title=incident.title if incident else asked.name,
-            fault_at=incident.fault_at if incident else _now(),
-            cause=incident.cause if incident else "",
+            title=asked.title or (incident.title if incident else asked.name),
+            fault_at=asked.fault_at or (incident.fault_at if incident else _now()),
+            cause=asked.cause or (incident.cause if incident else ""),
             console_log=domain.console_log if domain else "",
             qemu_log=self._qemu_logs / f"{asked.name}.log",
         )

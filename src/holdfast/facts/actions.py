@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from holdfast.facts.alarms import Alarm
 from holdfast.facts.incidents import Incident
+from holdfast.facts.instants import Instant
 from holdfast.facts.promises import Answer
 from holdfast.facts.subjects import Incarnation
 from holdfast.facts.tenure import DeathProof, LocalProof, Tenure
@@ -40,7 +41,8 @@ class TellIncident(Act, frozen=True, kw_only=True):
 class CaptureLastWords(Act, frozen=True, kw_only=True):
     """Keep the evidence, within a budget; recovery does not wait longer than that for it.
 
-    `screenshot` and `dump` are only possible while QEMU still lives.
+    `screenshot` and `dump` are only possible while QEMU still lives. `cause`, `title` and
+    `fault_at` are of this life: an incident may be about several, and knows of the first.
     """
 
     incident: str
@@ -49,6 +51,9 @@ class CaptureLastWords(Act, frozen=True, kw_only=True):
     screenshot: bool = False
     dump: bool = False
     budget_ms: int = 0
+    cause: str = ""
+    title: str = ""
+    fault_at: Instant | None = None
 
 
 class ProveGone(Act, frozen=True, kw_only=True):

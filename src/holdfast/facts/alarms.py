@@ -135,3 +135,7 @@ def record_of(
 
 def alarm_key(incarnation: str, condition: str) -> str:
     return f"{incarnation}:{condition}"
+
+
+def condition_of(key: str) -> str:
+    return key.rpartition(":")[2]

@@ -96,7 +96,8 @@ def evidence_in(
         return []
     told: list[Action] = []
     if isinstance(outcome, LastWordsCaptured):
-        cause = outcome.cause or known.cause
+        # What a later life of it died of is in that bundle: the incident began with the first.
+        cause = known.cause if known.bundle else outcome.cause or known.cause
         kept = case_files.update(world, known.id, bundle=outcome.bundle, cause=cause)
         told.append(TellIncident(incident=kept))
     return [*told, *evidence_taken(world, record)] if record else told

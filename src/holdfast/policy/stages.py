@@ -41,6 +41,8 @@ def begin_life(world: World, record: VmRecord, life: Incarnation) -> None:
 def capture(world: World, record: VmRecord, life: Incarnation) -> CaptureLastWords:
     group = world.group_of(record)
     is_live = life == record.life and record.runs
+    ours = [one for one in world.alarms.values() if one.key.startswith(f"{life.key}:")]
+    fault = max(ours, key=lambda one: one.detected_at, default=None)
     return CaptureLastWords(
         incident=record.incident,
         life=life,
@@ -48,6 +50,9 @@ def capture(world: World, record: VmRecord, life: Incarnation) -> CaptureLastWor
         screenshot=is_live,
         dump=is_live and group.dump,
         budget_ms=timing.evidence_limit_ms(group, is_live=is_live),
+        cause=fault.cause if fault else "",
+        title=fault.text if fault else "",
+        fault_at=fault.fault_at if fault else None,
     )
 
 

@@ -119,23 +119,32 @@ def _new_ones(data: Any, seen: dict[str, tuple[int, str]]) -> Iterator[AlarmReco
 
 
 @alarms.command()
-@click.argument("which", metavar="KEY|NUMBER")
+@click.argument("which", metavar="NUMBER|NAME")
 @json_option
 @click.pass_context
 def ack(ctx: click.Context, which: str, as_json: bool) -> None:
-    """Say that you have seen an alarm; NUMBER is that of `holdfast alarms`."""
+    """Say that you have seen an alarm.
+
+    NUMBER is that of `holdfast alarms`; NAME that of a VM or host with one open alarm. Programs
+    use its key, which does not change while others come and go.
+    """
     site = ctx.ensure_object(Site)
     records = read_alarms(ask(site, "alarms", include_cleared=False))
     key = _key(which, records)
     data = ask(site, "acknowledge", key=key).data
     if as_json:
         return show_json(data)
-    return click.echo(f"acknowledged: {key}")
+    alarm = convert(data, AlarmRecord).alarm
+    return click.echo(f"acknowledged: {alarm.condition} of {alarm.subject.name}")
 
 
 def _key(which: str, records: list[AlarmRecord]) -> str:
     if not which.isdigit():
-        return which
+        named = [one.alarm.key for one in records if one.alarm.subject.name == which]
+        if len(named) > 1:
+            reason = f"{which} has {len(named)} open alarms"
+            raise Failure(reason, "say which by its number: holdfast alarms", Exit.USAGE)
+        return named[0] if named else which
     if 1 <= int(which) <= len(records):
         return records[int(which) - 1].alarm.key
     reason = f"there is no alarm number {which}: {len(records)} open"

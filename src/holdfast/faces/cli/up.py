@@ -97,7 +97,7 @@ def _refuse_a_second(settings: Settings) -> None:
 
 def _acceleration() -> str:
     if os.access("/dev/kvm", os.R_OK | os.W_OK):
-        return "this host offers KVM"
+        return "this host has /dev/kvm; whether a guest boots on it is seen with the first one"
     return "KVM is not usable here: VMs run in software emulation, slowly"
 
 

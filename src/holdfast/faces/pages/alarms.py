@@ -1,12 +1,12 @@
 """Alarms as lists: what is open, one line for each that comes, and the catalogue of all types."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.text import Text
 
 from holdfast.faces.pages.tables import GOOD, QUIET, STRONG, clock, counted, severity, table
-from holdfast.facts.alarms import AlarmRecord, AlarmState
+from holdfast.facts.alarms import AlarmRecord, AlarmState, condition_of
 from holdfast.facts.catalogue import CATALOGUE, AlarmType
 from holdfast.facts.instants import spoken
 
@@ -16,9 +16,10 @@ def alarms_page(records: Sequence[AlarmRecord], now_ms: int) -> Iterator[Any]:
     if not records:
         yield Text("No open alarms.", style=GOOD)
         return
+    numbers = {record.alarm.key: number for number, record in enumerate(records, start=1)}
     yield table(
         ("#", "SEVERITY", "SINCE", "SUBJECT", "ALARM", "WHAT"),
-        [_row(number, record, now_ms) for number, record in enumerate(records, start=1)],
+        [_row(numbers, record, now_ms) for record in records],
     )
     waiting = sum(1 for record in records if _is_unacknowledged(record))
     if waiting:
@@ -30,16 +31,16 @@ def _is_unacknowledged(record: AlarmRecord) -> bool:
     return not record.acknowledged_by and record.alarm.state is not AlarmState.CLEARED
 
 
-def _row(number: int, record: AlarmRecord, now_ms: int) -> list[str | Text]:
+def _row(numbers: Mapping[str, int], record: AlarmRecord, now_ms: int) -> list[str | Text]:
     alarm = record.alarm
     is_cleared = alarm.state is AlarmState.CLEARED
     what = Text(alarm.text)
     if alarm.certainty != "certain":
         what.append(f" ({alarm.certainty})")
-    for said in _beside(record, now_ms):
+    for said in _beside(record, numbers, now_ms):
         what.append(f"\n{said}", style=QUIET)
     return [
-        str(number),
+        str(numbers[alarm.key]),
         severity("cleared" if is_cleared else str(alarm.severity)),
         clock(record.fault_utc_ms, now_ms),
         alarm.subject.name,
@@ -48,7 +49,7 @@ def _row(number: int, record: AlarmRecord, now_ms: int) -> list[str | Text]:
     ]
 
 
-def _beside(record: AlarmRecord, now_ms: int) -> Iterator[str]:
+def _beside(record: AlarmRecord, numbers: Mapping[str, int], now_ms: int) -> Iterator[str]:
     alarm = record.alarm
     if record.fault_to_arrival_ms is not None:
         yield f"reported {spoken(record.fault_to_arrival_ms)} after the fault"
@@ -56,8 +57,10 @@ def _beside(record: AlarmRecord, now_ms: int) -> Iterator[str]:
         yield f"cleared {clock(record.cleared_utc_ms, now_ms)}"
     elif alarm.repair:
         yield alarm.repair
-    if alarm.root:
-        yield f"caused by {alarm.root}"
+    if alarm.root in numbers:
+        yield f"caused by alarm {numbers[alarm.root]}"
+    elif alarm.root:
+        yield f"caused by {condition_of(alarm.root)}, which is not among these"
     if record.acknowledged_by:
         when = clock(record.acknowledged_utc_ms, now_ms)
         yield f"acknowledged by {record.acknowledged_by}, {when}"

@@ -21,7 +21,7 @@ from holdfast.faces.pages.tables import (
 from holdfast.faces.pages.vms import vms_table
 from holdfast.facts.incidents import Incident
 from holdfast.facts.instants import spoken
-from holdfast.facts.promises import Disarm
+from holdfast.facts.promises import Disarm, Owner
 from holdfast.facts.wire import VmSummary
 
 VMS_SHOWN = 10
@@ -178,7 +178,9 @@ def _next(view: StatusView) -> Text:
     if hints:
         return Text("What to do: " + "\n            ".join(hints), style=UNSURE)
     if view.incidents:
-        return Text(f"Being mended. Its story: holdfast explain {view.incidents[-1].id}")
+        ours = [one for one in view.incidents if one.owner is Owner.HOLDFAST]
+        word = "Being mended" if ours else "Left to its owner"
+        return Text(f"{word}. Its story: holdfast explain {(ours or view.incidents)[-1].id}")
     if view.disarm:
         return Text("Switch recovery on again: holdfast arm")
     loose = [vm.name for vm in view.vms if not vm.is_protected and vm.is_running]
