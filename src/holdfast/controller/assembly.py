@@ -133,6 +133,7 @@ class Controller:
             registry=self.registry,
             leadership=self.leadership,
             vim=self.vim,
+            entries=self.entries,
             couriers=self.couriers,
             sign_of=self.watch.sign_of,
             absorbed=self._absorbed,

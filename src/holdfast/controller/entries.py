@@ -64,6 +64,7 @@ class Entries:
         """`safe` returns once an alarm outlives the loss of this controller."""
         self._told, self._safe, self._leads_elsewhere = told, safe, leads_elsewhere
         self._is_alone = is_alone
+        self.share_incident: Callable[[str, Incident, tuple[str, int]], None] = lambda *_: None
         self._vim, self._agents, self._shelf = vim, agents, shelf
         self._timings, self._take_tenure = timings, take_tenure
         self._streams: dict[tuple[str, str], Stream] = {}
@@ -133,7 +134,9 @@ class Entries:
         if entry.tenure is not None:
             await self._keep_tenure(entry.host, entry.tenure)
         if entry.incident is not None:
-            self.keep_incident(entry.host, entry.incident, (entry.stream, entry.sequence))
+            told = (entry.stream, entry.sequence)
+            self.keep_incident(entry.host, entry.incident, told)
+            self.share_incident(entry.host, entry.incident, told)
         stream.end(entry.sequence)
         self._shelf.put(STREAMS, f"{entry.host} {entry.stream}", stream.kept())
         if entry.incident is not None:

@@ -65,7 +65,7 @@ KINDS: Mapping[str, type[Struct]] = {
     STORE: StoreName,
 }
 # What others keep in the same store, and read themselves.
-NOT_OURS = frozenset(("alarms", *KINDS_OF_SITE))
+NOT_OURS = frozenset(("alarms", "incidents", *KINDS_OF_SITE))
 
 Puts = Mapping[str, Struct | None]
 

@@ -17,11 +17,13 @@ from holdfast.adapters.stores.sqlite import Sqlite
 from holdfast.adapters.vims.builtin import Builtin
 from holdfast.controller.courier import Courier
 from holdfast.controller.door import Door
+from holdfast.controller.entries import Entries
 from holdfast.controller.following import Following
 from holdfast.controller.leadership import Leadership
 from holdfast.controller.peers import HeardSaid, Peers
 from holdfast.controller.registry import Registry
 from holdfast.controller.shared import SharedAlarms
+from holdfast.controller.shared_incidents import SharedIncidents
 from holdfast.facts.alarms import Alarm, AlarmRecord, AlarmState
 from holdfast.facts.hearing import Sign
 from holdfast.facts.settings import ControllerPlace, Settings
@@ -67,6 +69,7 @@ class Replicas:
         registry: Registry,
         leadership: Leadership,
         vim: Builtin,
+        entries: Entries,
         couriers: Sequence[Courier],
         sign_of: Callable[[str], Sign],
         absorbed: Callable[[AlarmRecord], None],
@@ -91,6 +94,11 @@ class Replicas:
             quick=[one.name for one in settings.webhooks],
         )
         self.following.add(self.shared.board.folder, self._loaded, self.shared.board.changed)
+        self.incidents = SharedIncidents(store, entries.keep_incident)
+        board = self.incidents.board
+        self.following.add(board.folder, board.loaded, board.changed)
+        if not self.is_alone:
+            entries.share_incident = self.incidents.note
         self._shelf = shelf
         self._marks = dict.fromkeys(sorted(shelf.all(SHARED)))  # Alarms that the store had.
         self.peers = Peers(host_name, dials, journal)
@@ -108,7 +116,8 @@ class Replicas:
         if not self.is_alone:
             tasks["following the store"] = self.following.run
             tasks["shared alarms"] = self.shared.board.run
-            tasks["shared alarms, long cleared"] = self._tidy
+            tasks["shared incidents"] = self.incidents.board.run
+            tasks["what is long over"] = self._tidy
             tasks["peers"] = self.peers.run
         place = self.place
         if certificates is not None and place is not None:
@@ -213,5 +222,6 @@ class Replicas:
             if term is not None:
                 try:
                     await self.shared.board.delete(self.shared.outlived(), term)
+                    await self.incidents.board.delete(self.incidents.outlived(), term)
                 except StoreAway as away:
-                    log.debug("long cleared alarms stay in the store: %s", away)
+                    log.debug("what is long over stays in the store: %s", away)
