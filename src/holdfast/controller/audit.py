@@ -17,7 +17,7 @@ from holdfast.facts.events import Change, EventKind
 from holdfast.facts.instants import NS_PER_MS
 from holdfast.facts.roles import Caller
 from holdfast.ports import clock
-from holdfast.ports.answers import AWAY, Unanswerable
+from holdfast.ports.answers import AWAY, LeaderElsewhere, Unanswerable
 from holdfast.ports.journal import Losses
 
 log = logging.getLogger(__name__)
@@ -49,6 +49,9 @@ class Audit:
             data = await change()
             outcome, reason = "done", ""
             return data
+        except LeaderElsewhere as error:
+            outcome, reason = "passed on", f"{error.leader} leads"
+            raise
         except Unanswerable as error:
             outcome = "failed" if error.code == AWAY else "refused"
             reason = str(error)

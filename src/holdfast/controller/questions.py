@@ -24,7 +24,7 @@ from holdfast.facts import wire
 from holdfast.facts.events import EventKind
 from holdfast.facts.incidents import Incident
 from holdfast.facts.roles import Caller, Role
-from holdfast.ports.answers import AWAY, USAGE, Unanswerable, Unknown, unknown
+from holdfast.ports.answers import AWAY, USAGE, LeaderElsewhere, Unanswerable, Unknown, unknown
 from holdfast.ports.store import StoreAway
 from holdfast.ports.vim import Vim, VimAway
 
@@ -353,6 +353,8 @@ class Questions:
         term = self._leadership.term
         if term is None:
             text = f"nothing can be changed now: {self._leadership.reason}"
+            if self._leadership.leader:
+                raise LeaderElsewhere(text, self._leadership.leader)
             raise Unanswerable(text, "alarms are still reported; see holdfast status", AWAY)
         return term
 

@@ -48,6 +48,6 @@ class Change(Struct, frozen=True, kw_only=True):
     origin: str
     what: str
     args: dict[str, Any] = {}
-    outcome: str = "under way"  # Or: done, refused, not permitted, failed.
+    outcome: str = "under way"  # Or: done, refused, not permitted, passed on, failed.
     reason: str = ""
     took_ms: float | None = None

@@ -18,6 +18,14 @@ class Unknown(Unanswerable):
     """There is nothing of this name."""
 
 
+class LeaderElsewhere(Unanswerable):
+    """Only the leader may do it, and that is another: nothing was changed."""
+
+    def __init__(self, error: str, leader: str) -> None:
+        super().__init__(error, f"ask {leader}; alarms are still reported", AWAY)
+        self.leader = leader
+
+
 def unknown(what: str, name: str, known: Iterable[str], lister: str) -> Unknown:
     """There is no such VM, group, ...: name the near ones, or the command that lists all."""
     near = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.5)

@@ -6,7 +6,6 @@ import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 
@@ -15,7 +14,8 @@ from holdfast.adapters.drivers.certificates import CA, CERTIFICATE, KEY
 from holdfast.controller.assembly import Controller
 from holdfast.faces.api.listening import SOCKET, serving
 from holdfast.facts.roles import Caller, Role
-from holdfast.facts.settings import Settings
+from holdfast.facts.settings import ControllerPlace, Settings
+from holdfast.ports.store import Store
 from tests.controller.fake_agent import wait_for
 from tests.controller.site import certify, free_port
 
@@ -70,26 +70,35 @@ class Api:
 
 
 @contextlib.asynccontextmanager
-async def api(folder: Path, **fields: Any) -> AsyncIterator[Api]:
-    authority = Authority.make("the site of a test")
-    certify(folder / "tls", authority, Subject("host-c", "controller-1", ("127.0.0.1",), True))
+async def api(
+    folder: Path, beside: Api | None = None, store: Store | None = None
+) -> AsyncIterator[Api]:
+    """`beside`: a second controller, which shares the store of that one and follows it."""
+    number = 2 if beside else 1
+    name, address = f"controller-{number}", f"127.0.0.{number}"
+    authority = beside.authority if beside else Authority.make("the site of a test")
+    certify(folder / "tls", authority, Subject(f"host-c{number}", name, (address,), True))
     (folder / "tls" / "ca.key").write_text(authority.key)
-    port = free_port(["127.0.0.1"])
+    port = beside.port if beside else free_port(["127.0.0.1", "127.0.0.2"])
+    places = (ControllerPlace(name="controller-1", address="127.0.0.1"),) if beside else ()
     given = Settings(
         state_dir=str(folder / "state"),
         run_dir=str(folder / "run"),
         tls_dir=str(folder / "tls"),
-        host_name="controller-1",
+        host_name=name,
+        controllers=places,
         api_port=port,
         link_port=free_port(["127.0.0.1"]),
         pulse_port=0,
-        **fields,
     )
-    controller = Controller(given, "boot", face=lambda one: serving(one, given))
+    controller = Controller(
+        given, "boot", store, face=lambda one: serving(one, given, address if store else "")
+    )
+    leader = controller.leadership
     work = asyncio.create_task(controller.run())
     try:
         await wait_for(lambda: (folder / "run" / SOCKET).exists() or work.done())
-        await wait_for(lambda: controller.leadership.term is not None or work.done())
+        await wait_for(lambda: leader.leader or work.done())
         yield Api(controller, folder, port, authority)
     finally:
         work.cancel()

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from holdfast.adapters.drivers.certificates import CertificateProblem, Certificates
 from holdfast.controller.api_tokens import ApiTokens, TokenRefused
+from holdfast.faces.api.leading import BY, FROM, ROLE
 from holdfast.faces.api.refusals import Refusal, of_answer, printable
 from holdfast.facts.roles import Caller, Role
 from holdfast.ports import clock
@@ -102,10 +103,22 @@ class Remote:
             raise Refusal(403, str(problem)) from None
         if not peer.is_controller:
             return Caller(name=f"host {peer.host_name}", role=Role.SEE, origin=address)
-        # Only controllers speak for others: root there typed it.
-        by = _said_name(request)
-        name = f"{by} on {peer.host_name}" if by else f"controller {peer.host_name}"
+        return _spoken_for(request, peer.host_name, address)
+
+
+def _spoken_for(request: web.Request, host_name: str, address: str) -> Caller:
+    """Only controllers speak for others: what root typed there, or what was asked of them."""
+    by = _said_name(request)
+    origin = request.headers.get(FROM)
+    if origin is None:
+        name = f"{by} on {host_name}" if by else f"controller {host_name}"
         return Caller(name=name, role=Role.ADMINISTER, origin=address)
+    try:
+        role = Role(request.headers.get(ROLE, ""))
+    except ValueError:
+        raise Refusal(400, f"{host_name} names no role for whom it stands") from None
+    where = printable(origin)[:NAME_LETTERS]
+    return Caller(name=by or "nobody", role=role, origin=f"{where}, through {host_name}")
 
 
 def _too_many(address: str, wait_s: float) -> Refusal:
@@ -114,7 +127,7 @@ def _too_many(address: str, wait_s: float) -> Refusal:
 
 
 def _said_name(request: web.Request) -> str:
-    said = printable(request.headers.get("X-Holdfast-By", ""))[:NAME_LETTERS]
+    said = printable(request.headers.get(BY, ""))[:NAME_LETTERS]
     return "".join(letter for letter in said if letter.isprintable()).strip()
 
 

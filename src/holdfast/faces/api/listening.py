@@ -13,10 +13,11 @@ from holdfast.adapters.drivers.private_folder import make_private_folder
 from holdfast.controller.assembly import Controller
 from holdfast.faces.api.accepting import MOST_CONNECTIONS, accepting
 from holdfast.faces.api.callers import Remote, who_is_local
+from holdfast.faces.api.leading import Leader
 from holdfast.faces.api.membership import add_membership
 from holdfast.faces.api.server import Identify, Served, make_app
 from holdfast.faces.api.streams import Streams
-from holdfast.facts.settings import Settings
+from holdfast.facts.settings import ControllerPlace, Settings
 
 SOCKET = "api.sock"
 KEEPALIVE_S = 30.0
@@ -27,10 +28,14 @@ FILES = 2 * MOST_CONNECTIONS + 2_048
 
 
 @contextlib.asynccontextmanager
-async def serving(controller: Controller, settings: Settings) -> AsyncIterator[None]:
-    """Serve until the block ends. Raises OSError where it cannot listen."""
+async def serving(
+    controller: Controller, settings: Settings, address: str = ""
+) -> AsyncIterator[None]:
+    """Serve until the block ends, at every address unless one is said. Raises OSError where it
+    cannot listen."""
     _make_room_for_files()
     streams = Streams(controller.events)
+    leader = _leader(controller, settings)
 
     def app(identify: Identify) -> web.Application:
         served = Served(
@@ -38,6 +43,7 @@ async def serving(controller: Controller, settings: Settings) -> AsyncIterator[N
             denied=controller.audit.not_permitted,
             identify=identify,
             streams=streams,
+            leader=leader,
         )
         return make_app(served)
 
@@ -50,9 +56,21 @@ async def serving(controller: Controller, settings: Settings) -> AsyncIterator[N
             add_membership(made, controller.joining, controller.certificates)
             there = await stack.enter_async_context(running(made))
             context = controller.certificates.server_context(required=False)
-            listener = stack.enter_context(_on_port(settings.api_port))
+            listener = stack.enter_context(_on_port(address, settings.api_port))
             await stack.enter_async_context(accepting(there, listener, context))
         yield
+
+
+def _leader(controller: Controller, settings: Settings) -> Leader | None:
+    """None on a host that belongs to no site: it leads itself."""
+    joining = controller.joining
+    if controller.certificates is None or joining is None:
+        return None
+
+    def places() -> list[ControllerPlace]:
+        return [*joining.members.controllers.values(), *settings.controllers]
+
+    return Leader(controller.certificates, places, settings.api_port)
 
 
 @contextlib.asynccontextmanager
@@ -91,12 +109,13 @@ async def on_socket(runner: web.AppRunner, path: Path) -> AsyncIterator[None]:
 
 
 @contextlib.contextmanager
-def _on_port(port: int) -> Iterator[socket.socket]:
-    """On every address of both families, where there are both. Raises OSError."""
-    is_dual = socket.has_dualstack_ipv6() and Path("/proc/net/if_inet6").exists()
-    family = socket.AF_INET6 if is_dual else socket.AF_INET
+def _on_port(address: str, port: int) -> Iterator[socket.socket]:
+    """Without an address on all of both families, where there are both. Raises OSError."""
+    has_v6 = socket.has_dualstack_ipv6() and Path("/proc/net/if_inet6").exists()
+    is_dual = has_v6 and not address
+    family = socket.AF_INET6 if is_dual or ":" in address else socket.AF_INET
     with socket.create_server(
-        ("", port), family=family, backlog=BACKLOG, dualstack_ipv6=is_dual
+        (address, port), family=family, backlog=BACKLOG, dualstack_ipv6=is_dual
     ) as listener:
         yield listener
 

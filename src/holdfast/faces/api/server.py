@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from msgspec import Struct
 
+from holdfast.faces.api.leading import FROM, Leader
 from holdfast.faces.api.openapi import openapi
 from holdfast.faces.api.reading import BODY_BYTES, read_arguments
 from holdfast.faces.api.refusals import (
@@ -23,7 +24,7 @@ from holdfast.faces.api.routes import ROUTES, Route
 from holdfast.faces.api.shapes import Health
 from holdfast.faces.api.streams import Streams
 from holdfast.facts.roles import Caller, Role
-from holdfast.ports.answers import Unanswerable
+from holdfast.ports.answers import LeaderElsewhere, Unanswerable
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ class Served(Struct, frozen=True, kw_only=True):
     denied: Denied
     identify: Identify
     streams: Streams
+    leader: Leader | None = None  # Whom changes are passed on to that are not ours to make.
 
 
 def make_app(served: Served) -> web.Application:
@@ -96,6 +98,10 @@ def _answer(route: Route, served: Served) -> Handler:
         try:
             async with asyncio.timeout(ANSWER_LIMIT_S):
                 data = await served.ask(route.question, args, caller)
+        except LeaderElsewhere as elsewhere:
+            if served.leader is None or FROM in request.headers:
+                raise of_answer(elsewhere) from None
+            return await served.leader.ask(elsewhere.leader, route, args, caller)
         except Unanswerable as failure:
             raise of_answer(failure) from None
         except TimeoutError:
