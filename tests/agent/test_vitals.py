@@ -214,6 +214,13 @@ print(*asyncio.run(carry("10.99.0.2", 7313, b"probe", 200, "10.99.0.1")))
     assert shown.stdout == "b'' False\n", shown.stderr
 
 
+def test_a_host_that_is_doubted_says_itself_that_it_lives() -> None:
+    questions = Questions()
+    Witness(7_313, "boot-1").add_to(questions)
+    reply = asyncio.run(questions.answer(wire.Question(id=1, name="alive")))
+    assert reply.data == {"boot": "boot-1"}
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [

@@ -131,15 +131,18 @@ class Agent:
             may_start=lambda asked: promise.may_start(self.decider.world, asked),
             consume=self.loop.consume,
         )
+        self._add_questions()
+
+    def _add_questions(self) -> None:
         Commands(
             self.loop,
             self.view,
             self.sight.hypervisor,
             self.archive,
-            state / "journal",
+            self._state / "journal",
             self.health,
         ).add_to(self.questions)
-        Witness(settings.answer_port).add_to(self.questions)
+        Witness(self._settings.answer_port, self._me.boot).add_to(self.questions)
 
     def _act(self, action: Any) -> None:
         self.executor.carry_out(action)

@@ -12,20 +12,25 @@ from holdfast.facts import wire
 from holdfast.facts.pulse import Kind, PulseRefused, peek
 from holdfast.ports.answers import Unanswerable
 
-QUESTION = "witness"
+QUESTION, ALIVE = "witness", "alive"
 LONGEST_LIMIT_MS = 1_000
 MOST_AT_ONCE = 64
 
 
 class Witness:
-    """`answer_port` is the only port that it sends to."""
+    """`answer_port` is the only port that it sends to; `boot` is this host's own."""
 
-    def __init__(self, answer_port: int) -> None:
-        self._port = answer_port
+    def __init__(self, answer_port: int, boot: str = "") -> None:
+        self._port, self._boot = answer_port, boot
         self._under_way = 0
 
     def add_to(self, questions: Questions) -> None:
         questions.add(QUESTION, self.answer)
+        questions.add(ALIVE, self.say_alive)
+
+    async def say_alive(self, _asked: wire.Question) -> dict[str, str]:
+        """The host itself is doubted: that it answers at all is the answer."""
+        return {"boot": self._boot}
 
     async def answer(self, asked: wire.Question) -> dict[str, Any]:
         """{"data": hex, "is_kernel": bool}. Raises Unanswerable, ValueError."""
