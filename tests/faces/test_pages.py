@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from rich.text import Text
 
 from holdfast.faces.cli.showing import show
 from holdfast.faces.cli.status_view import make_view
@@ -209,6 +210,27 @@ def test_a_page_is_plain_and_not_wider_than_a_terminal(name: str) -> None:
     assert all(line == line.rstrip() for line in text.splitlines())
     if name not in FLOWING:
         assert max(map(len, text.splitlines())) <= 100
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_long_line_is_broken_between_words_on_a_terminal_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("NO_COLOR", "1")
+    line = Text("web-1 is back: its guest agent answers, 4.3 s after the fault")
+    terminal, file = Terminal(), io.StringIO()
+    show([line], terminal)
+    show([line], file)
+    assert terminal.getvalue().splitlines() == [
+        "web-1 is back: its guest agent answers,",
+        "4.3 s after the fault",
+    ]
+    assert file.getvalue() == f"{line.plain}\n"
 
 
 def test_trouble_is_told_worst_first() -> None:

@@ -14,7 +14,10 @@ PLAIN_WIDTH = 100
 
 
 def show(page: Iterable[Any], file: IO[str] | None = None) -> None:
-    """Print what rich can render, one after the other."""
+    """Print what rich can render, one after the other.
+
+    A line of text is broken between words on a terminal, and not at all in a file or a pipe.
+    """
     # Late: with --json nothing is laid out.
     from rich.console import Console
     from rich.text import Text  # Late: likewise.
@@ -33,7 +36,7 @@ def show(page: Iterable[Any], file: IO[str] | None = None) -> None:
     )
     with console.capture() as captured:
         for part in page:
-            console.print(part, soft_wrap=isinstance(part, str | Text))
+            console.print(part, soft_wrap=isinstance(part, str | Text) and not is_terminal)
     for line in captured.get().splitlines():
         click.echo(line.rstrip(), file=out, color=is_terminal)
 
