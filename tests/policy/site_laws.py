@@ -114,7 +114,8 @@ class LawfulSite:
         if not isinstance(fact, FaultRaised) or fact.effect is not Effect.GONE or not self._term:
             return
         record = self.decider.world.hosts[fact.subject.id]
-        is_said = self.decider.world.is_open(f"{record.host}/{fact.boot}:{fact.condition}")
+        key = f"{record.host}/{fact.boot}:{fact.condition}"
+        is_said = self.decider.world.is_open(key) or key in self.decider.world.held
         if record.state is HostState.LOST and not is_said:
             raise LawBroken(f"a loss is reported at once\nafter {fact}")
 
@@ -123,7 +124,7 @@ class LawfulSite:
         if world.defects:
             raise LawBroken(f"an impossible step: {world.newest_defect}\nafter {fact}")
         for key, want in world.wanted.items():
-            if self._term and not world.is_open(key):
+            if self._term and not world.is_open(key) and key not in world.held:
                 raise LawBroken(f"what is believed is said: {key}\nafter {fact}")
             if want.root and want.root not in world.wanted:
                 raise LawBroken(f"{key} is without its root {want.root}\nafter {fact}")

@@ -269,3 +269,73 @@ def test_a_snapshot_holds_the_whole_world() -> None:
     before = scene.world
     scene.reborn()
     assert msgspec.to_builtins(scene.world) == msgspec.to_builtins(before)
+
+
+def test_what_a_restarted_controller_does_not_find_anew_is_over() -> None:
+    scene = SiteScene()
+    scene.wrong("h1", "controller-cut-off")
+    scene.wrong("h2", "agent-away")
+    scene.wrong("h3", "host-plane-lost")
+    scene.reborn()
+    said = scene.give(told.SiteBegan(at=at(scene.ms), controller="c1", boot="cb1"))
+    assert "- controller-cut-off controller" in said
+    scene.lead(2)
+    scene.wrong("h3", "host-plane-lost")
+    assert scene.wait(timing.TAKE_OVER_MS + 1) == ["- agent-away h2", "incident of h2 closed"]
+    assert scene.open() == ["host-plane-lost h3"]
+
+
+def test_a_host_that_was_stopping_before_a_restart_is_still_expected_to_be_silent() -> None:
+    scene = SiteScene()
+    scene.wrong("h1", "host-stopping")
+    scene.reborn()
+    scene.give(told.SiteBegan(at=at(1_000), controller="c1", boot="cb1"))
+    scene.lead(2)
+    scene.wait(10_000)
+    assert scene.wrong("h1", "host-lost") == []
+    scene.wait(timing.TAKE_OVER_MS)
+    assert scene.open() == ["host-stopping h1"]
+    assert scene.heard("h1") == ["- host-stopping h1"], "it goes on after all"
+
+
+def test_what_another_has_just_cleared_is_not_raised_at_once() -> None:
+    scene, other = SiteScene(leads=False, name="c1"), SiteScene(leads=False, name="c2")
+    scene.wrong("h1", "host-lost")
+    other.wrong("h1", "host-lost")
+    other.wait(timing.SHARE_WAIT_MS + 1)
+    for alarm in list(other.world.reported.values()):
+        scene.share(alarm)
+    assert scene.lead(1) == []
+    other.right("h1", "host-lost", was_wrong=True)
+    for alarm in list(other.world.reported.values()):
+        assert scene.share(alarm) == []
+    assert scene.wait(timing.SHARE_WAIT_MS - 1) == []
+    assert scene.right("h1", "host-lost", was_wrong=True) == ["incident of h1 closed"]
+    assert scene.open() == []
+
+
+def test_what_another_has_cleared_and_the_leader_still_finds_is_raised_again() -> None:
+    scene, other = SiteScene(leads=False, name="c1"), SiteScene(leads=False, name="c2")
+    scene.wrong("h1", "host-lost")
+    other.wrong("h1", "host-lost")
+    other.wait(timing.SHARE_WAIT_MS + 1)
+    for alarm in list(other.world.reported.values()):
+        scene.share(alarm)
+    scene.lead(1)
+    other.right("h1", "host-lost", was_wrong=True)
+    for alarm in list(other.world.reported.values()):
+        scene.share(alarm)
+    assert scene.wait(timing.SHARE_WAIT_MS + 1) == [
+        "+ host-lost h1",
+        "+ vm-on-lost-host web1 < host-lost",
+    ]
+
+
+def test_a_leader_leaves_to_another_what_only_that_one_believes() -> None:
+    leader, other = SiteScene(name="c1"), SiteScene(leads=False, name="c2")
+    other.wrong("h1", "host-cut-off")
+    other.wait(timing.SHARE_WAIT_MS + 1)
+    for alarm in list(other.world.reported.values()):
+        assert leader.share(alarm) == []
+    assert leader.open() == ["host-cut-off h1"]
+    assert leader.wait(timing.TAKE_OVER_MS * 2) == []

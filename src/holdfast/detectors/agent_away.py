@@ -21,7 +21,8 @@ from holdfast.ports.detector import Detector
 
 SEAT = "controller"
 AWAY_MS = 500  # A link that is back so soon was only renewed.
-WELL_MS = 5_000  # As long as its own word is well, a link may take that long to come back.
+WELL_MS = 8_000  # As long as its own word is well, a link may take that long to come back.
+STARTS_MS = 60_000  # After a boot, or since this controller began, until it has come up.
 CONDITION = "agent-away"
 
 _BAD = (LayerState.STALE, LayerState.ILL)
@@ -33,32 +34,38 @@ class _Agent:
         self.host = self.name = host
         self.boot = ""
         self.heard: set[str] = set()
+        self.heard_at = Instant(0)  # Since when, without a break.
         self.word = LayerState.UNKNOWN
         self.is_stopping = False
+        self.is_linked = self.was_linked = False  # Now; in this boot.
         self.link_lost_at: Instant | None = None
         self.due: Instant | None = None
         self.is_away = False
 
-    def why(self, now: Instant, well_ms: float, away_ms: float) -> str:
+    def why(self, now: Instant) -> str:
         """Why it is away by now, or empty. `due` is set where time alone may tell more."""
         self.due = None
         if not self.heard or self.word in _EXPECTED or self.is_stopping:
             return ""
-        if self.word in _BAD:
-            return "is dead or stuck: it says nothing to its host's pulse"
-        if self.link_lost_at is None:
+        if self.word in _BAD:  # Its host may have been frozen with it: then it goes on, too.
+            due, why = after(self.heard_at, AWAY_MS), "is dead or stuck: its host hears no word"
+        elif self.link_lost_at is None:
             return ""
-        is_well = self.word is LayerState.WELL
-        due = after(self.link_lost_at, well_ms if is_well else away_ms)
-        if now < due:
-            self.due = due
-            return ""
-        return "is not linked to this controller, though it lives" if is_well else "left its link"
+        elif self.word is LayerState.WELL:
+            due = after(max(self.link_lost_at, self.heard_at), WELL_MS)
+            why = "is not linked to this controller, though it lives"
+        elif self.was_linked:
+            due, why = after(max(self.link_lost_at, self.heard_at), AWAY_MS), "left its link"
+        else:
+            due, why = after(self.link_lost_at, STARTS_MS), "has not come up"
+        if due <= now:
+            return why
+        self.due = due
+        return ""
 
 
 class AgentAway:
-    def __init__(self, *, away_ms: float = AWAY_MS, well_ms: float = WELL_MS) -> None:
-        self._away_ms, self._well_ms = away_ms, well_ms
+    def __init__(self) -> None:
         self._agents: dict[str, _Agent] = {}
 
     def observe(self, seen: Observation) -> Iterable[Verdict]:
@@ -94,6 +101,10 @@ class AgentAway:
                 if agent.boot not in ("", seen.boot):
                     yield from self._begin_boot(agent, seen.at)
                 agent.boot = seen.boot
+                if not agent.heard:
+                    agent.heard_at = seen.at
+                if not agent.is_linked and agent.link_lost_at is None:
+                    agent.link_lost_at = seen.at
                 agent.heard.add(seen.plane)
             case PlaneSilent():
                 agent.heard.discard(seen.plane)
@@ -101,6 +112,8 @@ class AgentAway:
                 agent.word = seen.layers.get(Layer.AGENT, LayerState.UNKNOWN)
                 agent.is_stopping = seen.plan is Plan.HOST_STOPS
             case LinkChanged():
+                agent.is_linked = seen.is_up
+                agent.was_linked |= seen.is_up
                 agent.link_lost_at = None if seen.is_up else seen.at
         yield from self._judge(agent, seen.at)
 
@@ -110,9 +123,10 @@ class AgentAway:
             yield self._cleared(agent, agent.boot, at, "its host was booted since")
         agent.heard.clear()
         agent.word, agent.is_stopping, agent.link_lost_at = LayerState.UNKNOWN, False, None
+        agent.is_linked = agent.was_linked = False
 
     def _judge(self, agent: _Agent, now: Instant) -> Iterator[Verdict]:
-        why = agent.why(now, self._well_ms, self._away_ms)
+        why = agent.why(now)
         if why and not agent.is_away:
             agent.is_away = True
             yield self._raised(agent, now, why)

@@ -99,6 +99,8 @@ class SiteDecider:
             for condition in [c for c, one in record.faults.items() if _is_other_loss(one, fault)]:
                 del record.faults[condition]
         record.faults[fault.condition] = fault
+        if fault.condition in record.stale:
+            record.stale.remove(fault.condition)
         actions: list[Action] = []
         keys: list[str] = []
         is_new_loss = record.state in SILENT and before not in SILENT
@@ -137,8 +139,11 @@ class SiteDecider:
             record.vms, record.vms_boot = (), heard.boot  # Its agent tells what runs now.
         stale = [c for c, one in record.faults.items() if one.boot not in ("", heard.boot)]
         stale += [c for c, one in record.faults.items() if one.effect in site_alarms.LOSS]
+        # Whoever still stops says so with its next pulse.
+        stale += [c for c in record.stale if _effect_of(record, c) is Effect.DOOMED]
         for condition in dict.fromkeys(stale):
             del record.faults[condition]
+        record.stale = [condition for condition in record.stale if condition in record.faults]
         word = "in a new boot" if is_new_boot else "again"
         return self._settle_down(record, f"{record.name} pulses {word}")
 
@@ -222,7 +227,9 @@ class SiteDecider:
         if record is not None and settled_by and record.state in SILENT:
             record.faults.clear()
             return self._settle_down(record, alarm.text, settled_by)
-        return list(site_alarms.publish(world, keys)) if world.term else []
+        # What another alone believes is its own to take back.
+        ours = [key for key in keys if world.term and key in world.wanted]
+        return list(site_alarms.publish(world, ours))
 
     def _settled(self, fact: IncidentSettled) -> list[Action]:
         actions: list[Action] = []
@@ -240,8 +247,15 @@ class SiteDecider:
             site_losses.begin_anew(world)
         world.held.clear()
         world.take_over_at = after(world.now, timing.TAKE_OVER_MS)
+        for record in world.hosts.values():
+            record.stale = [c for c, one in record.faults.items() if not _is_loss(one)]
+        own = [site_alarms.own_key(world, condition) for condition in world.own_faults]
+        world.own_faults.clear()
+        for key in own:
+            site_alarms.unwant(world, key, "this controller was started anew")
         mine = [a for key, a in world.reported.items() if a.host == fact.controller]
-        return [Report(alarm=alarm) for alarm in mine if alarm.state is not AlarmState.CLEARED]
+        again = [alarm for alarm in mine if world.is_open(alarm.key) and alarm.key not in own]
+        return [*[Report(alarm=alarm) for alarm in again], *site_alarms.publish(world, own)]
 
     def _woke(self) -> list[Action]:
         world = self.world
@@ -275,6 +289,12 @@ class SiteDecider:
         reports = site_alarms.publish(world, [key for key in mine if key not in world.wanted])
         actions: list[Action] = list(reports)
         for record in world.hosts.values():
+            stale = [c for c in record.stale if _effect_of(record, c) is not Effect.DOOMED]
+            record.stale = [c for c in record.stale if c not in stale]
+            for condition in stale:
+                record.faults.pop(condition, None)
+            if stale:
+                actions += self._settle_down(record, "nothing of it is found any more")
             actions += site_incidents.close_if_over(
                 world, record, "nothing of it is found any more"
             )
@@ -285,8 +305,17 @@ def _instant(fact: SiteFact) -> Instant:
     return getattr(fact, "at", Instant(0))
 
 
+def _is_loss(fault: FaultRaised) -> bool:
+    return fault.effect in site_alarms.LOSS
+
+
 def _is_other_loss(known: FaultRaised, fault: FaultRaised) -> bool:
-    return known.effect in site_alarms.LOSS and known.condition != fault.condition
+    return _is_loss(known) and known.condition != fault.condition
+
+
+def _effect_of(record: HostRecord, condition: str) -> Effect | None:
+    known = record.faults.get(condition)
+    return known.effect if known else None
 
 
 def _event_of(record: HostRecord) -> HostEvent:

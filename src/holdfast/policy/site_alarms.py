@@ -177,12 +177,13 @@ def _say(world: SiteWorld, key: str, settled_by: str) -> Alarm | None:
     if is_open:
         may_change = known is not None and _may_change(world, known)
         return _put(world, want, AlarmState.CHANGED) if is_news and may_change else None
-    if not world.term and not key.startswith(own_key(world, "")):
-        if not is_news:
+    if not key.startswith(own_key(world, "")):
+        if not world.term and not is_news:
             world.held.pop(key, None)
             return None  # Whoever leads has cleared it: that is not ours to doubt.
-        due = world.held.setdefault(key, after(world.now, SHARE_WAIT_MS))
-        if due > world.now:
+        if not world.term:
+            world.held.setdefault(key, after(world.now, SHARE_WAIT_MS))
+        if world.held.get(key, world.now) > world.now:
             return None
     return _put(world, want, AlarmState.RAISED)
 
@@ -242,4 +243,6 @@ def adopt(world: SiteWorld, alarm: Alarm) -> list[str]:
     want = world.wanted.get(alarm.key)
     if want is not None:
         world.said[alarm.key] = want
+        if alarm.state is AlarmState.CLEARED:  # It may be a moment ahead of us.
+            world.held[alarm.key] = after(world.now, SHARE_WAIT_MS)
     return [alarm.key]

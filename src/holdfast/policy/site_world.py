@@ -25,6 +25,7 @@ class HostRecord(Struct, kw_only=True):
     state: HostState = HostState.UNHEARD
     boot: str = ""
     faults: dict[str, FaultRaised] = field(default_factory=dict)  # Open ones, by condition.
+    stale: list[str] = field(default_factory=list)  # Faults of before a restart, not found anew.
     vms_boot: str = ""
     vms: tuple[HostVm, ...] = ()
     incident: str = ""

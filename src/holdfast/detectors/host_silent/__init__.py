@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from holdfast.detectors.host_silent import evidence
 from holdfast.detectors.host_silent.evidence import Meaning
+from holdfast.detectors.host_silent.host import Host, gasp_of, is_booting, refused_of
 from holdfast.facts.hearing import (
     EarDoubted,
     EarTrusted,
@@ -18,8 +19,8 @@ from holdfast.facts.hearing import (
     PlaneHeard,
     PlaneSilent,
     PulseSaid,
+    PulsesRefused,
     Sign,
-    WitnessKind,
     WitnessSpoke,
 )
 from holdfast.facts.instants import Instant, after, elapsed_ms, spoken
@@ -40,46 +41,10 @@ FRESH_MS = 120  # Who was heard so recently shows that this controller is not cu
 TOGETHER_MS = 60  # Pulses of all hosts come within one period: so long until all are missed.
 FRESH_LOOK_MS = 250  # After a doubt: whoever lives has been heard again by then.
 NEVER_HEARD_MS = 10_000  # A known host is expected that soon after this controller began.
-FIRST_LOOK_MS = 1_000  # A kernel that shows itself later, where nothing did, is one that boots.
-GASP_MS = 60_000  # A last word explains a silence that follows it so soon.
-BOOTS_REMEMBERED = 8
 
 DETECTOR = "host_silent"
 CUT_OFF_HERE = "controller-cut-off"
 CONTROLLER = Subject(kind=SubjectKind.HOLDFAST, id="controller", name="controller")
-
-
-class _Host:
-    def __init__(self, host: str) -> None:
-        self.host = self.name = host
-        self.boot = ""
-        self.boots: list[str] = []  # Earlier ones: heard again, they are another host's.
-        self.is_here = False
-        self.is_expected = False
-        self.heard: set[str] = set()
-        self.silent: set[str] = set()
-        self.was_heard = False  # In this boot, since this controller began.
-        self.last_life = Instant(0)  # The newest sign of life, whoever heard it.
-        self.plan = Plan.NONE
-        self.plan_until = Instant(0)
-        self.gasp: LastGasp | None = None
-        self.signs: dict[tuple[WitnessKind, str, str], WitnessSpoke] = {}
-        self.said: Meaning | None = None
-        self.judged_at = Instant(0)
-        self.silent_since = Instant(0)  # Once it is judged; for what is said at its return.
-        self.is_waiting = False  # Silent, and not judged yet.
-        self.due: Instant | None = None
-
-    def subject(self) -> Subject:
-        return Subject(kind=SubjectKind.HOST, id=self.host, name=self.name)
-
-    def begin_boot(self, boot: str) -> None:
-        if self.boot:
-            self.boots = [*self.boots, self.boot][-BOOTS_REMEMBERED:]
-        self.boot = boot
-        self.heard.clear()
-        self.silent.clear()
-        self.plan, self.gasp, self.was_heard = Plan.NONE, None, False
 
 
 class HostSilent:
@@ -93,8 +58,8 @@ class HostSilent:
     ) -> None:
         self._fresh_ms, self._together_ms = fresh_ms, together_ms
         self._never_heard_ms, self._fresh_look_ms = never_heard_ms, fresh_look_ms
-        self._hosts: dict[str, _Host] = {}
-        self._due: dict[str, _Host] = {}
+        self._hosts: dict[str, Host] = {}
+        self._due: dict[str, Host] = {}
         self._is_doubted = False
         self._is_cut_off = False
 
@@ -113,6 +78,10 @@ class HostSilent:
             case LastGasp():
                 host = self._host(seen.host)
                 host.gasp = seen
+                return list(self._weigh(host, seen.at))
+            case PulsesRefused():
+                host = self._host(seen.host)
+                host.refused = seen
                 return list(self._weigh(host, seen.at))
             case WitnessSpoke():
                 return list(self._take_sign(seen))
@@ -140,8 +109,8 @@ class HostSilent:
 
     # Who there is.
 
-    def _host(self, name: str) -> _Host:
-        return self._hosts.setdefault(name, _Host(name))
+    def _host(self, name: str) -> Host:
+        return self._hosts.setdefault(name, Host(name))
 
     def _expect(self, seen: HostExpected) -> list[Verdict]:
         host = self._host(seen.host)
@@ -159,7 +128,7 @@ class HostSilent:
             return []
         return [_cleared(host, host.boot, seen.at, f"{host.name} left the site")]
 
-    def _set_due(self, host: _Host, due: Instant | None) -> None:
+    def _set_due(self, host: Host, due: Instant | None) -> None:
         host.due = due
         if due is None:
             self._due.pop(host.host, None)
@@ -187,7 +156,7 @@ class HostSilent:
         host.heard.add(seen.plane)
         host.silent.discard(seen.plane)
         host.was_heard, host.is_waiting = True, False
-        host.last_life = seen.at
+        host.last_life, host.refused = seen.at, None
         host.signs.clear()
         self._set_due(host, None)
         if was_silent:
@@ -204,7 +173,7 @@ class HostSilent:
                 reason=reason,
             )
 
-    def _came_back(self, host: _Host, at: Instant, *, is_new_boot: bool) -> Iterator[Verdict]:
+    def _came_back(self, host: Host, at: Instant, *, is_new_boot: bool) -> Iterator[Verdict]:
         """What was raised is over, or (the same boot: it was never lost) is retracted."""
         said = host.said
         if said is None:
@@ -246,7 +215,7 @@ class HostSilent:
         if host is None or host.heard:
             return
         key = (seen.kind, seen.witness, seen.plane)
-        if seen.sign is Sign.UNKNOWN or _is_booting(host, seen):
+        if seen.sign is Sign.UNKNOWN or is_booting(host, seen):
             host.signs.pop(key, None)
         else:
             host.signs[key] = seen
@@ -256,7 +225,7 @@ class HostSilent:
 
     # What it means.
 
-    def _others(self, host: _Host) -> list[_Host]:
+    def _others(self, host: Host) -> list[Host]:
         """Remote hosts besides this one that are not known to be lost."""
         return [
             other
@@ -288,27 +257,35 @@ class HostSilent:
             if host.due is None:
                 yield from self._judge(host, now)
 
-    def _judge(self, host: _Host, now: Instant) -> Iterator[Verdict]:
+    def _judge(self, host: Host, now: Instant) -> Iterator[Verdict]:
         if self._is_doubted or (self._is_cut_off and not host.is_here):
             return  # It goes on waiting.
         host.is_waiting = False
         host.silent_since, host.judged_at = host.last_life, now
         yield from self._weigh(host, now, is_first=True)
 
-    def _weigh(self, host: _Host, now: Instant, *, is_first: bool = False) -> Iterator[Verdict]:
+    def _weigh(self, host: Host, now: Instant, *, is_first: bool = False) -> Iterator[Verdict]:
         """Say what the silence means, if that is not what was said before."""
         if host.said is None and not is_first:
             return
-        found = evidence.meaning(host.signs, host=host.host, gasp=_gasp(host), is_here=host.is_here)
+        found = evidence.meaning(
+            host.signs,
+            host=host.host,
+            gasp=gasp_of(host),
+            is_here=host.is_here,
+            refused=refused_of(host),
+        )
         before, host.said = host.said, found
-        if before is not None and before.condition == found.condition:
+        is_same = before is not None and before.condition == found.condition
+        was_refused = before is not None and evidence.UNBELIEVED in before.reason
+        if is_same and was_refused == (evidence.UNBELIEVED in found.reason):
             return
         yield self._raised(host, found, now)
-        if before is not None:
+        if before is not None and not is_same:
             reason = f"known better: {host.name} {found.reason}"
             yield _cleared(host, host.boot, now, reason, before.condition, was_wrong=found.lives)
 
-    def _raised(self, host: _Host, found: Meaning, now: Instant) -> FaultRaised:
+    def _raised(self, host: Host, found: Meaning, now: Instant) -> FaultRaised:
         reason = f"{host.name} {found.reason}"
         if not host.was_heard and found.condition == evidence.LOST:
             reason = f"{host.name} has not been heard since this controller began"
@@ -330,7 +307,7 @@ class HostSilent:
             evidence={"planes": ", ".join(sorted(host.silent)) or "never heard", **asked},
         )
 
-    def _cut_off(self, hosts: list[_Host], now: Instant) -> FaultRaised:
+    def _cut_off(self, hosts: list[Host], now: Instant) -> FaultRaised:
         return FaultRaised(
             detector=DETECTOR,
             condition=CUT_OFF_HERE,
@@ -354,24 +331,8 @@ _BACK = {
 }
 
 
-def _is_booting(host: _Host, seen: WitnessSpoke) -> bool:
-    """Its kernel answers where nothing did a while ago: it was not frozen, it starts."""
-    if seen.sign is not Sign.KERNEL or host.said is None:
-        return False
-    was_dark = any(spoke.sign is Sign.NOTHING for spoke in host.signs.values())
-    is_first = elapsed_ms(host.judged_at, seen.at) <= FIRST_LOOK_MS
-    return was_dark and not is_first and host.said.condition != evidence.FROZEN
-
-
-def _gasp(host: _Host) -> str:
-    gasp = host.gasp
-    if gasp is None or abs(elapsed_ms(gasp.at, host.silent_since)) > GASP_MS:
-        return ""
-    return gasp.text
-
-
 def _cleared(
-    host: _Host,
+    host: Host,
     boot: str,
     at: Instant,
     reason: str,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import msgspec
 from msgspec import Struct
 
 from holdfast.facts.hearing import Sign, WitnessKind, WitnessSpoke
@@ -12,6 +13,7 @@ FROZEN = "host-frozen"
 PANICKED = "host-panicked"
 CUT_OFF = "host-cut-off"
 PULSE_AWAY = "pulse-away"
+UNBELIEVED = "not believed"
 
 
 class Meaning(Struct, frozen=True, kw_only=True):
@@ -35,8 +37,26 @@ def meaning(
     host: str,
     gasp: str,
     is_here: bool,
+    refused: str = "",
 ) -> Meaning:
-    """Of a host that is silent on all planes: by who was asked, and what its kernel said last."""
+    """Of a host that is silent on all planes: by who was asked, and what its kernel said last.
+
+    `refused` is why pulses in its name that do arrive are not believed.
+    """
+    found = _meaning(signs, host=host, gasp=gasp, is_here=is_here)
+    if not refused:
+        return found
+    word = f"pulses in its name arrive, and are {UNBELIEVED}: {refused}"
+    return msgspec.structs.replace(found, reason=f"{found.reason}; {word}", cause=word)
+
+
+def _meaning(
+    signs: Mapping[tuple[WitnessKind, str, str], WitnessSpoke],
+    *,
+    host: str,
+    gasp: str,
+    is_here: bool,
+) -> Meaning:
     spoke = list(signs.values())
     reached = [one for one in spoke if one.sign is Sign.PULSE]
     by_others = [one for one in reached if one.kind is not WitnessKind.PROBE]

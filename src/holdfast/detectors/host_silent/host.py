@@ -1,0 +1,70 @@
+"""One host, as it is heard: which planes, which boot, what it said it plans, who was asked."""
+
+from holdfast.detectors.host_silent import evidence
+from holdfast.detectors.host_silent.evidence import Meaning
+from holdfast.facts.hearing import LastGasp, Plan, PulsesRefused, Sign, WitnessKind, WitnessSpoke
+from holdfast.facts.instants import Instant, elapsed_ms
+from holdfast.facts.subjects import Subject, SubjectKind
+
+FIRST_LOOK_MS = 1_000  # A kernel that shows itself later, where nothing did, is one that boots.
+GASP_MS = 60_000  # A last word explains a silence that follows it so soon.
+REFUSED_MS = 2_000  # Pulses that are not believed are told of once a second.
+BOOTS_REMEMBERED = 8
+
+
+class Host:
+    def __init__(self, host: str) -> None:
+        self.host = self.name = host
+        self.boot = ""
+        self.boots: list[str] = []  # Earlier ones: heard again, they are another host's.
+        self.is_here = False
+        self.is_expected = False
+        self.heard: set[str] = set()
+        self.silent: set[str] = set()
+        self.was_heard = False  # In this boot, since this controller began.
+        self.last_life = Instant(0)  # The newest sign of life, whoever heard it.
+        self.plan = Plan.NONE
+        self.plan_until = Instant(0)
+        self.gasp: LastGasp | None = None
+        self.refused: PulsesRefused | None = None
+        self.signs: dict[tuple[WitnessKind, str, str], WitnessSpoke] = {}
+        self.said: Meaning | None = None
+        self.judged_at = Instant(0)
+        self.silent_since = Instant(0)  # Once it is judged; for what is said at its return.
+        self.is_waiting = False  # Silent, and not judged yet.
+        self.due: Instant | None = None
+
+    def subject(self) -> Subject:
+        return Subject(kind=SubjectKind.HOST, id=self.host, name=self.name)
+
+    def begin_boot(self, boot: str) -> None:
+        if self.boot:
+            self.boots = [*self.boots, self.boot][-BOOTS_REMEMBERED:]
+        self.boot = boot
+        self.heard.clear()
+        self.silent.clear()
+        self.plan, self.gasp, self.was_heard = Plan.NONE, None, False
+
+
+def is_booting(host: Host, seen: WitnessSpoke) -> bool:
+    """Its kernel answers where nothing did a while ago: it was not frozen, it starts."""
+    if seen.sign is not Sign.KERNEL or host.said is None:
+        return False
+    was_dark = any(spoke.sign is Sign.NOTHING for spoke in host.signs.values())
+    is_first = elapsed_ms(host.judged_at, seen.at) <= FIRST_LOOK_MS
+    return was_dark and not is_first and host.said.condition != evidence.FROZEN
+
+
+def gasp_of(host: Host) -> str:
+    gasp = host.gasp
+    if gasp is None or abs(elapsed_ms(gasp.at, host.silent_since)) > GASP_MS:
+        return ""
+    return gasp.text
+
+
+def refused_of(host: Host) -> str:
+    """Why pulses in its name are not believed, if they came about when it fell silent, or since."""
+    seen = host.refused
+    if seen is None or elapsed_ms(seen.at, host.silent_since) > REFUSED_MS:
+        return ""
+    return seen.reason
