@@ -12,11 +12,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from websockets.asyncio.client import unix_connect
 from websockets.exceptions import WebSocketException
 
 from holdfast.facts import wire
 from holdfast.facts.alarms import AlarmRecord, AlarmState
+from holdfast.facts.events import Event
 from holdfast.facts.settings import Exec, Settings, Webhook
 from tests.adapters.http_receiver import Receiver
 from tests.controller.fake_agent import FakeAgent, ask, ask_all, report, wait_for
@@ -169,24 +169,22 @@ def test_a_webhook_that_never_answers_does_not_hold_up_the_answer(
     asyncio.run(work())
 
 
-def test_followers_get_the_present_list_and_then_each_change(tmp_path: Path) -> None:
+def test_each_change_of_an_alarm_is_an_event_in_its_order(tmp_path: Path) -> None:
     async def work() -> None:
         async with running(settings(tmp_path)) as house:
+            since = house.controller.events.position
             agent = FakeAgent(house.socket)
-            async with agent.link(), unix_connect(str(house.socket), compression=None) as cli:
+            async with agent.link():
                 await agent.tell(1, alarm=report(1))
-                await agent.wait_answered(1)
-                await cli.send(wire.encode(wire.Question(id=3, name="follow-alarms")), text=True)
-                seen = []
-                for _ in range(3):
-                    reply = wire.decode(await asyncio.wait_for(cli.recv(), 10))
-                    assert isinstance(reply, wire.Reply)
-                    assert reply.more
-                    seen.append([row["alarm"]["revision"] for row in reply.data])
-                    if len(seen) == 1:
-                        await agent.tell(2, alarm=report(1, revision=2, state=AlarmState.CHANGED))
-                        await agent.tell(3, alarm=report(1, revision=3, state=AlarmState.CLEARED))
-                assert seen == [[1], [2], [3]]
+                await agent.tell(2, alarm=report(1, revision=2, state=AlarmState.CHANGED))
+                await agent.tell(3, alarm=report(1, revision=3, state=AlarmState.CLEARED))
+                await agent.wait_answered(3)
+            batch = house.controller.events.after(since)
+            told = [msgspec.json.decode(raw, type=Event) for _, raw in batch.events]
+            records = [msgspec.convert(e.data, AlarmRecord) for e in told if e.kind == "alarm"]
+            assert [record.alarm.revision for record in records] == [1, 2, 3]
+            [host] = [event.text for event in told if event.kind == "host"]
+            assert host == "the agent of host-a is here, in boot boot-1"
 
     asyncio.run(work())
 

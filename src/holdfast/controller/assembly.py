@@ -23,7 +23,6 @@ from holdfast.controller.couriers import make_couriers
 from holdfast.controller.door import Door
 from holdfast.controller.entries import Entries
 from holdfast.controller.events import Events
-from holdfast.controller.followers import Followers
 from holdfast.controller.greeting import Greeter
 from holdfast.controller.groups import Groups
 from holdfast.controller.hearing import Hearing
@@ -88,7 +87,6 @@ class Controller:
         self.shelf = Shelf(state / "kept.db")
         self.events = Events(state / "events.db")
         self.agents = Agents(self.shelf, lambda text: self.events.note(EventKind.HOST, text))
-        self.followers = Followers()
         self.timings = Timings(is_answered_outside=bool(settings.webhooks))
         self.vim = Builtin(state / "alarms.db", tell=self._tell, inventory=self._inventory)
         self.couriers = make_couriers(
@@ -159,7 +157,6 @@ class Controller:
             entries=self.entries,
             promises=self.promises,
             groups=self.groups,
-            followers=self.followers,
             host_words=self.host_words,
             leadership=self.leadership,
             tokens=self.tokens,
@@ -245,14 +242,16 @@ class Controller:
         for courier in self.couriers:
             courier.hand(record)
         self.replicas.told(record)
-        self.followers.tell(record)
-        alarm = record.alarm
-        self.events.note(EventKind.ALARM, f"{alarm.state} ({alarm.severity}): {alarm.text}", record)
+        self._note_alarm(record)
 
     def _absorbed(self, record: AlarmRecord) -> None:
         """Another controller told it to all notifiers."""
-        self.followers.tell(record)
+        self._note_alarm(record)
         self.watch.shared(record)
+
+    def _note_alarm(self, record: AlarmRecord) -> None:
+        alarm = record.alarm
+        self.events.note(EventKind.ALARM, f"{alarm.state} ({alarm.severity}): {alarm.text}", record)
 
     def _note_incident(self, incident: Incident) -> None:
         now = incident.step or incident.state

@@ -148,8 +148,7 @@ class Door:
             if guest is not None:
                 await link.send(await self._answer_guest(question, guest))
                 return
-            async for reply in self._questions.answer(question):
-                await link.send(reply)
+            await link.send(await self._questions.answer(question))
 
     async def _answer_guest(self, question: wire.Question, guest: Guest) -> wire.Reply:
         if guest.peer.is_controller and self._answer_peer is not None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -12,7 +12,6 @@ from holdfast.controller.api_tokens import ApiTokens
 from holdfast.controller.audit import Audit
 from holdfast.controller.entries import Entries
 from holdfast.controller.events import Events, read_position
-from holdfast.controller.followers import FellBehind, Followers
 from holdfast.controller.groups import Groups
 from holdfast.controller.host_rows import HostRows
 from holdfast.controller.host_words import HostWords
@@ -24,7 +23,15 @@ from holdfast.facts import wire
 from holdfast.facts.events import EventKind
 from holdfast.facts.incidents import Incident
 from holdfast.facts.roles import Caller, Role
-from holdfast.ports.answers import AWAY, USAGE, LeaderElsewhere, Unanswerable, Unknown, unknown
+from holdfast.ports.answers import (
+    AWAY,
+    REFUSED,
+    USAGE,
+    LeaderElsewhere,
+    Unanswerable,
+    Unknown,
+    unknown,
+)
 from holdfast.ports.store import StoreAway
 from holdfast.ports.vim import Vim, VimAway
 
@@ -49,7 +56,6 @@ class Questions:
         entries: Entries,
         promises: Promises,
         groups: Groups,
-        followers: Followers,
         host_words: HostWords,
         leadership: Leadership,
         tokens: ApiTokens,
@@ -61,7 +67,7 @@ class Questions:
     ) -> None:
         self._vim, self._agents, self._entries = vim, agents, entries
         self._promises, self._groups = promises, groups
-        self._followers, self._host_words = followers, host_words
+        self._host_words = host_words
         self._leadership, self._status, self._agent_rows = leadership, status, agent_rows
         self._tokens, self._events, self._audit = tokens, events, audit
         self._hosts = hosts
@@ -100,25 +106,21 @@ class Questions:
     def add(self, handlers: Mapping[str, Handler]) -> None:
         self._table.update(handlers)
 
-    async def answer(self, question: wire.Question) -> AsyncIterator[wire.Reply]:
-        """One reply, or, to those who follow, one after the other."""
+    async def answer(self, question: wire.Question) -> wire.Reply:
+        """To whoever may open the controller's own socket."""
         caller = Caller(name=question.by, role=Role.ADMINISTER, origin="this host")
         try:
-            if question.name == "follow-alarms":
-                async for reply in self._follow(question):
-                    yield reply
-                return
             data = await self.ask(question.name, question.args, caller)
-            yield wire.Reply(id=question.id, data=data)
         except Unanswerable as error:
-            yield _failed(question, str(error), error.hint, error.code)
+            code = error.code or REFUSED
+            return wire.Reply(id=question.id, error=str(error), hint=error.hint, code=code)
+        return wire.Reply(id=question.id, data=data)
 
     async def ask(self, name: str, args: dict[str, Any], caller: Caller) -> Any:
         """The data of the answer. Raises Unanswerable."""
         handler = self._table.get(name)
         if handler is None:
-            known = [*self._table, "follow-alarms"]
-            raise unknown("question", name, known, "holdfast --help")
+            raise unknown("question", name, self._table, "holdfast --help")
         question = wire.Question(id=0, name=name, args=args, by=caller.name)
         if name not in CHANGES:
             return await self._handle(handler, question)
@@ -136,18 +138,6 @@ class Questions:
         except (KeyError, TypeError, ValueError, msgspec.ValidationError) as error:
             text = f"the question {question.name!r} cannot be understood: {error}"
             raise Unanswerable(text, "", USAGE) from None
-
-    async def _follow(self, question: wire.Question) -> AsyncIterator[wire.Reply]:
-        with self._followers.join() as follower:
-            present = PLAIN(await self._vim.alarms())
-            yield wire.Reply(id=question.id, data=present, more=True)
-            while True:
-                try:
-                    record = await follower.next()
-                except FellBehind:
-                    text = "alarms came faster than they were read: some were left out"
-                    raise Unanswerable(text, "ask again: holdfast alarms --follow") from None
-                yield wire.Reply(id=question.id, data=[PLAIN(record)], more=True)
 
     async def _ask_status(self, _asked: wire.Question) -> Any:
         return await self._status()
@@ -231,7 +221,6 @@ class Questions:
         except KeyError:
             known = [one.alarm.key for one in await self._vim.alarms(include_cleared=True)]
             raise unknown("alarm", key, known, "holdfast alarms") from None
-        self._followers.tell(record)
         seen = f"{asked.by} has seen: {record.alarm.text}"
         self._events.note(EventKind.ALARM, seen, record)
         return PLAIN(record)
@@ -357,7 +346,3 @@ class Questions:
                 raise LeaderElsewhere(text, self._leadership.leader)
             raise Unanswerable(text, "alarms are still reported; see holdfast status", AWAY)
         return term
-
-
-def _failed(asked: wire.Question, error: str, hint: str, code: int) -> wire.Reply:
-    return wire.Reply(id=asked.id, error=error, hint=hint, code=code or 4)
