@@ -234,7 +234,12 @@ def void(_: object) -> None:
     """For a call whose handle nobody needs."""
 
 
-def dial(machine: Machine, target: Machine, serve: Callable[[Any, Machine], bool]) -> Dial:
+def dial(
+    machine: Machine,
+    target: Machine,
+    serve: Callable[[Any, Machine], bool],
+    process: str = "agent",
+) -> Dial:
     """How somebody reaches a controller: `serve` takes the far end, or is not there (False)."""
 
     @contextlib.asynccontextmanager
@@ -247,7 +252,9 @@ def dial(machine: Machine, target: Machine, serve: Callable[[Any, Machine], bool
             raise TimeoutError(f"{target.name} does not answer")
         near, far = connect(network, clock, LINKS, machine.name, target.name)
         if not serve(far, machine):
+            near.abort()
             raise ConnectionRefusedError(f"nobody listens on {target.name}")
+        machine.own_end(process, near)
         try:
             yield near
         finally:

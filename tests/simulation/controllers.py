@@ -80,7 +80,6 @@ class SimulatedController:
         self._carrier, self._peers = carrier, peers
         self._ear: SimulatedEar | None = None
         self.decider: SiteDecider | None = None
-        self._ends: list[End] = []
         self.leadership: Leadership | None = None
         self.failed: list[str] = []
 
@@ -109,17 +108,10 @@ class SimulatedController:
         self._remember()
         self.machine.kill("controller")
         self.machine.kill("ear")
-        self.hang_up()
-
-    def hang_up(self) -> None:
-        ends, self._ends = self._ends, []
-        for end in ends:
-            end.abort()
 
     def lost_power(self) -> None:
         """Nobody is told."""
         self._remember()
-        self._ends = []
 
     def _remember(self) -> None:
         """As its journal would give it back."""
@@ -141,8 +133,7 @@ class SimulatedController:
         """Somebody has dialed; False: nobody listens."""
         if not self.machine.runs("controller"):
             return False
-        self._ends = [one for one in self._ends if one.is_open]
-        self._ends.append(end)
+        self.machine.own_end("controller", end)
         peer = Peer(
             host=who.name,
             host_name=who.name,

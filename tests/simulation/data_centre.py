@@ -106,7 +106,7 @@ class DataCentre:
 
     def _peers(self, machine: Machine) -> list[Dial]:
         return [
-            dial(machine, one.machine, partial(one.serve, is_controller=True))
+            dial(machine, one.machine, partial(one.serve, is_controller=True), "controller")
             for one in self.controllers.values()
             if one.machine is not machine
         ]

@@ -1,5 +1,6 @@
 """The commands of a story of a site, one function each: what breaks, and what people do."""
 
+import re
 import shlex
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,8 @@ from tests.simulation.site_stage import SiteStage
 Words = list[str]
 Options = dict[str, str]
 Command = Callable[[SiteStage, Words, Options], list[str] | None]
+ROLES = {"leader", "second", "third"}
+WORD = re.compile(r"\w+")
 UNITS_MS = {"ms": 1.0, "s": 1_000.0, "min": 60_000.0, "h": 3_600_000.0}
 
 
@@ -33,6 +36,7 @@ def play(stage: SiteStage, line: str) -> list[str]:
     command = COMMANDS.get(name)
     if command is None:
         raise BadStory(f"{line!r}: there is no command {name}; there are {', '.join(COMMANDS)}")
+    rest = [_named(stage, word) for word in rest]
     words = [word for word in rest if "=" not in word]
     options = dict(word.split("=", 1) for word in rest if "=" in word)
     try:
@@ -41,6 +45,16 @@ def play(stage: SiteStage, line: str) -> list[str]:
         raise BadStory(f"{line!r}: {error!r}") from None
     said, stage.said = stage.said, []
     return [*said, *shown]
+
+
+def _named(stage: SiteStage, word: str) -> str:
+    """`leader` is whose controller leads; `second` and `third` are the others."""
+    if not ROLES & set(word.replace("=", ",").split(",")):
+        return word
+    leads = [name for name, one in stage.site.controllers.items() if one.leads()]
+    others = [name for name in stage.site.controllers if name not in leads]
+    names = dict(zip(("leader", "second", "third"), [*leads[:1], *others], strict=False))
+    return WORD.sub(lambda found: names.get(found[0], found[0]), word)
 
 
 def _advance(stage: SiteStage, words: Words, _options: Options) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from holdfast.adapters.simulated.network import Weather
 from holdfast.facts.alarms import AlarmState
 from holdfast.facts.instants import NS_PER_MS, NS_PER_S
+from holdfast.facts.layers import Plan
 from holdfast.facts.verdicts import Certainty
 from holdfast.policy import timing
 from holdfast.policy.host_states import SILENT, HostState
@@ -43,6 +44,7 @@ class _Fault:
     key: str
     conditions: tuple[str, ...]
     at: int
+    heard_by: frozenset[str] = frozenset()  # Controllers that both planes led to, both ways.
     is_reported: bool = False
 
 
@@ -64,6 +66,7 @@ class SiteLaws:
     faults: list[_Fault] = field(default_factory=list)
     _controllers: dict[str, _Since] = field(default_factory=dict)
     _hosts: dict[str, _Since] = field(default_factory=dict)
+    _ways: dict[tuple[str, str], _Since] = field(default_factory=dict)
     _sequences: dict[tuple[str, str], int] = field(default_factory=dict)
     _revisions: dict[tuple[str, str], int] = field(default_factory=dict)
     _may_end: set[str] = field(default_factory=set)  # VMs that somebody ended, or whose host fell.
@@ -78,9 +81,10 @@ class SiteLaws:
         """Its power is cut, or its kernel or all its programs stop: nobody hears it any more."""
         one = self.site.hosts[host]
         self._may_end |= set(one.machine.vms.vms)
-        if self._knows_alive(one):
+        if self._knows_alive(one) and one.pulse.plan is not Plan.HOST_STOPS:
             key = f"{host}/{one.machine.boot}:"
-            self._expect("was lost", one, key, OF_LOSS)
+            is_planned = one.pulse.plan is Plan.PULSE_RESTARTS  # It said how long that may last.
+            self._expect("was lost", one, key, OF_LOSS, is_urgent=not is_planned)
 
     def agent_lost(self, host: str) -> None:
         one = self.site.hosts[host]
@@ -127,7 +131,7 @@ class SiteLaws:
             raise LawBroken(f"something failed and nobody handled it: {failures[:3]}")
 
     def _tick(self) -> None:
-        now = self.site.clock.now
+        now, network = self.site.clock.now, self.site.network
         for name, controller in self.site.controllers.items():
             since = self._controllers.setdefault(name, _Since())
             loop = controller.machine.loops.get("controller")
@@ -136,6 +140,9 @@ class SiteLaws:
             _note(since, now, is_well=self._is_well(controller))
         for name, host in self.site.hosts.items():
             _note(self._hosts.setdefault(name, _Since()), now, is_well=self._is_alive(host))
+            for other in self.site.controllers:
+                is_whole = all(network.talk(name, other, plane) for plane in network.planes)
+                _note(self._ways.setdefault((name, other), _Since()), now, is_well=is_whole)
         self._judge_vms()
         self._judge_states()
         self._judge_late()
@@ -167,6 +174,7 @@ class SiteLaws:
     def _judge_vms(self) -> None:
         for name, host in self.site.hosts.items():
             if not host.machine.is_up:
+                self._may_end |= set(host.machine.vms.vms)
                 continue
             for vm in host.machine.vms.vms.values():
                 if not vm.runs and vm.name not in self._may_end:
@@ -193,15 +201,30 @@ class SiteLaws:
 
     # Every fault is reported within one second, by somebody who is in order.
 
-    def _expect(self, what: str, host: Host, key: str, conditions: tuple[str, ...]) -> None:
+    def _expect(
+        self,
+        what: str,
+        host: Host,
+        key: str,
+        conditions: tuple[str, ...],
+        *,
+        is_urgent: bool = True,
+    ) -> None:
         now = self.site.clock.now
-        fault = _Fault(what, host, host.machine.boot, key, conditions, now)
+        heard_by = frozenset(
+            name
+            for name in self.site.controllers
+            if (since := self._ways[host.machine.name, name].at) is not None
+            and now - since >= KNOWN_FOR_NS
+        )
+        fault = _Fault(what, host, host.machine.boot, key, conditions, now, heard_by)
         fault.is_reported = any(
             alarm.key.startswith(key) and alarm.condition in conditions
             for alarm in self.site.receiver.open()
         )
         self.faults.append(fault)
-        self.site.clock.at(now + REPORT_NS, lambda: self._must_be_reported(fault))
+        if is_urgent:
+            self.site.clock.at(now + REPORT_NS, lambda: self._must_be_reported(fault))
 
     def _must_be_reported(self, fault: _Fault) -> None:
         if fault.is_reported or not self._persists(fault):
@@ -247,12 +270,10 @@ class SiteLaws:
         if not is_long or is_its_own or not self._was_well(name, REPORT_NS + KNOWN_FOR_NS):
             return False
         me, host = controller.machine.name, fault.host.machine.name
-        network = self.site.network
-        if fault.conditions == ("vm-gone",) and not network.talk(host, me, receivers.LINKS):
+        if name not in fault.heard_by:
             return False
-        return all(network.talk(host, me, plane) for plane in network.planes) or not (
-            fault.host.machine.is_up
-        )
+        is_dead = fault.conditions == OF_LOSS
+        return is_dead or self.site.network.talk(host, me, receivers.LINKS)
 
     def _somebody_well(self, for_ns: int) -> bool:
         now = self.site.clock.now

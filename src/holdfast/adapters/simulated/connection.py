@@ -55,6 +55,10 @@ class End:
             self.broke()
             self._other()
 
+    def reset(self) -> None:
+        """Its machine has booted since: the other side learns it."""
+        self._other()
+
     def broke(self) -> None:
         self.is_open = False
         if self._wire is not None:

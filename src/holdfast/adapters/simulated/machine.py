@@ -7,11 +7,13 @@ and killed, and whoever started it is told when the machine boots again.
 from collections.abc import Callable
 
 from holdfast.adapters.simulated.clock import Clock, HostClock
+from holdfast.adapters.simulated.connection import End
 from holdfast.adapters.simulated.host import SimulatedHost
 from holdfast.adapters.simulated.network import Network
 from holdfast.adapters.simulated.virtual_loop import VirtualLoop
 from holdfast.facts.instants import NS_PER_MS
 
+RESET_AFTER_MS = 2_500.0  # Pings go each 5 s: on average the next one meets the new boot then.
 BOOTED_AFTER_MS = 1_000.0  # Until the first processes run; the monotonic clock runs before.
 
 
@@ -29,6 +31,8 @@ class Machine:
         self.loops: dict[str, VirtualLoop] = {}
         self.graves: list[VirtualLoop] = []
         self.failures: list[dict[str, object]] = []
+        self._ends: dict[str, list[End]] = {}  # Of connections, by process.
+        self._orphans: list[End] = []  # Whose process fell with the power.
 
     @property
     def boot(self) -> str:
@@ -50,6 +54,17 @@ class Machine:
         return loop
 
     def kill(self, process: str) -> None:
+        """Its kernel closes its connections, and says so to the other sides."""
+        self._bury(process)
+        for end in self._ends.pop(process, ()):
+            end.abort()
+
+    def own_end(self, process: str, end: End) -> None:
+        """A process has this side of a connection."""
+        ends = [one for one in self._ends.get(process, ()) if one.is_open]
+        self._ends[process] = [*ends, end]
+
+    def _bury(self, process: str) -> None:
         loop = self.loops.pop(process, None)
         if loop is not None:
             loop.kill()
@@ -96,6 +111,9 @@ class Machine:
         self.own.boot()
         self.vms.boot_again()
         self.network.switch_on(self.name)
+        orphans, self._orphans = self._orphans, []
+        for end in orphans:  # Who still writes to the boot before hears that nobody knows it.
+            self.later(RESET_AFTER_MS, end.reset)
         self.later(BOOTED_AFTER_MS, self._tell_booted)
 
     def bury(self) -> None:
@@ -109,7 +127,11 @@ class Machine:
         self.is_up = self.is_frozen = False
         self.kernel_answers = not network_is_dead
         for process in list(self.loops):
-            self.kill(process)
+            self._bury(process)
+        self._orphans += [end for ends in self._ends.values() for end in ends if end.is_open]
+        self._ends.clear()
+        for end in self._orphans:
+            end.broke()
         self.vms.cut_power()
         self.network.switch_off(self.name)
         for call in self.went_down:

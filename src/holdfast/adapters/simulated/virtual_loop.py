@@ -215,7 +215,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         *args: Any,
         context: contextvars.Context | None = None,
     ) -> VirtualHandle:
-        at_ns = self._own.monotonic_ns() + max(0, round(delay * NS_PER_S))
+        delay_ns = max(1, round(delay * NS_PER_S)) if delay > 0 else 0
+        at_ns = self._own.monotonic_ns() + delay_ns
         return self._call_at_ns(at_ns, callback, args, context)
 
     def call_at(  # type: ignore[override]
