@@ -7,6 +7,7 @@ from typing import Any
 from holdfast.faces.cli.asking import convert
 from holdfast.faces.cli.choosing import rows_of
 from holdfast.faces.pages.status import Delivery, Part, StatusView
+from holdfast.faces.pages.tables import counted
 from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.promises import Disarm
 from holdfast.facts.wire import VmSummary
@@ -61,6 +62,8 @@ def _parts(
     yield _program("agent", agent, agent_away)
     if controller and controller.get("store", WELL) != WELL:
         yield Part(name="store", is_well=False, said=str(controller["store"]))
+    if controller and controller.get("pulses"):
+        yield _pulses(controller["pulses"])
     if agent is not None:
         libvirt = agent.get("libvirt", "")
         if libvirt:
@@ -76,6 +79,25 @@ def _program(name: str, told: Told | None, away: str) -> Part:
         said = away.removeprefix(f"the {name} ").replace(f"no {name} runs here", "does not run")
         return Part(name=name, is_well=False, said=said, hint=f"sudo holdfast {name}")
     return Part(name=name, is_well=True, said="runs")
+
+
+def _pulses(told: Told) -> Part:
+    """What the controller's ear hears. What it refused is shown, and is no trouble of its own."""
+    if not told.get("is_up"):
+        return Part(name="pulses", is_well=False, said="nobody listens: the ear is begun again")
+    if told.get("is_doubted"):
+        return Part(name="pulses", is_well=False, said="the ear was slow: it hears all hosts anew")
+    planes = ", ".join(told.get("planes", {}))
+    said = f"of {counted(int(told.get('hosts', 0)), 'host')} awaited on plane {planes}"
+    refused = {why: count for why, count in (told.get("refused") or {}).items() if count}
+    if refused:
+        reasons = ", ".join(f"{why} {count}" for why, count in sorted(refused.items()))
+        said += f"; refused: {reasons}"
+    if told.get("shut_out"):
+        said += f"; a flood is shut out, from {', '.join(told['shut_out'])}"
+    for lack in told.get("lacks") or []:
+        said += f"; without {lack}"
+    return Part(name="pulses", is_well=True, said=said)
 
 
 def _is_well(said: Any) -> bool:
