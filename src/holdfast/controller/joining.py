@@ -97,13 +97,13 @@ class Joining:
         except StoreAway as away:
             log.debug("the site's list is as it was: %s", away)
             return
-        self._certificates.revoked = self.members.revoked
         self._certificates.refresh()
         self._tell_of_controllers()
         self._put_out_who_left()
 
     def _put_out_who_left(self) -> None:
         """A host whose certificates are all revoked is none of the site's any more."""
+        self._certificates.revoked = self.members.revoked
         issued = self.members.issued.values()
         inside = {one.host for one in issued if not one.revoked_utc_ms}
         gone = {one.host for one in issued} - inside
