@@ -43,7 +43,7 @@ def _host(stage: Stage, _words: Words, _options: Options) -> None:
 
 
 def _vm(stage: Stage, words: Words, options: Options) -> None:
-    """`vm NAME [protected] [mute] [off]`, with group, answers, agent, memory, boot."""
+    """`vm NAME [protected] [mute] [off] [term]`, with group, answers, agent, memory, boot."""
     name, *flags = words
     vm = SimulatedVm(
         name=name,
@@ -52,6 +52,7 @@ def _vm(stage: Stage, words: Words, options: Options) -> None:
         memory_gb=float(options.get("memory", "1")),
         boot_ms=float(options.get("boot", "3000")),
         is_mute="mute" in flags,
+        obeys_term="term" in flags,
     )
     stage.host.define(vm)
     if "off" not in flags:

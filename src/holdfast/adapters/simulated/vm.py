@@ -20,6 +20,7 @@ class SimulatedVm:
     boot_ms: float = BOOT_MS
     is_defined: bool = True
     is_mute: bool = False
+    obeys_term: bool = False  # Its QEMU ends in order on SIGTERM, also while its guest is stuck.
     life: Incarnation | None = None
     began: int = 0
     is_ending: bool = False
