@@ -11,11 +11,22 @@ from pathlib import Path
 import pytest
 
 from holdfast.adapters.outboxes.disk import DiskOutbox
+from holdfast.ports.outbox import Outbox
+from tests.adapters.contract_outbox import OutboxContract, payloads
 from tests.adapters.small_disk import needs_small_disk, run_on_small_disk
 
 
-def payloads(outbox: DiskOutbox) -> list[bytes]:
-    return [payload for _, _, payload in outbox.pending()]
+class TestDiskOutbox(OutboxContract):
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path: Path) -> None:
+        self.folder = tmp_path / "outbox"
+
+    def make(self) -> Outbox:
+        return DiskOutbox(self.folder, "boot")
+
+    def again(self, outbox: Outbox) -> Outbox:
+        outbox.close()
+        return DiskOutbox(self.folder, "boot")
 
 
 def reopen(outbox: DiskOutbox, folder: Path, owner: str = "boot") -> DiskOutbox:
@@ -154,14 +165,6 @@ def test_only_its_owner_may_read_it(tmp_path: Path) -> None:
     outbox.append(b"secret")
     assert stat.S_IMODE((tmp_path / "outbox").stat().st_mode) == 0o700
     assert {stat.S_IMODE(p.stat().st_mode) for p in (tmp_path / "outbox").iterdir()} == {0o600}
-
-
-def test_an_acknowledgement_of_something_else_changes_nothing(tmp_path: Path) -> None:
-    outbox = DiskOutbox(tmp_path, "boot")
-    outbox.append(b"x")
-    outbox.acknowledge("another", 1)
-    outbox.acknowledge(outbox.stream, 2)
-    assert payloads(outbox) == [b"x"]
 
 
 def test_an_entry_of_two_lines_is_a_mistake_of_the_caller(tmp_path: Path) -> None:
