@@ -52,7 +52,7 @@ def test_an_unknown_shell_is_refused_with_the_known_ones(run: Run) -> None:
 
 
 def test_commands_and_options_are_completed(site_dir: Path) -> None:
-    assert complete("holdfast", "in") == ["incidents"]
+    assert complete("holdfast", "inc") == ["incidents"]
     assert complete("holdfast vm", "pro") == ["protect"]
     assert complete("holdfast vm protect", "--a") == ["--answers"]
 

@@ -95,7 +95,7 @@ def test_it_says_what_it_sees_and_ends_in_order(run_dir: Path, number: signal.Si
         up.wait_said("Alarms and incidents, as they come")
         up.wait_said("critical  db-1  The guest kernel of db-1 panicked")
         group = pids_of_group(up.process.pid)
-        assert len(group) == 3, "both programs are in one process group with `up`"
+        assert len(group) == 4, "its three programs are in one process group with `up`"
         assert up.end(number) == 0
         assert pids_of_group(up.process.pid) == []
     text = "\n".join(up.said)

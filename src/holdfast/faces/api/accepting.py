@@ -54,7 +54,7 @@ class _Accepting:
         assert runner.server is not None
         self._server, self._listener = runner.server, listener
         self._context, self._most = context, most
-        self._opening: set[asyncio.Task[None]] = set()
+        self._opening: dict[asyncio.Task[None], socket.socket] = {}
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -70,11 +70,12 @@ class _Accepting:
                     self._turn_away(connection)
                     continue
                 task = asyncio.create_task(self._open(connection))
-                self._opening.add(task)
-                task.add_done_callback(self._opening.discard)
+                self._opening[task] = connection
+                task.add_done_callback(self._opening.pop)
         finally:
-            for task in self._opening:
+            for task, connection in self._opening.items():
                 task.cancel()
+                connection.close()
 
     async def _open(self, connection: socket.socket) -> None:
         limit_s = HANDSHAKE_S if self._context else None
