@@ -280,7 +280,7 @@ def main() -> None:
     try:
         run(_Parent(int(sys.argv[1])))
     except OSError as error:
-        sys.exit(f"ear: it cannot listen: {error.strerror}")
+        sys.exit(f"ear: {error.filename or 'what it needs'} cannot be used: {error.strerror}")
 
 
 if __name__ == "__main__":

@@ -25,9 +25,9 @@ def open_plane_socket(address: str, port: int) -> socket.socket:
             opened.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
             opened.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, _NETWORK_CONTROL)
         opened.bind((address, port))
-    except OSError:
+    except OSError as error:
         opened.close()
-        raise
+        raise OSError(error.errno, error.strerror, f"UDP port {port} of {address}") from None
     return opened
 
 
