@@ -114,16 +114,16 @@ class Trouble:
         """Let the clocks of hosts without a controller be stepped, where that can be done."""
         site = self.scene.site
         try:
-            environment = clock_environment()
+            for host in site.hosts:
+                if host not in site.controllers:
+                    environment = clock_environment(host)
+                    step_clock(host, 0)
+                    site.restart_services(host, environment)
+                    self.stepped.append(host)
         except LabError as error:
-            self.notes.append(str(error))
+            self.notes.append(f"clocks were not stepped: {error}")
             return
         self.notes.append("clocks are stepped on hosts without a controller only")
-        for host in site.hosts:
-            if host not in site.controllers:
-                step_clock(host, 0)
-                site.restart_services(host, environment)
-                self.stepped.append(host)
         site.wait_well()
 
     def end(self) -> None:
@@ -143,7 +143,7 @@ class Trouble:
             time.sleep(self.chance.uniform(0.2, 1.0) * STOPS_MS[name] / 1_000)
         finally:
             continue_program(program)
-        self._count(f"{name}_stops")
+        self._count(f"{name}_stops", host)
 
     def _lose_packets(self, host: Host) -> None:
         way = self.chance.choice((Way.FROM_HOST, Way.TO_HOST))
@@ -152,14 +152,15 @@ class Trouble:
             time.sleep(self.chance.uniform(*LOSS_S))
         finally:
             lose_none(host)
-        self._count("losses_one_way")
+        self._count("losses_one_way", host)
 
     def _step_clock(self, _: Host) -> None:
         if not self.stepped:
             return
         host = self.chance.choice(self.stepped)
         step_clock(host, self.chance.choice(STEPS_S))
-        self._count("clock_steps")
+        self._count("clock_steps", host)
 
-    def _count(self, what: str) -> None:
+    def _count(self, what: str, host: Host) -> None:
+        self.scene.say(f"{what.replace('_', ' ')}: {host.name}")
         self.counts[what] = self.counts.get(what, 0) + 1

@@ -21,8 +21,16 @@ SILENT_S = 2.0
 BACK_LIMIT_S = 30.0
 CLEARED_LIMIT_S = 60.0
 SECOND_MS = 1_000.0
+ALL = "all"  # Everything that runs as a service there, as an upgrade restarts it.
 # Who is restarted, one after the other, and whether on a controller's host.
-RESTARTED = (("agent", False), ("pulse", False), ("controller", True), ("agent", True))
+RESTARTED = (
+    ("agent", False),
+    ("pulse", False),
+    (ALL, False),
+    ("controller", True),
+    ("agent", True),
+    (ALL, True),
+)
 
 
 @dataclass(frozen=True)
@@ -42,13 +50,7 @@ class AgentRestarted:
             for program, on_controller in RESTARTED:
                 host = site.leader() if on_controller else site.plain_host
                 what = f"run {number} of {runs}: {program} of {host.name}"
-                old = site.find_program(host, program)
-                asked_ns = ask_to_end(old)
-                site.wait(
-                    lambda host=host, program=program, old=old: _is_new(site, host, program, old),  # type: ignore[misc]
-                    lambda what=what: f"{what} is not back",  # type: ignore[misc]
-                    BACK_LIMIT_S,
-                )
+                asked_ns = restart(site, host, program, what)
                 back_ms.append((time.monotonic_ns() - asked_ns) / NS_PER_MS)
                 heard = scene.inbox.wait(
                     lambda one: one.is_raised, since_ns=asked_ns, limit_s=SILENT_S
@@ -73,6 +75,20 @@ class AgentRestarted:
                 ),
             ),
         )
+
+
+def restart(site: SiteStage, host: Host, program: str, what: str) -> int:
+    """Restart a program, or all, and see it back; returns the ns of the instant just before."""
+    if program == ALL:
+        asked_ns = time.monotonic_ns()
+        site.restart_services(host, {})
+        return asked_ns
+    old = site.find_program(host, program)
+    asked_ns = ask_to_end(old)
+    site.wait(
+        lambda: _is_new(site, host, program, old), lambda: f"{what} is not back", BACK_LIMIT_S
+    )
+    return asked_ns
 
 
 def _is_new(site: SiteStage, host: Host, program: str, old: Holder) -> bool:
@@ -109,7 +125,7 @@ class LeaderKilled:
                     scene.say(f"{what}: reported after {to_vim_ms[-1]:.0f} ms")
                 new_leader_ms.append(_wait_leader(site, killed_ns))
                 scene.judge(lambda one, vm=vm: is_of_vm(one, vm))  # type: ignore[misc]
-            site.wait_well(but=(vm.uuid,))
+            site.wait_well()
             scene.judge(lambda one, vm=vm: is_of_vm(one, vm))  # type: ignore[misc]
         told = Spread.of(to_vim_ms)
         return Result(

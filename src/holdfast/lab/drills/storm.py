@@ -98,7 +98,7 @@ def lose_host(scene: SiteScene, count: int, what: str) -> tuple[list[float], lis
         scene.overrun(f"{what}: {len(still)} not cleared in {CLEARED_LIMIT_S:g} s: {told}")
     site.wait_well()
     ours = {site.id_of(host), *(vm.uuid for vm in vms)}
-    scene.judge(lambda one: one.subject in ours)
+    scene.judge(lambda one: one.subject in ours)  # They are found dead at the host's return.
     return [(lost.at_ns - cut_ns) / NS_PER_MS] if lost else [], times
 
 

@@ -10,14 +10,22 @@ from holdfast.lab.commands import LabError
 from holdfast.lab.hosts import Host
 
 CLOCK_FILE = "/run/holdfast-drill.clock"
+MENDED_FOLDER = "/run/holdfast-drill.python"
+# libfaketime cannot yet pass on how this Python sleeps: clock_nanosleep() until an instant.
+MENDED_SLEEP = """import select, time
+time.sleep = lambda seconds: select.select([], [], [], seconds) and None
+"""
 
 
-def clock_environment() -> dict[str, str]:
-    """What a program must be started with; raises LabError where libfaketime is not here."""
+def clock_environment(host: Host) -> dict[str, str]:
+    """What a program there must be started with; raises LabError where libfaketime is not here."""
     found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
     if not found:
         raise LabError("no clock can be stepped: libfaketime is not on this machine")
+    host.path(MENDED_FOLDER).mkdir(exist_ok=True)
+    host.path(f"{MENDED_FOLDER}/sitecustomize.py").write_text(MENDED_SLEEP)
     return {
+        "PYTHONPATH": MENDED_FOLDER,
         "LD_PRELOAD": str(found[0]),
         "FAKETIME_TIMESTAMP_FILE": CLOCK_FILE,
         "FAKETIME_NO_CACHE": "1",
