@@ -100,17 +100,7 @@ class Controller:
         self.registry = Registry(self.store, lambda: self.leadership.term)
         self.promises = Promises(self.registry, self.agents)
         self.groups = Groups(self.registry, self.agents, settings.groups)
-        self.entries = Entries(
-            self.vim,
-            self.agents,
-            self.shelf,
-            self.timings,
-            self.promises.take_tenure,
-            self._note_incident,
-            safe=self._safe,
-            leads_elsewhere=lambda: self.replicas.leads_elsewhere,
-            is_alone=len(settings.controllers) < 2,
-        )
+        self.entries = self._make_entries()
         self.copies = Copies(Path(settings.state_dir) / "recorder-copies")
         self.host_words = HostWords(state / "host-records", self.agents, self.copies)
         self.hearing = Hearing(settings, self._hear, shelf=self.shelf, host_name=self.host_name)
@@ -123,22 +113,7 @@ class Controller:
             hearing=self.hearing,
             term=lambda: self.leadership.term,
         )
-        dials = peer_dials(settings, self.host_name, self.certificates) if peers is None else peers
-        self.replicas = Replicas(
-            settings,
-            self.host_name,
-            store=self.store,
-            registry=self.registry,
-            leadership=self.leadership,
-            vim=self.vim,
-            entries=self.entries,
-            couriers=self.couriers,
-            sign_of=self.watch.sign_of,
-            absorbed=self._absorbed,
-            journal=state / FOLDER,
-            dials=dials,
-            shelf=self.shelf,
-        )
+        self.replicas = self._make_replicas(peers)
         self.witnesses.ask_peers = self.replicas.peers.ask_peers
         follow_hosts(self.registry, self.hearing, self.watch)
         self.greeter = Greeter(
@@ -151,32 +126,8 @@ class Controller:
         )
         self.tokens = ApiTokens(self.registry)
         self.audit = Audit(state / "audit", self.events)
-        self.questions = Questions(
-            vim=self.vim,
-            agents=self.agents,
-            entries=self.entries,
-            promises=self.promises,
-            groups=self.groups,
-            host_words=self.host_words,
-            leadership=self.leadership,
-            tokens=self.tokens,
-            events=self.events,
-            audit=self.audit,
-            status=self.status,
-            agent_rows=lambda: agent_rows(self.agents),
-            hosts=HostRows(self.agents, self.watch.host_rows, self.registry.all_known),
-        )
-        self.questions.watch = self.watch
-        self.questions.journals = lambda about: self.replicas.peers.journals(containing=about)
-        self.door = Door(
-            agents=self.agents,
-            entries=self.entries,
-            questions=self.questions,
-            greeter=self.greeter,
-            copies=self.copies,
-            host_words=self.host_words,
-            answer_peer=self.replicas.peers.answer,
-        )
+        self.questions = self._make_questions()
+        self.door = self._make_door()
         self.joining = self._make_joining(self.certificates) if self.certificates else None
         self._settled_term: int | None = None
         self._noted_term: int | None = None
@@ -220,6 +171,69 @@ class Controller:
 
     async def status(self) -> dict[str, Any]:
         return await status_of(self)
+
+    def _make_entries(self) -> Entries:
+        return Entries(
+            self.vim,
+            self.agents,
+            self.shelf,
+            self.timings,
+            self.promises.take_tenure,
+            self._note_incident,
+            safe=self._safe,
+            leads_elsewhere=lambda: self.replicas.leads_elsewhere,
+            is_alone=len(self._settings.controllers) < 2,
+        )
+
+    def _make_replicas(self, dials: Sequence[Dial] | None) -> Replicas:
+        if dials is None:
+            dials = peer_dials(self._settings, self.host_name, self.certificates)
+        return Replicas(
+            self._settings,
+            self.host_name,
+            store=self.store,
+            registry=self.registry,
+            leadership=self.leadership,
+            vim=self.vim,
+            entries=self.entries,
+            couriers=self.couriers,
+            sign_of=self.watch.sign_of,
+            absorbed=self._absorbed,
+            journal=self._state / FOLDER,
+            dials=dials,
+            shelf=self.shelf,
+        )
+
+    def _make_questions(self) -> Questions:
+        questions = Questions(
+            vim=self.vim,
+            agents=self.agents,
+            entries=self.entries,
+            promises=self.promises,
+            groups=self.groups,
+            host_words=self.host_words,
+            leadership=self.leadership,
+            tokens=self.tokens,
+            events=self.events,
+            audit=self.audit,
+            status=self.status,
+            agent_rows=lambda: agent_rows(self.agents),
+            hosts=HostRows(self.agents, self.watch.host_rows, self.registry.all_known),
+        )
+        questions.watch = self.watch
+        questions.journals = lambda about: self.replicas.peers.journals(containing=about)
+        return questions
+
+    def _make_door(self) -> Door:
+        return Door(
+            agents=self.agents,
+            entries=self.entries,
+            questions=self.questions,
+            greeter=self.greeter,
+            copies=self.copies,
+            host_words=self.host_words,
+            answer_peer=self.replicas.peers.answer,
+        )
 
     def _make_joining(self, certificates: Certificates) -> Joining:
         return make_joining(
