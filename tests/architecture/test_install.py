@@ -18,6 +18,8 @@ FAKES = {
     "dpkg": 'case "$1" in -L) cat owned;; *) echo amd64;; esac',
     "dpkg-query": 'echo "$(cat status)"',
     "find": "cat running",
+    "systemctl": 'echo "systemctl $*" >>calls',
+    "update-rc.d": 'echo "update-rc.d $*" >>calls',
     "sudo": 'exec "$@"',
 }
 
@@ -33,6 +35,7 @@ class Machine:
         # What it would remember and the environment it would make are not what is tried here.
         for here, instead in (
             ("/var/lib/holdfast/", f"{folder}/remembered/"),
+            ("/usr/sbin/policy-rc.d", f"{folder}/policy-rc.d"),
             ("environment() {\n", "environment() {\n    return\n"),
         ):
             assert here in script
@@ -161,3 +164,21 @@ def test_an_unknown_wish_is_answered_with_the_known_ones(machine: Machine) -> No
     status, said = machine.install("everything")
     assert status == 2
     assert "scripts/install run" in said
+
+
+def test_etcd_is_installed_without_its_own_service(machine: Machine) -> None:
+    fake = machine.folder / "bin" / "apt-get"
+    text = fake.read_text().replace("cat says;", "cat policy-rc.d >>calls 2>/dev/null; cat says;")
+    fake.write_text(text)
+    assert machine.install("controller")[0] == 0
+    calls = (machine.folder / "calls").read_text()
+    assert "exit 101" in calls  # While apt installed.
+    assert not (machine.folder / "policy-rc.d").exists()
+    assert "disable" in calls.splitlines()[-1]
+    assert "etcd" in calls.splitlines()[-1]
+
+
+def test_a_policy_of_the_machine_stays(machine: Machine) -> None:
+    machine.has(**{"policy-rc.d": "of somebody"})
+    assert machine.install("controller")[0] == 0
+    assert (machine.folder / "policy-rc.d").read_text() == "of somebody"
