@@ -12,7 +12,15 @@ from holdfast.controller.ear_hosts import (
     WRONG_PLANE,
 )
 from holdfast.facts.layers import Layer, LayerState, Plan
-from holdfast.facts.pulse import MALFORMED, OTHER_VERSION, WRONG_KEY, Kind, encode_probe, sign
+from holdfast.facts.pulse import (
+    DIGEST_BYTES,
+    MALFORMED,
+    OTHER_VERSION,
+    WRONG_KEY,
+    Kind,
+    encode_probe,
+    sign,
+)
 from tests.controller.ear_scene import MS, FakeHost, Scene, brief
 
 
@@ -210,6 +218,23 @@ def test_a_datagram_carried_to_another_plane_is_refused_also_when_its_boot_is_kn
     host.sequence += 1
     scene.take(host.pulse("b"), "a")
     assert scene.ear.refused == {WRONG_PLANE: 1}
+
+
+def test_a_pulse_that_is_upgraded_in_the_same_boot_is_heard_on(scene: Scene) -> None:
+    """A newer version adds to the end; the ear of the version before it reads what it knows."""
+    host = FakeHost("h1", layers={Layer.AGENT: LayerState.WELL})
+    scene.know(host)
+    scene.run(2_000, host)
+    for version in (2, 1):
+        for _ in range(10):
+            scene.now_ms += 50
+            plain = host.pulse()[:-DIGEST_BYTES]
+            added = b"more" if version == 2 else b""
+            scene.take(sign(plain[:3] + bytes((version,)) + plain[4:] + added, host.key))
+            scene.take(host.pulse("b"), "b")
+            scene.ear.judge(scene.at)
+    assert {line[0] for line in brief(scene.said())} <= {"heard"}
+    assert scene.ear.refused == {}
 
 
 def test_a_reboot_is_heard_as_another_boot(scene: Scene) -> None:

@@ -14,6 +14,7 @@ import pytest
 from holdfast.adapters.drivers.shelf import Shelf
 from holdfast.controller.hearing import SHELF, Hearing, read_observation
 from holdfast.facts import hearing as heard
+from holdfast.facts import wire
 from holdfast.facts.hearing import Layer, LayerState, Plan, Sign
 from holdfast.facts.instants import Instant
 from holdfast.facts.pulse import Kind, Names, Pulse, encode
@@ -285,6 +286,23 @@ def test_what_cannot_be_read_on_the_shelf_is_left_out(
     kept.put(SHELF, "h2", b'{"key": "00"}')
     kept.put(SHELF, "h3", b'{"key": "' + b"00" * 32 + b'"}')
     assert set(site.make(shelf()).known_hosts()) == {"h3"}
+
+
+def hello(**fields: Any) -> wire.Hello:
+    given = {"version": 1, "host": HOST, "host_name": "h1", "boot": "b", "state_id": "s"}
+    return wire.Hello(**{**given, "stream": "x", **fields})
+
+
+def test_a_greeting_says_whom_to_expect(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    site.hearing.greeted(hello())
+    assert site.hearing.known_hosts() == {}, "an agent of the version before has no pulse"
+    site.hearing.greeted(hello(pulse_key="00"))
+    assert site.hearing.known_hosts() == {}
+    assert "the pulses of host h1 cannot be believed" in caplog.text
+    site.hearing.greeted(hello(pulse_key=KEY, addresses={"a": "127.0.0.1"}))
+    site.hearing.greeted(hello(pulse_key=KEY, addresses={"a": "127.0.0.1"}, boot="later"))
+    known = site.hearing.known_hosts()[HOST]
+    assert (known.key, list(known.boots)) == (KEY, ["b", "later"])
 
 
 def test_a_bad_key_is_refused(site: Site) -> None:
