@@ -25,6 +25,7 @@ from holdfast.controller.gate import Guest
 from holdfast.controller.greeting import Greeter
 from holdfast.controller.groups import Groups
 from holdfast.controller.hearing import Hearing
+from holdfast.controller.known_hosts import follow_hosts
 from holdfast.controller.leadership import Leadership
 from holdfast.controller.promises import Promises
 from holdfast.controller.registry import Registry
@@ -244,6 +245,7 @@ class SimulatedController:
             registry=self.registry,
             leadership=self.leadership,
             vim=self.vim,
+            entries=self.entries,
             couriers=[self.courier],
             sign_of=self.watch.sign_of,
             absorbed=self.watch.shared,
@@ -252,6 +254,7 @@ class SimulatedController:
             shelf=self.shelf,
         )
         self.witnesses.ask_peers = self.replicas.peers.ask_peers
+        follow_hosts(self.registry, self.hearing, self.watch)
 
     # What a mutant may do otherwise.
 

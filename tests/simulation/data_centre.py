@@ -15,6 +15,7 @@ from holdfast.adapters.simulated.network import Network
 from holdfast.adapters.simulated.vm import SimulatedVm
 from holdfast.facts.instants import NS_PER_MS
 from holdfast.facts.layers import Plan
+from holdfast.facts.wire import VERSION
 from holdfast.policy import timing
 from holdfast.ports.link import Dial
 from tests.simulation import receivers
@@ -51,7 +52,8 @@ class Host:
 
 
 class DataCentre:
-    """The first `controllers` of its hosts have one each, and a member of the store."""
+    """The first `controllers` of its hosts have one each, and a member of the store; the last
+    `older` ones have the version before."""
 
     def __init__(
         self,
@@ -60,6 +62,7 @@ class DataCentre:
         hosts: int = 5,
         controllers: int = 3,
         racks: int = 0,
+        older: int = 0,
         make_controller: Callable[..., SimulatedController] = SimulatedController,
         make_agent: Callable[..., SimulatedAgent] = SimulatedAgent,
     ) -> None:
@@ -86,6 +89,8 @@ class DataCentre:
             host.controller = self.controllers[name] = made
         for host in self.hosts.values():
             self._equip(host)
+        for name in names[hosts - older :]:
+            self.hosts[name].agent.version = VERSION - 1
 
     def _equip(self, host: Host) -> None:
         machine = host.machine
@@ -124,7 +129,8 @@ class DataCentre:
 
     def _start(self, host: Host) -> None:
         machine = host.machine
-        host.pulse.begin()
+        if host.agent.version >= VERSION:  # The version before has no pulse.
+            host.pulse.begin()
         if host.controller is not None:
             machine.later(CONTROLLER_AFTER_MS, partial(self.start_controller, host))
         machine.later(AGENT_AFTER_MS, partial(self.start_agent, host))
