@@ -5,6 +5,7 @@ then judges. When it was late it says so, uses the kernel's times of receipt, ex
 which nothing could be heard, and says of nobody that he is silent until it has kept time again.
 """
 
+import contextlib
 import os
 import socket
 import sys
@@ -32,6 +33,7 @@ SHUT_OUT_NS = 5_000 * NS_PER_MS
 MOST_WAITING_BYTES = 8 << 20
 GASP = b"Kernel panic"
 LONGEST_GASP = 400
+GASPS_AT_ONCE = 100  # A kernel that panics has much to say.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +125,7 @@ class Ear:
             case "forget":
                 self.hosts.forget(message["host"])
                 kept = {a: h for a, h in self._addresses.items() if h != message["host"]}
-                self._addresses = kept
+                self._addresses, self.hosts.known_addresses = kept, frozenset(kept)
             case "own":
                 self.hosts.own = message["host"]
             case _:
@@ -202,14 +204,16 @@ class Ear:
     def _hear_gasps(self, at: int) -> None:
         """What kernels shout by netconsole. Not signed: it explains a silence, and no more."""
         for gasps in self._gasps:
-            try:
-                data, sender = gasps.recvfrom(2_048)
-            except OSError:
-                continue
-            host = self._addresses.get(sender[0])
-            if host is not None and GASP in data:
-                text = data[:LONGEST_GASP].decode("utf-8", "replace").strip()
-                self.out.append({"is": "gasp", "at": at, "host": host, "text": text})
+            with contextlib.suppress(BlockingIOError):
+                for _ in range(GASPS_AT_ONCE):
+                    data, sender = gasps.recvfrom(2_048)
+                    self._hear_gasp(data, sender[0], at)
+
+    def _hear_gasp(self, data: bytes, sender: str, at: int) -> None:
+        host = self._addresses.get(sender)
+        if host is not None and GASP in data:
+            text = data[:LONGEST_GASP].decode("utf-8", "replace").strip()
+            self.out.append({"is": "gasp", "at": at, "host": host, "text": text})
 
 
 def _open_gasps(told: EarSettings) -> list[socket.socket]:
@@ -268,10 +272,11 @@ def run(parent: _Parent) -> None:
     while True:
         for message in parent.receive():
             ear.told(message)
+        began = ear.clock.monotonic()
         ear.turn(due)
         parent.send(ear.out)
         ear.out.clear()
-        due = max(due + ear.look_ns, ear.clock.monotonic())
+        due = max(due, began) + ear.look_ns  # A turn that took long makes the next one late.
         time.sleep(max(0, due - ear.clock.monotonic()) / NS_PER_S)
 
 
