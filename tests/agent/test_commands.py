@@ -176,7 +176,8 @@ def test_what_nobody_understands_is_said_so(tmp_path: Path) -> None:
         assert "does not know" in (await scene.ask("sing")).error
         assert "cannot be understood" in (await scene.ask("grant", protection=7)).error
         assert "needs a reason" in (await scene.ask("disarm")).error
-        for seconds in ([1], {}, "soon", -1):
+        wrong: tuple[object, ...] = ([1], {}, "soon", -1)
+        for seconds in wrong:
             refused = await scene.ask("disarm", reason="upgrade", seconds=seconds)
             assert (refused.code, refused.error) == (2, "a disarm lasts from 1 s to 24 h")
         odd = await scene.ask("group", group={"name": "gold", "restarts": -1})

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from holdfast.adapters.sensors.kernel_log import KernelLog
-from holdfast.agent import host_records
 from holdfast.agent.host_records import HostRecords
 from holdfast.facts import wire
 
@@ -59,7 +58,8 @@ class Sent:
 @asynccontextmanager
 async def telling(kernel: Kernel) -> AsyncIterator[tuple[HostRecords, Sent]]:
     sent = Sent()
-    records = HostRecords(kernel.log, "boot-1", sent, kernel.pressure, lambda: {"dmesg": "Oops"})
+    earlier = {"dmesg": "Oops"}
+    records = HostRecords(kernel.log, "boot-1", sent, kernel.pressure, lambda: earlier, look_s=0.02)
     tasks = [
         asyncio.create_task(kernel.log.run(lambda _: None)),
         asyncio.create_task(records.run()),
@@ -75,8 +75,7 @@ async def telling(kernel: Kernel) -> AsyncIterator[tuple[HostRecords, Sent]]:
 
 
 @pytest.fixture
-def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
-    monkeypatch.setattr(host_records, "LOOK_S", 0.02)
+def kernel() -> Kernel:
     return Kernel()
 
 

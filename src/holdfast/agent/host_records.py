@@ -31,7 +31,9 @@ class HostRecords:
         send: Callable[[wire.Frame], None],
         pressure: Callable[[], dict[str, str]] = read_pressure,
         earlier: Callable[[], dict[str, str]] = read_earlier,
+        look_s: float = LOOK_S,
     ) -> None:
+        self._look_s = look_s
         self._tail, self._boot, self._send = kernel_log.tail, boot, send
         self._read_pressure, self._read_earlier = pressure, earlier
         self._earlier: dict[str, str] = {}
@@ -61,7 +63,7 @@ class HostRecords:
 
     async def _wait_urgent(self) -> bool:
         try:
-            async with asyncio.timeout(LOOK_S):
+            async with asyncio.timeout(self._look_s):
                 await self._is_urgent.wait()
         except TimeoutError:
             return False

@@ -1,5 +1,4 @@
-"""Alarms of the controller on itself: it reports too slowly, could not keep a record, or was
-told by a receiver that it will not have a notice.
+"""Alarms of the controller on itself: reports too slow, a record lost, a notice refused.
 
 The limits are those of the agent's detectors of the same names.
 """
