@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -170,6 +171,79 @@ def test_alarms_are_followed_through_a_restart_of_the_controller(run_dir: Path) 
     assert "web-1" in again, "what was told before is not told twice"
     assert process.returncode == 130
     assert "Traceback" not in err
+
+
+def host_row(name: str, **more: Any) -> dict[str, Any]:
+    row = {"host": f"id-{name}", "host_name": name, "is_up": True, "planes": ["a", "b"]}
+    return {**row, "planes_heard": ["a", "b"], "said": "pulses", "vms": 1, **more}
+
+
+def test_status_of_a_site_shows_its_hosts_and_controllers(run: Run, run_dir: Path) -> None:
+    lost = {"said": "is silent: suspected to be lost", "care": "bad", "planes_heard": []}
+    hosts = [host_row("h1"), host_row("h2"), host_row("h3", is_up=False, **lost)]
+    controllers = {"h1": "here", "h2": "up", "h3": "does not answer"}
+    status = {
+        "store": "answers",
+        "leader": "h2",
+        "controllers": controllers,
+        "hosts": hosts,
+        "incidents": [],
+    }
+    with answering(run_dir, "controller", {"status": status, "hosts": hosts}):
+        ran = run("status")
+        listed = run("host", "list")
+    assert ran.code == 1
+    assert "h1, h2 leads, h3 is away (does not answer)" in ran.out
+    assert re.search(r"h3 +away +1 +silent on a, b +is silent: suspected to be lost", ran.out)
+    assert re.search(r"h1 +here +1 +on 2 planes +pulses", listed.out)
+
+
+def test_one_host_is_shown_with_its_alarms_and_vms(run: Run, run_dir: Path) -> None:
+    shown = {
+        "host": host_row("h1", faults=["host-plane-lost"], planes_heard=["a"]),
+        "vms": to_builtins([known.WEB_1]),
+        "alarms": to_builtins([known.RAISED]),
+    }
+    with answering(run_dir, "controller", {"host": shown}) as fake:
+        ran = run("host", "show", "h1")
+    assert fake.asked[-1].args == {"host": "h1"}
+    for said in ("Plane b  it is silent", "host-plane-lost", "web-1", known.RAISED.alarm.text):
+        assert said in ran.out
+
+
+def test_events_and_changes_are_told_line_by_line(run: Run, run_dir: Path) -> None:
+    event = {"number": 7, "utc_ms": known.NOW_MS, "kind": "host", "text": "h2 is here"}
+    gap = {"first": 3, "last": 6, "reason": "they are not kept any more"}
+    change = {
+        "id": "1",
+        "utc_ms": known.NOW_MS,
+        "who": "anna",
+        "role": "administer",
+        "origin": "this host",
+        "what": "disarm",
+        "args": {"reason": "x"},
+        "outcome": "refused",
+        "reason": "no",
+    }
+    table = {
+        "events": {"events": [event], "gap": gap, "next": "ab.7"},
+        "audit": {"changes": [change]},
+    }
+    with answering(run_dir, "controller", table):
+        told, none = run("events", "--after", "ab.2"), run("events", "--kind", "alarm")
+        audit = run("audit")
+    assert "h2 is here" in told.out
+    assert "events 3 to 6 are missing" in told.err
+    assert none.out == ""
+    assert re.search(r"anna +administer +this host +disarm \(reason x\) +refused: no", audit.out)
+
+
+def test_a_token_is_printed_alone_so_that_it_can_be_kept(run: Run, run_dir: Path) -> None:
+    made = {"token": "holdfast.graf.secret", "name": "graf"}
+    with answering(run_dir, "controller", {"api-token-create": made}) as fake:
+        ran = run("token", "create", "graf", "--role", "see", "--for", "30d")
+    assert ran.out == "holdfast.graf.secret\n"
+    assert fake.asked[-1].args == {"name": "graf", "role": "see", "seconds": 2_592_000.0}
 
 
 def test_disarm_is_told_flat_whoever_answers(run: Run, run_dir: Path) -> None:

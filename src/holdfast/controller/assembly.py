@@ -205,6 +205,7 @@ class Controller:
         )
 
     def _make_questions(self) -> Questions:
+        self.hosts = HostRows(self.agents, self.watch.host_rows, self.registry.all_known)
         questions = Questions(
             vim=self.vim,
             agents=self.agents,
@@ -218,7 +219,7 @@ class Controller:
             audit=self.audit,
             status=self.status,
             agent_rows=lambda: agent_rows(self.agents),
-            hosts=HostRows(self.agents, self.watch.host_rows, self.registry.all_known),
+            hosts=self.hosts,
         )
         questions.watch = self.watch
         questions.journals = lambda about: self.replicas.peers.journals(containing=about)

@@ -53,6 +53,7 @@ def _row(
         "state": str(heard.get("state", "")),
         "said": str(heard.get("said", "")),
         "care": _care(heard),
+        "is_silent": bool(heard.get("is_silent")),
         "boot": str(heard.get("boot") or (agent.boot if agent else "")),
         "is_up": agent is not None and agent.link is not None,
         "since_utc_ms": agent.since_utc_ms if agent else 0,

@@ -38,7 +38,7 @@ async def status_of(controller: "Controller") -> dict[str, Any]:
         ],
         "open_alarms": len(alarms),
         "pulses": controller.hearing.counts(),
-        "hosts": controller.watch.host_rows(),
+        "hosts": controller.hosts.all(),
         "gaps": controller.entries.gaps,
         "duplicates": controller.entries.duplicates,
         "defects": controller.entries.defects,

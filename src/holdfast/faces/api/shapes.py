@@ -249,6 +249,7 @@ class Host(Struct, frozen=True, kw_only=True):
     state: str = ""
     said: str = ""
     care: str = "well"
+    is_silent: bool = False
     boot: str = ""
     is_up: bool = False
     since_utc_ms: int = 0
@@ -269,20 +270,27 @@ class HostShown(Struct, frozen=True, kw_only=True):
 
 
 class Status(Struct, frozen=True, kw_only=True):
-    """`store` is "answers", or what hinders it. `term` is null where this one does not lead."""
+    """`store` is "answers", or what hinders it. `term` is null where this controller does not
+    lead, `leader` who does. `controllers`: of each whether it is up, or why not; none: it is alone.
+    """
 
     host_name: str
     term: int | None
+    leader: str
     store: str
+    controllers: dict[str, str]
+    hosts: tuple[Host, ...]
     agents: tuple[dict[str, Any], ...]
     agents_awaited: tuple[str, ...]
     notifiers: tuple[dict[str, Any], ...]
     report_p99_ms: float | None
+    reports_timed: int
     disarm: Disarm | None
     vms: tuple[VmSummary, ...]
     unknown_to_the_store: tuple[str, ...]
     incidents: tuple[Incident, ...]
     open_alarms: int
+    pulses: dict[str, Any]
     gaps: int
     duplicates: int
     defects: int

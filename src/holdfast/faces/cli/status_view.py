@@ -6,6 +6,7 @@ from typing import Any
 
 from holdfast.faces.cli.asking import convert
 from holdfast.faces.cli.choosing import rows_of
+from holdfast.faces.pages.hosts import HostRow
 from holdfast.faces.pages.status import Delivery, Part, StatusView
 from holdfast.faces.pages.tables import counted
 from holdfast.facts.incidents import Incident, IncidentState
@@ -37,6 +38,10 @@ def make_view(
     upper, here = controller or {}, agent or {}
     disarm = upper.get("disarm") or here.get("disarm")
     incidents = convert(_first_rows("incidents", upper, here), list[Incident])
+    hosts = convert(rows_of(upper, "hosts"), list[HostRow])
+    has_others = len(hosts) > 1
+    # Of this host its own agent knows more, of all hosts the controller.
+    vms = _first_rows("vms", *((upper, here) if has_others else (here, upper)))
     return StatusView(
         host_name=str(here.get("host_name") or upper.get("host_name") or socket.gethostname()),
         parts=tuple(_parts(controller, agent, controller_away, agent_away)),
@@ -44,7 +49,8 @@ def make_view(
         report_p99_ms=upper.get("report_p99_ms"),
         reports_timed=upper.get("reports_timed"),
         disarm=convert(disarm, Disarm) if disarm else None,
-        vms=tuple(convert(_first_rows("vms", here, upper), list[VmSummary])),
+        hosts=tuple(hosts) if has_others else (),
+        vms=tuple(convert(vms, list[VmSummary])),
         incidents=tuple(one for one in incidents if one.state is IncidentState.OPEN),
         open_alarms=int(upper.get("open_alarms", 0) or here.get("open_alarms", 0)),
         warnings=(*_warnings(here), *_controller_warnings(upper)),
@@ -62,6 +68,8 @@ def _parts(
     yield _program("agent", agent, agent_away)
     if controller and controller.get("store", WELL) != WELL:
         yield Part(name="store", is_well=False, said=str(controller["store"]))
+    if controller and controller.get("controllers"):
+        yield _controllers(controller["controllers"], str(controller.get("leader", "")))
     if controller and controller.get("pulses"):
         yield _pulses(controller["pulses"])
     if agent is not None:
@@ -72,6 +80,14 @@ def _parts(
         if watching:
             said = WATCHING.get(watching, watching)
             yield Part(name="watching", is_well=True, said=said)
+
+
+def _controllers(up: dict[str, str], leader: str) -> Part:
+    """Each by name: whether it leads, or why it is not up."""
+    away = {name: reason for name, reason in up.items() if reason not in ("here", "up")}
+    words = [f"{name}{' leads' if name == leader else ''}" for name in up if name not in away]
+    words += [f"{name} is away ({reason})" for name, reason in away.items()]
+    return Part(name="controllers", is_well=not away and bool(leader), said=", ".join(words))
 
 
 def _program(name: str, told: Told | None, away: str) -> Part:

@@ -7,6 +7,7 @@ from msgspec import Struct
 from rich.text import Text
 
 from holdfast.detectors import reporting_slow
+from holdfast.faces.pages.hosts import HostRow, hosts_table
 from holdfast.faces.pages.incidents import incident_line
 from holdfast.faces.pages.tables import (
     BAD,
@@ -25,6 +26,7 @@ from holdfast.facts.promises import Disarm, Owner
 from holdfast.facts.wire import VmSummary
 
 VMS_SHOWN = 10
+HOSTS_SHOWN = 10
 
 
 class Part(Struct, frozen=True, kw_only=True):
@@ -57,6 +59,7 @@ class StatusView(Struct, frozen=True, kw_only=True):
     report_p99_ms: float | None = None
     reports_timed: int | None = None
     disarm: Disarm | None = None
+    hosts: tuple[HostRow, ...] = ()  # Of a site with more than this one.
     vms: tuple[VmSummary, ...] = ()
     incidents: tuple[Incident, ...] = ()  # Open ones.
     open_alarms: int = 0
@@ -89,6 +92,9 @@ def status_page(view: StatusView, now_ms: int) -> Iterator[Any]:
     yield _verdict(view)
     yield ""
     yield facts(_fact_rows(view, now_ms))
+    if view.hosts:
+        yield ""
+        yield from _hosts(view.hosts, now_ms)
     if view.vms:
         yield ""
         yield from _vms(view.vms)
@@ -98,6 +104,14 @@ def status_page(view: StatusView, now_ms: int) -> Iterator[Any]:
             yield incident_line(incident, now_ms, incident.fault_utc_ms)
     yield ""
     yield _next(view)
+
+
+def _hosts(hosts: Sequence[HostRow], now_ms: int) -> Iterator[Any]:
+    """A screenful: of many hosts those first that are not as they should be."""
+    ordered = sorted(hosts, key=lambda one: ("bad", "odd", "well").index(one.care))
+    yield hosts_table(hosts if len(hosts) <= HOSTS_SHOWN else ordered[:HOSTS_SHOWN], now_ms)
+    if len(hosts) > HOSTS_SHOWN:
+        yield f"and {counted(len(hosts) - HOSTS_SHOWN, 'more host')}: holdfast host list"
 
 
 def _vms(vms: Sequence[VmSummary]) -> Iterator[Any]:
