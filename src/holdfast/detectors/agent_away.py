@@ -67,6 +67,7 @@ class _Agent:
 class AgentAway:
     def __init__(self) -> None:
         self._agents: dict[str, _Agent] = {}
+        self._due: dict[str, _Agent] = {}  # Those that time alone may tell more of.
 
     def observe(self, seen: Observation) -> Iterable[Verdict]:
         match seen:
@@ -75,6 +76,7 @@ class AgentAway:
                 return ()
             case HostForgotten():
                 agent = self._agents.pop(seen.host, None)
+                self._due.pop(seen.host, None)
                 if agent is None or not agent.is_away:
                     return ()
                 return [self._cleared(agent, agent.boot, seen.at, "its host left the site")]
@@ -84,11 +86,11 @@ class AgentAway:
                 return ()
 
     def wake(self, now: Instant) -> Iterable[Verdict]:
-        due = [one for one in self._agents.values() if one.due is not None and one.due <= now]
+        due = [one for one in self._due.values() if one.due is not None and one.due <= now]
         return [verdict for agent in due for verdict in self._judge(agent, now)]
 
     def deadline(self) -> Instant | None:
-        dues = (agent.due for agent in self._agents.values())
+        dues = (agent.due for agent in self._due.values())
         return min((due for due in dues if due is not None), default=None)
 
     def _agent(self, host: str) -> _Agent:
@@ -127,6 +129,10 @@ class AgentAway:
 
     def _judge(self, agent: _Agent, now: Instant) -> Iterator[Verdict]:
         why = agent.why(now)
+        if agent.due is None:
+            self._due.pop(agent.host, None)
+        else:
+            self._due[agent.host] = agent
         if why and not agent.is_away:
             agent.is_away = True
             yield self._raised(agent, now, why)
