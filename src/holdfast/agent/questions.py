@@ -1,6 +1,5 @@
 """What the agent answers when asked: one table, for the controller and for its own door."""
 
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -8,8 +7,9 @@ import msgspec
 
 from holdfast.facts import commands as told
 from holdfast.facts import wire
-from holdfast.facts.instants import NS_PER_MS, Instant
+from holdfast.facts.instants import Instant, after
 from holdfast.facts.promises import Disarm, Group, Protection, disarm_seconds, group_problem
+from holdfast.ports import clock
 from holdfast.ports.answers import USAGE, Unanswerable
 
 HERE = " (told on this host)"
@@ -44,7 +44,7 @@ class Questions:
 
 def read_disarm(args: dict[str, Any], by: str, at: Instant) -> told.Disarmed:
     """From the controller a whole Disarm; from a person here a reason and seconds."""
-    utc_ms = time.time_ns() // NS_PER_MS
+    utc_ms = clock.utc_ms()
     if "disarm" in args:
         disarm = msgspec.convert(args["disarm"], Disarm)
     else:
@@ -61,8 +61,7 @@ def read_disarm(args: dict[str, Any], by: str, at: Instant) -> told.Disarmed:
             since_utc_ms=utc_ms,
             until_utc_ms=utc_ms + int(seconds * 1_000),
         )
-    left_ms = max(0, disarm.until_utc_ms - utc_ms)
-    return told.Disarmed(at=at, disarm=disarm, until=Instant(at + left_ms * NS_PER_MS))
+    return told.Disarmed(at=at, disarm=disarm, until=after(at, disarm.left_ms(utc_ms)))
 
 
 def read_protection(args: dict[str, Any]) -> Protection:

@@ -97,7 +97,7 @@ class Welcomer:
         """One that was told on this host stays until its own end, or until somebody arms."""
         held = self._loop.decider.world.disarm
         if disarm is not None:
-            left_ms = max(0, disarm.until_utc_ms - clock.utc_ms())
+            left_ms = disarm.left_ms(clock.utc_ms())
             at = now()
             until = Instant(at + left_ms * NS_PER_MS)
             if held != disarm:

@@ -125,3 +125,7 @@ class Disarm(Struct, frozen=True, kw_only=True):
     since_utc_ms: int
     until_utc_ms: int
     told_on: str = ""  # The place, if a person told an agent itself and not the controller.
+
+    def left_ms(self, utc_ms: int) -> int:
+        """Never more than it was to last: a clock that is set back prolongs it by no more."""
+        return max(0, min(self.until_utc_ms - utc_ms, self.until_utc_ms - self.since_utc_ms))
