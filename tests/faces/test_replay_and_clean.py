@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from holdfast.adapters.drivers.only_one import only_one
 from holdfast.adapters.journals.segments import Segments
 from holdfast.agent.memory import Snapshot, open_journal
 from holdfast.facts.actions import Action, CaptureLastWords
@@ -125,6 +126,14 @@ def test_clean_refuses_while_a_program_runs(run: Run, run_dir: Path, program: st
         ran = run("clean", "--yes")
     assert ran.code == 4
     assert f"the {program} still runs here" in ran.err
+    assert run_dir.exists()
+
+
+def test_clean_refuses_while_a_pulse_runs(run: Run, run_dir: Path) -> None:
+    with only_one("pulse", run_dir):
+        ran = run("clean", "--yes")
+    assert ran.code == 4
+    assert ran.err.startswith("holdfast: the pulse still runs here\n")
     assert run_dir.exists()
 
 

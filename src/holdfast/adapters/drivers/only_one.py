@@ -25,6 +25,21 @@ def only_one(name: str, *folders: Path) -> Iterator[None]:
         yield
 
 
+def is_held(name: str, folder: Path) -> bool:
+    """Whether a process holds `NAME.lock` there. Raises OSError."""
+    try:
+        fd = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
 @contextlib.contextmanager
 def _lock(path: Path, name: str) -> Iterator[None]:
     make_private_folder(path.parent)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from holdfast.adapters.drivers.only_one import is_held
 from holdfast.faces.cli.asking import AGENT, CONTROLLER, is_running
 from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.faces.cli.giving_back import give_back_all
@@ -17,6 +18,7 @@ from holdfast.facts.settings import Settings
 
 # Written by the installer, which reads it after us to name the packages that stay.
 KEPT = "distribution-packages"
+PULSE = "pulse"
 
 
 @click.command()
@@ -29,6 +31,7 @@ def clean(site: Site, yes: bool) -> None:
     """
     settings = site.settings
     running = [name for name in (CONTROLLER, AGENT) if is_running(settings, name)]
+    running += [PULSE] if is_held(PULSE, Path(settings.run_dir)) else []
     if running:
         what = " and the ".join(running) + (
             " still run here" if running[1:] else " still runs here"
