@@ -13,6 +13,7 @@ from holdfast.lab.drills.inbox import Arrival
 from holdfast.lab.drills.scene import AFTERMATH_S, SiteScene
 from holdfast.lab.hosts import Host
 from holdfast.lab.problem_makers.clock_stepped import clock_environment, step_clock
+from holdfast.lab.problem_makers.host_frozen import freeze_host, thaw_host
 from holdfast.lab.problem_makers.packets_lost import lose_none, lose_packets
 from holdfast.lab.problem_makers.program_killed import continue_program, stop_program
 
@@ -21,6 +22,7 @@ CLEARED_LIMIT_S = 60.0
 S_PER_HOUR = 3_600.0
 # Longest stops, in ms. A pulse that stops for longer is silent, and an agent away, in truth.
 STOPS_MS = {"agent": 350, "controller": 1_500, "ear": 1_500, "pulse": 120}
+STALL_MS = 120
 ON_CONTROLLERS = ("controller", "ear")
 MOST_LOST_PERCENT = 25
 LOSS_S = (1.0, 4.0)
@@ -100,6 +102,7 @@ class Trouble:
         kinds: tuple[Callable[[Host], None], ...] = (
             self._stop_program,
             self._stop_program,
+            self._stall_host,
             self._lose_packets,
             self._step_clock,
         )
@@ -111,18 +114,15 @@ class Trouble:
         time.sleep(self.chance.uniform(*PAUSE_S))
 
     def prepare(self) -> None:
-        """Let the clocks of hosts without a controller be stepped, where that can be done."""
+        """Let the clocks of hosts without a controller be stepped.
+
+        An ear compares the kernel's stamps with its clock, and those cannot be stepped alike.
+        """
         site = self.scene.site
-        try:
-            for host in site.hosts:
-                if host not in site.controllers:
-                    environment = clock_environment(host)
-                    step_clock(host, 0)
-                    site.restart_services(host, environment)
-                    self.stepped.append(host)
-        except LabError as error:
-            self.notes.append(f"clocks were not stepped: {error}")
-            return
+        for host in site.hosts:
+            if host not in site.controllers:
+                site.restart_services(host, clock_environment(host))
+                self.stepped.append(host)
         self.notes.append("clocks are stepped on hosts without a controller only")
         site.wait_well()
 
@@ -144,6 +144,15 @@ class Trouble:
         finally:
             continue_program(program)
         self._count(f"{name}_stops", host)
+
+    def _stall_host(self, host: Host) -> None:
+        """All of it stands still for a moment, as when its own host is short of cores."""
+        freeze_host(host)
+        try:
+            time.sleep(self.chance.uniform(0.2, 1.0) * STALL_MS / 1_000)
+        finally:
+            thaw_host(host)
+        self._count("host_stalls", host)
 
     def _lose_packets(self, host: Host) -> None:
         way = self.chance.choice((Way.FROM_HOST, Way.TO_HOST))

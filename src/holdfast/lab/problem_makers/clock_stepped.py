@@ -1,40 +1,37 @@
-"""The wall clock of a host's Holdfast jumps, through libfaketime; the monotonic clock goes on.
+"""The wall clock of a host's Holdfast jumps, while the monotonic clock goes on.
 
-Only programs that were started with `clock_environment` hear of it: the machine's own clock is
-everybody's. What the kernel stamps (received datagrams) is not stepped.
+A machine has one wall clock, which is everybody's: so what jumps is what Python says of it, in
+programs that were started with `clock_environment`. What the kernel stamps is not stepped.
 """
 
+import struct
 from pathlib import Path
 
-from holdfast.lab.commands import LabError
 from holdfast.lab.hosts import Host
 
-CLOCK_FILE = "/run/holdfast-drill.clock"
-MENDED_FOLDER = "/run/holdfast-drill.python"
-# libfaketime cannot yet pass on how this Python sleeps: clock_nanosleep() until an instant.
-MENDED_SLEEP = """import select, time
-time.sleep = lambda seconds: select.select([], [], [], seconds) and None
+FOLDER = "/run/holdfast-drill.clock"
+OFFSET = struct.Struct("=q")
+NS_PER_S = 1_000_000_000
+# Python runs this at its start, from PYTHONPATH, before any program has asked for the time.
+STEPPED = f"""import mmap, struct, time
+with open("{FOLDER}/offset_ns", "rb") as file:
+    offset = mmap.mmap(file.fileno(), {OFFSET.size}, prot=mmap.PROT_READ)
+true_ns = time.time_ns
+time.time_ns = lambda: true_ns() + struct.unpack_from("{OFFSET.format}", offset)[0]
+time.time = lambda: time.time_ns() / 1e9
 """
 
 
 def clock_environment(host: Host) -> dict[str, str]:
-    """What a program there must be started with; raises LabError where libfaketime is not here."""
-    found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
-    if not found:
-        raise LabError("no clock can be stepped: libfaketime is not on this machine")
-    host.path(MENDED_FOLDER).mkdir(exist_ok=True)
-    host.path(f"{MENDED_FOLDER}/sitecustomize.py").write_text(MENDED_SLEEP)
-    return {
-        "PYTHONPATH": MENDED_FOLDER,
-        "LD_PRELOAD": str(found[0]),
-        "FAKETIME_TIMESTAMP_FILE": CLOCK_FILE,
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }
+    """What a program there must be started with, so that its clock can be stepped."""
+    host.path(FOLDER).mkdir(exist_ok=True)
+    host.path(f"{FOLDER}/offset_ns").write_bytes(OFFSET.pack(0))
+    host.path(f"{FOLDER}/sitecustomize.py").write_text(STEPPED)
+    return {"PYTHONPATH": FOLDER}
 
 
 def step_clock(host: Host, by_s: int) -> None:
     """Let the host's wall clock differ by so much from the true one, from now on."""
-    beside = host.path(f"{CLOCK_FILE}.new")
-    beside.write_text(f"{by_s:+d}\n")
-    beside.replace(host.path(CLOCK_FILE))
+    path: Path = host.path(f"{FOLDER}/offset_ns")
+    with path.open("r+b") as file:  # In place: programs have it mapped.
+        file.write(OFFSET.pack(by_s * NS_PER_S))
