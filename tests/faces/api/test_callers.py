@@ -146,7 +146,11 @@ def test_a_hosts_certificate_sees_and_a_controllers_administers(tmp_path: Path) 
 def test_a_host_cannot_say_that_it_is_somebody_else(tmp_path: Path) -> None:
     async def work() -> None:
         async with api(tmp_path) as site:
-            headers = {"X-Holdfast-By": "root", "X-Holdfast-Role": "administer"}
+            headers = {
+                "X-Holdfast-By": "root",
+                "X-Holdfast-Role": "administer",
+                "X-Holdfast-From": "this host",
+            }
             async with site.there(certificate=site.certify("h4")) as session:
                 assert (await session.post("/v1/arm", headers=headers)).status == 403
             async with site.there() as session:
