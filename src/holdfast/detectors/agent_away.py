@@ -18,6 +18,7 @@ from holdfast.facts.observations import Observation
 from holdfast.facts.subjects import Subject, SubjectKind
 from holdfast.facts.verdicts import Certainty, Effect, FaultCleared, FaultRaised, Verdict
 from holdfast.ports.detector import Detector
+from holdfast.ports.dues import Dues
 
 SEAT = "controller"
 AWAY_MS = 500  # A link that is back so soon was only renewed.
@@ -67,7 +68,7 @@ class _Agent:
 class AgentAway:
     def __init__(self) -> None:
         self._agents: dict[str, _Agent] = {}
-        self._due: dict[str, _Agent] = {}  # Those that time alone may tell more of.
+        self._dues: Dues[str] = Dues()  # Those that time alone may tell more of.
 
     def observe(self, seen: Observation) -> Iterable[Verdict]:
         match seen:
@@ -76,7 +77,7 @@ class AgentAway:
                 return ()
             case HostForgotten():
                 agent = self._agents.pop(seen.host, None)
-                self._due.pop(seen.host, None)
+                self._dues.set(seen.host, None)
                 if agent is None or not agent.is_away:
                     return ()
                 return [self._cleared(agent, agent.boot, seen.at, "its host left the site")]
@@ -86,12 +87,11 @@ class AgentAway:
                 return ()
 
     def wake(self, now: Instant) -> Iterable[Verdict]:
-        due = [one for one in self._due.values() if one.due is not None and one.due <= now]
+        due = [self._agents[host] for host in self._dues.take(now)]
         return [verdict for agent in due for verdict in self._judge(agent, now)]
 
     def deadline(self) -> Instant | None:
-        dues = (agent.due for agent in self._due.values())
-        return min((due for due in dues if due is not None), default=None)
+        return self._dues.first()
 
     def _agent(self, host: str) -> _Agent:
         return self._agents.setdefault(host, _Agent(host))
@@ -129,10 +129,7 @@ class AgentAway:
 
     def _judge(self, agent: _Agent, now: Instant) -> Iterator[Verdict]:
         why = agent.why(now)
-        if agent.due is None:
-            self._due.pop(agent.host, None)
-        else:
-            self._due[agent.host] = agent
+        self._dues.set(agent.host, agent.due)
         if why and not agent.is_away:
             agent.is_away = True
             yield self._raised(agent, now, why)

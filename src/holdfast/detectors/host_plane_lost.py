@@ -15,6 +15,7 @@ from holdfast.facts.observations import Observation
 from holdfast.facts.subjects import Subject, SubjectKind
 from holdfast.facts.verdicts import Certainty, Effect, FaultCleared, FaultRaised, Verdict
 from holdfast.ports.detector import Detector
+from holdfast.ports.dues import Dues
 
 SEAT = "controller"
 HOLD_MS = 200  # A host that dies falls silent on its planes one after the other.
@@ -30,7 +31,6 @@ class _Host:
         self.is_here = False
         self.heard: set[str] = set()
         self.lost_at: dict[str, Instant] = {}  # By plane: when its last pulse came.
-        self.due: dict[str, Instant] = {}  # By plane: when that is to be said.
         self.said: set[str] = set()
 
 
@@ -38,6 +38,7 @@ class HostPlaneLost:
     def __init__(self, *, hold_ms: float = HOLD_MS, never_heard_ms: float = NEVER_HEARD_MS) -> None:
         self._hold_ms, self._never_heard_ms = hold_ms, never_heard_ms
         self._hosts: dict[str, _Host] = {}
+        self._dues: Dues[tuple[str, str]] = Dues()  # By host and plane: when to say it.
         self._our_end: set[str] = set()
         self._is_doubted = False
 
@@ -56,8 +57,7 @@ class HostPlaneLost:
             case EarTrusted():
                 self._is_doubted = False
                 for host in self._hosts.values():
-                    for plane in host.lost_at.keys() - host.said:
-                        host.due[plane] = after(seen.at, self._hold_ms)
+                    self._look_later(host, after(seen.at, self._hold_ms))
             case _:
                 pass
         return ()
@@ -66,9 +66,7 @@ class HostPlaneLost:
         return list(self._look(now))
 
     def deadline(self) -> Instant | None:
-        return min(
-            (due for host in self._hosts.values() for due in host.due.values()), default=None
-        )
+        return self._dues.first()
 
     def _host(self, name: str) -> _Host:
         return self._hosts.setdefault(name, _Host(name))
@@ -79,7 +77,7 @@ class HostPlaneLost:
         for plane in seen.planes:
             if plane not in host.heard and plane not in host.lost_at:
                 host.lost_at[plane] = seen.at
-                host.due[plane] = after(seen.at, self._never_heard_ms)
+                self._dues.set((host.host, plane), after(seen.at, self._never_heard_ms))
 
     def _forget(self, seen: HostForgotten) -> Iterator[Verdict]:
         host = self._hosts.pop(seen.host, None)
@@ -92,13 +90,16 @@ class HostPlaneLost:
             yield from self._over(host, seen.at, f"{host.name} was booted since")
             host.heard.clear()
         host.boot = seen.boot
-        host.heard.add(seen.plane)
         host.lost_at.pop(seen.plane, None)
-        host.due.pop(seen.plane, None)
+        self._dues.set((host.host, seen.plane), None)
+        if not host.heard:  # It is back: the other planes have their time to be, too.
+            self._look_later(host, after(seen.at, self._hold_ms))
+        host.heard.add(seen.plane)
         if seen.plane in self._our_end and not host.is_here:
             self._our_end.discard(seen.plane)
             yield self._ours_is_back(seen.plane, seen.at, f"{host.name} is heard on it again")
-            self._look_again(seen.at, seen.plane)
+            for other in self._hosts.values():
+                self._look_later(other, after(seen.at, self._hold_ms))
         if seen.plane in host.said:
             before = sorted(host.said)
             host.said.discard(seen.plane)
@@ -108,10 +109,10 @@ class HostPlaneLost:
                 reason = f"{host.name} is heard again on plane {', '.join(before)}"
                 yield self._cleared(host, seen.at, reason)
 
-    def _look_again(self, at: Instant, plane: str) -> None:
-        for other in self._hosts.values():
-            if plane in other.lost_at and plane not in other.said:
-                other.due[plane] = after(at, self._hold_ms)
+    def _look_later(self, host: _Host, at: Instant) -> None:
+        for plane in sorted(host.lost_at.keys() - host.said):
+            if (host.host, plane) not in self._dues:
+                self._dues.set((host.host, plane), at)
 
     def _silent(self, seen: PlaneSilent) -> None:
         host = self._host(seen.host)
@@ -119,14 +120,15 @@ class HostPlaneLost:
             return
         host.heard.discard(seen.plane)
         host.lost_at[seen.plane] = seen.last_heard
-        host.due[seen.plane] = after(seen.at, self._hold_ms)
+        self._dues.set((host.host, seen.plane), after(seen.at, self._hold_ms))
 
     def _look(self, now: Instant) -> Iterator[Verdict]:
-        for host in list(self._hosts.values()):
-            due = sorted(plane for plane, at in host.due.items() if at <= now)
-            for plane in due:
-                del host.due[plane]
-            if self._is_doubted or not host.heard:
+        due_planes: dict[str, list[str]] = {}
+        for name, plane in self._dues.take(now):
+            due_planes.setdefault(name, []).append(plane)
+        for name, due in due_planes.items():
+            host = self._hosts.get(name)
+            if host is None or self._is_doubted or not host.heard:
                 continue  # Doubted, or silent on all of them: that is another detector's.
             news = []
             for plane in due:
@@ -149,9 +151,10 @@ class HostPlaneLost:
     def _over(self, host: _Host, at: Instant, reason: str) -> Iterator[Verdict]:
         if host.said:
             yield self._cleared(host, at, reason)
+        for plane in host.lost_at:
+            self._dues.set((host.host, plane), None)
         host.said.clear()
         host.lost_at.clear()
-        host.due.clear()
 
     def _subject(self, host: _Host) -> Subject:
         return Subject(kind=SubjectKind.HOST, id=host.host, name=host.name)

@@ -32,6 +32,7 @@ _EVENTS = {
 class SiteDecider:
     def __init__(self, world: SiteWorld | None = None) -> None:
         self.world = world or SiteWorld()
+        self._due: tuple[Instant | None] | None = None  # Found once after each step.
 
     def step(self, fact: SiteFact) -> list[Action]:
         """Consume one fact. Within a boot time never runs backwards, whatever the fact says."""
@@ -39,19 +40,16 @@ class SiteDecider:
         is_new_boot = isinstance(fact, told.SiteBegan) and world.boot not in ("", fact.boot)
         at = fact.detected_at if isinstance(fact, FaultRaised) else _instant(fact)
         world.now = at if is_new_boot else max(world.now, at)
+        self._due = None
         actions = self._consume(fact, is_new_boot=is_new_boot)
         world.forget_old()
         return sorted(actions, key=lambda action: not isinstance(action, Report))  # These first.
 
     def deadline(self) -> Instant | None:
         """When `Woke` must next be given, if ever."""
-        world = self.world
-        dues = list(world.held.values())
-        dues += [due for r in world.hosts.values() if (due := r.ask_at) is not None]
-        dues += [due for r in world.hosts.values() if (due := r.page_at) is not None]
-        if world.take_over_at is not None:
-            dues.append(world.take_over_at)
-        return min(dues, default=None)
+        if self._due is None:
+            self._due = (_first_due(self.world),)
+        return self._due[0]
 
     def _consume(self, fact: SiteFact, *, is_new_boot: bool) -> list[Action]:
         match fact:
@@ -299,6 +297,12 @@ class SiteDecider:
                 world, record, "nothing of it is found any more"
             )
         return actions
+
+
+def _first_due(world: SiteWorld) -> Instant | None:
+    waiting = [r for r in world.hosts.values() if r.ask_at is not None or r.page_at is not None]
+    dues = [*world.held.values(), *(r.ask_at for r in waiting), *(r.page_at for r in waiting)]
+    return min((due for due in (*dues, world.take_over_at) if due is not None), default=None)
 
 
 def _instant(fact: SiteFact) -> Instant:

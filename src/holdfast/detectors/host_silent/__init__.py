@@ -35,6 +35,7 @@ from holdfast.facts.verdicts import (
     Verdict,
 )
 from holdfast.ports.detector import Detector
+from holdfast.ports.dues import Dues
 
 SEAT = "controller"
 FRESH_MS = 120  # Who was heard so recently shows that this controller is not cut off.
@@ -59,7 +60,7 @@ class HostSilent:
         self._fresh_ms, self._together_ms = fresh_ms, together_ms
         self._never_heard_ms, self._fresh_look_ms = never_heard_ms, fresh_look_ms
         self._hosts: dict[str, Host] = {}
-        self._due: dict[str, Host] = {}
+        self._dues: Dues[str] = Dues()
         self._is_doubted = False
         self._is_cut_off = False
 
@@ -95,17 +96,15 @@ class HostSilent:
         return ()
 
     def wake(self, now: Instant) -> Iterable[Verdict]:
-        due = [host for host in self._due.values() if host.due is not None and host.due <= now]
+        due = [self._hosts[name] for name in self._dues.take(now)]
         for host in due:
-            self._set_due(host, None)
             if not host.was_heard and not host.heard:
                 host.is_waiting = True
                 host.last_life = max(host.last_life, Instant(0)) or now
         return list(self._judge_waiting(now)) if due else []
 
     def deadline(self) -> Instant | None:
-        dues = (host.due for host in self._due.values())
-        return min((due for due in dues if due is not None), default=None)
+        return self._dues.first()
 
     # Who there is.
 
@@ -117,23 +116,16 @@ class HostSilent:
         host.name, host.is_here = seen.name, seen.is_here
         if not host.is_expected and not host.was_heard:
             host.boot = host.boot or seen.boot
-            self._set_due(host, after(seen.at, self._never_heard_ms))
+            self._dues.set(host.host, after(seen.at, self._never_heard_ms))
         host.is_expected = True
         return []
 
     def _forget(self, seen: HostForgotten) -> list[Verdict]:
         host = self._hosts.pop(seen.host, None)
-        self._due.pop(seen.host, None)
+        self._dues.set(seen.host, None)
         if host is None or host.said is None:
             return []
         return [_cleared(host, host.boot, seen.at, f"{host.name} left the site")]
-
-    def _set_due(self, host: Host, due: Instant | None) -> None:
-        host.due = due
-        if due is None:
-            self._due.pop(host.host, None)
-        else:
-            self._due[host.host] = host
 
     def _note_plan(self, seen: PulseSaid) -> None:
         host = self._host(seen.host)
@@ -158,7 +150,7 @@ class HostSilent:
         host.was_heard, host.is_waiting = True, False
         host.last_life, host.refused = seen.at, None
         host.signs.clear()
-        self._set_due(host, None)
+        self._dues.set(host.host, None)
         if was_silent:
             yield HostHeard(subject=host.subject(), boot=host.boot, at=seen.at)
         if self._is_cut_off and not host.is_here:
@@ -201,14 +193,14 @@ class HostSilent:
             return  # Since this controller began: it is given more time.
         host.is_waiting = True
         if host.plan is Plan.PULSE_RESTARTS and seen.at < host.plan_until:
-            self._set_due(host, host.plan_until)
+            self._dues.set(host.host, host.plan_until)
             return
         newest = seen.newest_other
         is_fresh = newest is not None and elapsed_ms(newest, seen.at) < self._fresh_ms
         if host.is_here or is_fresh or not self._others(host):
             yield from self._judge(host, seen.at)
         else:
-            self._set_due(host, after(seen.at, self._together_ms))
+            self._dues.set(host.host, after(seen.at, self._together_ms))
 
     def _take_sign(self, seen: WitnessSpoke) -> Iterator[Verdict]:
         host = self._hosts.get(seen.host)
@@ -241,7 +233,7 @@ class HostSilent:
         """Whoever was not judged is judged when it has had the time to be heard."""
         for host in self._hosts.values():
             if host.is_waiting:
-                self._set_due(host, after(at, self._fresh_look_ms))
+                self._dues.set(host.host, after(at, self._fresh_look_ms))
 
     def _judge_waiting(self, now: Instant) -> Iterator[Verdict]:
         """Those whose time has come; together they may say that it is we who are cut off."""
@@ -254,7 +246,7 @@ class HostSilent:
             self._is_cut_off = True
             yield self._cut_off(remote, now)
         for host in waiting:
-            if host.due is None:
+            if host.host not in self._dues:
                 yield from self._judge(host, now)
 
     def _judge(self, host: Host, now: Instant) -> Iterator[Verdict]:

@@ -32,7 +32,6 @@ class Host:
         self.judged_at = Instant(0)
         self.silent_since = Instant(0)  # Once it is judged; for what is said at its return.
         self.is_waiting = False  # Silent, and not judged yet.
-        self.due: Instant | None = None
 
     def subject(self) -> Subject:
         return Subject(kind=SubjectKind.HOST, id=self.host, name=self.name)
