@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,19 +23,26 @@ def settings(folder: Path, **fields: object) -> Settings:
     return Settings(
         state_dir=str(folder / "state"),
         run_dir=str(folder / "run"),
-        host_name="controller-1",
-        **fields,  # type: ignore[arg-type]
+        **{"host_name": "controller-1", "pulse_port": free_port(), **fields},  # type: ignore[arg-type]
     )
+
+
+def free_port() -> int:
+    """For pulses: several tests run at once, each with an ear."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 @contextlib.asynccontextmanager
 async def running(given: Settings, store: Store | None = None) -> AsyncIterator[House]:
     controller = Controller(given, "boot", store)
-    socket = Path(given.run_dir) / "controller.sock"
+    door = Path(given.run_dir) / "controller.sock"
     work = asyncio.create_task(controller.run())
     try:
-        await wait_for(lambda: socket.exists() or work.done())
-        yield House(controller, socket)
+        await wait_for(lambda: door.exists() or work.done())
+        yield House(controller, door)
     finally:
         work.cancel()
         with contextlib.suppress(asyncio.CancelledError):
