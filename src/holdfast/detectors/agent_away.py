@@ -39,6 +39,7 @@ class _Agent:
         self.word = LayerState.UNKNOWN
         self.is_stopping = False
         self.is_linked = self.was_linked = False  # Now; in this boot.
+        self.link_boot = ""
         self.link_lost_at: Instant | None = None
         self.due: Instant | None = None
         self.is_away = False
@@ -101,7 +102,7 @@ class AgentAway:
         match seen:
             case PlaneHeard():
                 if agent.boot not in ("", seen.boot):
-                    yield from self._begin_boot(agent, seen.at)
+                    yield from self._begin_boot(agent, seen.boot, seen.at)
                 agent.boot = seen.boot
                 if not agent.heard:
                     agent.heard_at = seen.at
@@ -114,18 +115,19 @@ class AgentAway:
                 agent.word = seen.layers.get(Layer.AGENT, LayerState.UNKNOWN)
                 agent.is_stopping = seen.plan is Plan.HOST_STOPS
             case LinkChanged():
-                agent.is_linked = seen.is_up
+                agent.is_linked, agent.link_boot = seen.is_up, seen.boot
                 agent.was_linked |= seen.is_up
                 agent.link_lost_at = None if seen.is_up else seen.at
         yield from self._judge(agent, seen.at)
 
-    def _begin_boot(self, agent: _Agent, at: Instant) -> Iterator[Verdict]:
+    def _begin_boot(self, agent: _Agent, boot: str, at: Instant) -> Iterator[Verdict]:
         if agent.is_away:
             agent.is_away = False
             yield self._cleared(agent, agent.boot, at, "its host was booted since")
         agent.heard.clear()
         agent.word, agent.is_stopping, agent.link_lost_at = LayerState.UNKNOWN, False, None
-        agent.is_linked = agent.was_linked = False
+        # Where a pulse takes its time, the agent of the new boot is linked before it is heard.
+        agent.is_linked = agent.was_linked = agent.is_linked and agent.link_boot == boot
 
     def _judge(self, agent: _Agent, now: Instant) -> Iterator[Verdict]:
         why = agent.why(now)
