@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 from holdfast.lab.commands import LabError
 from holdfast.lab.drills.figures import NS_PER_MS, Goal, Result, Spread
-from holdfast.lab.drills.inbox import Arrival
 from holdfast.lab.drills.many_vms import find_pids
 from holdfast.lab.drills.scene import AFTERMATH_S, SiteScene
 from holdfast.lab.drills.site_stage import SiteStage
-from holdfast.lab.drills.stand_ins import StandIn, stand_ins
+from holdfast.lab.drills.stand_ins import stand_ins
 from holdfast.lab.hosts import Host
 from holdfast.lab.namespaces import Holder
 from holdfast.lab.problem_makers.host_power_cut import cut_power
@@ -124,9 +123,8 @@ class LeaderKilled:
                     to_vim_ms.append((arrival.at_ns - died_ns) / NS_PER_MS)
                     scene.say(f"{what}: reported after {to_vim_ms[-1]:.0f} ms")
                 new_leader_ms.append(_wait_leader(site, killed_ns))
-                scene.judge(lambda one, vm=vm: is_of_vm(one, vm))  # type: ignore[misc]
             site.wait_well()
-            scene.judge(lambda one, vm=vm: is_of_vm(one, vm))  # type: ignore[misc]
+            scene.judge(lambda one: site.is_spent(one.subject))  # It stays dead.
         told = Spread.of(to_vim_ms)
         return Result(
             drill=self.name,
@@ -139,11 +137,6 @@ class LeaderKilled:
                 Goal(what="VM reported, max", limit=SECOND_MS, measured=told.max if told else None),
             ),
         )
-
-
-def is_of_vm(one: Arrival, vm: StandIn) -> bool:
-    """Its own further alarms: a stand-in that was killed stays dead."""
-    return one.subject == vm.uuid
 
 
 def _wait_leader(site: SiteStage, killed_ns: int) -> float:

@@ -157,6 +157,10 @@ class SiteStage:
 
         self.wait(lambda: not list_missing(), lambda: "; ".join(list_missing()), limit_s)
 
+    def is_spent(self, subject: str) -> bool:
+        """Whether this is a VM that a drill broke and threw away."""
+        return subject in self._spent
+
     def wait_well(self, limit_s: float = WELL_LIMIT_S) -> None:
         """Wait until one controller leads, every host is heard, and no alarm is open."""
         self.wait(lambda: not self._list_ills(), lambda: "; ".join(self._list_ills()), limit_s)
@@ -239,7 +243,7 @@ class SiteStage:
             one
             for one in newest.values()
             if one.state != "cleared"
-            and (one.subject not in self._spent or one.condition == OF_LOST_HOST)
+            and (not self.is_spent(one.subject) or one.condition == OF_LOST_HOST)
         ]
 
 
