@@ -26,13 +26,13 @@ def test_every_requirement_has_its_row_once() -> None:
 
 
 def test_only_known_requirements_are_covered() -> None:
-    stories = [covered_by(path.read_text()) for path in STORIES.glob("*.txt")]
+    stories = [covered_by(path.read_text()) for path in STORIES.rglob("*.txt")]
     alarms = [set(row.covers) for row in CATALOGUE]
     assert set().union(*stories, *alarms) <= set(BY_ID)
 
 
 def test_what_works_is_shown_and_what_is_shown_is_claimed() -> None:
-    shown = set().union(*(covered_by(path.read_text()) for path in STORIES.glob("*.txt")))
+    shown = set().union(*(covered_by(path.read_text()) for path in STORIES.rglob("*.txt")))
     claimed = {one.id for one in REQUIREMENTS if one.state is not NOT_YET}
     assert claimed == shown
 
