@@ -74,7 +74,9 @@ def test_a_token_shows_and_changes_what_its_role_may(
     changes = json.loads(out[out.index("{") :])["changes"]
     assert [one["who"] for one in changes] == ["token the-see", "token the-operate"]
     assert main.run(["status"]) in (0, 1)
-    assert "recovery" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "recovery    off until" in out
+    assert "agent" not in out, "the one of this machine is none of that site"
 
 
 @pytest.mark.parametrize(
@@ -84,6 +86,7 @@ def test_a_token_shows_and_changes_what_its_role_may(
         ({"HOLDFAST_TOKEN": "holdfast.x.y"}, ["vm", "list"], 4, "this token is not known"),
         ({"HOLDFAST_CA": ""}, ["vm", "list"], 4, "is not known to be a controller of this site"),
         ({"HOLDFAST_API": "https://127.0.0.1:1"}, ["vm", "list"], 3, "no controller listens at"),
+        ({"HOLDFAST_API": "https://127.0.0.1:1"}, ["status"], 3, "no controller listens at"),
         ({"HOLDFAST_API": "http://10.0.0.1"}, ["vm", "list"], 2, "use https"),
         ({"HOLDFAST_API": "ftp://h1"}, ["vm", "list"], 2, "is no address of a controller"),
         ({"HOLDFAST_API": "https://h1:x"}, ["vm", "list"], 2, "is no address of a controller"),

@@ -8,7 +8,7 @@ from holdfast.faces.cli.alarms import wall_ms
 from holdfast.faces.cli.asking import AGENT, CONTROLLER, ask_program, nothing_runs
 from holdfast.faces.cli.calling import Away
 from holdfast.faces.cli.choosing import rows_of
-from holdfast.faces.cli.exits import Exit
+from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.faces.cli.settings import Site, pass_site
 from holdfast.faces.cli.showing import json_option, note, show, show_json
 from holdfast.faces.cli.status_view import make_view
@@ -23,9 +23,12 @@ def status(site: Site, as_json: bool) -> int:
     Exit code 1 says that something is not well. Works on the host itself without a controller.
     """
     controller, controller_away = _ask(site, CONTROLLER)
-    agent, agent_away = _ask(site, AGENT)
+    # A controller elsewhere is asked for its site; the agent here may be none of that.
+    agent, agent_away = (None, None) if site.is_elsewhere else _ask(site, AGENT)
+    if controller is None and agent_away is None:
+        raise Failure(controller_away, "is it the right --controller?", Exit.AWAY)
     if controller is None and agent is None:
-        raise nothing_runs(controller_away, agent_away)
+        raise nothing_runs(controller_away, agent_away or "")
     view = make_view(controller, agent, controller_away, agent_away)
     # Late: only `status` needs its page.
     from holdfast.faces.pages.status import status_page, troubles

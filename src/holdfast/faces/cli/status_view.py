@@ -32,9 +32,12 @@ LIBVIRT = "VMs run on; restart libvirt when convenient: systemctl restart libvir
 
 
 def make_view(
-    controller: Told | None, agent: Told | None, controller_away: str = "", agent_away: str = ""
+    controller: Told | None,
+    agent: Told | None,
+    controller_away: str = "",
+    agent_away: str | None = "",
 ) -> StatusView:
-    """`None` is a program that is away, for the reason beside it."""
+    """`None` is a program that is away, for the reason beside it; without a reason nobody asked."""
     upper, here = controller or {}, agent or {}
     disarm = upper.get("disarm") or here.get("disarm")
     incidents = convert(_first_rows("incidents", upper, here), list[Incident])
@@ -62,10 +65,11 @@ def _first_rows(name: str, *told: Told) -> list[Any]:
 
 
 def _parts(
-    controller: Told | None, agent: Told | None, controller_away: str, agent_away: str
+    controller: Told | None, agent: Told | None, controller_away: str, agent_away: str | None
 ) -> Iterator[Part]:
     yield _program("controller", controller, controller_away)
-    yield _program("agent", agent, agent_away)
+    if agent_away is not None:
+        yield _program("agent", agent, agent_away)
     if controller and controller.get("store", WELL) != WELL:
         yield Part(name="store", is_well=False, said=str(controller["store"]))
     if controller and controller.get("controllers"):
