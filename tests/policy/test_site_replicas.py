@@ -1,7 +1,9 @@
 """Three controllers that hear the same hosts, in any order and with any leader, end as one.
 
 Each tells the others what it said, late; leaders come and go. At the end all hosts are heard, one
-leads, and nothing is open. covers: H5 H7
+leads, and nothing is open.
+
+covers: H5 H7
 """
 
 import random

@@ -65,7 +65,7 @@ REQUIREMENTS = (
         id="H7",
         text="A host's failure reaches the VIM within 1 s: suspected, then confirmed or retracted.",
         state=PARTLY,
-        limits="Suspected, told apart, and retracted; nothing is fenced yet, so nothing is confirmed.",
+        limits="Suspected, told apart and retracted; not confirmed, for nothing is fenced yet.",
         drills=(
             "host-power-cut",
             "host-frozen",
