@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
@@ -47,6 +48,7 @@ class Site:
             ),
             pulse_port=free_port(),
             answer_port=free_port(),
+            gasp_port=free_port(),
         )
         self.addresses = {"a": "127.0.0.1", "b": "127.0.0.2"}
         self.hearing = self.make()
@@ -286,6 +288,20 @@ def test_what_cannot_be_read_on_the_shelf_is_left_out(
     kept.put(SHELF, "h2", b'{"key": "00"}')
     kept.put(SHELF, "h3", b'{"key": "' + b"00" * 32 + b'"}')
     assert set(site.make(shelf()).known_hosts()) == {"h3"}
+
+
+def test_a_kernel_that_panics_is_heard_where_the_settings_say_so(site: Site) -> None:
+    async def work() -> None:
+        async with site.running() as hearing:
+            hearing.know_host(HOST, KEY, site.addresses)
+            await site.wait_ear()
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as netconsole:
+                port = site.settings.gasp_port
+                netconsole.sendto(b"Kernel panic - not syncing: test\n", ("127.0.0.1", port))
+                gasp = await site.wait(heard.LastGasp)
+            assert (gasp.host, gasp.text) == (HOST, "Kernel panic - not syncing: test")
+
+    run(work())
 
 
 def hello(**fields: Any) -> wire.Hello:
