@@ -99,19 +99,10 @@ class Streams:
         try:
             async with asyncio.timeout(self._write_limit_s):
                 await response.write(data)
-                await _drained(request)
         except TimeoutError:
             if request.transport is not None:
                 request.transport.abort()
             raise
-
-
-async def _drained(request: web.Request) -> None:
-    """Until all is with the reader's kernel: so a slow one is seen as such, and costs nothing."""
-    transport = request.transport
-    while transport is not None and transport.get_write_buffer_size() > 0:
-        await asyncio.sleep(0.05)
-        transport = request.transport
 
 
 def rendered(batch: Batch, log: str) -> bytes:
