@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from holdfast.lab.drills.answers import AnswerWatch
 from holdfast.lab.drills.figures import NS_PER_MS, Goal, Result, Spread
+from holdfast.lab.drills.inbox import Arrival
 from holdfast.lab.drills.scene import AFTERMATH_S, Scene
 from holdfast.lab.guests import Guest, plan_guest
 from holdfast.lab.problem_makers.qemu_killed import kill_qemu
@@ -15,6 +16,11 @@ AWAY_S = 2.0
 ALARM_LIMIT_S = 15.0
 ANSWER_LIMIT_S = 90.0
 CONDITIONS = ("vm-gone", "vm-stopped-unexplained")
+
+
+def _is_its_absence(one: Arrival) -> bool:
+    """The controller misses the agent, for its host pulses on: that is no false alarm."""
+    return one.condition == "agent-away"
 
 
 @dataclass(frozen=True)
@@ -60,10 +66,10 @@ class AgentKilledThenVmKilled:
                         guest.start()
                         continue
                     answer_ms.append((answered_ns - injected_ns) / NS_PER_MS)
-                scene.judge()
+                scene.judge(_is_its_absence)
             scene.stage.wait_settled(guest)
             time.sleep(AFTERMATH_S)
-            scene.judge()
+            scene.judge(_is_its_absence)
         finally:
             guest.end()
         back = Spread.of(back_ms)
