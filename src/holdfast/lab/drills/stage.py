@@ -1,4 +1,4 @@
-"""Holdfast on one host as a user runs it: controller, agent, settings, and the drill's receiver."""
+"""Holdfast on one host as a user runs it: controller, pulse, agent, and the drill's receiver."""
 
 import re
 import shutil
@@ -135,6 +135,8 @@ class Stage:
             controller = Program(self.host, holdfast("controller"), self._inside("controller.log"))
             exits.callback(self._end, controller, "controller")
             self._wait_answer("controller", controller)
+            pulse = Program(self.host, holdfast("pulse"), self._inside("pulse.log"))
+            exits.callback(self._end, pulse, "pulse")
             exits.callback(self._end_agent)
             self.start_agent()
             self._exits = exits.pop_all()
@@ -208,7 +210,7 @@ class Stage:
     def read_complaints(self) -> list[str]:
         """What the programs warned of in their logs, the newest last."""
         found = []
-        for name in ("controller", "agent"):
+        for name in ("controller", "pulse", "agent"):
             log = self._inside(f"{name}.log")
             text = log.read_text(errors="replace") if log.exists() else ""
             starts = re.compile(rf"^(?={name}: )", re.MULTILINE)
