@@ -295,6 +295,23 @@ def test_clones_on_different_planes_are_crossed_too(scene: Scene) -> None:
     assert [one["senders"] for one in crossed] == [["10.0.1.2", "10.0.0.1"]]
 
 
+def test_what_waited_in_another_socket_over_a_boot_is_no_clone(scene: Scene) -> None:
+    """An ear that slept over a boot reads one plane's socket after the other."""
+    host = FakeHost("h1")
+    scene.know(host)
+    scene.run(2_000, host)
+    old, new = host, replace(host, boot="boot-2")
+    began_ms = scene.now_ms
+    for plane in ("a", "b"):
+        for step, sender in ((0, old), (6_000, new)):
+            scene.now_ms = began_ms + step
+            for _ in range(10):
+                scene.now_ms += 50
+                sender.sequence += 1
+                scene.take(sender.pulse(plane), plane)
+    assert [one for one in scene.said() if one["is"] == "crossed"] == []
+
+
 def test_more_boots_than_are_remembered_are_forgotten_from_the_oldest(scene: Scene) -> None:
     host = FakeHost("h1")
     scene.know(host)

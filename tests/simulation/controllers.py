@@ -144,8 +144,13 @@ class SimulatedController:
         )
         guest = Guest(peer, lambda _host: peer)
         door: Any = self.door
-        self.machine.loops["controller"].create_task(door._serve(end, guest))
+        served = self.machine.loops["controller"].create_task(door._serve(end, guest))
+        served.add_done_callback(self._served)
         return True
+
+    def _served(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.failed.append(f"a link of {self.name} ended: {error!r}")
 
     def _make(self) -> None:
         """As controller/assembly.py, with other adapters."""

@@ -20,7 +20,7 @@ from tests.simulation.data_centre import DataCentre, Host
 from tests.simulation.receivers import Arrived
 
 REPORT_NS = timing.REPORT_LIMIT_MS * NS_PER_MS
-TICK_MS = 50.0
+TICK_MS = 100.0
 MILD_MS = 5.0  # So slow may a network be that promises are kept on it.
 KNOWN_FOR_NS = 3 * NS_PER_S  # Who was in order for so long keeps the promise of one second.
 BEGUN_FOR_NS = 15 * NS_PER_S  # A controller that began has heard by then whom it can hear.

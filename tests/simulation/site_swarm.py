@@ -189,12 +189,12 @@ class SiteSwarm:
         self._do("advance 3 s")
         for name in self.stage.site.hosts:
             self._begin_processes(name)
-        self._do("advance 15 s")
+        self._do("advance 12 s")
         for host in self.stage.site.hosts.values():
             for vm in host.machine.vms.vms.values():
                 if not vm.runs:
                     self._do(f"start {vm.name}")
-        self._do("advance 25 s")
+        self._do("advance 18 s")  # A new leader takes over what is over after 12 s.
 
     def _begin_machine(self, name: str) -> None:
         machine = self.stage.site.hosts[name].machine

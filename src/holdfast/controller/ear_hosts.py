@@ -240,7 +240,8 @@ class EarHosts:
             lines = [one for one in host.lines.values() if not one.is_silent and one.window]
             heard = [line.last for line in lines if line.window and line.window.boot == host.boot]
             if heard and at - max(heard) < self._silence:
-                self._cross(host, window, at)
+                if at >= max(heard):  # Else it waited in another socket, and is read late.
+                    self._cross(host, window, at)
                 return False
             del host.boots[window.boot]
         elif len(host.boots) >= MOST_BOOTS:

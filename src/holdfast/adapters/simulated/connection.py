@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from websockets.exceptions import ConnectionClosedError
 
 from holdfast.adapters.simulated.clock import Clock
-from holdfast.adapters.simulated.network import GIVES_UP_MS, Network, Wire
+from holdfast.adapters.simulated.network import GIVES_UP_MS, RESEND_MS, Network, Wire
 
 Message = str | bytes
 
@@ -117,6 +117,8 @@ def connect(
         def told() -> None:
             if network.reaches(plane, from_, to):
                 clock.later(network.delay_ms(plane), end.broke)
+            elif end.is_open:  # Its kernel says it again, or answers the next ping so.
+                clock.later(RESEND_MS, told)
 
         return told
 
