@@ -1,13 +1,13 @@
 """The agent's own socket, so that the host can be asked when no controller answers."""
 
 import contextlib
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
-from websockets.asyncio.server import ServerConnection, unix_serve
+from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
+from holdfast.adapters.drivers.private_socket import private_socket
 from holdfast.facts import wire
 
 MESSAGE_BYTES = 1 << 20
@@ -26,18 +26,8 @@ async def open_door(
         except ConnectionClosed:
             return
 
-    path.unlink(missing_ok=True)
-    mask = os.umask(0o177)
-    try:
-        server = await unix_serve(serve, str(path), compression=None, max_size=MESSAGE_BYTES)
-    finally:
-        os.umask(mask)
-    try:
+    async with private_socket(path, serve, MESSAGE_BYTES):
         yield
-    finally:
-        server.close()
-        await server.wait_closed()
-        path.unlink(missing_ok=True)
 
 
 async def _reply(

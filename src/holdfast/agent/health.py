@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from holdfast.adapters.drivers.private_folder import sync_folder
 from holdfast.ports.hypervisor import TakenOver
 from holdfast.ports.journal import Losses
 
@@ -72,20 +73,13 @@ class Health:
                 file.flush()
                 os.fsync(file.fileno())
             beside.replace(self._path)
-            self._sync_folder()
+            sync_folder(self._path.parent)
         except OSError as error:
             self._lose(f"{self._path.name} could not be written: {error.strerror}")
             with contextlib.suppress(OSError):
                 beside.unlink(missing_ok=True)
             return False
         return True
-
-    def _sync_folder(self) -> None:
-        fd = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
 
     def _read(self) -> Memo:
         """What cannot be understood is set aside, for a person, and counted."""

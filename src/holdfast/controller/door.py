@@ -3,15 +3,14 @@
 import asyncio
 import contextlib
 import logging
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
-from websockets.asyncio.server import ServerConnection, unix_serve
+from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from holdfast.adapters.drivers.certificates import Certificates
-from holdfast.adapters.drivers.private_folder import make_private_folder
+from holdfast.adapters.drivers.private_socket import private_socket
 from holdfast.controller.agents import Agent, Agents, Link
 from holdfast.controller.copies import Copies
 from holdfast.controller.entries import Entries
@@ -25,7 +24,6 @@ from holdfast.ports.answers import REFUSED, USAGE
 log = logging.getLogger(__name__)
 
 MESSAGE_BYTES = 8 << 20
-CLOSE_LIMIT_S = 1.0
 
 
 class Door:
@@ -51,25 +49,8 @@ class Door:
     @contextlib.asynccontextmanager
     async def open(self, path: Path) -> AsyncIterator[None]:
         """Serve on a Unix socket that only its owner may open. Raises OSError."""
-        make_private_folder(path.parent)
-        path.unlink(missing_ok=True)
-        mask = os.umask(0o177)
-        try:
-            server = await unix_serve(
-                self._serve,
-                str(path),
-                compression=None,
-                max_size=MESSAGE_BYTES,
-                close_timeout=CLOSE_LIMIT_S,
-            )
-        finally:
-            os.umask(mask)
-        try:
+        async with private_socket(path, self._serve, MESSAGE_BYTES):
             yield
-        finally:
-            server.close()
-            await server.wait_closed()
-            path.unlink(missing_ok=True)
 
     def gate(self, certificates: Certificates) -> Gate:
         """The same door for other hosts."""

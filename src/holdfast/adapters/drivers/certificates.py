@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from holdfast.adapters.drivers.private_folder import make_private_folder
+from holdfast.adapters.drivers.private_folder import make_private_folder, sync_folder
 from holdfast.facts.instants import NS_PER_MS
 
 CA, CA_KEY = "ca.crt", "ca.key"
@@ -231,3 +231,4 @@ def write_private(path: Path, text: str, owner: Callable[[int], None] | None = N
             owner(file.fileno())
         os.fsync(file.fileno())
     beside.replace(path)
+    sync_folder(path.parent)

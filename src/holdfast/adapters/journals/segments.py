@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from holdfast.adapters.drivers.private_folder import make_private_folder
+from holdfast.adapters.drivers.private_folder import make_private_folder, sync_folder
 from holdfast.facts.instants import NS_PER_MS, NS_PER_S, Instant
 from holdfast.ports.journal import Gap, Kind, Losses, Record
 
@@ -90,7 +90,7 @@ class Segments:
             fd = os.dup(self._fd)
         try:
             os.fdatasync(fd)
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
         except OSError as error:
             # What the kernel could not write it has dropped: what follows begins anew.
             self._lost = Losses(count=self._lost.count + 1, reason=f"sync: {error.strerror}")
@@ -278,14 +278,6 @@ def _take_lock(folder: Path) -> int:
             "is a second agent running with the same state directory?"
         ) from None
     return fd
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 PLUGIN = Segments

@@ -18,7 +18,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 
-from holdfast.adapters.drivers.private_folder import make_private_folder
+from holdfast.adapters.drivers.private_folder import make_private_folder, sync_folder
 from holdfast.facts.instants import NS_PER_S
 from holdfast.ports.journal import Losses
 
@@ -133,7 +133,7 @@ class DiskOutbox:
         try:
             for fd in fds:
                 os.fdatasync(fd)
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
             self._synced = max(self._synced, number)
         except OSError as error:
             # What the kernel could not write it has dropped: all pending is written anew.
@@ -335,14 +335,6 @@ def _lines(path: Path) -> Iterator[list[bytes] | None]:
             is_whole = line.endswith(b"\n") and line[:9] == b"%08x " % zlib.crc32(body)
             wanted = {b"+": 4, b"-": 3, b"=": 4}.get(fields[0])
             yield fields if is_whole and len(fields) == wanted else None
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 PLUGIN = DiskOutbox

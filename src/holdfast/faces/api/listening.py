@@ -1,7 +1,6 @@
 """Where the API listens: a Unix socket for root, and TLS for everybody who may."""
 
 import contextlib
-import os
 import resource
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -9,7 +8,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from holdfast.adapters.drivers.private_folder import make_private_folder
+from holdfast.adapters.drivers.private_socket import bind_private
 from holdfast.controller.assembly import Controller
 from holdfast.faces.api.accepting import MOST_CONNECTIONS, accepting
 from holdfast.faces.api.callers import Remote, who_is_local
@@ -92,14 +91,7 @@ async def running(app: web.Application) -> AsyncIterator[web.AppRunner]:
 @contextlib.asynccontextmanager
 async def on_socket(runner: web.AppRunner, path: Path) -> AsyncIterator[None]:
     """A Unix socket that only its owner may open. Raises OSError."""
-    make_private_folder(path.parent)
-    path.unlink(missing_ok=True)
-    with socket.socket(socket.AF_UNIX) as listener:
-        mask = os.umask(0o177)
-        try:
-            listener.bind(str(path))
-        finally:
-            os.umask(mask)
+    with bind_private(path) as listener:
         listener.listen(BACKLOG)
         try:
             async with accepting(runner, listener):
