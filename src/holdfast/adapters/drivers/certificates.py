@@ -33,6 +33,7 @@ _WORDS = {
     26: "certificate is not for this use",
 }
 _ALERTS = {
+    "PEER_DID_NOT_RETURN": "showed no certificate",
     "CERTIFICATE_REQUIRED": "asks for a certificate of this site, and none was shown",
     "CERTIFICATE_EXPIRED": f"says that our certificate has expired ({RENEW})",
     "CERTIFICATE_REVOKED": "says that our certificate is revoked",
