@@ -7,8 +7,10 @@ import msgspec
 from holdfast.facts.actions import Action, TellIncident
 from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.promises import Owner
-from holdfast.facts.verdicts import FaultRaised
+from holdfast.facts.verdicts import Effect, FaultRaised
 from holdfast.policy.site_world import HostRecord, SiteWorld
+
+AWAITED = "its pulse is awaited, and others are asked whether it lives"
 
 
 def open_or_join(world: SiteWorld, record: HostRecord, fault: FaultRaised) -> list[Action]:
@@ -23,7 +25,9 @@ def open_or_join(world: SiteWorld, record: HostRecord, fault: FaultRaised) -> li
     is_its_own = known.host == record.host and not record.together
     title = fault.reason if is_its_own and fault.condition not in known.conditions else known.title
     cause = fault.cause or known.cause
-    return _tell(world, known, conditions=conditions, cause=cause, title=title)
+    is_loss = fault.effect in (Effect.GONE, Effect.STUCK)
+    step_now = known.step or (AWAITED if is_loss else "")
+    return _tell(world, known, conditions=conditions, cause=cause, title=title, step=step_now)
 
 
 def _open(world: SiteWorld, record: HostRecord, fault: FaultRaised) -> Incident:
@@ -38,6 +42,7 @@ def _open(world: SiteWorld, record: HostRecord, fault: FaultRaised) -> Incident:
         detected_at=fault.detected_at,
         conditions=(fault.condition,),
         cause=fault.cause,
+        step=AWAITED if fault.effect in (Effect.GONE, Effect.STUCK) else "",
     )
     world.incidents[incident.id] = incident
     record.incident = incident.id

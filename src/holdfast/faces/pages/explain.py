@@ -100,6 +100,8 @@ def needs_you(incident: Incident) -> Text:
         return Text(f"Needs you: {incident.needs_you}", style=BAD)
     if incident.state is IncidentState.OPEN and incident.owner is Owner.HOLDFAST:
         return Text("Being mended: nothing to do.", style=UNSURE)
+    if incident.state is IncidentState.OPEN and incident.host:
+        return Text("Nothing to do yet.", style=UNSURE)
     return Text("Nothing to do.", style=GOOD)
 
 

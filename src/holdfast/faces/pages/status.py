@@ -193,8 +193,11 @@ def _next(view: StatusView) -> Text:
         return Text("What to do: " + "\n            ".join(hints), style=UNSURE)
     if view.incidents:
         ours = [one for one in view.incidents if one.owner is Owner.HOLDFAST]
+        newest = (ours or view.incidents)[-1]
         word = "Being mended" if ours else "Left to its owner"
-        return Text(f"{word}. Its story: holdfast explain {(ours or view.incidents)[-1].id}")
+        if newest.host:
+            word = f"Nothing to do yet: {newest.name} is awaited"
+        return Text(f"{word}. Its story: holdfast explain {newest.id}")
     if view.disarm:
         return Text("Switch recovery on again: holdfast arm")
     loose = [vm.name for vm in view.vms if not vm.is_protected and vm.is_running]
