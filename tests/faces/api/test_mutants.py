@@ -153,6 +153,13 @@ MUTANTS = (
         FLOODS,
     ),
     Mutant(
+        "leaves a change half done",
+        "faces/api/server.py",
+        "    return await asyncio.shield(task)",
+        "    return await task",
+        ("tests/faces/api/test_changes.py",),
+    ),
+    Mutant(
         "passes on what was passed on",
         "faces/api/leading.py",
         "headers = {BY: _plain(caller.name), ROLE: str(caller.role), FROM: _plain(caller.origin)}",

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from aiohttp import web
@@ -29,7 +29,8 @@ from holdfast.ports.answers import LeaderElsewhere, Unanswerable
 log = logging.getLogger(__name__)
 
 ANSWER_LIMIT_S = 30.0
-Ask = Callable[[str, dict[str, Any], Caller], Awaitable[Any]]
+_UNDER_WAY: set[asyncio.Task[Any]] = set()
+Ask = Callable[[str, dict[str, Any], Caller], Coroutine[Any, Any, Any]]
 Identify = Callable[[web.Request], Caller]
 Denied = Callable[[str, dict[str, Any], Caller, str], Awaitable[None]]
 
@@ -43,6 +44,7 @@ class Served(Struct, frozen=True, kw_only=True):
     identify: Identify
     streams: Streams
     leader: Leader | None = None  # Whom changes are passed on to that are not ours to make.
+    limit_s: float = ANSWER_LIMIT_S
 
 
 def make_app(served: Served) -> web.Application:
@@ -96,8 +98,8 @@ def _answer(route: Route, served: Served) -> Handler:
                 await served.denied(route.question, args, caller, str(refusal))
             raise
         try:
-            async with asyncio.timeout(ANSWER_LIMIT_S):
-                data = await served.ask(route.question, args, caller)
+            async with asyncio.timeout(served.limit_s):
+                data = await _to_its_end(served.ask(route.question, args, caller))
         except LeaderElsewhere as elsewhere:
             if served.leader is None or FROM in request.headers:
                 raise of_answer(elsewhere) from None
@@ -105,11 +107,26 @@ def _answer(route: Route, served: Served) -> Handler:
         except Unanswerable as failure:
             raise of_answer(failure) from None
         except TimeoutError:
-            text = f"there was no answer within {ANSWER_LIMIT_S:g} s"
+            text = f"there was no answer within {served.limit_s:g} s"
             raise Refusal(504, text, "what was done is not known: holdfast status", 3) from None
         return json_response(page.of(data, route) if page else data)
 
     return handle
+
+
+async def _to_its_end(work: Coroutine[Any, Any, Any]) -> Any:
+    """A change that was begun is done, whoever still waits for its answer: half of one would be
+    what nobody asked for."""
+    task = asyncio.create_task(work)
+    _UNDER_WAY.add(task)
+    task.add_done_callback(_ended)
+    return await asyncio.shield(task)
+
+
+def _ended(task: asyncio.Task[Any]) -> None:
+    _UNDER_WAY.discard(task)
+    if not task.cancelled():
+        task.exception()  # It was told to whoever waited, and to the audit.
 
 
 def _check_role(caller: Caller, needed: Role | None, route: Route) -> None:
