@@ -57,11 +57,13 @@ def certify(folder: Path, authority: Authority, subject: Subject, valid_s: int =
 class Host:
     """An agent's uplink with its outbox, and what a leader may command it."""
 
-    def __init__(self, site: "Site", name: str, certified_as: str = "") -> None:
+    def __init__(
+        self, site: "Site", name: str, certified_as: str = "", valid_s: int = 3_600
+    ) -> None:
         self.name = name
         subject = Subject(certified_as or name, certified_as or name)
         self.certificates = Certificates(
-            certify(site.folder / name / "tls", site.authority, subject)
+            certify(site.folder / name / "tls", site.authority, subject, valid_s)
         )
         self.outbox = DiskOutbox(site.folder / name / "outbox", "boot-1")
         self.terms = Terms(site.folder / name / "term")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from holdfast.adapters.drivers.authority import Authority
+from holdfast.adapters.drivers.authority import Authority, Subject
 from holdfast.adapters.drivers.dials import tls_dial
 from holdfast.adapters.simulated.store import StoreInMemory
 from holdfast.facts import wire
@@ -13,7 +13,7 @@ from holdfast.facts.hearing import Sign
 from holdfast.facts.membership import CERTIFICATES, Issued
 from tests.adapters.http_receiver import Receiver
 from tests.controller.fake_agent import alarm, ask_all, wait_for
-from tests.controller.site import Host, site_of
+from tests.controller.site import Host, certify, site_of
 
 
 def test_an_agent_is_linked_to_all_and_one_of_them_tells_the_notifier(tmp_path: Path) -> None:
@@ -111,6 +111,23 @@ def test_a_revoked_certificate_keeps_no_link_and_opens_none(tmp_path: Path) -> N
                 await store.txn(holds={}, puts={key: msgspec.json.encode(revoked)})
                 await wait_for(lambda: not host.up_at())
                 await wait_for(lambda: "is revoked" in host.uplink.shown()["alpha"])
+
+    asyncio.run(work())
+
+
+def test_a_certificate_that_ends_closes_its_link_and_a_renewed_one_opens_it(
+    tmp_path: Path,
+) -> None:
+    async def work() -> None:
+        async with site_of(tmp_path, [StoreInMemory()]) as site:
+            await site.wait_leader()
+            async with Host(site, "host-a", valid_s=4).running() as host:
+                await wait_for(host.up_at)
+                await wait_for(lambda: not host.up_at())
+                await wait_for(lambda: "has expired" in host.uplink.shown()["alpha"])
+                subject = Subject("host-a", "host-a")
+                certify(site.folder / "host-a" / "tls", site.authority, subject)
+                await wait_for(host.up_at)
 
     asyncio.run(work())
 

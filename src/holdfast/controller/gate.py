@@ -9,6 +9,7 @@ from typing import Any
 from websockets.asyncio.server import ServerConnection, serve
 
 from holdfast.adapters.drivers.certificates import CertificateProblem, Certificates, Peer
+from holdfast.ports import clock
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ class Gate:
             compression=None,
             max_size=self._message_bytes,
             open_timeout=OPEN_LIMIT_S,
+            ssl_handshake_timeout=OPEN_LIMIT_S,
             close_timeout=CLOSE_LIMIT_S,
             ping_interval=PING_S,
             ping_timeout=PING_S,
@@ -67,10 +69,13 @@ class Gate:
                 self._put_out()
 
     def _put_out(self) -> None:
-        """A certificate that is revoked opens nothing, and keeps nothing open."""
+        """A certificate that is revoked, or has ended, keeps nothing open. With a renewed one its
+        host is back at once."""
         for connection, peer in list(self._inside.items()):
-            if peer.serial in self._certificates.revoked:
-                log.warning("the link of %s is closed: its certificate is revoked", peer.host_name)
+            is_revoked = peer.serial in self._certificates.revoked
+            if is_revoked or peer.ends_utc_ms <= clock.utc_ms():
+                why = "is revoked" if is_revoked else "has expired"
+                log.warning("the link of %s is closed: its certificate %s", peer.host_name, why)
                 connection.transport.abort()
 
     async def _meet(self, connection: ServerConnection) -> None:

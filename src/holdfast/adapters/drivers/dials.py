@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from websockets.asyncio.client import ClientConnection, connect, unix_connect
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import InvalidMessage, WebSocketException
 
-from holdfast.adapters.drivers.certificates import CertificateProblem, Certificates, explain
+from holdfast.adapters.drivers.certificates import RENEW, CertificateProblem, Certificates, explain
+from holdfast.ports.clock import utc_ms
 from holdfast.ports.link import Dial, LinkRefused
 
 OPEN_LIMIT_S = 5.0
@@ -38,6 +39,8 @@ def tls_dial(name: str, address: str, port: int, find: Callable[[], Certificates
         try:
             certificates = find()
             certificates.refresh()
+            if certificates.me.ends_utc_ms <= utc_ms():
+                raise CertificateProblem(f"this host's own certificate has expired ({RENEW})")
         except CertificateProblem as problem:
             raise LinkRefused(str(problem)) from None
         host = f"[{address}]" if ":" in address else address
@@ -57,6 +60,12 @@ def tls_dial(name: str, address: str, port: int, find: Callable[[], Certificates
             link = await opening
         except ssl.SSLError as error:
             raise LinkRefused(explain(error, f"controller {name}")) from None
+        except InvalidMessage as error:
+            # TLS 1.3 lets the other side look at our certificate after we think all is well.
+            if not isinstance(error.__cause__, EOFError):
+                raise
+            text = f"controller {name} hangs up: it does not accept this host's certificate"
+            raise LinkRefused(f"{text}, or is just ending") from None
         try:
             certificates.check_controller(link.transport.get_extra_info("ssl_object"))
             yield link
