@@ -6,6 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+import pytest
+
 from holdfast.adapters.simulated.hypervisor import HypervisorInMemory
 from holdfast.agent.answers import Answers
 from holdfast.facts.promises import Answer, AnswerKind, parse_answer
@@ -54,6 +56,7 @@ def test_where_nothing_is_promised_a_known_agent_is_asked(tmp_path: Path) -> Non
     assert scene.wait(Answer()) == ("its guest agent answers", True)
 
 
+@pytest.mark.slow
 def test_running_on_verifies_only_where_it_was_promised(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     assert scene.wait(parse_answer("running:0")) == ("it has run for 0 s", True)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from msgspec import structs
 
+import pytest
+
 from holdfast.adapters.drivers.shelf import Shelf
 from holdfast.adapters.simulated.vims import VimInMemory
 from holdfast.controller.agents import Agents, Link
@@ -136,6 +138,7 @@ def test_a_tenure_waits_for_the_store_and_delays_no_alarm(tmp_path: Path) -> Non
     asyncio.run(work())
 
 
+@pytest.mark.slow
 def test_a_tenure_that_a_retry_brings_late_does_not_undo_a_newer_one(tmp_path: Path) -> None:
     older = structs.replace(TENURE, wanted=Wanted.RUNNING, revision=1)
     newer = structs.replace(TENURE, revision=2)

@@ -89,6 +89,7 @@ def pids_of_group(group: int) -> list[int]:
 
 
 @as_root
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_says_what_it_sees_and_ends_in_order(run_dir: Path, number: signal.Signals) -> None:
     with running_up(run_dir) as up:
@@ -107,6 +108,7 @@ def test_it_says_what_it_sees_and_ends_in_order(run_dir: Path, number: signal.Si
 
 
 @as_root
+@pytest.mark.slow
 def test_a_program_that_dies_is_started_again(run_dir: Path) -> None:
     with running_up(run_dir) as up:
         up.wait_said("Alarms and incidents, as they come")

@@ -14,7 +14,16 @@ WORLDS = int(os.environ.get("SEEDS") or (1 if os.environ.get("SEED") else 300))
 GROUPS = min(WORLDS, 10)
 
 
-@pytest.mark.parametrize("group", range(GROUPS))
+FAST_GROUPS = 2  # Of `make check`.
+
+
+@pytest.mark.parametrize(
+    "group",
+    [
+        pytest.param(group, marks=[pytest.mark.slow] if group >= FAST_GROUPS else [])
+        for group in range(GROUPS)
+    ],
+)
 def test_random_worlds_end_well(group: int) -> None:
     for seed in range(FIRST + group, FIRST + WORLDS, GROUPS):
         try:
