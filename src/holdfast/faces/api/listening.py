@@ -79,7 +79,6 @@ async def running(app: web.Application) -> AsyncIterator[web.AppRunner]:
         access_log=None,
         keepalive_timeout=KEEPALIVE_S,
         shutdown_timeout=SHUTDOWN_S,
-        handler_cancellation=True,
     )
     await runner.setup()
     try:
