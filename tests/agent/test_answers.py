@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-
 import pytest
 
 from holdfast.adapters.simulated.hypervisor import HypervisorInMemory

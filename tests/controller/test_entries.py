@@ -6,9 +6,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from msgspec import structs
-
 import pytest
+from msgspec import structs
 
 from holdfast.adapters.drivers.shelf import Shelf
 from holdfast.adapters.simulated.vims import VimInMemory
