@@ -142,6 +142,19 @@ def test_a_take_over_that_overran_may_have_happened_and_is_remembered(tmp_path: 
     play(scene, story())
 
 
+def test_what_serves_is_not_recovered_and_that_is_a_refusal(tmp_path: Path) -> None:
+    scene = make(tmp_path)
+
+    async def story() -> None:
+        await scene.protect()
+        refused = await scene.ask("recover", vm="a")
+        assert refused.code == 4
+        assert "has nothing to recover from" in refused.error
+        assert (await scene.ask("recover", vm="nobody")).code == 2
+
+    play(scene, story())
+
+
 def test_a_refused_repeat_does_not_forget_the_first_record(tmp_path: Path) -> None:
     scene = make(tmp_path)
 
