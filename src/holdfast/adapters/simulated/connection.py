@@ -6,12 +6,12 @@ What arrives is read in order. Whoever reads from, or writes to, one that broke 
 
 import asyncio
 import collections
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 from websockets.exceptions import ConnectionClosedError
 
 from holdfast.adapters.simulated.clock import Clock
-from holdfast.adapters.simulated.network import GIVES_UP_MS, RESEND_MS, Network, Wire
+from holdfast.adapters.simulated.network import GIVES_UP_MS, Network, Wire
 
 Message = str | bytes
 
@@ -23,9 +23,11 @@ class End:
         self._arrived: collections.deque[Message] = collections.deque()
         self._reader: asyncio.Future[None] | None = None
         self._wire: Wire | None = None
-        self._other: Callable[[], None] = lambda: None
         self.is_open = True
         self.transport = self
+
+    def join(self, wire: Wire) -> None:
+        self._wire = wire
 
     async def send(self, message: Message, *, text: bool | None = None) -> None:  # noqa: ARG002
         """Raises ConnectionClosed."""
@@ -50,28 +52,34 @@ class End:
         self.abort()
 
     def abort(self) -> None:
-        """Break it off; the other side hears of it if there is a path."""
+        """Hang up: the other side hears of it once there is a path, after all that was sent."""
         if self.is_open:
-            self.broke()
-            self._other()
+            self._shut()
+            self.reset()
+
+    def vanish(self) -> None:
+        """Its machine is no more, or has given the other side up: nobody is told."""
+        self._shut()
+        if self._wire is not None:
+            self._wire.drop()
 
     def reset(self) -> None:
-        """Its machine has booted since: the other side learns it."""
-        self._other()
-
-    def broke(self) -> None:
-        self.is_open = False
+        """Its kernel does not know it (any more), and says so."""
         if self._wire is not None:
-            self._wire.close()
-        self._wake()
+            self._wire.finish()
 
     def arrive(self, message: Message) -> None:
         if self.is_open:
             self._arrived.append(message)
             self._wake()
 
-    def join(self, wire: Wire, other: Callable[[], None]) -> None:
-        self._wire, self._other = wire, other
+    def ended(self) -> None:
+        """The other side has hung up."""
+        self._shut()
+
+    def _shut(self) -> None:
+        self.is_open = False
+        self._wake()
 
     def _wake(self) -> None:
         reader, self._reader = self._reader, None
@@ -100,7 +108,7 @@ class _Pings:
     def _give_up(self, since: int) -> None:
         if self._since == since:
             for end in self._ends.values():
-                end.broke()
+                end.vanish()
 
 
 def connect(
@@ -111,20 +119,8 @@ def connect(
         raise TimeoutError(f"{target} does not answer")
     near, far = End(), End()
 
-    def tell(way: tuple[str, str, str], end: End) -> Callable[[], None]:
-        plane, from_, to = way
-
-        def told() -> None:
-            if network.reaches(plane, from_, to):
-                clock.later(network.delay_ms(plane), end.broke)
-            elif end.is_open:  # Its kernel says it again, or answers the next ping so.
-                clock.later(RESEND_MS, told)
-
-        return told
-
-    there, back = (plane, source, target), (plane, target, source)
-    near.join(Wire(network, clock, there, far.arrive), tell(there, far))
-    far.join(Wire(network, clock, back, near.arrive), tell(back, near))
+    near.join(Wire(network, clock, (plane, source, target), far.arrive, far.ended))
+    far.join(Wire(network, clock, (plane, target, source), near.arrive, near.ended))
     if source != target:
         _Pings(network, clock, plane, {source: near, target: far})
     return near, far

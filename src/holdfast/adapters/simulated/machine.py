@@ -131,7 +131,7 @@ class Machine:
         self._orphans += [end for ends in self._ends.values() for end in ends if end.is_open]
         self._ends.clear()
         for end in self._orphans:
-            end.broke()
+            end.vanish()
         self.vms.cut_power()
         self.network.switch_off(self.name)
         for call in self.went_down:

@@ -132,7 +132,7 @@ class Network:
 
 
 class Wire:
-    """One direction of a connection: in order, and again and again until it arrives."""
+    """One direction of a connection: in order, again and again until it arrives; then the end."""
 
     def __init__(
         self,
@@ -140,27 +140,34 @@ class Wire:
         clock: Clock,
         way: Way,
         arrive: Callable[[str | bytes], None],
+        ended: Callable[[], None],
     ) -> None:
         self._network, self._clock, self._way = network, clock, way
-        self._arrive = arrive
-        self._waiting: list[str | bytes] = []
+        self._arrive, self._ended = arrive, ended
+        self._waiting: list[str | bytes | None] = []  # None: that is all.
         self._last_at = 0
-        self._is_closed = self._is_trying = False
+        self._is_trying = False
 
     def send(self, message: str | bytes) -> None:
-        if not self._is_closed:
-            self._waiting.append(message)
-            if not self._is_trying:
-                self._try()
+        self._put(message)
 
-    def close(self) -> None:
-        self._is_closed = True
+    def finish(self) -> None:
+        """Nothing comes after what was sent: its kernel says so, once that has arrived."""
+        self._put(None)
+
+    def drop(self) -> None:
+        """What has not left yet never will."""
         self._waiting.clear()
+
+    def _put(self, message: str | bytes | None) -> None:
+        self._waiting.append(message)
+        if not self._is_trying:
+            self._try()
 
     def _try(self) -> None:
         plane, source, target = self._way
         self._is_trying = False
-        if self._is_closed or not self._waiting:
+        if not self._waiting:
             return
         if not self._network.talk(source, target, plane):
             self._is_trying = True
@@ -172,6 +179,8 @@ class Wire:
         for message in waiting:
             self._clock.at(self._last_at, functools.partial(self._deliver, message))
 
-    def _deliver(self, message: str | bytes) -> None:
-        if not self._is_closed:
+    def _deliver(self, message: str | bytes | None) -> None:
+        if message is None:
+            self._ended()
+        else:
             self._arrive(message)
