@@ -4,12 +4,13 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from holdfast.lab.cables import Loss, Way, cut, cut_between, list_cuts, mend
 from holdfast.lab.hosts import Host, Lab
-from holdfast.lab.namespaces import read_start_ticks
+from holdfast.lab.namespaces import find_marked_processes, read_start_ticks
 from holdfast.lab.weather import Weather, bad_weather
 
 pytestmark = pytest.mark.lab
@@ -159,6 +160,16 @@ def test_a_frozen_host_can_lose_its_power(lab: Lab) -> None:
     assert all(read_start_ticks(pid) is None for pid in pids)
     second.power_on()
     assert hears(first, second) == 1
+
+
+def test_a_lab_with_a_frozen_host_is_taken_away() -> None:
+    name = f"cold-{os.getpid()}"
+    lab = Lab.up(1, name=name)
+    lab.hosts[0].freeze()
+    Lab.take_down(name)
+    assert find_marked_processes(name) == []
+    assert name not in Lab.list_names()
+    assert list(Path("/sys/fs/cgroup").glob(f"*/holdfast-lab-{name}-*")) == []
 
 
 def test_a_host_shuts_down_in_order_and_starts_its_own_services(lab: Lab) -> None:
