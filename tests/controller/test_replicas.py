@@ -319,11 +319,11 @@ def test_an_alarm_that_was_cleared_while_a_replica_was_away_does_not_stay(tmp_pa
             await scene.site.end(away)
             host.report(alarm(1, 2, AlarmState.CLEARED))
             await wait_for(lambda: not host.outbox.waiting)
-            board = scene.site.controllers[leader].replicas.shared.board
-            await wait_for(lambda: not board.waiting)
+            folder = scene.site.controllers[leader].replicas.shared.folder
+            await wait_for(lambda: not folder.waiting)
             term = scene.site.controllers[leader].leadership.term
             assert term is not None
-            await board.delete([alarm(1).key], term)
+            await folder.delete([alarm(1).key], term)
             again = scene.site.begin(away, Cuttable(Etcd(scene.members.endpoints)))
             assert again.vim.open_ones()
             await wait_for(lambda: not again.vim.open_ones())

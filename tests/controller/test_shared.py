@@ -39,8 +39,8 @@ class Replica:
             quick=self.quick,
         )
         self.following = Following(self.store)
-        board = self.shared.board
-        self.following.add("alarms", board.loaded, board.changed)
+        folder = self.shared.folder
+        self.following.add("alarms", folder.loaded, folder.changed)
 
     def _hand(self, found: AlarmRecord, names: Collection[str]) -> None:
         self.handed.append((found.alarm.key, tuple(names)))
@@ -48,7 +48,7 @@ class Replica:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["Replica"]:
         works = [
-            asyncio.create_task(work()) for work in (self.following.run, self.shared.board.run)
+            asyncio.create_task(work()) for work in (self.following.run, self.shared.folder.run)
         ]
         try:
             yield self
@@ -81,7 +81,7 @@ def test_the_next_leader_hands_on_what_no_notifier_is_known_to_have_got() -> Non
                 a.shared.answered(record(1), name)
             a.shared.answered(record(2), "oss")
             a.shared.answered(record(3, 7), "oss")  # Of a revision that is not this one.
-            await wait_for(lambda: not a.shared.board.waiting)
+            await wait_for(lambda: not a.shared.folder.waiting)
         async with Replica(store, "b").running() as b:
             await wait_for(lambda: len(b.absorbed) == 3)
             b.shared.adopt()
@@ -107,7 +107,7 @@ def test_a_store_that_is_away_delays_nothing_and_gets_it_later() -> None:
             await a.shared.wait_safe(record(2).alarm)
             assert SAFE_LIMIT_S <= loop.time() - began < SAFE_LIMIT_S + 1
             store.come_back()
-            await wait_for(lambda: not a.shared.board.waiting)
+            await wait_for(lambda: not a.shared.folder.waiting)
             assert len(await store.list("alarms/")) == 2
 
     asyncio.run(work())
@@ -132,10 +132,10 @@ def test_two_that_write_at_once_lose_nothing() -> None:
                 b.shared.note(record(number, 2 if number % 2 else 1))
                 a.shared.answered(record(number), "oss")
                 b.shared.answered(record(number, 2 if number % 2 else 1), "pager")
-            await wait_for(lambda: not a.shared.board.waiting + b.shared.board.waiting)
-            await wait_for(lambda: a.shared.board.all() == b.shared.board.all())
+            await wait_for(lambda: not a.shared.folder.waiting + b.shared.folder.waiting)
+            await wait_for(lambda: a.shared.folder.all() == b.shared.folder.all())
             for number in range(20):
-                found = a.shared.board.all()[record(number).alarm.key]
+                found = a.shared.folder.all()[record(number).alarm.key]
                 assert found.record.alarm.revision == (2 if number % 2 else 1)
                 told = {"pager"} if number % 2 else {"oss", "pager"}
                 assert set(found.told) == told
@@ -151,7 +151,7 @@ def test_a_lost_answer_of_the_store_writes_nothing_twice() -> None:
                 await wait_for(lambda a=a: a.following.is_live)  # type: ignore[misc]
                 store.lose_next_answer(committed=committed)
                 a.shared.note(record())
-                await wait_for(lambda a=a: not a.shared.board.waiting)  # type: ignore[misc]
+                await wait_for(lambda a=a: not a.shared.folder.waiting)  # type: ignore[misc]
                 assert len(await store.list("alarms/")) == 1
 
     asyncio.run(work())
@@ -166,8 +166,8 @@ def test_what_was_deleted_is_forgotten_also_when_the_watch_was_lost() -> None:
             for number in (1, 2):
                 a.shared.note(record(number))
             await wait_for(lambda: len(b.absorbed) == 2)
-            await wait_for(lambda: not a.shared.board.waiting)
-            await a.shared.board.delete([record(1).alarm.key], term)
+            await wait_for(lambda: not a.shared.folder.waiting)
+            await a.shared.folder.delete([record(1).alarm.key], term)
             await wait_for(lambda: b.forgotten == [record(1).alarm.key])
             await store.lose_watches()
             await store.txn(holds={}, puts={f"alarms/{record(2).alarm.key}": None})
@@ -195,7 +195,7 @@ def test_only_what_was_cleared_long_ago_is_outlived() -> None:
             alarm = structs.replace(old.alarm, state=AlarmState.CLEARED)
             a.shared.note(structs.replace(old, alarm=alarm))
             a.shared.note(record(2))
-            await wait_for(lambda: not a.shared.board.waiting)
+            await wait_for(lambda: not a.shared.folder.waiting)
             assert a.shared.outlived() == [old.alarm.key]
 
     asyncio.run(work())

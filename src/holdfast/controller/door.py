@@ -14,7 +14,7 @@ from holdfast.adapters.drivers.private_socket import private_socket
 from holdfast.controller.agents import Agent, Agents, Link
 from holdfast.controller.copies import Copies
 from holdfast.controller.entries import Entries
-from holdfast.controller.gate import Gate, Guest
+from holdfast.controller.gate import Gate, Visitor
 from holdfast.controller.greeting import Greeter, refusal
 from holdfast.controller.host_words import HostWords
 from holdfast.controller.questions import Questions
@@ -56,8 +56,8 @@ class Door:
         """The same door for other hosts."""
         return Gate(certificates, self._serve, MESSAGE_BYTES)
 
-    async def _serve(self, connection: ServerConnection, guest: Guest | None = None) -> None:
-        """Without a guest it is root of this host."""
+    async def _serve(self, connection: ServerConnection, visitor: Visitor | None = None) -> None:
+        """Without a visitor it is root of this host."""
 
         async def send(frame: wire.Frame) -> None:
             try:
@@ -79,10 +79,10 @@ class Door:
                         await send(wire.Reply(id=0, error=text, code=USAGE))
                     continue
                 if isinstance(frame, wire.Hello):
-                    await self._admit(frame, guest, link)
+                    await self._admit(frame, visitor, link)
                     agent = await self._greeter.greet(frame, link)
                 elif isinstance(frame, wire.Question):
-                    task = asyncio.create_task(self._answer(frame, guest, link))
+                    task = asyncio.create_task(self._answer(frame, visitor, link))
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
                 else:
@@ -116,25 +116,25 @@ class Door:
             case _:
                 self._note_unknown(f"{type(frame).__name__} is not for a controller")
 
-    async def _admit(self, hello: wire.Hello, guest: Guest | None, link: Link) -> None:
+    async def _admit(self, hello: wire.Hello, visitor: Visitor | None, link: Link) -> None:
         """Raises ConnectionError: nothing is taken from it."""
-        text = guest.refusal(hello.host) if guest is not None else ""
+        text = visitor.refusal(hello.host) if visitor is not None else ""
         if text:
             log.error("%s", text)
             await link.send(refusal(text))
             raise ConnectionError(text)
 
-    async def _answer(self, question: wire.Question, guest: Guest | None, link: Link) -> None:
+    async def _answer(self, question: wire.Question, visitor: Visitor | None, link: Link) -> None:
         with contextlib.suppress(ConnectionError):
-            if guest is not None:
-                await link.send(await self._answer_guest(question, guest))
+            if visitor is not None:
+                await link.send(await self._answer_visitor(question, visitor))
                 return
             await link.send(await self._questions.answer(question))
 
-    async def _answer_guest(self, question: wire.Question, guest: Guest) -> wire.Reply:
-        if guest.peer.is_controller and self._answer_peer is not None:
+    async def _answer_visitor(self, question: wire.Question, visitor: Visitor) -> wire.Reply:
+        if visitor.peer.is_controller and self._answer_peer is not None:
             return await self._answer_peer(question)
-        text = f"{guest.peer.host_name} may not ask here: it is no controller"
+        text = f"{visitor.peer.host_name} may not ask here: it is no controller"
         return wire.Reply(id=question.id, error=text, hint="ask over the API", code=REFUSED)
 
     def _note_unknown(self, text: str) -> None:

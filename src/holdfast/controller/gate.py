@@ -19,7 +19,7 @@ CLOSE_LIMIT_S = 1.0
 OPEN_LIMIT_S = 5.0
 
 
-class Guest:
+class Visitor:
     """Who is at the other end of a link, as its certificate says."""
 
     def __init__(self, peer: Peer, check_host: Callable[[str], Peer]) -> None:
@@ -40,16 +40,16 @@ class Gate:
     def __init__(
         self,
         certificates: Certificates,
-        serve_guest: Callable[[ServerConnection, Guest], Awaitable[None]],
+        serve_visitor: Callable[[ServerConnection, Visitor], Awaitable[None]],
         message_bytes: int,
     ) -> None:
-        self._certificates, self._serve_guest = certificates, serve_guest
+        self._certificates, self._serve_visitor = certificates, serve_visitor
         self._message_bytes = message_bytes
         self._inside: dict[ServerConnection, Peer] = {}
         self.refused = 0
 
     async def run(self, address: str, port: int) -> None:
-        """Let guests in until cancelled. Raises OSError when the address is not ours (yet)."""
+        """Let visitors in until cancelled. Raises OSError when the address is not ours (yet)."""
         async with serve(
             self._meet,
             address,
@@ -88,9 +88,9 @@ class Gate:
             with contextlib.suppress(OSError):
                 await connection.close(1008, str(problem)[:120])
             return
-        guest = Guest(peer, lambda host: self._certificates.check_host(ssl_object, host))
+        visitor = Visitor(peer, lambda host: self._certificates.check_host(ssl_object, host))
         self._inside[connection] = peer
         try:
-            await self._serve_guest(connection, guest)
+            await self._serve_visitor(connection, visitor)
         finally:
             del self._inside[connection]

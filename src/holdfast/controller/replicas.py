@@ -93,10 +93,10 @@ class Replicas:
             notifiers=[courier.notifier.name for courier in couriers],
             quick=[one.name for one in settings.webhooks],
         )
-        self.following.add(self.shared.board.folder, self._loaded, self.shared.board.changed)
+        self.following.add(self.shared.folder.name, self._loaded, self.shared.folder.changed)
         self.incidents = SharedIncidents(store, entries.keep_incident)
-        board = self.incidents.board
-        self.following.add(board.folder, board.loaded, board.changed)
+        folder = self.incidents.folder
+        self.following.add(folder.name, folder.loaded, folder.changed)
         if not self.is_alone:
             entries.share_incident = self.incidents.note
         self._shelf = shelf
@@ -115,8 +115,8 @@ class Replicas:
         tasks: dict[str, Task] = {}
         if not self.is_alone:
             tasks["following the store"] = self.following.run
-            tasks["shared alarms"] = self.shared.board.run
-            tasks["shared incidents"] = self.incidents.board.run
+            tasks["shared alarms"] = self.shared.folder.run
+            tasks["shared incidents"] = self.incidents.folder.run
             tasks["what is long over"] = self._tidy
             tasks["peers"] = self.peers.run
         place = self.place
@@ -170,14 +170,14 @@ class Replicas:
             "leader": self._leadership.leader,
             "controllers": {self._host_name: "here", **self.peers.shown()},
             "store_is_followed": self.following.is_live,
-            "alarms_to_share": self.shared.board.waiting,
+            "alarms_to_share": self.shared.folder.waiting,
         }
 
     def _loaded(self, held: Mapping[str, Held], revision: int) -> None:
         """What the store had and has no more was cleared meanwhile; what it never had is ours."""
-        board = self.shared.board
-        board.loaded(held, revision)
-        there = board.all()
+        folder = self.shared.folder
+        folder.loaded(held, revision)
+        there = folder.all()
         for key in [key for key in self._marks if key not in there]:
             self._forget(key)
         for record in self._vim.open_ones():
@@ -198,7 +198,7 @@ class Replicas:
             self._shelf.put(SHARED, key, None)
         record = self._vim.find(key)
         is_open = record is not None and record.alarm.state is not AlarmState.CLEARED
-        if is_open and self.shared.board.get(key) is None:
+        if is_open and self.shared.folder.get(key) is None:
             self._vim.forget(key)
 
     def _absorb(self, record: AlarmRecord) -> None:
@@ -221,7 +221,7 @@ class Replicas:
             term = self._leadership.term
             if term is not None:
                 try:
-                    await self.shared.board.delete(self.shared.outlived(), term)
-                    await self.incidents.board.delete(self.incidents.outlived(), term)
+                    await self.shared.folder.delete(self.shared.outlived(), term)
+                    await self.incidents.folder.delete(self.incidents.outlived(), term)
                 except StoreAway as away:
                     log.debug("what is long over stays in the store: %s", away)

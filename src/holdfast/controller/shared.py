@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 
 from msgspec import Struct, structs
 
-from holdfast.controller.board import Board
+from holdfast.controller.shared_folder import SharedFolder
 from holdfast.facts.alarms import Alarm, AlarmRecord, AlarmState
 from holdfast.ports import clock
 from holdfast.ports.store import Store
@@ -54,7 +54,7 @@ class SharedAlarms:
         self._me, self._absorb, self._hand, self._forget = me, absorb, hand, forget
         self._notifiers, self._quick = list(notifiers), list(quick)
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
-        self.board: Board[SharedAlarm] = Board(
+        self.folder: SharedFolder[SharedAlarm] = SharedFolder(
             store,
             FOLDER,
             SharedAlarm,
@@ -66,21 +66,21 @@ class SharedAlarms:
 
     def note(self, record: AlarmRecord, told: tuple[str, ...] = ()) -> None:
         """It was handed to the notifiers, acknowledged, or its times became known."""
-        self.board.put(record.alarm.key, SharedAlarm(record=record, by=self._me, told=told))
+        self.folder.put(record.alarm.key, SharedAlarm(record=record, by=self._me, told=told))
 
     def answered(self, record: AlarmRecord, notifier: str) -> None:
         """This notifier has it, or has refused it for good."""
         alarm = record.alarm
-        known = self.board.get(alarm.key)
+        known = self.folder.get(alarm.key)
         if known is not None and known.record.alarm.revision == alarm.revision:
             if notifier not in known.told:
                 told = (*known.told, notifier)
-                self.board.put(alarm.key, structs.replace(known, told=told))
+                self.folder.put(alarm.key, structs.replace(known, told=told))
             self._wake(alarm.key)
 
     def adopt(self) -> None:
         """As the new leader: hand on what some notifier is not known to have got."""
-        for shared in self.board.all().values():
+        for shared in self.folder.all().values():
             missing = [name for name in self._notifiers if name not in shared.told]
             if missing:
                 self._hand(shared.record, missing)
@@ -95,7 +95,7 @@ class SharedAlarms:
         """What may be deleted from the store: cleared long ago, or too many."""
         cleared = [
             (shared.record.changed_utc_ms, key)
-            for key, shared in self.board.all().items()
+            for key, shared in self.folder.all().items()
             if shared.record.alarm.state is AlarmState.CLEARED
         ]
         oldest = clock.utc_ms() - CLEARED_KEPT_MS
@@ -107,14 +107,14 @@ class SharedAlarms:
         ]
 
     def _is_told(self, alarm: Alarm) -> bool:
-        known = self.board.get(alarm.key)
+        known = self.folder.get(alarm.key)
         if known is None:
             return False
         newer = known.record.alarm.revision - alarm.revision
         return newer > 0 or (newer == 0 and bool(known.told))
 
     def _is_kept(self, alarm: Alarm) -> bool:
-        stored = self.board.stored(alarm.key)
+        stored = self.folder.stored(alarm.key)
         return stored is not None and stored.record.alarm.revision >= alarm.revision
 
     async def _wait(self, alarm: Alarm, limit_s: float, is_so: Callable[[Alarm], bool]) -> None:

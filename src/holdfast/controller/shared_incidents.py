@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from holdfast.controller.board import Board
+from holdfast.controller.shared_folder import SharedFolder
 from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.ports import clock
 from holdfast.ports.store import Store
@@ -33,19 +33,19 @@ class SharedIncidents:
         self, store: Store, keep: Callable[[str, Incident, tuple[str, int]], None]
     ) -> None:
         self._keep = keep
-        self.board: Board[SharedIncident] = Board(
+        self.folder: SharedFolder[SharedIncident] = SharedFolder(
             store, FOLDER, SharedIncident, newer, taken=self._taken
         )
 
     def note(self, host: str, incident: Incident, told: tuple[str, int]) -> None:
         shared = SharedIncident(host=host, incident=incident, told=told, utc_ms=clock.utc_ms())
-        self.board.put(shared.name, shared)
+        self.folder.put(shared.name, shared)
 
     def outlived(self) -> list[str]:
         """The oldest of those that are closed, when they are too many."""
         closed = sorted(
             (shared.incident.fault_utc_ms, name)
-            for name, shared in self.board.all().items()
+            for name, shared in self.folder.all().items()
             if shared.incident.state is IncidentState.CLOSED
         )
         return [name for _, name in closed[:-CLOSED_MOST]]

@@ -20,14 +20,14 @@ AT_ONCE = 16
 Fact = TypeVar("Fact", bound=msgspec.Struct)
 
 
-class Board(Generic[Fact]):
+class SharedFolder(Generic[Fact]):
     """`taken` hears what another replica wrote, or what became of both; `kept` that the store
     has what was put; `gone` what was deleted from it."""
 
     def __init__(
         self,
         store: Store,
-        folder: str,
+        name: str,
         kind: type[Fact],
         merge: Callable[[Fact, Fact], Fact],
         *,
@@ -35,7 +35,7 @@ class Board(Generic[Fact]):
         kept: Callable[[str], None] = lambda _: None,
         gone: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._store, self.folder, self._merge = store, folder, merge
+        self._store, self.name, self._merge = store, name, merge
         self._kind = kind
         self._taken, self._kept, self._gone = taken, kept, gone
         self._held: dict[str, tuple[Fact, int]] = {}  # As the store has it.
@@ -69,7 +69,7 @@ class Board(Generic[Fact]):
         for name in names:
             held = self._held.get(name)
             if held is not None and name not in self._wanted:
-                key = f"{self.folder}/{name}"
+                key = f"{self.name}/{name}"
                 await self._store.txn(holds={key: held[1]}, puts={key: None}, term=term)
 
     async def run(self) -> None:
@@ -89,7 +89,7 @@ class Board(Generic[Fact]):
         done = await asyncio.gather(*map(self._write, names), return_exceptions=True)
         for failure in done:
             if isinstance(failure, StoreAway):
-                log.debug("%s waits: %s", self.folder, failure)
+                log.debug("%s waits: %s", self.name, failure)
                 return False
             if failure is not None:
                 raise failure
@@ -99,14 +99,14 @@ class Board(Generic[Fact]):
 
     def loaded(self, held: Mapping[str, Held], revision: int) -> None:
         del revision  # What is older than it is known already, and does no harm.
-        names = {key.removeprefix(f"{self.folder}/"): one for key, one in held.items()}
+        names = {key.removeprefix(f"{self.name}/"): one for key, one in held.items()}
         for name in [name for name in self._held if name not in names]:
             self._drop(name)
         for name, one in names.items():
             self._take(name, one)
 
     def changed(self, change: Changed) -> None:
-        name = change.key.removeprefix(f"{self.folder}/")
+        name = change.key.removeprefix(f"{self.name}/")
         if change.value is not None:
             self._take(name, Held(value=change.value, revision=change.revision))
         elif name in self._held and self._held[name][1] < change.revision:
@@ -142,7 +142,7 @@ class Board(Generic[Fact]):
         if wanted is None:
             return
         held = self._held.get(name)
-        key = f"{self.folder}/{name}"
+        key = f"{self.name}/{name}"
         done = await self._store.txn(
             holds={key: held[1] if held else 0}, puts={key: msgspec.json.encode(wanted)}
         )
