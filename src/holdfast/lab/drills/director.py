@@ -195,7 +195,13 @@ def sum_up(result: Result, ledger: Ledger, choices: Choices, notes: list[str]) -
         gaps=counts.gaps,
         repeated=counts.repeated,
         is_busy=choices.is_busy,
-        notes=(*result.notes, *ledger.lost, *ledger.false_alarms, *notes),
+        notes=(
+            *result.notes,
+            *ledger.lost,
+            *ledger.false_alarms,
+            *ledger.asides,
+            *notes,
+        ),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any, Self
 from holdfast.lab.commands import LabError
 from holdfast.lab.drills.asking import NotAnswered, ask
 from holdfast.lab.drills.inbox import Arrival, Inbox
-from holdfast.lab.drills.ledger import Say
+from holdfast.lab.drills.ledger import OF_ITSELF, Say
 from holdfast.lab.drills.processes import list_children
 from holdfast.lab.drills.stage import holdfast
 from holdfast.lab.hosts import Host, Lab
@@ -243,6 +243,7 @@ class SiteStage:
             one
             for one in newest.values()
             if one.state != "cleared"
+            and one.condition != OF_ITSELF
             and (not self.is_spent(one.subject) or one.condition == OF_LOST_HOST)
         ]
 
