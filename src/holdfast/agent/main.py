@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 import signal
-import sys
 from pathlib import Path
 
 from holdfast.adapters.drivers.certificates import CertificateProblem
@@ -16,6 +15,7 @@ from holdfast.agent.identity import identify
 from holdfast.agent.memory import recall
 from holdfast.facts.settings import Settings
 from holdfast.ports.keeper import come_first
+from holdfast.ports.log import write_log
 
 log = logging.getLogger(__name__)
 
@@ -26,9 +26,7 @@ class CannotRun(Exception):
 
 def run(settings: Settings) -> None:
     """Return after SIGTERM or SIGINT. Raises CannotRun."""
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="agent: %(levelname)s %(message)s"
-    )
+    write_log("agent")
     logging.getLogger("websockets").setLevel(logging.WARNING)  # It says every connection.
     come_first()
     state, run_dir = Path(settings.state_dir), Path(settings.run_dir)

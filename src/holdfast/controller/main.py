@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 import signal
-import sys
 from pathlib import Path
 
 from holdfast.adapters.drivers.certificates import CertificateProblem
@@ -13,6 +12,7 @@ from holdfast.adapters.drivers.site_watch import wait_site_changed
 from holdfast.controller.assembly import Controller, Face, no_face
 from holdfast.facts.settings import Settings
 from holdfast.ports.keeper import come_first, open_many_files
+from holdfast.ports.log import write_log
 
 log = logging.getLogger(__name__)
 
@@ -25,9 +25,7 @@ class CannotRun(Exception):
 
 def run(settings: Settings, face: Face = no_face) -> None:
     """Return after SIGTERM or SIGINT; `face` is open meanwhile. Raises CannotRun."""
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="controller: %(levelname)s %(message)s"
-    )
+    write_log("controller")
     logging.getLogger("websockets").setLevel(logging.WARNING)  # It tells of every connection.
     come_first()
     open_many_files()

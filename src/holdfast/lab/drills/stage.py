@@ -213,7 +213,7 @@ class Stage:
         for name in ("controller", "pulse", "agent"):
             log = self._inside(f"{name}.log")
             text = log.read_text(errors="replace") if log.exists() else ""
-            starts = re.compile(rf"^(?={name}: )", re.MULTILINE)
+            starts = re.compile(rf"^(?=(?:\S+ \S+ )?{name}: )", re.MULTILINE)
             entries = [each.splitlines() for each in starts.split(text)]
             bad = [each for each in entries if each and re.search("WARNING|ERROR", each[0])]
             # Of a traceback, the last line says what it was.
