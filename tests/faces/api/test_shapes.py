@@ -15,6 +15,8 @@ from tests.controller.fake_agent import FakeAgent, report, summary, wait_for
 from tests.controller.test_questions import incident
 from tests.faces.api.site import Api, api
 
+PLAIN = msgspec.to_builtins
+RECORD = {"n": 1, "at": 1, "utc_ms": 1, "kind": "input", "body": {"is": "Woke"}}
 ASKED: list[tuple[str, dict[str, Any]]] = [
     ("status", {}),
     ("hosts", {}),
@@ -25,6 +27,9 @@ ASKED: list[tuple[str, dict[str, Any]]] = [
     ("alarms", {"include_cleared": "true"}),
     ("incidents", {}),
     ("incident", {"incident": "web-1"}),
+    ("explain", {"incident": "web-1"}),
+    ("explain", {}),
+    ("last-words", {"vm": "web-1"}),
     ("group", {"name": "default"}),
     ("groups", {}),
     ("group-set", {"name": "vnf", "level": 2}),
@@ -67,6 +72,9 @@ def test_every_answer_fits_its_type_and_says_nothing_beside_it(tmp_path: Path) -
             agent.answers["grant"] = lambda q: wire.Reply(
                 id=q.id, data={"protection": q.args["protection"], "domain": {"name": "web-1"}}
             )
+            story = {"incident": PLAIN(incident(1)), "records": [RECORD]}
+            agent.answers["explain"] = lambda q: wire.Reply(id=q.id, data=story)
+            agent.answers["last-words"] = lambda q: wire.Reply(id=q.id, data={"folder": "/x"})
             async with agent.link():
                 await agent.send(wire.Inventory(vms=(summary(),)))
                 await wait_for(site.controller.agents.all_vms)
@@ -85,6 +93,9 @@ def test_every_answer_fits_its_type_and_says_nothing_beside_it(tmp_path: Path) -
                     for row in rows:
                         msgspec.convert(row, route.gives)
                         assert not strange(row, route.gives), question
+                told = await ask(site, "explain", {"incident": "web-1"})
+                assert told["owner"] == "agent of host-a"
+                assert told["records"][0] == {**RECORD, "from": "agent of host-a"}
                 shown = await ask(site, "host", {"host": "host-a"})
                 assert shown["host"]["is_up"]
                 assert [vm["name"] for vm in shown["vms"]] == ["web-1"]

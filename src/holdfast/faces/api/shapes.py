@@ -229,15 +229,28 @@ class Recovering(Struct, frozen=True, kw_only=True):
 
 
 class LastWordsShown(Struct, frozen=True, kw_only=True):
-    bundle: Bundle
-    folder: str
+    """One of three: the bundle of a VM and its folder on its host; while that host is away the
+    copy that the controllers have; or, asked by the name of a host, its own last records."""
+
+    bundle: Bundle | None = None
+    folder: str = ""
+    vm_copy: dict[str, Any] | None = None
+    host_words: dict[str, Any] | None = None
 
 
 class Explained(Struct, frozen=True, kw_only=True):
-    """`records` are lines of journals, in the order of causes."""
+    """`records` are lines of journals in the order of causes, each with `from`: whose it is.
 
-    incident: dict[str, Any]
+    `owner`: whose journal has the incident, and the clock of all instants. `missing`: whose
+    journals could not be had. `names` of hosts, `host_words`: last records of a lost one.
+    """
+
+    incident: Incident
     records: tuple[dict[str, Any], ...] = ()
+    owner: str = ""
+    missing: tuple[str, ...] = ()
+    names: dict[str, str] = {}
+    host_words: dict[str, Any] | None = None
 
 
 class Host(Struct, frozen=True, kw_only=True):
