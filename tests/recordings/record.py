@@ -25,6 +25,7 @@ from holdfast.facts.observations import (
     AgentAnswered,
     AgentLeft,
     AgentSilent,
+    CoreDumpBegan,
     LibvirtAnswered,
     LibvirtGone,
     LibvirtSilent,
@@ -41,6 +42,7 @@ from holdfast.facts.subjects import Incarnation
 from holdfast.lab.event_watch import EventWatch
 from holdfast.lab.guests import TALK_PROGRAM, Guest, plan_guest
 from holdfast.lab.hosts import Host, Lab
+from holdfast.lab.problem_makers.crash_dumped import dump_core, is_dumping, remove_cores
 from holdfast.lab.problem_makers.disk_failed import BreakableDisk, fail_disk
 from holdfast.lab.problem_makers.guest_panicked import panic_guest
 from holdfast.lab.problem_makers.guest_stuck import starve_guest
@@ -62,9 +64,11 @@ DETAILS = {
     "resumed": ("unpaused", "migrated", "from_snapshot"),
     "stopped": STOPPED,
     "shutdown": ("finished", "guest", "host"),
-    "crashed": ("panicked",),
+    "crashed": ("panicked", "crashloaded"),
 }
 AFTERWARDS_S = 1.5
+# PVPANIC_CRASH_LOADED to the port of the ISA device (include/uapi/misc/pvpanic.h, QEMU).
+TELL_CRASH_LOADED = r"printf '\002' | dd of=/dev/port bs=1 seek=1285 count=1"
 
 
 def now() -> Instant:
@@ -299,6 +303,34 @@ def panicked_and_reset(recorder: Recorder) -> None:
     recorder.ping()
 
 
+def cored(recorder: Recorder) -> None:
+    """It crashes, and the kernel writes its core: all that while no thread of it ends."""
+
+    def watch() -> None:
+        while not is_dumping(recorder.pid):
+            if not Path(f"/proc/{recorder.pid}").exists():
+                return
+            time.sleep(0.001)
+        began = CoreDumpBegan(at=now(), incarnation=recorder.life, signal=int(signal.SIGSEGV))
+        recorder.seen.append(began)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    dump_core(recorder.guest)
+    recorder.wait_end()
+    watcher.join()
+    remove_cores(recorder.guest)
+
+
+def crash_dumped_itself(recorder: Recorder) -> None:
+    """What a crash kernel does, by hand: it tells the panic device, and ends with a reset."""
+    recorder.guest.begin(["/bin/sh", "-c", TELL_CRASH_LOADED])
+    recorder.measure(6, pings=False)
+    recorder.guest.begin(["/bin/sh", "-c", "echo b > /proc/sysrq-trigger"])
+    recorder.guest.wait_answer()
+    recorder.ping()
+
+
 def frozen_and_thawed(recorder: Recorder) -> None:
     stop_qemu(recorder.guest)
     recorder.measure(9)
@@ -320,6 +352,8 @@ def disk_mended(recorder: Recorder) -> None:
 ACTS: dict[str, tuple[Callable[[Recorder], None], dict[str, Any]]] = {
     "killed": (ends(kill_qemu), {}),
     "crashed": (ends(lambda guest: kill_qemu(guest, signal.SIGSEGV)), {}),
+    "cored": (cored, {"memory_mib": 512, "has_touched_memory": True, "is_memory_dumped": True}),
+    "crash_dumped_itself": (crash_dumped_itself, {}),
     "terminated": (ends(lambda guest: kill_qemu(guest, signal.SIGTERM)), {}),
     "powered_off": (ends(WAYS["guest-power-off"]), {}),
     "shut_down": (ends(WAYS["shutdown-acpi"]), {}),
