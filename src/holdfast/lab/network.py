@@ -55,7 +55,11 @@ def find_plane(name: str) -> LabPlane:
 
 
 def start_wire(lab: str, record: Path) -> Holder:
-    """Make the lab's wires; their holder is recorded first, so that a crash hides nothing."""
+    """Make the lab's wires; their holder is recorded first, so that a crash hides nothing.
+
+    Their hardware addresses are given: else each would change whenever a cable is taken away, and
+    whoever knew the old one would speak to nobody for seconds.
+    """
     start = HolderStart(lab, ["wire"])
     wire = start.wait_holder()
     wire.save(record)
@@ -63,7 +67,7 @@ def start_wire(lab: str, record: Path) -> Holder:
     for plane in PLANES:
         run_ip(
             wire,
-            f"link add {plane.wire} type bridge",
+            f"link add {plane.wire} address {plane.mac(OUTSIDE)} type bridge",
             f"addr add {plane.address(OUTSIDE)}/{PREFIX_LENGTH} dev {plane.wire}",
             f"link set {plane.wire} up",
         )
