@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,7 +48,20 @@ def frozen_disk(folder: Path) -> Iterator[FrozenDisk]:
         yield disk
     finally:
         disk.go_on()
-        _run("umount", str(path))
+        _unmount(path)
+
+
+def _unmount(path: Path) -> None:
+    """Whoever was killed while its disk stalled takes a moment to be gone."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            return _run("umount", str(path))
+        except subprocess.CalledProcessError:
+            if time.monotonic() > deadline:
+                _run("umount", "--lazy", str(path))
+                raise
+            time.sleep(0.1)
 
 
 def _run(*argv: str) -> None:

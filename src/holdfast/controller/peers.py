@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -168,16 +169,12 @@ class _Line:
 
 
 def _newest(folder: Path, most: int, containing: bytes) -> list[dict[str, Any]]:
-    """In the order in which they were written."""
-    kept: list[bytes] = []
-    for record in read(folder):
-        line = msgspec.json.encode(record)
-        if record.kind != "snapshot" and containing in line:
-            kept.append(line)
-            if len(kept) > 2 * most:
-                del kept[:-most]
+    """In the order in which they were written. Blocks: use a thread."""
+    notes = (one for one in read(folder) if one.kind != "snapshot")
+    about = (one for one in notes if containing in bytes(one.body))
     size, shown = 0, []
-    for line in reversed(kept[-most:]):
+    for record in reversed(deque(about, maxlen=most)):
+        line = msgspec.json.encode(record)
         size += len(line)
         if size > JOURNAL_BYTES:
             break

@@ -19,7 +19,8 @@ from holdfast.ports.store import StoreAway
 log = logging.getLogger(__name__)
 
 CONNECT_S = 0.5
-READ_S = 1.0
+READ_S = 1.0  # Without a byte of an answer.
+WHOLE_S = 8.0  # Until all of a long one was read.
 WRITE_S = 2.0
 STREAM_CHECK_S = 2.0
 # gRPC codes with which etcd says that it read the request and will not have it, whoever asks.
@@ -159,7 +160,8 @@ class EtcdGateway:
 
     async def _post(self, number: int, path: str, body: Json, limit_s: float) -> Json:
         """Raises _NotSent, MayHaveHappened, Refused."""
-        timeout = aiohttp.ClientTimeout(total=limit_s, sock_connect=min(CONNECT_S, limit_s))
+        connect_s = min(CONNECT_S, limit_s)
+        timeout = aiohttp.ClientTimeout(total=WHOLE_S, sock_connect=connect_s, sock_read=limit_s)
         try:
             async with self._open().post(
                 self._endpoints[number] + path, json=body, timeout=timeout, ssl=self._tls or True
