@@ -1,10 +1,12 @@
 """Every change by somebody is written down before it is done, and again with what came of it."""
 
 import asyncio
+import errno
 import logging
 import os
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +26,28 @@ log = logging.getLogger(__name__)
 
 FILE_BYTES = 8 << 20
 FILES = 8
+WRITE_LIMIT_S = 2.0
 SECRETS = ("token", "secret", "csr")
 ARGUMENT_LETTERS = 500
 
 
 class Audit:
-    """Lines of JSON in files of a bounded size. A disk that is full hinders no change: it is
-    counted, logged, and shown in status."""
+    """Lines of JSON in files of a bounded size. A disk that is full or stalled hinders no change:
+    that is counted, logged, and shown in status."""
 
-    def __init__(self, folder: Path, events: Events, *, file_bytes: int = FILE_BYTES) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        events: Events,
+        *,
+        file_bytes: int = FILE_BYTES,
+        write_limit_s: float = WRITE_LIMIT_S,
+    ) -> None:
         self._folder, self._events, self._file_bytes = folder, events, file_bytes
+        self._write_limit_s = write_limit_s
+        self._writer = ThreadPoolExecutor(1, "audit")
+        self._stalled: asyncio.Future[None] | None = None
+        self._is_torn = True  # As far as is known before the first line is written.
         self._lost = Losses()
         self._writing = asyncio.Lock()
 
@@ -84,27 +98,48 @@ class Audit:
         self._events.note(EventKind.CHANGE, sentence(entry), entry)
 
     async def _write(self, entry: Change) -> None:
+        """A disk that is full or stalled hinders nobody."""
         async with self._writing:
+            if self._stalled is not None and not self._stalled.done():
+                return self._count("the disk still does not answer", entry)
+            line = msgspec.json.encode(entry) + b"\n"
+            older = self._folder / f"audit-{clock.utc_ms():015}.jsonl"
+            loop = asyncio.get_running_loop()
+            work = asyncio.ensure_future(
+                loop.run_in_executor(self._writer, self._append, line, older)
+            )
             try:
-                await asyncio.to_thread(self._append, msgspec.json.encode(entry) + b"\n")
+                async with asyncio.timeout(self._write_limit_s):
+                    await asyncio.shield(work)
+            except TimeoutError:
+                self._stalled = work
+                work.add_done_callback(lambda done: done.exception())
+                self._count(f"the disk did not answer within {self._write_limit_s:g} s", entry)
             except OSError as error:
-                self._lost = Losses(count=self._lost.count + 1, reason=str(error))
-                log.exception("a change could not be written down: %s", sentence(entry))
+                self._count(str(error), entry)
 
-    def _append(self, line: bytes) -> None:
-        """Raises OSError."""
+    def _count(self, reason: str, entry: Change) -> None:
+        self._lost = Losses(count=self._lost.count + 1, reason=reason)
+        log.error("a change could not be written down: %s: %s", reason, sentence(entry))
+
+    def _append(self, line: bytes, older: Path) -> None:
+        """Raises OSError. What a crash or a full disk left of a line is ended first."""
         make_private_folder(self._folder)
         path = self._folder / "audit.jsonl"
         if path.exists() and path.stat().st_size + len(line) > self._file_bytes:
-            path.rename(self._folder / f"audit-{clock.utc_ms():015}.jsonl")
+            path.rename(older)
             for old in sorted(self._folder.glob("audit-*.jsonl"))[: -FILES + 1]:
                 old.unlink()
+        whole = b"\n" + line if self._is_torn else line
+        self._is_torn = True
         fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.write(fd, line)
+            if os.write(fd, whole) < len(whole):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(fd)
         finally:
             os.close(fd)
+        self._is_torn = False
 
     def _read(self, limit: int) -> list[Change]:
         found: dict[str, Change] = {}
