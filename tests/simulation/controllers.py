@@ -21,7 +21,7 @@ from holdfast.controller.agents import Agents
 from holdfast.controller.courier import Courier
 from holdfast.controller.door import Door
 from holdfast.controller.entries import Entries
-from holdfast.controller.gate import Guest
+from holdfast.controller.gate import Visitor
 from holdfast.controller.greeting import Greeter
 from holdfast.controller.groups import Groups
 from holdfast.controller.hearing import Hearing
@@ -142,9 +142,9 @@ class SimulatedController:
             is_controller=is_controller,
             ends_utc_ms=FAR_AWAY_UTC_MS,
         )
-        guest = Guest(peer, lambda _host: peer)
+        visitor = Visitor(peer, lambda _host: peer)
         door: Any = self.door
-        served = self.machine.loops["controller"].create_task(door._serve(end, guest))
+        served = self.machine.loops["controller"].create_task(door._serve(end, visitor))
         served.add_done_callback(self._served)
         return True
 
