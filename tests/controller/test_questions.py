@@ -64,6 +64,27 @@ def test_incidents_are_kept_over_a_restart_and_found_by_name(tmp_path: Path) -> 
     asyncio.run(work())
 
 
+def test_an_incident_is_found_by_the_name_that_its_vm_has_now(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with running(settings(tmp_path)) as house:
+            agent = FakeAgent(house.socket)
+            agent.answers["explain"] = lambda q: wire.Reply(id=q.id, data={"story": q.args})
+            async with agent.link():
+                await agent.tell(1, incident=incident(1))
+                await agent.send(wire.Inventory(vms=(summary(name="web-new"),)))
+                await agent.wait_answered(1)
+                await wait_for(lambda: house.controller.agents.all_vms()[0].name == "web-new")
+                for name in ("web-1", "web-new", "vm-1"):
+                    found = await ask(house.socket, "incident", incident=name)
+                    assert found["id"] == "web-1-0001", name
+                told = await ask(house.socket, "explain", incident="web-new")
+                assert told
+                unknown = await ask_all(house.socket, "explain", incident="web-2")
+                assert unknown.code == 2
+
+    asyncio.run(work())
+
+
 def test_the_agents_refusal_is_passed_on_with_its_hint_and_code(tmp_path: Path) -> None:
     async def work() -> None:
         async with running(settings(tmp_path)) as house:
