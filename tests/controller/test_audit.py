@@ -63,7 +63,7 @@ def test_a_change_that_was_cut_off_stays_under_way(tmp_path: Path) -> None:
         file = tmp_path / "audit" / "audit.jsonl"
         lines = file.read_bytes().splitlines(keepends=True)
         assert b"s3cret" not in b"".join(lines)
-        file.write_bytes(next(line for line in lines if line.strip()) + b'{"id":"half')
+        file.write_bytes(lines[0] + b'{"id":"half')
         again = Audit(tmp_path / "audit", events)
         await again.around("arm", {}, ANNA, nothing)
         told = await again.newest(9)
@@ -111,7 +111,7 @@ def test_a_stalled_disk_delays_a_change_once_and_stops_none(tmp_path: Path) -> N
     async def work() -> None:
         (tmp_path / "audit").mkdir(mode=0o700)
         stalls = tmp_path / "audit" / "audit.jsonl"
-        os.mkfifo(stalls)  # Whoever opens it to write waits until somebody reads.
+        os.mkfifo(stalls)  # Whoever opens it waits until somebody comes to the other end.
         events = Events(tmp_path / "events.db")
         audit = Audit(tmp_path / "audit", events, write_limit_s=0.2)
         began = time.monotonic()
@@ -120,9 +120,10 @@ def test_a_stalled_disk_delays_a_change_once_and_stops_none(tmp_path: Path) -> N
         assert time.monotonic() - began < 5
         assert audit.losses().count == 10
         assert "the disk" in audit.losses().reason
-        reader = os.open(stalls, os.O_RDONLY | os.O_NONBLOCK)
-        await asyncio.sleep(0.2)
-        os.close(reader)
+        both_ends = os.open(stalls, os.O_RDWR | os.O_NONBLOCK)
+        assert audit._stalled is not None
+        await asyncio.wait([audit._stalled], timeout=5)
+        os.close(both_ends)
         events.close()
 
     asyncio.run(work())

@@ -47,7 +47,6 @@ class Audit:
         self._write_limit_s = write_limit_s
         self._writer = ThreadPoolExecutor(1, "audit")
         self._stalled: asyncio.Future[None] | None = None
-        self._is_torn = True  # As far as is known before the first line is written.
         self._lost = Losses()
         self._writing = asyncio.Lock()
 
@@ -130,8 +129,7 @@ class Audit:
             path.rename(older)
             for old in sorted(self._folder.glob("audit-*.jsonl"))[: -FILES + 1]:
                 old.unlink()
-        whole = b"\n" + line if self._is_torn else line
-        self._is_torn = True
+        whole = b"\n" + line if _ends_in_half_a_line(path) else line
         fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if os.write(fd, whole) < len(whole):
@@ -139,7 +137,6 @@ class Audit:
             os.fsync(fd)
         finally:
             os.close(fd)
-        self._is_torn = False
 
     def _read(self, limit: int) -> list[Change]:
         found: dict[str, Change] = {}
@@ -151,6 +148,15 @@ class Audit:
 
     def _older(self) -> list[Path]:
         return sorted(self._folder.glob("audit-*.jsonl"), reverse=True)
+
+
+def _ends_in_half_a_line(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read() != b"\n"
+    except OSError:
+        return False  # It is empty, or not there.
 
 
 def sentence(entry: Change) -> str:
