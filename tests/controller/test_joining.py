@@ -331,6 +331,18 @@ def test_a_host_is_put_out_by_name(tmp_path: Path) -> None:
     run(tmp_path, story)
 
 
+def test_a_host_that_joined_again_under_a_new_id_is_put_out_by_name(tmp_path: Path) -> None:
+    async def story(house: House) -> None:
+        for host in ("idold", "idmiddle", "idnew"):
+            await house.join(await house.token(), "h4", host=host)
+        await house.ask("certificate-revoke", name="h4", reason="sold")
+        assert "idnew" in house.left
+        rows = [one for one in await house.ask("certificates") if one["host_name"] == "h4"]
+        assert all(one["revoked_utc_ms"] for one in rows)
+
+    run(tmp_path, story)
+
+
 def test_tokens_hold_no_secret_in_the_store(tmp_path: Path) -> None:
     async def story(house: House) -> None:
         token = await house.token()

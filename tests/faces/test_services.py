@@ -3,10 +3,10 @@
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from holdfast.faces.cli import services
 from holdfast.faces.cli.exits import Failure
@@ -130,7 +130,7 @@ def test_without_systemd_an_init_script_starts_at_boot(
     program = tmp_path / "bin" / "python"
     program.write_text(f'#!/bin/sh\necho "holdfast $*" >>{tmp_path}/calls\n')
     program.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(program))
+    place.on = structs.replace(place.on, python=str(program))
     place.install("h4")
     assert place.on.init_script.stat().st_mode & 0o777 == 0o755
     assert place.calls[0] == "update-rc.d holdfast defaults"

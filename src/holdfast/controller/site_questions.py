@@ -72,18 +72,17 @@ class SiteQuestions:
             await self._joining.revoke(name, reason, asked.by)
             await self._joining.look()
             return {"revoked": [name]}
-        of_host = [
-            one
-            for one in self._joining.members.issued.values()
-            if name in (one.host, one.host_name)
-        ]
-        if not of_host:
-            known = {one.host_name for one in self._joining.members.issued.values()}
+        issued = self._joining.members.issued.values()
+        named = [one for one in issued if name in (one.host, one.host_name)]
+        if not named:
+            known = {one.host_name for one in issued}
             raise unknown("host or certificate", name, known, "holdfast ca certificate list")
-        if of_host[-1].host == self._joining.own_host:
+        # A host that left and joined again has another id, and the same name.
+        of_host = [one for one in named if not one.revoked_utc_ms] or named
+        if any(one.host == self._joining.own_host for one in of_host):
             text = f"{name} is the controller that would do it"
             raise Unanswerable(text, "ask another controller, or: holdfast leave, on that host")
-        host, host_name = of_host[-1].host, of_host[-1].host_name
-        await self._joining.put_out(host, host_name, reason, asked.by)
+        for host in sorted({one.host for one in of_host}):
+            await self._joining.put_out(host, of_host[0].host_name, reason, asked.by)
         await self._joining.look()
         return {"revoked": [one.serial for one in of_host]}

@@ -32,6 +32,7 @@ class Machine(Struct, frozen=True, kw_only=True):
     units: Path = Path("/etc/systemd/system")
     init_script: Path = Path("/etc/init.d/holdfast")
     systemd: Path = Path("/run/systemd/system")
+    python: str = sys.executable
 
     @property
     def has_systemd(self) -> bool:
@@ -76,7 +77,7 @@ def install(settings: Settings, config: str, host_name: str, say: Say, on: Machi
     services = services_of(settings, config, host_name)
     for folder in (settings.state_dir, settings.run_dir, settings.cache_dir):
         Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
-    words = _words(settings, config)
+    words = _words(settings, config, on)
     if on.has_systemd:
         names = [f"holdfast-{name}.service" for name in [*_names(services), HOST_STOPS]]
         for name in names:
@@ -124,8 +125,8 @@ def _names(services: list[Service]) -> list[str]:
     return [service.name for service in services]
 
 
-def _words(settings: Settings, config: str) -> dict[str, str]:
-    program = f"{sys.executable} -P -m holdfast.faces.cli.main"
+def _words(settings: Settings, config: str, on: Machine) -> dict[str, str]:
+    program = f"{on.python} -P -m holdfast.faces.cli.main"
     if config != DEFAULT_FILE:
         program += f" --config {config}"
     folders = (settings.state_dir, settings.run_dir, settings.cache_dir)
