@@ -50,7 +50,7 @@ restarts = 1000
 restarts_window_s = 1
 """
 INSTALL_LIMIT_S = 120.0
-WELL_LIMIT_S = 90.0
+WELL_LIMIT_S = 180.0
 POLL_S = 0.1
 COMPLAINTS = 5
 
