@@ -354,7 +354,7 @@ class Joining:
 def _remove(etcd: EtcdMembers, peer_url: str) -> None:
     for member in etcd.members():
         if member.peer_url == peer_url:
-            etcd.remove(member.id)
+            etcd.remove(member.id, MEMBER_LIMIT_S)
 
 
 def _endpoints(places: Any) -> tuple[str, ...]:

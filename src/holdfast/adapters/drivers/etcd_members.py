@@ -37,7 +37,7 @@ class EtcdMembers:
         etcd takes nobody in until all who are in have been well for some seconds.
         """
         for member in self._at(peer_url):
-            self.remove(member.id)
+            self.remove(member.id, limit_s)
         deadline = time.monotonic() + limit_s
         while True:
             try:
@@ -62,8 +62,9 @@ class EtcdMembers:
         if member.is_learner:
             self._ask_until("/v3/cluster/member/promote", {"ID": member.id}, limit_s)
 
-    def remove(self, member_id: str) -> None:
-        self._ask("/v3/cluster/member/remove", {"ID": member_id})
+    def remove(self, member_id: str, limit_s: float) -> None:
+        """etcd lets nobody go, either, until enough of the others have been well for a while."""
+        self._ask_until("/v3/cluster/member/remove", {"ID": member_id}, limit_s)
 
     def wait_ready(self, limit_s: float) -> None:
         """Until it can be read from a quorum. Raises MembersAway."""
