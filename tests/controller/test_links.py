@@ -174,3 +174,37 @@ def test_who_does_not_lead_refuses_changes_and_names_who_does(tmp_path: Path) ->
             assert status.data["disarm"]["reason"] == "test"
 
     asyncio.run(work())
+
+
+class Restorable(StoreInMemory):
+    """A store that a person puts back to how it was at first: empty."""
+
+    async def begin_anew(self) -> None:
+        self._held, self._changes, self._revision, self._term = {}, [], 5, None
+        await self.lose_watches()
+
+
+def test_a_store_that_was_made_anew_takes_no_open_alarm_away(tmp_path: Path) -> None:
+    async def work() -> None:
+        store = Restorable()
+        async with site_of(tmp_path, [store] * 3) as site:
+            leader = await site.wait_leader()
+            async with Host(site, "host-a").running() as host:
+                await wait_for(lambda: host.uplink.shown()[leader] == "leads")
+                for number in range(20):
+                    host.report(alarm(number))
+                ones = list(site.controllers.values())
+                await wait_for(lambda: all(len(one.vim.open_ones()) == 20 for one in ones))
+                await wait_for(lambda: not any(one.replicas.shared.folder.waiting for one in ones))
+                was = ones[0].registry.store_id
+                await store.begin_anew()
+                await wait_for(lambda: all(one.registry.store_id not in ("", was) for one in ones))
+                await wait_for(lambda: all(one.replicas.following.is_live for one in ones))
+                await wait_for(lambda: not any(one.replicas.shared.folder.waiting for one in ones))
+                assert len(await store.list("alarms/")) == 20
+                assert all(len(one.vim.open_ones()) == 20 for one in ones)
+                leader = await site.wait_leader()
+                reply = await ask_all(site.socket(leader), "disarm", reason="test", seconds=60)
+                assert reply.error == "", "what was known of the old store hinders no change"
+
+    asyncio.run(work())

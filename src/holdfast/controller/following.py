@@ -21,6 +21,7 @@ class _Follower(Struct, frozen=True):
     folder: str
     loaded: Loaded
     changed: Callable[[Changed], None]
+    older: Callable[[], None]
 
     def is_its(self, key: str) -> bool:
         return not self.folder or key.startswith(f"{self.folder}/")
@@ -32,12 +33,20 @@ class Following:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._followers: list[_Follower] = []
+        self._seen = 0
         self.is_live = False
 
-    def add(self, folder: str, loaded: Loaded, changed: Callable[[Changed], None]) -> None:
+    def add(
+        self,
+        folder: str,
+        loaded: Loaded,
+        changed: Callable[[Changed], None],
+        older: Callable[[], None] = lambda: None,
+    ) -> None:
         """`loaded` gets all keys of the folder (empty: all there are) and the revision at which
-        they were asked for; `changed` each change since, some of them perhaps once more."""
-        self._followers.append(_Follower(folder, loaded, changed))
+        they were asked for; `changed` each change since, some of them perhaps once more; `older`
+        is called before, when the store is an older copy or a new one: what was known is void."""
+        self._followers.append(_Follower(folder, loaded, changed, older))
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -54,6 +63,11 @@ class Following:
         """Raises StoreAway."""
         revision = await self._store.newest()
         held = await self._store.list("")
+        if revision < self._seen:
+            log.error("the store is an older copy, or a new one: it is at revision %d", revision)
+            for follower in self._followers:
+                follower.older()
+        self._seen = revision
         for follower in self._followers:
             its = {key: one for key, one in held.items() if follower.is_its(key)}
             follower.loaded(its, revision)
@@ -64,6 +78,7 @@ class Following:
                 if isinstance(change, WatchLost):
                     log.info("the store is read anew: %s", change.reason)
                     return
+                self._seen = max(self._seen, change.revision)
                 for follower in self._followers:
                     if follower.is_its(change.key):
                         follower.changed(change)

@@ -86,8 +86,13 @@ class Registry:
         self._unreadable: set[str] = set()
 
     async def begin(self, term: int) -> None:
-        """Read the store, and name it if it is new. Raises StoreAway."""
-        await self.load()
+        """Read the store, and name it if it is new. Raises StoreAway.
+
+        Whatever was known before counts no more: it may be an older copy, or another store.
+        """
+        stored = await self._store.list("")
+        self.forget_all()
+        self.take_all(stored, term)
         if STORE not in self._held and not self.unreadable:
             name = msgspec.json.encode(StoreName(id=uuid.uuid4().hex))
             await self._store.txn(holds={STORE: 0}, puts={STORE: name}, term=term)
@@ -112,6 +117,10 @@ class Registry:
         for key in sorted(before.keys() | self._held.keys()):
             if before.get(key) != self._held.get(key):
                 self._tell(key)
+
+    def forget_all(self) -> None:
+        """The store is another one, or an older copy: what it held counts no more."""
+        self._held = {}
 
     def take(self, change: Changed) -> None:
         """One change that the store tells of, perhaps once more."""

@@ -32,7 +32,7 @@ from holdfast.ports.store import Held, Store, StoreAway
 
 log = logging.getLogger(__name__)
 
-SHARED = "shared-alarm"
+SHARED, STORE_ID = "shared-alarm", "store-id"
 TIDY_S = 60.0
 ADDRESS_RETRY_S = 1.0
 Task = Callable[[], Awaitable[None]]
@@ -82,7 +82,7 @@ class Replicas:
         self._leadership, self._vim, self._couriers = leadership, vim, couriers
         self._absorbed = absorbed
         self.following = Following(store)
-        self.following.add("", registry.take_all, registry.take)
+        self.following.add("", registry.take_all, registry.take, registry.forget_all)
         self.shared = SharedAlarms(
             store,
             host_name,
@@ -93,14 +93,18 @@ class Replicas:
             notifiers=[courier.notifier.name for courier in couriers],
             quick=[one.name for one in settings.webhooks],
         )
-        self.following.add(self.shared.folder.name, self._loaded, self.shared.folder.changed)
+        alarms = self.shared.folder
+        self.following.add(alarms.name, self._loaded, alarms.changed, self._older)
         self.incidents = SharedIncidents(store, entries.keep_incident)
         folder = self.incidents.folder
-        self.following.add(folder.name, folder.loaded, folder.changed)
+        self.following.add(folder.name, folder.loaded, folder.changed, folder.forget_all)
         if not self.is_alone:
             entries.share_incident = self.incidents.note
         self._shelf = shelf
-        self._marks = dict.fromkeys(sorted(shelf.all(SHARED)))  # Alarms that the store had.
+        self._registry = registry
+        self._store_id = shelf.all(STORE_ID).get(STORE_ID, b"").decode()
+        # Alarms that the store had, and at which revision.
+        self._marks = {key: int(value) for key, value in sorted(shelf.all(SHARED).items())}
         self.peers = Peers(host_name, dials, journal)
         self.peers.heard = lambda host: HeardSaid(sign=sign_of(host))
         self._adopted_term: int | None = None
@@ -174,11 +178,18 @@ class Replicas:
         }
 
     def _loaded(self, held: Mapping[str, Held], revision: int) -> None:
-        """What the store had and has no more was cleared meanwhile; what it never had is ours."""
+        """What the store had and has no more was cleared meanwhile; what it never had, or had
+        only in a newer copy than this one, is for us to tell."""
         folder = self.shared.folder
+        store_id = self._registry.store_id
+        if store_id and store_id != self._store_id:
+            if self._store_id:
+                self._older()
+            self._store_id = store_id
+            self._shelf.put(STORE_ID, STORE_ID, store_id.encode())
         folder.loaded(held, revision)
         there = folder.all()
-        for key in [key for key in self._marks if key not in there]:
+        for key in [key for key, at in self._marks.items() if key not in there and at <= revision]:
             self._forget(key)
         for record in self._vim.open_ones():
             if record.alarm.key not in there:
@@ -186,10 +197,18 @@ class Replicas:
                 told = [one.name for one in self._settings.webhooks] if is_answered else []
                 self.shared.note(record, tuple(told))
 
+    def _older(self) -> None:
+        """The store is another one, or an older copy: that it lacks an alarm says nothing."""
+        self.shared.folder.forget_all()
+        for key in self._marks:
+            self._shelf.put(SHARED, key, None)
+        self._marks.clear()
+
     def _mark(self, key: str) -> None:
-        if key not in self._marks:
-            self._marks[key] = None
-            self._shelf.put(SHARED, key, b"1")
+        revision = self.shared.folder.revision(key)
+        if self._marks.get(key) != revision:
+            self._marks[key] = revision
+            self._shelf.put(SHARED, key, b"%d" % revision)
 
     def _forget(self, key: str) -> None:
         """Its end is long past, and was told."""

@@ -55,6 +55,11 @@ class SharedFolder(Generic[Fact]):
         """What the store has, as far as is known here."""
         return {name: fact for name, (fact, _) in self._held.items()}
 
+    def revision(self, name: str) -> int:
+        """Of what the store has; 0 when it has nothing."""
+        held = self._held.get(name)
+        return held[1] if held else 0
+
     @property
     def waiting(self) -> int:
         return len(self._wanted)
@@ -96,6 +101,10 @@ class SharedFolder(Generic[Fact]):
         return True
 
     # As the store is followed.
+
+    def forget_all(self) -> None:
+        """The store is another one, or an older copy. What it has not is not gone for that."""
+        self._held.clear()
 
     def loaded(self, held: Mapping[str, Held], revision: int) -> None:
         del revision  # What is older than it is known already, and does no harm.
