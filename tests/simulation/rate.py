@@ -4,6 +4,7 @@ python -m tests.simulation.rate [SEEDS] [FIRST]        (make swarm-rate)
 """
 
 import logging
+import resource
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -36,11 +37,15 @@ def main() -> int:
         if failure:
             print(f"seed {seed} (make swarm SEED={seed}): {failure}")
     an_hour = round(seeds / took_s * AN_HOUR_S)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s = (used.ru_utime + used.ru_stime) / seeds
     virtual_s = sum(virtual for _, virtual, _ in played)
     print(
         f"{seeds} random sites in {took_s:.0f} s on {CORES} cores: {an_hour:,} an hour"
         f" ({PROMISED:,} are promised); {virtual_s / 3_600:.1f} hours of virtual time"
     )
+    free = round(CORES * AN_HOUR_S / cpu_s)
+    print(f"{cpu_s:.2f} s of processor each: {free:,} an hour on {CORES} cores that are free")
     return any(failure for _, _, failure in played)
 
 

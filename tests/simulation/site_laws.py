@@ -14,6 +14,7 @@ from holdfast.facts.layers import Plan
 from holdfast.facts.verdicts import Certainty
 from holdfast.policy import timing
 from holdfast.policy.host_states import SILENT, HostState
+from holdfast.policy.site_world import SiteWorld
 from tests.simulation import receivers
 from tests.simulation.controllers import SimulatedController
 from tests.simulation.data_centre import DataCentre, Host
@@ -67,6 +68,7 @@ class SiteLaws:
     _controllers: dict[str, _Since] = field(default_factory=dict)
     _hosts: dict[str, _Since] = field(default_factory=dict)
     _ways: dict[tuple[str, str], _Since] = field(default_factory=dict)
+    _dead_since: dict[str, int] = field(default_factory=dict)
     _sequences: dict[tuple[str, str], int] = field(default_factory=dict)
     _revisions: dict[tuple[str, str], int] = field(default_factory=dict)
     _may_end: set[str] = field(default_factory=set)  # VMs that somebody ended, or whose host fell.
@@ -140,6 +142,8 @@ class SiteLaws:
             _note(since, now, is_well=self._is_well(controller))
         for name, host in self.site.hosts.items():
             _note(self._hosts.setdefault(name, _Since()), now, is_well=self._is_alive(host))
+            if self._is_alive(host):
+                self._dead_since[name] = now
             for other in self.site.controllers:
                 is_whole = all(network.talk(name, other, plane) for plane in network.planes)
                 _note(self._ways.setdefault((name, other), _Since()), now, is_well=is_whole)
@@ -197,7 +201,20 @@ class SiteLaws:
                 self._break(f"no state without an exit: {name} should have been woken at {due}")
             for record in world.hosts.values():
                 if record.state in SILENT and record.ask_at is None:
-                    self._break(f"no state without an exit: {name} asks nobody about {record.name}")
+                    self._break(f"no state without an exit: {name} asks nobody of {record.name}")
+            if controller.leads() and self._was_well(name, PERSON_NS):
+                self._judge_handing_over(name, world)
+
+    def _judge_handing_over(self, name: str, world: SiteWorld) -> None:
+        """Who is dead for so long is a person's by now: nobody else can find out more."""
+        now, begun_at = self.site.clock.now, self._controllers[name].begun_at
+        for record in world.hosts.values():
+            dead_since = self._dead_since.get(record.host, now)
+            if record.state not in SILENT or now - max(dead_since, begun_at) < PERSON_NS:
+                continue
+            incident = world.incidents.get(record.incident)
+            if incident is None or not incident.needs_you:
+                self._break(f"alarms end with a person: nobody is asked about {record.name}")
 
     # Every fault is reported within one second, by somebody who is in order.
 

@@ -14,7 +14,7 @@ from holdfast.facts.commands import Woke
 from holdfast.facts.site import SiteFact
 from holdfast.facts.verdicts import Certainty, FaultCleared, HostHeard
 from holdfast.policy.site import SiteDecider
-from holdfast.policy.site_world import SiteWorld
+from holdfast.policy.site_world import HostRecord, SiteWorld
 from tests.simulation.agents import SimulatedAgent
 from tests.simulation.controllers import SimulatedController
 from tests.simulation.ears import SimulatedEar
@@ -69,6 +69,13 @@ class DeafDecider(SiteDecider):
         if is_over or isinstance(fact, HostHeard):
             return []
         return super().step(fact)
+
+
+class ProudDecider(SiteDecider):
+    """It never asks a person."""
+
+    def _page(self, _record: HostRecord) -> list[Action]:
+        return []
 
 
 class SleepyDecider(SiteDecider):
@@ -173,6 +180,12 @@ MUTANTS = (
         "alarms end cleared, or with a person",
         {"make_controller": deciding(DeafDecider)},
         LOSSES,
+    ),
+    Mutant(
+        "nobody is asked about a host that stays silent",
+        "nobody is asked about",
+        {"make_controller": deciding(ProudDecider), "pauses": ("20 s", "40 s")},
+        {"power-cut {host}": 1},
     ),
     Mutant(
         "who is woken sleeps on",

@@ -4,7 +4,7 @@ At the end all trouble stops, everything is mended and gets its time, and it mus
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tests.simulation.controllers import SimulatedController
@@ -59,7 +59,7 @@ TROUBLE = {
     "start {vm}": 4,
 }
 PAUSES = ("0 ms", "3 ms", "30 ms", "150 ms", "400 ms", "1 s", "2 s", "4 s")
-LONG_PAUSES = ("10 s", "16 s")
+LONG_PAUSES = ("10 s", "16 s", "40 s")
 TRIES = 6  # Much of what is drawn is not possible just then.
 
 
@@ -71,12 +71,13 @@ class SiteSwarm:
         seed: int,
         *,
         trouble: dict[str, int] | None = None,
+        pauses: Sequence[str] = PAUSES,
         make_controller: Callable[..., SimulatedController] = SimulatedController,
         **parts: Any,
     ) -> None:
         self.rng = random.Random(seed)
         self.script: list[str] = []
-        self._trouble = trouble or TROUBLE
+        self._trouble, self._pauses = trouble or TROUBLE, pauses
         hosts, controllers = self.rng.choice(((3, 3), (4, 3), (5, 3), (3, 1), (4, 1)))
         racks = self.rng.choice(("", " racks=2"))
         self._open = f"site hosts={hosts} controllers={controllers}{racks}"
@@ -112,7 +113,7 @@ class SiteSwarm:
             if self._is_possible(line):
                 self._do(line)
                 break
-        pauses = LONG_PAUSES if self.rng.random() < 0.12 else PAUSES
+        pauses = LONG_PAUSES if self.rng.random() < 0.12 else self._pauses
         self._do(f"advance {self.rng.choice(pauses)}")
 
     def _fill(self, pattern: str) -> str:
