@@ -63,7 +63,7 @@ class EtcdMembers:
             self._ask_until("/v3/cluster/member/promote", {"ID": member.id}, limit_s)
 
     def remove(self, member_id: str, limit_s: float) -> None:
-        """etcd lets nobody go, either, until enough of the others have been well for a while."""
+        """Likewise etcd lets nobody go until enough of the others have been well for a while."""
         self._ask_until("/v3/cluster/member/remove", {"ID": member_id}, limit_s)
 
     def wait_ready(self, limit_s: float) -> None:

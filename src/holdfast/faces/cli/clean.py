@@ -36,7 +36,7 @@ def clean(site: Site, yes: bool) -> None:
         what = " and the ".join(running) + (
             " still run here" if running[1:] else " still runs here"
         )
-        raise Failure(f"the {what}", "end it first (Ctrl-C in `holdfast up`)")
+        raise Failure(f"the {what}", "end it first: Ctrl-C in `holdfast up`, or holdfast leave")
     folders = [Path(settings.state_dir), Path(settings.run_dir), Path(settings.cache_dir)]
     there = [folder for folder in folders if folder.exists()]
     if not yes:
