@@ -339,3 +339,12 @@ def test_a_leader_leaves_to_another_what_only_that_one_believes() -> None:
         assert leader.share(alarm) == []
     assert leader.open() == ["host-cut-off h1"]
     assert leader.wait(timing.TAKE_OVER_MS * 2) == []
+
+
+def test_a_new_boot_ends_whatever_was_said_of_the_one_before() -> None:
+    leader, other = SiteScene(name="c1"), SiteScene(leads=False, name="c2")
+    other.wrong("h1", "host-lost")
+    other.wait(timing.SHARE_WAIT_MS + 1)
+    for alarm in list(other.world.reported.values()):
+        leader.share(alarm)
+    assert leader.heard("h1", boot=2) == ["- host-lost h1", "- vm-on-lost-host web1 < host-lost"]

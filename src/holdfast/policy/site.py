@@ -143,7 +143,19 @@ class SiteDecider:
             del record.faults[condition]
         record.stale = [condition for condition in record.stale if condition in record.faults]
         word = "in a new boot" if is_new_boot else "again"
-        return self._settle_down(record, f"{record.name} pulses {word}")
+        told = self._settle_down(record, f"{record.name} pulses {word}")
+        return [*told, *self._end_older_boots(record)] if is_new_boot and world.term else told
+
+    def _end_older_boots(self, record: HostRecord) -> list[Action]:
+        """Whoever said what of an earlier boot: that boot is over."""
+        world = self.world
+        mine, now = f"{record.host}/", f"{record.host}/{record.boot}:"
+        over = [k for k in world.reported if k.startswith(mine) and not k.startswith(now)]
+        below = [k for k, alarm in world.reported.items() if alarm.root in over and alarm.root]
+        left = [k for k in (*over, *below) if k not in world.wanted and world.is_open(k)]
+        for key in left:
+            world.over[key] = f"{record.name} pulses in a new boot"
+        return list(site_alarms.publish(world, left))
 
     def _settle_down(self, record: HostRecord, reason: str, settled_by: str = "") -> list[Action]:
         """Something is over: the state, alarms and incident are what is left."""
