@@ -99,8 +99,8 @@ def state(one: HostRow) -> Text:
 
 def heard(one: HostRow) -> Text:
     """The planes on which it is silent, or that it is heard on all."""
-    if not one.planes:
-        return Text("-", style=QUIET)
+    if not one.planes or one.state == "unheard":
+        return Text("-" if not one.planes else "not yet", style=QUIET)
     silent = [name for name in one.planes if name not in one.planes_heard]
     if not silent:
         return Text(f"on {counted(len(one.planes), 'plane')}")
