@@ -234,8 +234,8 @@ class Host:
 
     def _vanish(self, holder: Holder) -> None:
         """No host, no carrier: the kernel of a dead namespace would still answer for a while."""
-        wait_until_dead([holder])
         unplug_host(find_wire(self.lab), self.name)
+        wait_until_dead([holder])
 
     def _inner_pid(self, entry: Path) -> str | None:
         """The pid a process of this host has on the host; None for processes elsewhere."""
