@@ -172,6 +172,18 @@ def test_a_lab_with_a_frozen_host_is_taken_away() -> None:
     assert list(Path("/sys/fs/cgroup").glob(f"*/holdfast-lab-{name}-*")) == []
 
 
+def test_a_host_removes_nothing_from_the_machine_s_cache(lab: Lab) -> None:
+    cache = Path("/var/cache/holdfast")
+    if not cache.is_dir():
+        pytest.skip("this machine has no cache yet")
+    before = sorted(cache.iterdir())
+    host = lab.hosts[0]
+    assert sorted(host.run(["ls", str(cache)]).stdout.split()) == [one.name for one in before]
+    host.run(["sh", "-c", f"rm -rf {cache}/*; touch {cache}/own"])
+    assert sorted(cache.iterdir()) == before
+    assert host.run(["ls", str(cache)]).stdout.split() == ["own"]
+
+
 def test_a_host_shuts_down_in_order_and_starts_its_own_services(lab: Lab) -> None:
     _, host, other = lab.hosts
     assert host.run(["ls", "/etc/init.d"]).stdout == ""

@@ -38,6 +38,8 @@ DISK_FOLDERS = (
 HOSTS_FILE = "etc/hosts"
 INIT_FOLDER = Path("/etc/init.d")
 INIT_LOG = Path("/run/init.log")
+# The machine's, which a host sees and uses; what it writes or removes there is its own affair.
+SEEN_FOLDER = Path("/var/cache/holdfast")
 # What a host does not share with the machine at all.
 OWN_FOLDERS = ("proc", "run", "sys", "lost+found")
 # virtlogd keeps the consoles; libvirtd says that it is up before its QEMU driver is.
@@ -108,7 +110,19 @@ def mount_own_disks(disks: Path) -> None:
         own.mkdir(parents=True, exist_ok=True)
         command("mount", "--bind", str(own), folder)
     command("mount", "--bind", str(disks / HOSTS_FILE), "/etc/hosts")
+    cover_seen_folder(SEEN_FOLDER)
     Path("/var/log/libvirt/qemu").mkdir(exist_ok=True)
+
+
+def cover_seen_folder(folder: Path) -> None:
+    """Lay a layer of the host's own over a folder of the machine, in memory."""
+    if not folder.is_dir() or "\toverlay\n" not in Path("/proc/filesystems").read_text():
+        return
+    upper, work = Path("/run/lab-layer/upper"), Path("/run/lab-layer/work")
+    for each in (upper, work):
+        each.mkdir(parents=True)
+    options = f"lowerdir={folder},upperdir={upper},workdir={work}"
+    command("mount", "-t", "overlay", "-o", options, "overlay", str(folder))
 
 
 def wait_plugged() -> None:
