@@ -319,7 +319,7 @@ class Joining:
                 return held
             return structs.replace(held, revoked_utc_ms=utc_ms(), reason=reason, revoked_by=by)
 
-        await self.members.change(CERTIFICATES, serial, Issued, revoked)
+        await self.members.insist(CERTIFICATES, serial, Issued, revoked)
 
     async def put_out(self, host: str, host_name: str, reason: str, by: str) -> None:
         await self._forget_host(host)
@@ -328,11 +328,12 @@ class Joining:
             url = f"https://{place.address}:{PEER_PORT}"
             await self._of_store(lambda etcd: _remove(etcd, url))
         if place is not None:
-            await self.members.change(CONTROLLERS, host_name, ControllerPlace, lambda _held: None)
+            await self.members.insist(CONTROLLERS, host_name, ControllerPlace, lambda _held: None)
         for one in self.members.valid():
             if one.host == host:
                 await self.revoke(one.serial, reason, by)
-        await self._forget_host(host)  # Its agent may have greeted once more meanwhile.
+        with contextlib.suppress(StoreAway):  # Its agent may have greeted once more meanwhile.
+            await self._forget_host(host)
         self._put_out_who_left()
         log.warning("%s does not belong to the site any more: %s", host_name, reason)
 

@@ -4,24 +4,26 @@ Tokens and certificates are changed by compare-and-swap of one key, so that any 
 take a host in; no term is needed for that.
 """
 
-import time
+import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from holdfast.facts.instants import NS_PER_MS
 from holdfast.facts.membership import CERTIFICATES, CONTROLLERS, JOINS, Issued, JoinToken
 from holdfast.facts.settings import ControllerPlace
+from holdfast.ports import clock
 from holdfast.ports.store import Store, StoreAway, TxnResult
 
 TRIES = 5
+INSIST_S, AGAIN_S = 20, 0.5
+NS_PER_S = 1_000_000_000
 Kind = TypeVar("Kind", bound=Struct)
 
 
 def utc_ms() -> int:
-    return time.time_ns() // NS_PER_MS
+    return clock.utc_ms()
 
 
 class SiteList:
@@ -68,6 +70,20 @@ class SiteList:
                 await self.read()
                 return after
         raise StoreAway("the store refuses or loses every change")
+
+    async def insist(
+        self, folder: str, name: str, kind: type[Kind], wanted: Callable[[Kind | None], Kind | None]
+    ) -> None:
+        """Likewise, for what may be done twice: a store without a leader is waited for."""
+        deadline = clock.now() + INSIST_S * NS_PER_S
+        while True:
+            try:
+                await self.change(folder, name, kind, wanted)
+                return
+            except StoreAway:
+                if clock.now() > deadline:
+                    raise
+                await asyncio.sleep(AGAIN_S)
 
     async def _all(self, folder: str, kind: type[Kind]) -> dict[str, Kind]:
         """What cannot be read was written by a newer version: it is left alone."""
