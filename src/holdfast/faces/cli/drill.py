@@ -52,7 +52,8 @@ def drill(
 ) -> int:
     """Break one thing for real on a lab host, and measure. `drill list` names them.
 
-    It takes the lab that is up, or makes one and takes it away again. This machine itself is
+    It takes the lab that is up, or makes one and takes it away again; a drill on a whole site
+    always makes one, of five hosts with three controllers. This machine itself is
     drilled only with --on ITS-NAME --yes, and even then only a VM made for it is broken. Exit
     code 1 says that an alarm was lost, a false one came, or a wait reached its limit.
     """
