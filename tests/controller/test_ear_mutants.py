@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.policy.test_mutants import Mutant, survives
+from tests.policy.mutant import Mutant
+from tests.policy.test_mutants import survives
 
-HOSTS = ("tests/controller/test_ear_hosts.py",)
+HOSTS = ("tests/controller/test_ear_hosts.py", "tests/controller/test_ear_words.py")
 EAR = ("tests/controller/test_ear.py",)
-HEARING = ("tests/controller/test_hearing.py",)
+HEARING = ("tests/controller/test_hearing.py", "tests/controller/test_hearing_words.py")
 PULSE = ("tests/agent/test_pulse.py",)
 
 MUTANTS = (

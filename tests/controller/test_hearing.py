@@ -13,11 +13,10 @@ from typing import Any
 import pytest
 
 from holdfast.adapters.drivers.shelf import Shelf
-from holdfast.controller.hearing import SHELF, Hearing, read_observation
+from holdfast.controller.hearing import SHELF, Hearing
 from holdfast.facts import hearing as heard
 from holdfast.facts import wire
-from holdfast.facts.hearing import Layer, LayerState, Plan, Sign
-from holdfast.facts.instants import Instant
+from holdfast.facts.hearing import Plan, Sign
 from holdfast.facts.pulse import Kind, Names, Pulse, encode
 from holdfast.facts.settings import ControllerPlace, Settings
 from tests.agent.pulse_scene import HOST, KEY, free_port, pulse_file, pulsing, write
@@ -370,39 +369,3 @@ def test_an_answer_counts_only_for_its_own_question(site: Site) -> None:
     ):
         assert check(wrong) is Sign.NOTHING
     assert site.hearing.check_answer(probe, b"", is_kernel=True) is Sign.KERNEL
-
-
-@pytest.mark.parametrize(
-    ("said", "seen"),
-    [
-        (
-            {"is": "crossed", "host": "h", "boots": ["x", "y"], "senders": ["1", "2"]},
-            heard.BootsCrossed(at=Instant(7), host="h", boots=("x", "y"), senders=("1", "2")),
-        ),
-        (
-            {"is": "gasp", "host": "h", "text": "Kernel panic"},
-            heard.LastGasp(at=Instant(7), host="h", text="Kernel panic"),
-        ),
-        (
-            {
-                "is": "said",
-                "host": "h",
-                "boot": "x",
-                "plan": "host-stops",
-                "limit_ms": 9,
-                "layers": {"agent": "stale"},
-            },
-            heard.PulseSaid(
-                at=Instant(7),
-                host="h",
-                boot="x",
-                layers={Layer.AGENT: LayerState.STALE},
-                plan=Plan.HOST_STOPS,
-                plan_limit_ms=9,
-            ),
-        ),
-        ({"is": "new"}, None),
-    ],
-)
-def test_what_the_ear_says_becomes_a_fact(said: dict[str, Any], seen: heard.Hearing | None) -> None:
-    assert read_observation(said, Instant(7)) == seen

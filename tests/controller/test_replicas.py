@@ -212,6 +212,29 @@ def test_a_report_outlives_the_leader_that_took_it_and_is_told_within_a_second(
     receiver.down()
 
 
+def test_a_leader_that_dies_before_its_notifier_answered_had_answered_nobody(
+    tmp_path: Path,
+) -> None:
+    receiver = Receiver()
+
+    async def story(scene: Scene) -> None:
+        first = await scene.site.wait_leader()
+        async with Host(scene.site, "host-a").running() as host:
+            await wait_for(lambda: len(host.up_at()) == 3)
+            await wait_for(lambda: host.uplink.shown()[first] == "leads")
+            receiver.down()
+            scene.ways[first].cut()  # So that only the leader knows.
+            host.report(alarm(1))
+            await wait_for(scene.site.controllers[first].vim.open_ones)
+            await scene.kill(first)
+            receiver.up()
+            await wait_for(receiver.alarms)
+            await wait_for(lambda: not host.outbox.waiting)
+
+    play(tmp_path, story, receiver.url)
+    receiver.down()
+
+
 def test_what_a_leader_could_not_tell_is_told_by_the_next_one(tmp_path: Path) -> None:
     receiver = Receiver()
     receiver.down()
