@@ -25,6 +25,7 @@ class HostEvent(StrEnum):
     LOSE = "it fell silent"
     STICK = "it fell silent, and its kernel answers"
     SETTLE = "a person dealt with it"
+    FORGET = "this controller's own host was booted: what it heard before is over"
 
 
 S, E = HostState, HostEvent
@@ -37,6 +38,7 @@ _ANY = {
     E.PLAN: S.STOPPING,
     E.LOSE: S.LOST,
     E.STICK: S.STUCK,
+    E.FORGET: S.UNHEARD,
 }
 
 TRANSITIONS: dict[HostState, dict[HostEvent, HostState]] = {
@@ -49,6 +51,7 @@ TRANSITIONS: dict[HostState, dict[HostEvent, HostState]] = {
         E.LOSE: S.STOPPING,
         E.STICK: S.STOPPING,
         E.SETTLE: S.SETTLED,
+        E.FORGET: S.STOPPING,
     },
     S.LOST: {**_ANY, E.SETTLE: S.SETTLED},
     S.STUCK: {**_ANY, E.SETTLE: S.SETTLED},
@@ -57,6 +60,7 @@ TRANSITIONS: dict[HostState, dict[HostEvent, HostState]] = {
         E.LOSE: S.SETTLED,  # It is known to be silent; heard again, it begins anew.
         E.STICK: S.SETTLED,
         E.SETTLE: S.SETTLED,
+        E.FORGET: S.SETTLED,
     },
 }
 

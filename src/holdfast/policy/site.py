@@ -255,6 +255,8 @@ class SiteDecider:
         world.controller, world.boot, world.term = fact.controller, fact.boot, 0
         if is_new_boot:
             site_losses.begin_anew(world)
+            for record in world.hosts.values():
+                self._move(record, HostEvent.FORGET)
         world.held.clear()
         world.take_over_at = after(world.now, timing.TAKE_OVER_MS)
         for record in world.hosts.values():

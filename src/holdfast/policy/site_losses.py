@@ -9,7 +9,7 @@ from holdfast.facts.alarms import alarm_key
 from holdfast.facts.instants import Instant, elapsed_ms
 from holdfast.facts.verdicts import FaultRaised
 from holdfast.policy import site_alarms, site_incidents
-from holdfast.policy.host_states import SILENT, HostState
+from holdfast.policy.host_states import SILENT
 from holdfast.policy.site_world import HostRecord, Loss, SiteWorld
 from holdfast.policy.timing import TOGETHER_LOST_MS
 
@@ -92,12 +92,10 @@ def leave(world: SiteWorld, record: HostRecord, over: str) -> list[str]:
 def begin_anew(world: SiteWorld) -> None:
     """The host of this controller was booted: no instant of before means anything now."""
     for record in world.hosts.values():
-        is_known_silent = record.state in (HostState.STOPPING, HostState.SETTLED)
         record.faults = {}
         record.keys = ()
         record.together = ""
         record.lost_at = record.ask_at = record.page_at = None
-        record.state = record.state if is_known_silent else HostState.UNHEARD
     world.losses.clear()
     world.wanted.clear()
     world.said.clear()
