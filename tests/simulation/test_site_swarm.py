@@ -19,7 +19,16 @@ GROUPS = min(WORLDS, 12)
 MUTANT_WORLDS = 12
 
 
-@pytest.mark.parametrize("group", range(GROUPS))
+FAST_GROUPS = 2  # Of `make check`.
+
+
+@pytest.mark.parametrize(
+    "group",
+    [
+        pytest.param(group, marks=[pytest.mark.slow] if group >= FAST_GROUPS else [])
+        for group in range(GROUPS)
+    ],
+)
 def test_random_sites_end_well(group: int) -> None:
     for seed in range(FIRST + group, FIRST + WORLDS, GROUPS):
         try:
@@ -28,6 +37,7 @@ def test_random_sites_end_well(group: int) -> None:
             raise AssertionError(f"seed {seed} (make swarm SEED={seed}): {failure}") from None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_site_that_breaks_a_law_is_found(mutant: Mutant) -> None:
     for seed in range(MUTANT_WORLDS):
@@ -39,6 +49,7 @@ def test_a_site_that_breaks_a_law_is_found(mutant: Mutant) -> None:
     raise AssertionError(f"{MUTANT_WORLDS} random sites did not show that {mutant.name}")
 
 
+@pytest.mark.slow
 def test_a_site_is_the_same_each_time() -> None:
     first, second = SiteSwarm(5), SiteSwarm(5)
     for swarm in (first, second):
@@ -54,6 +65,7 @@ def test_a_site_is_the_same_each_time() -> None:
     assert told[0] == told[1]
 
 
+@pytest.mark.slow
 def test_random_sites_are_eventful() -> None:
     """A swarm in which nothing happens proves nothing."""
     laws = []

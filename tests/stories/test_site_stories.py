@@ -47,7 +47,23 @@ def perform(text: str) -> str:
     return "\n".join(told).rstrip("\n") + "\n"
 
 
-@pytest.mark.parametrize("path", STORIES, ids=lambda path: path.stem)
+# Minutes of a site with many pulses: they take seconds of a CPU.
+LONG = {
+    "agents_of_the_version_before_and_after_work_with_these_controllers",
+    "losing_all_controllers_stops_no_vm",
+    "losing_controllers_and_store_with_their_hosts_stops_no_vm_elsewhere",
+    "two_hosts_with_each_others_keys_are_named",
+    "what_could_not_be_told_is_told_in_order",
+}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=[pytest.mark.slow] if path.stem in LONG else [], id=path.stem)
+        for path in STORIES
+    ],
+)
 def test_story(path: Path, rewrite: bool) -> None:
     text = path.read_text()
     now = perform(text)
