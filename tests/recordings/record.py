@@ -1,7 +1,8 @@
 """Record what a real QEMU and libvirt do in the lab, as observations.
 
-`python -m tests.recordings.record FOLDER [NAME...]`. Needs root. Each act is done to a sample guest of its own; what the kernel, libvirt, QEMU and the
-guest's agent said of it goes to FOLDER/NAME.jsonl, in the order of its instants.
+`python -m tests.recordings.record FOLDER [NAME...]`. Needs root. Each act is done to a sample guest
+of its own; what the kernel, libvirt, QEMU and the guest's agent said of it goes to
+FOLDER/NAME.jsonl, in the order of its instants.
 """
 
 import signal
