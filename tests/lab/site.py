@@ -63,4 +63,5 @@ def wait_until(is_so: Any, what: str) -> None:
 
 def names(host: Host) -> set[str]:
     """Hosts that the site knows."""
-    return {row["host_name"] for row in ask(host, "host", "list")["hosts"]}
+    told = ask(host, "host", "list") or {}  # A controller that starts anew says nothing.
+    return {row["host_name"] for row in told.get("hosts", [])}

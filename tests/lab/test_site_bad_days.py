@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from holdfast.adapters.drivers.authority import Authority, Subject, make_request
+from holdfast.adapters.drivers.certificates import Certificates, write_private
 from holdfast.lab.hosts import Host, Lab
 from tests.lab import site
 from tests.lab.site import holdfast, names, refused
@@ -108,6 +110,41 @@ def test_a_cloned_host_does_not_join(lab: Lab, first: Host) -> None:
     holdfast(clone, "leave", "--yes")
 
 
+def sign_anew(first: Host, host: Host, valid_s: int) -> None:
+    """Give a host a certificate that ends sooner than one of a year."""
+    folder, own = first.path("/etc/holdfast/tls"), host.path("/etc/holdfast/tls")
+    authority = Authority((folder / "ca.crt").read_text(), (folder / "ca.key").read_text())
+    me = Certificates(own).me
+    subject = Subject(host=me.host, host_name=me.host_name, addresses=(host.address,))
+    request = make_request((own / "host.key").read_text())
+    write_private(own / "host.crt", authority.sign(request, subject, valid_s).pem)
+
+
+def test_an_agent_renews_by_itself_before_the_end(lab: Lab, first: Host) -> None:
+    host = lab.host("h2")
+    sign_anew(first, host, 30 * 24 * 3_600)
+    short = Certificates(host.path("/etc/holdfast/tls")).me.ends_utc_ms
+    host.run(["/etc/init.d/holdfast", "restart", "agent"])
+    site.wait_until(
+        lambda: Certificates(host.path("/etc/holdfast/tls")).me.ends_utc_ms > short,
+        "the agent renews its certificate",
+    )
+    site.wait_well(host)
+
+
+def test_an_expired_certificate_is_told_in_words(lab: Lab, first: Host) -> None:
+    host = lab.host("h2")
+    kept = host.path("/etc/holdfast/tls/host.crt").read_text()
+    sign_anew(first, host, -60)
+    assert "own certificate has expired" in refused(host, "ca", "renew")
+    host.run(["/etc/init.d/holdfast", "restart", "agent"])
+    log = host.path("/var/log/holdfast/agent.log")
+    site.wait_until(lambda: "certificate has expired" in log.read_text(), "the agent says why")
+    assert not is_linked(first, "h2")
+    write_private(host.path("/etc/holdfast/tls/host.crt"), kept)
+    site.wait_until(lambda: is_linked(first, "h2"), "h2 is linked again, without a restart")
+
+
 def test_leaving_leaves_what_a_person_wrote(lab: Lab, first: Host) -> None:
     host = lab.host("h3")
     file = host.path("/etc/holdfast/holdfast.toml")
@@ -141,4 +178,4 @@ def test_one_controller_becomes_three_and_forgets_nothing(lab: Lab, first: Host)
     assert "gateways" in holdfast(lab.host("h3"), "group", "list")
     first.power_on()
     holdfast(lab.host("h4"), "leave", "--yes")
-    site.wait_until(lambda: "h4" not in names(lab.host("h3")), "h4 is forgotten")
+    site.wait_until(lambda: names(lab.host("h3")) == {"h1", "h2", "h3"}, "h4 is forgotten")

@@ -131,7 +131,9 @@ def test_an_expired_certificate_is_refused_in_words(tmp_path: Path, authority: A
     client = host(tmp_path, authority, "h4", valid_s=-60)
     read, done = why_not(server, client.client_context())
     assert "our certificate has expired" in read
-    assert "holdfast ca renew" in read
+    assert "holdfast join" in read
+    assert "own certificate has expired" in client.own_problem()
+    assert server.own_problem() == ""
     assert "its certificate has expired" in done
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import ssl
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,18 +10,18 @@ from typing import Any
 from msgspec import Struct
 
 from holdfast.adapters.drivers.private_folder import make_private_folder, sync_folder
-from holdfast.facts.instants import NS_PER_MS
+from holdfast.ports import clock
 
 CA, CA_KEY = "ca.crt", "ca.key"
 CERTIFICATE, KEY = "host.crt", "host.key"
 STORE_CA, STORE_CA_KEY = "store-ca.crt", "store-ca.key"
 STORE_CERTIFICATE, STORE_KEY = "store.crt", "store.key"
 
-RENEW = "renew it: holdfast ca renew, on that host"
+ANEW = "join anew, on that host: holdfast leave --alone, then holdfast join"
 # What OpenSSL says of a certificate, by its own numbers (X509_V_ERR_...), in our words.
 _WORDS = {
     9: "certificate is not yet valid: is the clock of one of both wrong?",
-    10: f"certificate has expired ({RENEW})",
+    10: f"certificate has expired ({ANEW})",
     18: "certificate is none of this site (it signed itself)",
     19: "certificate is of another site: its CA is not ours",
     20: "certificate is of another site: its CA is not ours",
@@ -35,7 +34,7 @@ _WORDS = {
 _ALERTS = {
     "PEER_DID_NOT_RETURN": "showed no certificate",
     "CERTIFICATE_REQUIRED": "asks for a certificate of this site, and none was shown",
-    "CERTIFICATE_EXPIRED": f"says that our certificate has expired ({RENEW})",
+    "CERTIFICATE_EXPIRED": f"says that our certificate has expired ({ANEW})",
     "CERTIFICATE_REVOKED": "says that our certificate is revoked",
     "UNKNOWN_CA": "says that our certificate is of another site",
     "BAD_CERTIFICATE": "does not accept our certificate",
@@ -109,6 +108,12 @@ class Certificates:
         self.me, self._loaded = me, age
         return True
 
+    def own_problem(self) -> str:
+        """Why nobody would let us in, or empty."""
+        self.refresh()
+        has_expired = self.me.ends_utc_ms <= clock.utc_ms()
+        return f"this host's own certificate has expired ({ANEW})" if has_expired else ""
+
     def peer(self, ssl_object: Any) -> Peer:
         """Who is at the other end of a link. Raises CertificateProblem."""
         found = ssl_object.getpeercert() if ssl_object is not None else None
@@ -117,8 +122,8 @@ class Certificates:
         peer = peer_of(found)
         if peer.serial in self.revoked:
             raise CertificateProblem(f"the certificate of {peer.host_name} is revoked")
-        if peer.ends_utc_ms <= time.time_ns() // NS_PER_MS:
-            text = f"the certificate of {peer.host_name} has expired ({RENEW})"
+        if peer.ends_utc_ms <= clock.utc_ms():
+            text = f"the certificate of {peer.host_name} has expired ({ANEW})"
             raise CertificateProblem(text)
         return peer
 
@@ -212,6 +217,8 @@ def _reason(error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         words = _WORDS.get(error.verify_code)
         return f"its {words}" if words else f"its certificate is refused: {error.verify_message}"
+    if isinstance(error, ssl.SSLEOFError):
+        return "it broke off while both showed their certificates; its log says why"
     reason = error.reason or str(error)
     for alert, words in _ALERTS.items():
         if alert in reason:

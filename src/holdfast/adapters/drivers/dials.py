@@ -8,8 +8,7 @@ from pathlib import Path
 from websockets.asyncio.client import ClientConnection, connect, unix_connect
 from websockets.exceptions import InvalidMessage, WebSocketException
 
-from holdfast.adapters.drivers.certificates import RENEW, CertificateProblem, Certificates, explain
-from holdfast.ports.clock import utc_ms
+from holdfast.adapters.drivers.certificates import CertificateProblem, Certificates, explain
 from holdfast.ports.link import Dial, LinkRefused
 
 OPEN_LIMIT_S = 5.0
@@ -38,11 +37,11 @@ def tls_dial(name: str, address: str, port: int, find: Callable[[], Certificates
     async def dialed() -> AsyncIterator[ClientConnection]:
         try:
             certificates = find()
-            certificates.refresh()
-            if certificates.me.ends_utc_ms <= utc_ms():
-                raise CertificateProblem(f"this host's own certificate has expired ({RENEW})")
+            own = certificates.own_problem()
         except CertificateProblem as problem:
             raise LinkRefused(str(problem)) from None
+        if own:
+            raise LinkRefused(own)
         host = f"[{address}]" if ":" in address else address
         opening = connect(
             f"wss://{host}:{port}/",

@@ -52,9 +52,12 @@ def ask_site(
 ) -> dict[str, Any]:
     """The first controller that answers. Raises RenewalFailed."""
     try:
-        tls = Certificates(settings.tls_dir).client_context()
-    except CertificateProblem as problem:
-        raise RenewalFailed(str(problem)) from None
+        own = Certificates(settings.tls_dir)
+        tls, problem = own.client_context(), own.own_problem()
+    except CertificateProblem as wrong:
+        raise RenewalFailed(str(wrong)) from None
+    if problem:
+        raise RenewalFailed(problem)
     reasons = []
     for place in settings.controllers:
         client = SiteClient(place.address, settings.api_port, tls)
