@@ -11,10 +11,11 @@ from tests.architecture.sources import PROJECT, write_tree
 
 # Ruled out in the one meaning that the glossary gives, and right in another: a check cannot tell.
 AMBIGUOUS = set(
-    "acknowledge case check class close code compute daemon dead down dump error event failure "
-    "frozen generation heartbeat history hung hypervisor lease link listener lock log logger lost "
-    "manage manager mode monitor network outage pause ping policy pool probe queue quorum reboot "
-    "receiver report ring send server session set version".split()
+    "acknowledge case check class close code compute daemon dead down dump error event failed "
+    "failure frozen generation heartbeat history hung hypervisor lease link listener lock log "
+    "logger lost manage manager mode monitor network outage parent pause ping policy pool "
+    "primary probe queue quorum reboot receiver report ring send server session set stuck "
+    "version)".split()
 )
 ROW = re.compile(r"(?<!\\)\|")
 # Decisions name what was weighed and not taken; these two are other people's words.
