@@ -15,7 +15,7 @@ AMBIGUOUS = set(
     "failure frozen generation heartbeat history hung hypervisor lease link listener lock log "
     "logger lost manage manager mode monitor network outage parent pause ping policy pool "
     "primary probe queue quorum reboot receiver report ring send server session set stuck "
-    "version)".split()
+    "version".split()
 )
 ROW = re.compile(r"(?<!\\)\|")
 # Decisions name what was weighed and not taken; these two are other people's words.
