@@ -226,6 +226,7 @@ def test_a_leader_that_dies_before_its_notifier_answered_had_answered_nobody(
             scene.ways[first].cut()  # So that only the leader knows.
             host.report(alarm(1))
             await wait_for(scene.site.controllers[first].vim.open_ones)
+            await asyncio.sleep(0.15)  # An answer that comes too early would come now.
             await scene.kill(first)
             receiver.up()
             await wait_for(receiver.alarms)
