@@ -31,22 +31,25 @@ def main() -> int:
     seeds, first = (int(word) for word in (*sys.argv[1:], "200", "0")[:2])
     began = time.monotonic()
     with ProcessPoolExecutor(CORES, initializer=logging.disable, initargs=(logging.ERROR,)) as pool:
-        played = list(pool.map(play, range(first, first + seeds), chunksize=AT_ONCE))
+        played = []
+        for seed, virtual, failure in pool.map(
+            play, range(first, first + seeds), chunksize=AT_ONCE
+        ):
+            played.append((virtual, failure))
+            if failure:
+                print(f"seed {seed} (make swarm SEED={seed}): {failure}", flush=True)
     took_s = time.monotonic() - began
-    for seed, _, failure in played:
-        if failure:
-            print(f"seed {seed} (make swarm SEED={seed}): {failure}")
     an_hour = round(seeds / took_s * AN_HOUR_S)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu_s = (used.ru_utime + used.ru_stime) / seeds
-    virtual_s = sum(virtual for _, virtual, _ in played)
+    virtual_s = sum(virtual for virtual, _ in played)
     print(
         f"{seeds} random sites in {took_s:.0f} s on {CORES} cores: {an_hour:,} an hour"
         f" ({PROMISED:,} are promised); {virtual_s / 3_600:.1f} hours of virtual time"
     )
     free = round(CORES * AN_HOUR_S / cpu_s)
     print(f"{cpu_s:.2f} s of processor each: {free:,} an hour on {CORES} cores that are free")
-    return any(failure for _, _, failure in played)
+    return any(failure for _, failure in played)
 
 
 if __name__ == "__main__":
