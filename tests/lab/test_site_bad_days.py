@@ -139,7 +139,8 @@ def test_an_expired_certificate_is_told_in_words(lab: Lab, first: Host) -> None:
     assert "own certificate has expired" in refused(host, "ca", "renew")
     host.run(["/etc/init.d/holdfast", "restart", "agent"])
     log = host.path("/var/log/holdfast/agent.log")
-    site.wait_until(lambda: "certificate has expired" in log.read_text(), "the agent says why")
+    words = "certificate has expired"
+    site.wait_until(lambda: log.exists() and words in log.read_text(), "the agent says why")
     assert not is_linked(first, "h2")
     write_private(host.path("/etc/holdfast/tls/host.crt"), kept)
     site.wait_until(lambda: is_linked(first, "h2"), "h2 is linked again, without a restart")
