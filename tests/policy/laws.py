@@ -129,10 +129,13 @@ class Lawful:
     def _follow_time(self, fact: Input) -> None:
         at = fact.detected_at if isinstance(fact, FaultRaised) else fact.at
         if isinstance(fact, told.Booted):
+            is_new_boot = self._boot not in ("", fact.boot)
             for vm in self._vms.values():  # What ended and was not judged is to be found again.
+                if is_new_boot and vm.life and vm.life.key not in vm.ended | vm.failed:
+                    vm.explained.add(vm.life.key)  # It ran until its host went down.
                 vm.ended.clear()
                 vm.in_flight, vm.unknown_at = 0, None  # Whoever was to start it is no more.
-            if self._boot not in ("", fact.boot):
+            if is_new_boot:
                 for vm in self._vms.values():
                     vm.restarts, vm.in_flight = [], 0
                 if self._disarmed_until is not None:
