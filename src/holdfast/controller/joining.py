@@ -100,6 +100,9 @@ class Joining:
         self._certificates.refresh()
         self._tell_of_controllers()
         self._put_out_who_left()
+        with contextlib.suppress(StoreAway):  # The leader does: it may have greeted once more.
+            for host in self._gone:
+                await self._forget_host(host)
 
     def _put_out_who_left(self) -> None:
         """A host whose certificates are all revoked is none of the site's any more."""
@@ -107,7 +110,7 @@ class Joining:
         issued = self.members.issued.values()
         inside = {one.host for one in issued if not one.revoked_utc_ms}
         gone = {one.host for one in issued} - inside
-        for host in gone - self._gone:
+        for host in (gone - self._gone) | (gone & self._agents.by_host.keys()):
             agent = self._agents.by_host.get(host)
             if agent is not None and agent.link is not None:
                 agent.link.close()
@@ -332,8 +335,6 @@ class Joining:
         for one in self.members.valid():
             if one.host == host:
                 await self.revoke(one.serial, reason, by)
-        with contextlib.suppress(StoreAway):  # Its agent may have greeted once more meanwhile.
-            await self._forget_host(host)
         self._put_out_who_left()
         log.warning("%s does not belong to the site any more: %s", host_name, reason)
 
