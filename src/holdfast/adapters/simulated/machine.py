@@ -113,7 +113,7 @@ class Machine:
         self.network.switch_on(self.name)
         orphans, self._orphans = self._orphans, []
         for end in orphans:  # Who still writes to the boot before hears that nobody knows it.
-            self.later(RESET_AFTER_MS, end.reset)
+            self.clock.later(RESET_AFTER_MS, end.reset)  # However often it boots meanwhile.
         self.later(BOOTED_AFTER_MS, self._tell_booted)
 
     def bury(self) -> None:
