@@ -226,6 +226,10 @@ class Replicas:
 
     def _hand(self, record: AlarmRecord, names: Collection[str]) -> None:
         alarm = record.alarm
+        own = self._vim.find(alarm.key)
+        if own is not None and own.alarm.revision > alarm.revision:
+            self.shared.note(own)  # Told from here while the store was away: it only lacks that.
+            return
         for courier in self._couriers:
             waits = any(
                 (one.alarm.key, one.alarm.revision) == (alarm.key, alarm.revision)
