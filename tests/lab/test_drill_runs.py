@@ -98,6 +98,7 @@ class Blinded:
         with stand_ins(scene.host, 1) as [vm]:
             scene.stage.kill_agent()
             scene.wait_alarm(vm.uuid, ("vm-gone",), kill_one(scene, vm), 1.0, "blind")
+            scene.judge(lambda one: one.condition == "agent-away")
         return Result(drill=self.name, runs=1, lost=0, false_alarms=0)
 
 
