@@ -255,7 +255,7 @@ def test_a_flood_of_a_stranger_is_shut_out_for_a_while(room: Room) -> None:
 def test_a_flood_in_the_name_of_a_hosts_address_does_not_silence_the_host(room: Room) -> None:
     host = FakeHost("h1")
     room.know(host)
-    room.turns(500, host)
+    room.turns(1_500, host)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as flooder:
         flooder.bind(("127.0.0.1", 0))
         flood(flooder, room.port)
@@ -267,8 +267,65 @@ def test_a_flood_in_the_name_of_a_hosts_address_does_not_silence_the_host(room: 
     assert kinds(room.said) == ["heard", "said"]
 
 
-def flood(flooder: socket.socket, port: int) -> None:
-    for _ in range(1_000):
+def test_a_flood_with_a_hosts_own_sender_does_not_silence_the_host(room: Room) -> None:
+    """Anybody can write the address and port of a host's pulse on a datagram."""
+    host = FakeHost("h1")
+    room.know(host)
+    room.turns(1_500, host)
+    for _ in range(3):
+        flood(room.sender, room.port)
+        room.turns(500, host)
+    assert kinds(room.said) == ["heard", "said"]
+    assert room.ear.counts()["shut_out"] == []
+    assert room.ear.counts()["let_in"] == ["127.0.0.1"], "and that is said"
+    room.turns(6_000, host)
+    assert room.ear.counts()["let_in"] == []
+
+
+def test_a_flood_with_a_hosts_own_sender_that_began_before_the_ear_does_not_either(
+    room: Room,
+) -> None:
+    host = FakeHost("h1")
+    room.know(host)
+    flood(room.sender, room.port)
+    room.turns(200)
+    flood(room.sender, room.port)
+    assert kinds(room.turns(500, host)) == ["heard", "said"]
+
+
+def test_a_host_that_becomes_known_while_its_address_is_shut_out_is_heard(room: Room) -> None:
+    host = FakeHost("h1")
+    room.turns(1_500)
+    flood(room.sender, room.port)
+    room.turns(300)
+    assert room.ear.counts()["shut_out"] == ["127.0.0.1"]
+    room.know(host)
+    assert kinds(room.turns(500, host)) == ["heard", "said"]
+
+
+def test_a_flood_with_a_hosts_own_sender_that_is_too_much_makes_the_ear_doubt(
+    make_room: Callable[..., Room],
+) -> None:
+    room = make_room(buffer_bytes=512 << 10)
+    host, other = FakeHost("h1"), FakeHost("h2")
+    room.know(host, other)
+    room.turns(1_500, host, other)
+    flood(room.sender, room.port, count=400)
+    assert room.turns(100, host, other) == []
+    for _ in range(10):
+        flood(room.sender, room.port, count=3_000)
+        room.turns(50, host, other)
+    doubted = [one["reason"] for one in room.said if one["is"] == "doubted"]
+    assert doubted[0] == (
+        "more came than could be read, and a flood comes in the name of 127.0.0.1"
+    )
+    room.turns(500, host, other)
+    assert kinds(room.said)[-1] == "trusted"
+    assert "silent" not in kinds(room.said)
+
+
+def flood(flooder: socket.socket, port: int, count: int = 1_000) -> None:
+    for _ in range(count):
         flooder.sendto(b"rubbish", ("127.0.0.1", port))
 
 

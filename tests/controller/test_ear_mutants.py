@@ -128,6 +128,20 @@ MUTANTS = (
         EAR,
     ),
     Mutant(
+        "shuts a host out when a flood bears its own sender",
+        "controller/ear.py",
+        "(self._let_in if sender in believed else self._shut_out)[sender]",
+        "self._shut_out[sender]",
+        EAR,
+    ),
+    Mutant(
+        "shuts a host out before it was met",
+        "controller/ear.py",
+        "        if at - self._began_at < MEETS_NS:",
+        "        if False and at - self._began_at < MEETS_NS:",
+        EAR,
+    ),
+    Mutant(
         "does not notice that the controller was slow",
         "controller/hearing.py",
         "        if waited_ms > SLOW_MS:",

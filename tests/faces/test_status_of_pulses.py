@@ -24,6 +24,14 @@ PULSES: dict[str, Any] = {
         ({"is_up": False}, False, "nobody listens: the ear is begun again"),
         ({"is_doubted": True}, False, "the ear was slow: it hears all hosts anew"),
         (
+            {"is_doubted": True, "let_in": ["10.0.0.4"]},
+            False,
+            (
+                "the ear was slow: it hears all hosts anew; a flood bears the address of a host"
+                " that pulses, and is read: 10.0.0.4"
+            ),
+        ),
+        (
             {"refused": {"wrong key": 3, "repeated": 1, "malformed": 0}},
             True,
             "of 5 hosts awaited on plane a, b; refused: repeated 1, wrong key 3",

@@ -10,7 +10,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -30,6 +30,8 @@ BOOTS_NS = 5_000 * NS_PER_MS
 SLOW_NS = 20 * NS_PER_MS  # Later than that, the kernel is asked when it received what waits.
 PRESSED_AFTER = 200  # Refused datagrams of one sender in 100 ms: a flood.
 SHUT_OUT_NS = 5_000 * NS_PER_MS
+MEETS_NS = 1_000 * NS_PER_MS  # Until then whoever lives has pulsed, and is known by its sender.
+BELIEVED_NS = 60_000 * NS_PER_MS  # Who pulsed so lately is not shut out, whatever bears its name.
 MOST_WAITING_BYTES = 8 << 20
 GASP = b"Kernel panic"
 LONGEST_GASP = 400
@@ -85,7 +87,9 @@ class Ear:
         self._addresses: dict[str, str] = {}  # Of known hosts: who gasped.
         self._doubt = _Doubt()
         self._emptied_at = self.clock.monotonic()
+        self._began_at = self._emptied_at
         self._shut_out: dict[Sender, int] = {}
+        self._let_in: dict[Sender, int] = {}  # Floods in the names of those that are believed.
         self._tick_at = self._counts_at = self._boots_at = self._emptied_at
         self.doubts = self.overflows = 0
         self.latest_ns = 0
@@ -120,6 +124,7 @@ class Ear:
                 due = at + int(message["grace_ms"]) * NS_PER_MS
                 self._addresses.update(dict.fromkeys(addresses.values(), name))
                 self.hosts.known_addresses = frozenset(self._addresses)
+                self._let_meet(addresses.values(), at)
                 key = read_key(message["key"])
                 self.hosts.know(name, key, addresses, message["boots"], due, at)
             case "forget":
@@ -153,6 +158,9 @@ class Ear:
         if self._doubt.on_time_since is None:
             self.doubts += 1
             late_ms = late / NS_PER_MS
+            if self._let_in:
+                names = ", ".join(sorted({address for address, _ in self._let_in}))
+                reason += f", and a flood comes in the name of {names}"
             self.out.append({"is": "doubted", "at": at, "late_ms": late_ms, "reason": reason})
         self._doubt.on_time_since = at
 
@@ -185,21 +193,36 @@ class Ear:
             "overflows": self.overflows,
             "latest_ms": self.latest_ns / NS_PER_MS,
             "shut_out": sorted({address for address, _ in self._shut_out}),
+            "let_in": sorted({address for address, _ in self._let_in}),
             "cpu_s": time.process_time(),
         }
 
     def _shut_out_floods(self, at: int) -> None:
-        """Whoever presses is not heard for a while, so that the others are."""
+        """Whoever presses is not heard for a while, so that the others are.
+
+        Any datagram can bear the sender of a host that lives: such a flood is read, and when it is
+        too much to be read, nobody is judged.
+        """
         pressing = [s for s, count in self.hosts.pressing.items() if count > PRESSED_AFTER]
         self.hosts.pressing.clear()
+        believed = self.hosts.believed_since(at - BELIEVED_NS)
+        believed |= {(address, 0) for address, _ in believed}
+        if at - self._began_at < MEETS_NS:
+            believed.update(one for one in pressing if one[0] in self.hosts.known_addresses)
+        self._let_in = {sender: until for sender, until in self._let_in.items() if until > at}
         over = [sender for sender, until in self._shut_out.items() if until <= at]
         for sender in over:
             del self._shut_out[sender]
         for sender in pressing:
-            self._shut_out[sender] = at + SHUT_OUT_NS
+            (self._let_in if sender in believed else self._shut_out)[sender] = at + SHUT_OUT_NS
         if pressing or over:
             for ear in self.ears:
                 ear.shut_out(self._shut_out)
+
+    def _let_meet(self, addresses: Iterable[str], at: int) -> None:
+        """A flood from there before the host was known must not keep it from being heard."""
+        for sender in [one for one in self._shut_out if one[0] in set(addresses)]:
+            self._shut_out[sender] = at
 
     def _hear_gasps(self, at: int) -> None:
         """What kernels shout by netconsole. Not signed: it explains a silence, and no more."""

@@ -16,6 +16,7 @@ from holdfast.facts.layers import Plan
 from holdfast.facts.pulse import (
     BODY,
     DIGEST_BYTES,
+    MAGIC,
     MALFORMED,
     NAMES_AT,
     SAID_AT,
@@ -98,6 +99,7 @@ class EarHosts:
         self.refused: Counter[str] = Counter()
         self.pressing: Counter[Sender] = Counter()  # Since somebody last cleared it.
         self.known_addresses: frozenset[str] = frozenset()  # Another's flood must not silence them.
+        self.believed: dict[Sender, int] = {}  # Whoever sent a signed pulse, and when last.
         self.accepted = 0
         self._silence, self._period, self._longest = silence_ns, period_ns, longest_patience_ns
         self._often = period_ns // 8
@@ -131,6 +133,8 @@ class EarHosts:
         """One datagram that came in on a plane; `at` is when the kernel had it."""
         window = self._windows.get(data[: NAMES_AT + data[5]]) if len(data) > NAMES_AT else None
         if window is None:
+            if not data.startswith(MAGIC):  # Floods of rubbish cost no more than this.
+                return self._refuse(MALFORMED, None, plane, sender)
             window = self._meet(data, plane, sender, at)
             if window is None:
                 return None
@@ -151,6 +155,7 @@ class EarHosts:
         window.bits = (window.bits << step | 1) & _WINDOW_MASK if step < WINDOW else 1
         window.highest = sequence
         window.sender = sender
+        self.believed[sender] = at
         if window.boot != host.boot and not self._is_current(host, window, at):
             return None
         if at - line.last < self._often:
@@ -180,6 +185,11 @@ class EarHosts:
             missed = max(0, at - line.last) // self._period
             heard = {"last": line.last, "missed": missed, "other": other.last if other else None}
             self.out.append({"is": "silent", "at": at, **told, **heard})
+
+    def believed_since(self, since: int) -> set[Sender]:
+        """Who sent signed pulses lately; those of before are forgotten."""
+        self.believed = {sender: at for sender, at in self.believed.items() if at >= since}
+        return set(self.believed)
 
     def excuse(self, deaf_ns: int) -> None:
         """For so long nothing could be heard: that is no silence of anybody."""

@@ -105,19 +105,30 @@ def _pulses(told: Told) -> Part:
     """What the controller's ear hears. What it refused is shown, and is no trouble of its own."""
     if not told.get("is_up"):
         return Part(name="pulses", is_well=False, said="nobody listens: the ear is begun again")
+    flood = _flood(told)
     if told.get("is_doubted"):
-        return Part(name="pulses", is_well=False, said="the ear was slow: it hears all hosts anew")
+        said = f"the ear was slow: it hears all hosts anew{flood}"
+        return Part(name="pulses", is_well=False, said=said)
     planes = ", ".join(told.get("planes", {}))
     said = f"of {counted(int(told.get('hosts', 0)), 'host')} awaited on plane {planes}"
     refused = {why: count for why, count in (told.get("refused") or {}).items() if count}
     if refused:
         reasons = ", ".join(f"{why} {count}" for why, count in sorted(refused.items()))
         said += f"; refused: {reasons}"
-    if told.get("shut_out"):
-        said += f"; a flood is shut out, from {', '.join(told['shut_out'])}"
+    said += flood
     for lack in told.get("lacks") or []:
         said += f"; without {lack}"
     return Part(name="pulses", is_well=True, said=said)
+
+
+def _flood(told: Told) -> str:
+    said = ""
+    if told.get("shut_out"):
+        said += f"; a flood is shut out, from {', '.join(told['shut_out'])}"
+    if told.get("let_in"):
+        names = ", ".join(told["let_in"])
+        said += f"; a flood bears the address of a host that pulses, and is read: {names}"
+    return said
 
 
 def _is_well(said: Any) -> bool:
