@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from holdfast.adapters.drivers.certificates import (
     Peer,
 )
 from holdfast.adapters.drivers.etcd_members import PEER_PORT, EtcdMembers, MembersAway
+from holdfast.controller import site_names
 from holdfast.controller.agents import Agent, Agents
 from holdfast.controller.join_tokens import JoinTokens
 from holdfast.controller.site_list import SiteList, utc_ms
@@ -141,7 +142,7 @@ class Joining:
                 host=me.host,
                 host_name=me.host_name,
                 is_controller=me.is_controller,
-                addresses=tuple(name for name in me.names if _is_address(name)),
+                addresses=site_names.addresses_of(me),
                 made_utc_ms=utc_ms(),
                 ends_utc_ms=me.ends_utc_ms,
             )
@@ -167,19 +168,19 @@ class Joining:
                 "first, on the controller: holdfast init --controllers 3",
             )
         self._refuse_second(request)
+        subject = Subject(
+            host=request.host,
+            host_name=request.host_name,
+            is_controller=request.controller,
+        )
+        wanted = site_names.read_addresses(request.addresses)
+        own = site_names.own_addresses(wanted, subject, self.members, self._places())
         token = await self.tokens.use(
             request.token, host_name=request.host_name, is_controller=request.controller
         )
         try:
             pem = await self._sign(
-                request.request,
-                Subject(
-                    host=request.host,
-                    host_name=request.host_name,
-                    addresses=request.addresses,
-                    is_controller=request.controller,
-                ),
-                replaces="it joined again",
+                request.request, replace(subject, addresses=own), replaces="it joined again"
             )
         except Unanswerable:
             await self.tokens.give_back(token)
@@ -195,17 +196,17 @@ class Joining:
     async def member(self, asked: dict[str, Any], peer: Peer) -> dict[str, Any]:
         """A controller that joins gets a place in the store, without a vote yet."""
         self._only_controllers(peer)
-        url = f"https://{_address(asked)}:{PEER_PORT}"
+        url = f"https://{site_names.certified(peer, asked.get('address'))}:{PEER_PORT}"
         members = await self._of_store(lambda etcd: etcd.add_learner(url, MEMBER_LIMIT_S))
         return {"members": msgspec.to_builtins(members)}
 
     async def joined(self, asked: dict[str, Any], peer: Peer) -> dict[str, Any]:
         """A controller's store runs: give it its vote, and tell the site of the controller."""
         self._only_controllers(peer)
-        address = _address(asked)
-        planes = {str(name): str(one) for name, one in dict(asked.get("planes") or {}).items()}
-        if not all(_is_address(one) for one in planes.values()):
-            raise Unanswerable("planes have IP addresses", "", USAGE)
+        address = site_names.certified(peer, asked.get("address"))
+        planes = site_names.read_planes(asked.get("planes"))
+        for one in planes.values():
+            site_names.certified(peer, one)
         url = f"https://{address}:{PEER_PORT}"
         await self._of_store(lambda etcd: etcd.promote(url, MEMBER_LIMIT_S))
         place = ControllerPlace(name=peer.host_name, address=address, planes=planes)
@@ -216,24 +217,20 @@ class Joining:
     async def renew(self, asked: dict[str, Any], peer: Peer) -> dict[str, Any]:
         """Another year, for the one who asks, with the names that it has."""
         await self.read()
-        addresses = tuple(str(one) for one in asked.get("addresses") or ())
-        if not all(_is_address(one) for one in addresses):
-            raise Unanswerable("addresses are IP addresses", "", USAGE)
         subject = Subject(
-            host=peer.host,
-            host_name=peer.host_name,
-            addresses=addresses or tuple(name for name in peer.names if _is_address(name)),
-            is_controller=peer.is_controller,
+            host=peer.host, host_name=peer.host_name, is_controller=peer.is_controller
         )
+        wanted = site_names.read_addresses(asked.get("addresses"))
+        own = wanted or site_names.addresses_of(peer)
+        own = site_names.own_addresses(own, subject, self.members, self._places())
+        subject = replace(subject, addresses=own)
         pem = await self._sign(str(asked.get("request", "")), subject)
         return {"ca": self.ca_pem, "certificate": pem}
 
     def site(self) -> dict[str, Any]:
         """What every host's settings say alike."""
         settings = self._settings
-        known = {place.name: place for place in settings.controllers} | self.members.controllers
-        if self.members.controllers:  # One that left is in our settings a little longer.
-            known = dict(self.members.controllers)
+        known = self._places()
         places = tuple(known[name] for name in sorted(known))
         plan = SitePlan(
             controllers=places,
@@ -248,6 +245,10 @@ class Joining:
         )
         found: dict[str, Any] = msgspec.to_builtins(plan)
         return found
+
+    def _places(self) -> dict[str, ControllerPlace]:
+        """One that left is in our settings a little longer than in the store."""
+        return self.members.controllers or {one.name: one for one in self._settings.controllers}
 
     async def leave(self, _asked: dict[str, Any], peer: Peer) -> dict[str, Any]:
         """Forget the host that asks. Raises Unanswerable while the site owes its VMs a promise."""
@@ -275,6 +276,7 @@ class Joining:
 
     def _refuse_second(self, request: JoinRequest) -> None:
         """One identity, one host; one name, one host."""
+        site_names.refuse_name(request.host_name, request.controller, self.members, self._places())
         for one in self.members.valid():
             if one.host == request.host and one.host_name != request.host_name:
                 raise Unanswerable(
@@ -378,22 +380,8 @@ def _refuse_nonsense(request: JoinRequest) -> None:
     if not NAME.fullmatch(request.host_name):
         text = "a host's name has letters, digits, and . _ - inside, to 63"
         raise Unanswerable(text, "holdfast join --name NAME ...", USAGE)
+    if site_names.is_address(request.host_name):
+        raise Unanswerable("a host's name is no address", "holdfast join --name NAME ...", USAGE)
+    site_names.read_addresses(request.addresses)
     if not request.host.isalnum() or len(request.host) > HOST_ID_LENGTH:
         raise Unanswerable("a host id is a word of letters and digits", "", USAGE)
-    if not all(_is_address(one) for one in request.addresses):
-        raise Unanswerable("addresses are IP addresses", "", USAGE)
-
-
-def _address(asked: dict[str, Any]) -> str:
-    address = str(asked.get("address", ""))
-    if not _is_address(address):
-        raise Unanswerable(f"{address!r} is no IP address", "", USAGE)
-    return address
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True

@@ -64,7 +64,7 @@ class Joiner:
             "request": request,
             "host": site_setup.host_id(self._settings),
             "host_name": name_of_host(self._settings),
-            "addresses": self._addresses,
+            "addresses": list(dict.fromkeys([*self._addresses, *self._named_addresses()])),
             "controller": self._is_controller,
             "version": wire.VERSION,
         }
@@ -84,6 +84,10 @@ class Joiner:
             if name in (CA_KEY, STORE_CA, STORE_CA_KEY):
                 write_private(Path(tls_dir) / name, text)
         self._answer, self._plan, self._own = answer, plan, own
+
+    def _named_addresses(self) -> list[str]:
+        written = [plane.address for plane in self._settings.planes if plane.address]
+        return [*self._planes.values(), *written]
 
     def _find_site(self, fingerprint: str) -> ssl.SSLContext:
         """A controller starts again by itself when the site changed: wait that long. SiteAway."""
