@@ -136,6 +136,15 @@ def _kill_controller(stage: SiteStage, words: Words, _options: Options) -> None:
         stage.site.controllers[host].kill()
 
 
+def _wipe_controller(stage: SiteStage, words: Words, _options: Options) -> None:
+    """It is killed; the next one there knows no more than its site's store does."""
+    for host in words:
+        stage.site.controllers[host].kill()
+        disk = stage.site.hosts[host].machine.disk
+        for name in [one for one in disk if one == "site" or one.startswith("controller ")]:
+            del disk[name]
+
+
 def _start_controller(stage: SiteStage, words: Words, _options: Options) -> None:
     for host in words:
         stage.site.start_controller(stage.site.hosts[host])
@@ -294,6 +303,7 @@ COMMANDS: dict[str, Command] = {
     "restart-pulse": _on_site("restart_pulse"),
     "kill-controller": _kill_controller,
     "start-controller": _start_controller,
+    "wipe-controller": _wipe_controller,
     "freeze-controller": _freeze_controller,
     "resume-controller": _resume_controller,
     "cut": _cut,

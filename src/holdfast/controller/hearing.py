@@ -57,11 +57,20 @@ Carry = Callable[[str, int, bytes, float, str], Awaitable[tuple[bytes, bool]]]
 
 
 class Known(Struct, frozen=True, kw_only=True):
-    """What is kept of a host. `boots`: the highest sequence heard of each, the newest last."""
+    """What is kept of a host. `boots`: the highest sequence heard of each, the newest last.
+
+    `has_greeted`: its agent greeted here, and so its pulse pulses here.
+    """
 
     key: str
     addresses: dict[str, str] = {}
     boots: dict[str, int] = {}
+    has_greeted: bool = False
+
+    @property
+    def should_pulse_here(self) -> bool:
+        """Its silence can be judged. One that only the store names may not know of us yet."""
+        return self.has_greeted or any(self.boots.values())
 
 
 class Probe(Struct, frozen=True, kw_only=True):
@@ -126,18 +135,32 @@ class Hearing:
         if not hello.pulse_key:  # A version before this one, or a disk that cannot be written.
             return
         try:
-            self.know_host(hello.host, hello.pulse_key, hello.addresses, hello.boot)
+            self.know_host(
+                hello.host, hello.pulse_key, hello.addresses, hello.boot, has_greeted=True
+            )
         except ValueError as error:
             log.error("the pulses of host %s cannot be believed: %s", hello.host_name, error)
 
-    def know_host(self, host: str, key: str, addresses: dict[str, str], boot: str = "") -> None:
-        """From its greeting, which its certificate vouched for. Raises ValueError for a bad key."""
+    def know_host(
+        self,
+        host: str,
+        key: str,
+        addresses: dict[str, str],
+        boot: str = "",
+        *,
+        has_greeted: bool = False,
+    ) -> None:
+        """From its greeting, which its certificate vouched for, here or at another controller.
+
+        Raises ValueError for a bad key.
+        """
         read_key(key)
         was = self._known.get(host)
         boots = dict(was.boots) if was else {}
         if boot and boot not in boots:
             boots[boot] = 0
-        known = Known(key=key, addresses=addresses, boots=boots)
+        has_greeted = has_greeted or (was is not None and was.has_greeted)
+        known = Known(key=key, addresses=addresses, boots=boots, has_greeted=has_greeted)
         if was == known:
             return
         self._known[host] = known

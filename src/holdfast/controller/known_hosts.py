@@ -1,4 +1,8 @@
-"""Every replica listens for every host of the site, also for those whose agents it never met."""
+"""Every replica listens for every host of the site, also for those whose agents it never met.
+
+It misses only those that it heard, or whose agents greeted here, now or in an earlier run: what the
+store says of a host does not tell that its pulse knows of this controller already.
+"""
 
 import logging
 
@@ -31,6 +35,6 @@ def follow_hosts(registry: Registry, hearing: Hearing, watch: Watch) -> None:
         except ValueError as error:
             log.error("the pulses of host %s cannot be believed: %s", known.host_name, error)
             return
-        watch.expect(host, known.host_name, known.boot, tuple(sorted(known.addresses)))
+        watch.know(host, known.host_name, known.boot, tuple(sorted(known.addresses)))
 
     registry.on_change.append(changed)

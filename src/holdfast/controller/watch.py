@@ -76,6 +76,7 @@ class Watch:
         self._is_closed = False
         self._heard: dict[str, set[str]] = {}
         self._expected: dict[str, HostExpected] = {}
+        self._unheard: dict[str, tuple[str, str, tuple[str, ...]]] = {}
 
     async def run(self) -> None:
         """Until cancelled; `begin` comes first."""
@@ -109,8 +110,12 @@ class Watch:
             return
         match seen:
             case heard.PlaneHeard():
+                if seen.host in self._unheard:
+                    self.expect(seen.host, *self._unheard[seen.host])
                 self._heard.setdefault(seen.host, set()).add(seen.plane)
             case heard.PlaneSilent():
+                if seen.host in self._unheard:
+                    return  # Its pulse may not know of this controller yet.
                 self._heard.setdefault(seen.host, set()).discard(seen.plane)
             case _:
                 pass
@@ -120,7 +125,8 @@ class Watch:
         self._turns.see(seen)
 
     def expect(self, host: str, name: str, boot: str, planes: tuple[str, ...]) -> None:
-        """A host of this site whose pulse should come."""
+        """A host of this site whose pulse should come here: else it is missed."""
+        self._unheard.pop(host, None)
         is_here = name == self.controller
         at = clock.now()
         seen = HostExpected(at=at, host=host, name=name, boot=boot, planes=planes, is_here=is_here)
@@ -128,6 +134,13 @@ class Watch:
         if before is None or (before.name, before.planes) != (name, planes):
             self._expected[host] = seen
             self.see(seen)
+
+    def know(self, host: str, name: str, boot: str, planes: tuple[str, ...]) -> None:
+        """One that others told of: it is expected once it is heard, or its agent greets."""
+        if host in self._expected:
+            self.expect(host, name, boot, planes)
+        else:
+            self._unheard[host] = (name, boot, planes)
 
     def set_host(self, host: str, name: str, rack: str, switch: str) -> None:
         known = self.decider.world.hosts.get(host)
@@ -139,6 +152,7 @@ class Watch:
     def forget(self, host: str) -> None:
         """It left the site."""
         self._expected.pop(host, None)
+        self._unheard.pop(host, None)
         self._heard.pop(host, None)
         self.see(HostForgotten(at=clock.now(), host=host))
         self._turns.consume(told.HostLeft(at=clock.now(), host=host))

@@ -66,12 +66,14 @@ def forget(host: str, agents: Agents, hearing: Hearing, watch: Watch) -> None:
 
 
 def begin(watch: Watch, agents: Agents, hearing: Hearing) -> None:
-    """Say who this is, and expect everybody who was known before it began."""
+    """Say who this is, and expect everybody who was heard here before it began."""
     watch.begin()
     for host, known in hearing.known_hosts().items():
         agent = agents.by_host.get(host)
-        name = agent.host_name if agent else host
+        record = watch.decider.world.hosts.get(host)
+        name = agent.host_name if agent else record.name if record else host
         boot = next(reversed(known.boots), "")
-        watch.expect(host, name, boot, tuple(sorted(known.addresses)))
+        tell = watch.expect if known.should_pulse_here else watch.know
+        tell(host, name, boot, tuple(sorted(known.addresses)))
         if agent is not None:
             watch.set_vms(host, boot, agent.vms)

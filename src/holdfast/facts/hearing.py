@@ -14,7 +14,8 @@ from holdfast.facts.seen import Seen
 
 
 class HostExpected(Seen, frozen=True, kw_only=True):
-    """A host belongs to this site: its pulse should come, on these planes.
+    """A host pulsed to this controller, or its agent greeted it: its pulse should come, on these
+    planes. One that only the store names is not expected: its pulse may not know of us yet.
 
     `boot` is the last one known of it, or empty. `is_here`: this controller runs on it, so that
     its pulses say nothing about the network.

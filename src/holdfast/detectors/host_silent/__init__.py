@@ -41,7 +41,7 @@ SEAT = "controller"
 FRESH_MS = 120  # Who was heard so recently shows that this controller is not cut off.
 TOGETHER_MS = 60  # Pulses of all hosts come within one period: so long until all are missed.
 FRESH_LOOK_MS = 250  # After a doubt: whoever lives has been heard again by then.
-NEVER_HEARD_MS = 10_000  # A known host is expected that soon after this controller began.
+NEVER_HEARD_MS = 10_000  # Who pulses here is expected that soon after this controller began.
 
 DETECTOR = "host_silent"
 CUT_OFF_HERE = "controller-cut-off"
