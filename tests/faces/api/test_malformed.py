@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import settings as tried
 from hypothesis import strategies as st
 from yarl import URL
 
+from holdfast.faces.api.faults import MOST_TOLD, Faults
 from holdfast.faces.api.listening import SOCKET
 from holdfast.faces.api.reading import BODY_BYTES, MOST_ROWS
 from holdfast.faces.api.routes import ROUTES
@@ -176,3 +178,53 @@ def test_a_fault_of_ours_is_told_without_its_inside(tmp_path: Path) -> None:
             assert "secret" not in str(told)
 
     asyncio.run(work())
+
+
+GZIP = b"Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\nabcd"
+DEFLATE = GZIP.replace(b"gzip", b"deflate")
+CHUNKS = b"Transfer-Encoding: chunked\r\n\r\nzz\r\nabcd\r\n0\r\n\r\n"
+LATE_CHUNKS = b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\nzz\r\n"
+
+
+@pytest.mark.parametrize("path", [b"POST /v1/join", b"POST /v1/disarm", b"GET /v1/health"])
+@pytest.mark.parametrize("rest", [GZIP, DEFLATE, CHUNKS, LATE_CHUNKS])
+def test_a_body_that_is_broken_on_its_way_leaves_no_trace_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, path: bytes, rest: bytes
+) -> None:
+    def speak(site: Api) -> bytes:
+        """Nobody known: no token, and no certificate."""
+        context = ssl.create_default_context(cafile=str(tmp_path / "tls" / "ca.crt"))
+        with (
+            socket.create_connection(("127.0.0.1", site.port), timeout=10) as bare,
+            context.wrap_socket(bare, server_hostname="127.0.0.1") as link,
+        ):
+            link.sendall(path + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + rest)
+            got = b""
+            while more := link.recv(4_096):
+                got += more
+            return got
+
+    async def work() -> None:
+        async with api(tmp_path) as site:
+            caplog.clear()
+            head, _, body = (await asyncio.to_thread(speak, site)).partition(b"\r\n\r\n")
+            status = int(head.split()[1])
+            if status != 200 or path.startswith(b"POST"):
+                assert status in (400, 401), (head, body)
+                assert set(json.loads(body)) == {"error", "hint", "code"}
+
+    asyncio.run(work())
+    assert [one for one in caplog.records if one.exc_info or one.levelname == "ERROR"] == []
+
+
+def test_faults_do_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    now = [0.0]
+    faults = Faults(lambda: now[0])
+    for _ in range(MOST_TOLD + 50):
+        faults.note("GET /v1/vms failed", ZeroDivisionError("x"))
+    assert (len(caplog.records), faults.untold) == (MOST_TOLD, 50)
+    now[0] = 61.0
+    faults.note("GET /v1/vms failed", ZeroDivisionError("x"))
+    assert "50 faults more were not told here" in caplog.text
+    faults.note("GET /v1/vms failed", ConnectionResetError())
+    assert len(caplog.records) == MOST_TOLD + 2

@@ -9,14 +9,18 @@ import logging
 import socket
 import ssl
 from collections.abc import AsyncIterator
+from typing import Any
 
 from aiohttp import web, web_protocol
 
+from holdfast.faces.api.faults import Faults
 from holdfast.faces.api.refusals import Refusal, bad_request, to_response
 
 log = logging.getLogger(__name__)
 _ACCESS = logging.getLogger("aiohttp.access")
 _ACCESS.setLevel(logging.WARNING)  # The audit says who changed what; reading leaves no trace.
+
+_FAULTS = Faults()
 
 MOST_CONNECTIONS = 1_000
 HANDSHAKE_S = 10.0
@@ -121,6 +125,10 @@ class _InOneShape(web_protocol.RequestHandler):
         response = to_response(bad_request(first, status=status))
         response.force_close()
         return response
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """Also what is found only after the answer: a rest of the body that cannot be read."""
+        _FAULTS.note(str(args[0]) % args[1:], kw.get("exc_info"))
 
 
 def _full(most: int) -> bytes:

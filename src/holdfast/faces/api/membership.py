@@ -6,12 +6,12 @@ Mounted where the API listens with TLS. Who joins has no certificate yet: its to
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import msgspec
 from aiohttp import web
 
 from holdfast.adapters.drivers.certificates import CertificateProblem, Certificates, Peer
 from holdfast.controller.joining import Joining
-from holdfast.faces.api.refusals import Refusal, bad_request, json_response, of_answer
+from holdfast.faces.api.reading import read_object
+from holdfast.faces.api.refusals import Refusal, json_response, of_answer
 from holdfast.ports.answers import AWAY, Unanswerable
 from holdfast.ports.store import StoreAway
 
@@ -23,7 +23,7 @@ def add_membership(app: web.Application, joining: Joining, certificates: Certifi
         return json_response(joining.ca())
 
     async def join(request: web.Request) -> web.Response:
-        return await _answered(joining.join(await _body(request)))
+        return await _answered(joining.join(await read_object(request)))
 
     async def site(_asked: dict[str, Any], _peer: Peer) -> dict[str, Any]:
         return joining.site()
@@ -31,7 +31,7 @@ def add_membership(app: web.Application, joining: Joining, certificates: Certifi
     def for_peer(ask: ForPeer) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handle(request: web.Request) -> web.Response:
             peer = _peer(request, certificates)
-            asked = {} if request.method == "GET" else await _body(request)
+            asked = {} if request.method == "GET" else await read_object(request)
             return await _answered(ask(asked, peer))
 
         return handle
@@ -53,16 +53,6 @@ async def _answered(work: Awaitable[dict[str, Any]]) -> web.Response:
     except StoreAway as away:
         hint = "nothing is known to have changed; another controller may do it"
         raise of_answer(Unanswerable(str(away), hint, AWAY)) from None
-
-
-async def _body(request: web.Request) -> dict[str, Any]:
-    try:
-        found = msgspec.json.decode(await request.read())
-    except msgspec.DecodeError as error:
-        raise bad_request(f"the body is no JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise bad_request("the body must be a JSON object")
-    return found
 
 
 def _peer(request: web.Request, certificates: Certificates) -> Peer:

@@ -1,12 +1,12 @@
 """What a request says: path, query and body become the arguments that its route takes."""
 
 import asyncio
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
+from holdfast.faces.api.faults import BROKEN_BODY
 from holdfast.faces.api.refusals import bad_request
 from holdfast.faces.api.routes import Route
 
@@ -43,7 +43,7 @@ class Page:
 async def read_arguments(request: web.Request, route: Route) -> tuple[dict[str, Any], Page | None]:
     """Raises Refusal, in words that say what was wrong."""
     has_query = request.method in ("GET", "HEAD")
-    raw = _query(request) if has_query else {**_query(request), **await _body(request)}
+    raw = _query(request) if has_query else {**_query(request), **await read_object(request)}
     page = Page(raw) if route.rows else None
     twice = sorted(set(raw) & set(request.match_info))
     if twice:
@@ -65,7 +65,8 @@ def _query(request: web.Request) -> dict[str, Any]:
     return found
 
 
-async def _body(request: web.Request) -> Mapping[str, Any]:
+async def read_object(request: web.Request) -> dict[str, Any]:
+    """The body, which is one JSON object, or nothing. Raises Refusal."""
     try:
         async with asyncio.timeout(BODY_LIMIT_S):
             raw = await request.read()
@@ -74,6 +75,9 @@ async def _body(request: web.Request) -> Mapping[str, Any]:
         raise bad_request(text, "send it at once", 408) from None
     except web.HTTPRequestEntityTooLarge:
         raise bad_request(f"the body is longer than {BODY_BYTES} bytes", status=413) from None
+    except BROKEN_BODY:
+        hint = "is it as its Content-Encoding, Transfer-Encoding and Content-Length say?"
+        raise bad_request("the body cannot be read", hint) from None
     if not raw.strip():
         return {}
     try:

@@ -1,7 +1,6 @@
 """The API served: each route of the table, with who may use it, limits, and one shape of error."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -9,6 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from msgspec import Struct
 
+from holdfast.faces.api.faults import BROKEN_BODY, Faults
 from holdfast.faces.api.leading import FROM, Leader
 from holdfast.faces.api.openapi import openapi
 from holdfast.faces.api.reading import BODY_BYTES, read_arguments
@@ -26,9 +26,8 @@ from holdfast.faces.api.streams import Streams
 from holdfast.facts.roles import Caller, Role
 from holdfast.ports.answers import LeaderElsewhere, Unanswerable
 
-log = logging.getLogger(__name__)
-
 ANSWER_LIMIT_S = 30.0
+_FAULTS = Faults()
 _UNDER_WAY: set[asyncio.Task[Any]] = set()
 Ask = Callable[[str, dict[str, Any], Caller], Coroutine[Any, Any, Any]]
 Identify = Callable[[web.Request], Caller]
@@ -145,8 +144,10 @@ async def _in_one_shape(request: web.Request, handler: Handler) -> web.StreamRes
         return to_response(refusal)
     except web.HTTPException as error:
         return to_response(_of_http(request, error))
-    except Exception:
-        log.exception("%s %s failed", request.method, request.path)
+    except BROKEN_BODY:
+        return to_response(bad_request("the request cannot be read"))
+    except Exception as error:  # noqa: BLE001  It is logged, sparingly.
+        _FAULTS.note(f"{request.method} {request.path} failed", error)
         return to_response(
             Refusal(500, "this is a fault of Holdfast itself", "see the controller's log", BROKEN)
         )
