@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from holdfast.faces.api.routes import Route, route_for
-from holdfast.faces.cli.calling import OPEN_LIMIT_S, Away, Place, call, connected
+from holdfast.faces.cli.calling import NOBODY_HERE, OPEN_LIMIT_S, Away, Place, call, connected
 from holdfast.faces.cli.elsewhere import place_elsewhere, place_of_the_site
 from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.faces.cli.settings import Site
@@ -22,6 +22,8 @@ from holdfast.facts.settings import Settings
 
 ANSWER_LIMIT_S = 30.0
 REPLY_BYTES = 256 << 20
+
+INIT_SCRIPT = Path("/etc/init.d/holdfast")
 
 CONTROLLER = "controller"
 AGENT = "agent"
@@ -72,7 +74,9 @@ def ask_program(site: Site, program: str, name: str, /, **args: Any) -> Any:
 def ask(site: Site, name: str, /, *, or_agent: bool = False, **args: Any) -> Said:
     """Ask the controller; `or_agent`: where it is away, the host's own agent. Raises Failure."""
     try:
-        return Said(ask_program(site, CONTROLLER, name, **args), CONTROLLER)
+        if or_agent:
+            return Said(ask_program(site, CONTROLLER, name, **args), CONTROLLER)
+        return Said(_ask_patiently(site, name, args), CONTROLLER)
     except Away as away:
         reason = str(away)
     except Failure as failure:
@@ -90,20 +94,40 @@ def ask(site: Site, name: str, /, *, or_agent: bool = False, **args: Any) -> Sai
         raise nothing_runs(reason, str(away)) from None
 
 
+def _ask_patiently(site: Site, name: str, args: dict[str, Any]) -> Any:
+    """Also while the controller is started anew. What may have been done is not done twice."""
+
+    def is_worth(away: Away) -> bool:
+        is_asked = str(away) != NOBODY_HERE
+        return not (site.is_elsewhere or (is_asked and route_for(name, args).is_change))
+
+    # Late: where the controller answers at once, nobody looks for services.
+    from holdfast.faces.cli.pausing import wait_out
+
+    return wait_out(site.settings, lambda: ask_program(site, CONTROLLER, name, **args), is_worth)
+
+
 def nothing_runs(controller: str, agent: str) -> Failure:
-    is_both = controller == "no controller runs here" and agent == "no agent runs here"
+    is_both = controller == NOBODY_HERE and agent == "no agent runs here"
     text = "Holdfast does not run here" if is_both else f"{controller}, and {agent}"
     return Failure(text, f"start {'it' if is_both else 'both'}: {starter()}", Exit.AWAY)
 
 
 def starter() -> str:
     """The command that starts Holdfast here: as services, where a site was made or joined."""
-    units = sorted(path.stem for path in Path("/etc/systemd/system").glob("holdfast-*.service"))
-    if units:
+    if units := _units():
         return f"sudo systemctl start {' '.join(units)}"
-    if Path("/etc/init.d/holdfast").exists():
-        return "sudo /etc/init.d/holdfast start"
+    if INIT_SCRIPT.exists():
+        return f"sudo {INIT_SCRIPT} start"
     return "sudo holdfast up"
+
+
+def has_services() -> bool:
+    return bool(_units()) or INIT_SCRIPT.exists()
+
+
+def _units() -> list[str]:
+    return sorted(path.stem for path in Path("/etc/systemd/system").glob("holdfast-*.service"))
 
 
 def is_running(settings: Settings, program: str) -> bool:
@@ -195,7 +219,8 @@ def _ask_agent(settings: Settings, name: str, args: dict[str, Any]) -> Any:
 def _needs_controller(settings: Settings, name: str, reason: str) -> Failure:
     if not is_running(settings, AGENT):
         return nothing_runs(reason, "no agent runs here")
-    hint = f"{name} needs the controller; start it: sudo holdfast controller"
+    start = starter() if has_services() else "sudo holdfast controller"
+    hint = f"{name} needs the controller; start it: {start}"
     return Failure(reason, hint, Exit.AWAY)
 
 

@@ -13,6 +13,7 @@ from holdfast.faces.cli.exits import Exit, Failure
 
 OPEN_LIMIT_S = 3.0
 ANSWER_LIMIT_S = 35.0
+NOBODY_HERE = "no controller runs here"
 
 
 class Away(Exception):
@@ -125,7 +126,7 @@ def _connection(place: Place) -> http.client.HTTPConnection:
 
 
 def _nobody(place: Place) -> str:
-    return "no controller runs here" if place.socket else f"no controller listens at {place}"
+    return NOBODY_HERE if place.socket else f"no controller listens at {place}"
 
 
 def _broken(place: Place, error: OSError) -> Exception:

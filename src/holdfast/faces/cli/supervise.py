@@ -52,14 +52,14 @@ def supervise(site: Site, detach: bool, is_stop: bool, is_status: bool) -> None:
 
 
 def _say_status(pid_file: Path) -> None:
-    pid = _running(pid_file)
+    pid = supervisor(pid_file)
     if pid is None:
         raise Failure("Holdfast's services do not run here", code=Exit.AWAY)
     click.echo(f"Holdfast's services run here (supervisor: process {pid})")
 
 
 def _detach(config: str, pid_file: Path) -> None:
-    if _running(pid_file) is not None:
+    if supervisor(pid_file) is not None:
         click.echo("holdfast: its services run already")
         return
     program = [sys.executable, "-P", "-m", "holdfast.faces.cli.main", "--config", config]
@@ -74,7 +74,7 @@ def _detach(config: str, pid_file: Path) -> None:
             start_new_session=True,
         )
     deadline = time.monotonic() + START_LIMIT_S
-    while _running(pid_file) is None:
+    while supervisor(pid_file) is None:
         if process.poll() is not None or time.monotonic() > deadline:
             hint = f"it says why: {log.path}"
             raise Failure("Holdfast's services did not start", hint, Exit.BROKEN)
@@ -82,19 +82,19 @@ def _detach(config: str, pid_file: Path) -> None:
 
 
 def _stop(pid_file: Path) -> None:
-    pid = _running(pid_file)
+    pid = supervisor(pid_file)
     if pid is None:
         return
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_LIMIT_S
-    while _running(pid_file) is not None:
+    while supervisor(pid_file) is not None:
         if time.monotonic() > deadline:
             raise Failure(f"the supervisor (process {pid}) does not end", code=Exit.BROKEN)
         time.sleep(LOOK_S)
 
 
-def _running(pid_file: Path) -> int | None:
+def supervisor(pid_file: Path) -> int | None:
     """The supervisor's pid while it lives; a file that was left behind means nothing."""
     try:
         pid = int(pid_file.read_text())
