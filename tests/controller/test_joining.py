@@ -1,137 +1,19 @@
 """Hosts join by a token, once; what comes twice, late or copied is refused in words."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec import structs
 
-from holdfast.adapters.drivers.authority import Authority, Subject, make_key_and_request
-from holdfast.adapters.drivers.certificates import Certificates, Peer, write_private
-from holdfast.adapters.drivers.shelf import Shelf
-from holdfast.adapters.simulated.store import StoreInMemory
-from holdfast.controller.agents import Agents, Link
+from holdfast.controller.agents import Link
 from holdfast.controller.join_tokens import JoinTokens
-from holdfast.controller.joining import Joining
 from holdfast.controller.site_list import SiteList
-from holdfast.controller.site_questions import SiteQuestions
 from holdfast.facts import wire
-from holdfast.facts.membership import JOINS, Issued, JoinToken
-from holdfast.facts.settings import ControllerPlace, Plane, Settings
+from holdfast.facts.membership import JOINS, JoinToken
 from holdfast.ports.answers import Unanswerable
-
-ADDRESS = "10.0.0.1"
-
-
-class House:
-    """One controller, h1, with a site list in memory."""
-
-    def __init__(self, folder: Path, store: str = "etcd") -> None:
-        authority, other = Authority.make("site"), Authority.make("store")
-        key, request = make_key_and_request()
-        me = Subject(host="a1", host_name="h1", addresses=(ADDRESS,), is_controller=True)
-        for name, text in {
-            "ca.crt": authority.certificate,
-            "ca.key": authority.key,
-            "host.key": key,
-            "host.crt": authority.sign(request, me).pem,
-            "store-ca.crt": other.certificate,
-            "store-ca.key": other.key,
-        }.items():
-            write_private(folder / "tls" / name, text)
-        place = ControllerPlace(name="h1", address=ADDRESS, planes={"a": ADDRESS, "b": "10.1.0.1"})
-        settings = Settings(
-            tls_dir=str(folder / "tls"),
-            store=store,
-            controllers=(place,),
-            planes=(Plane(name="a", address=ADDRESS),),
-        )
-        self.certificates = Certificates(folder / "tls")
-        self.shelf = Shelf(folder / "kept.db")
-        self.agents = Agents(self.shelf)
-        self.store = StoreInMemory()
-        self.bound: list[str] = []
-        self.forgotten: list[str] = []
-        self.left: list[str] = []
-        self.joining = Joining(
-            settings=settings,
-            certificates=self.certificates,
-            store=self.store,
-            agents=self.agents,
-            bound_vms=lambda _host: self.bound,
-            forget_host=self._forget,
-            host_left=self.left.append,
-        )
-
-    async def _forget(self, host: str) -> None:
-        self.forgotten.append(host)
-
-    async def ask(self, name: str, /, **args: Any) -> Any:
-        handler = SiteQuestions(self.joining).handlers()[name]
-        return await handler(wire.Question(id=1, name=name, args=args, by="anna"))
-
-    async def token(self, **args: Any) -> str:
-        return str((await self.ask("join-new", **args))["token"])
-
-    async def join(self, token: str, name: str = "h4", /, **said: Any) -> dict[str, Any]:
-        request = make_key_and_request()[1]
-        asked = {
-            "token": token,
-            "request": request,
-            "host": f"id{name}",
-            "host_name": name,
-            "addresses": ["10.0.0.4"],
-            **said,
-        }
-        return await self.joining.join(asked)
-
-    def peer(self, name: str, names: tuple[str, ...] = (), is_controller: bool = False) -> Peer:
-        return Peer(
-            host=f"id{name}",
-            host_name=name,
-            is_controller=is_controller,
-            serial="1",
-            ends_utc_ms=1,
-            names=names,
-        )
-
-    async def renew(self, peer: Peer, /, **said: Any) -> tuple[str, ...]:
-        """The addresses that the new certificate holds, as the site's list says."""
-        before = {one.serial for one in self.issued(peer.host_name)}
-        await self.joining.renew({"request": make_key_and_request()[1], **said}, peer)
-        [new] = [one for one in self.issued(peer.host_name) if one.serial not in before]
-        return new.addresses
-
-    def addresses(self, name: str) -> tuple[str, ...]:
-        """Of its newest certificate."""
-        return self.issued(name)[-1].addresses
-
-    def issued(self, name: str) -> list[Issued]:
-        found = [one for one in self.joining.members.valid() if one.host_name == name]
-        return sorted(found, key=lambda one: one.made_utc_ms)
-
-
-Story = Callable[[House], Coroutine[Any, Any, None]]
-
-
-def run(folder: Path, story: Story, store: str = "etcd") -> None:
-    async def told() -> None:
-        house = House(folder, store)
-        try:
-            await house.joining.look()
-            await story(house)
-        finally:
-            house.shelf.close()
-
-    asyncio.run(told())
-
-
-def refused(folder: Path, story: Story, store: str = "etcd") -> tuple[str, str]:
-    with pytest.raises(Unanswerable) as caught:
-        run(folder, story, store)
-    return str(caught.value), caught.value.hint
+from tests.controller.joining_house import ADDRESS, House, refused, run
 
 
 def test_a_host_joins(tmp_path: Path) -> None:
@@ -384,92 +266,3 @@ def test_a_token_names_its_site(tmp_path: Path) -> None:
         assert token["token"].endswith("." + "f" * 64)
 
     run(tmp_path, story)
-
-
-@pytest.mark.parametrize("address", [ADDRESS, f"::ffff:{ADDRESS}", "10.1.0.1"])
-def test_a_host_gets_no_certificate_for_a_controllers_address(tmp_path: Path, address: str) -> None:
-    async def story(house: House) -> None:
-        token = await house.token()
-        with pytest.raises(Unanswerable, match="is the address of h1, a controller"):
-            await house.join(token, addresses=["10.0.0.4", address])
-        assert (await house.ask("joins"))[0]["state"] == "open"
-        await house.join(token)
-        with pytest.raises(Unanswerable, match="is the address of h1, a controller"):
-            await house.renew(house.peer("h4"), addresses=[address])
-        assert house.addresses("h4") == ("10.0.0.4",)
-
-    run(tmp_path, story)
-
-
-def test_an_address_that_many_hosts_have_stays_with_the_first(tmp_path: Path) -> None:
-    bridge = "192.168.122.1"
-
-    async def story(house: House) -> None:
-        await house.join(await house.token(), "h4", addresses=["10.0.0.4", bridge])
-        await house.join(await house.token(), "h5", addresses=["10.0.0.5", bridge])
-        assert house.addresses("h4") == ("10.0.0.4", bridge)
-        assert house.addresses("h5") == ("10.0.0.5",)
-        await house.joining.leave({}, house.peer("h4"))
-        assert await house.renew(house.peer("h5"), addresses=["10.0.0.5", bridge]) == (
-            "10.0.0.5",
-            bridge,
-        )
-
-    run(tmp_path, story)
-
-
-def test_renewing_keeps_what_the_certificate_says(tmp_path: Path) -> None:
-    async def story(house: House) -> None:
-        peer = house.peer("h4", ("h4", "localhost", "10.0.0.4", "2001:DB8::4"))
-        assert await house.renew(peer) == ("10.0.0.4", "2001:db8::4")
-        assert ADDRESS in await house.renew(house.certificates.me)
-
-    run(tmp_path, story)
-
-
-@pytest.mark.parametrize("said", [5, "10.0.0.4", {"a": 1}, [5], ["x"], ["10.0.0.4"] * 300])
-def test_odd_addresses_are_refused_in_words(tmp_path: Path, said: Any) -> None:
-    async def story(house: House) -> None:
-        await house.renew(house.peer("h4"), addresses=said)
-
-    assert "addresses" in refused(tmp_path, story)[0]
-
-
-@pytest.mark.parametrize("name", ["H1", "H4"])
-def test_names_are_told_apart_without_case(tmp_path: Path, name: str) -> None:
-    async def story(house: House) -> None:
-        await house.join(await house.token(), "h4")
-        await house.join(await house.token(), name, addresses=["10.0.0.9"])
-
-    text, hint = refused(tmp_path, story)
-    assert f"{name} differs from it in case alone" in text
-    assert "--name NAME" in hint
-
-
-def test_a_host_does_not_take_the_name_of_a_controller(tmp_path: Path) -> None:
-    async def story(house: House) -> None:
-        await house.join(await house.token(), "h1")
-
-    text, hint = refused(tmp_path, story)
-    assert text == "h1 is the name of a controller of this site"
-    assert "certificate revoke h1" in hint
-
-
-@pytest.mark.parametrize(
-    ("said", "words"),
-    [
-        ({"address": ADDRESS}, f"{ADDRESS} is not in the certificate of h2"),
-        ({"address": 5}, "addresses are IP addresses"),
-        ({"address": "10.0.0.2", "planes": 5}, "planes must be an object"),
-        ({"address": "10.0.0.2", "planes": [1]}, "planes must be an object"),
-        ({"address": "10.0.0.2", "planes": {"a": 5}}, "addresses are IP addresses"),
-        ({"address": "10.0.0.2", "planes": {"a": ADDRESS}}, f"{ADDRESS} is not in the certificate"),
-    ],
-)
-def test_a_controllers_place_is_where_its_certificate_says(
-    tmp_path: Path, said: dict[str, Any], words: str
-) -> None:
-    async def story(house: House) -> None:
-        await house.joining.joined(said, house.peer("h2", ("h2", "10.0.0.2"), is_controller=True))
-
-    assert words in refused(tmp_path, story)[0]
