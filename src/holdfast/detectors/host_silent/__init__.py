@@ -265,6 +265,7 @@ class HostSilent:
             host=host.host,
             gasp=gasp_of(host),
             is_here=host.is_here,
+            was_ended=host.plan is Plan.PULSE_RESTARTS,
             refused=refused_of(host),
         )
         before, host.said = host.said, found

@@ -37,13 +37,15 @@ def meaning(
     host: str,
     gasp: str,
     is_here: bool,
+    was_ended: bool = False,
     refused: str = "",
 ) -> Meaning:
     """Of a host that is silent on all planes: by who was asked, and what its kernel said last.
 
+    `was_ended`: its pulse said that it is ended on purpose, for a restart that has not come.
     `refused` is why pulses in its name that do arrive are not believed.
     """
-    found = _meaning(signs, host=host, gasp=gasp, is_here=is_here)
+    found = _meaning(signs, host=host, gasp=gasp, is_here=is_here, was_ended=was_ended)
     if not refused:
         return found
     word = f"pulses in its name arrive, and are {UNBELIEVED}: {refused}"
@@ -56,6 +58,7 @@ def _meaning(
     host: str,
     gasp: str,
     is_here: bool,
+    was_ended: bool,
 ) -> Meaning:
     spoke = list(signs.values())
     reached = [one for one in spoke if one.sign is Sign.PULSE]
@@ -81,7 +84,11 @@ def _meaning(
             reason=f"is silent, and its kernel's last word was: {gasp}",
             cause=f"kernel panic: {gasp}",
         )
-    if any(one.sign is Sign.KERNEL for one in spoke):
+    has_kernel = any(one.sign is Sign.KERNEL for one in spoke)
+    if has_kernel and was_ended:
+        reason = "sends no pulse: Holdfast was ended there on purpose, and has not come back"
+        return _lives(PULSE_AWAY, reason, "Holdfast was ended there on purpose")
+    if has_kernel:
         return Meaning(
             condition=FROZEN,
             effect=Effect.STUCK,
