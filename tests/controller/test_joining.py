@@ -142,9 +142,26 @@ def test_a_host_that_is_linked_is_not_joined_again(tmp_path: Path) -> None:
             version=wire.VERSION, host="idh4", host_name="h4", boot="b", state_id="s", stream="x"
         )
         house.agents.greeted(hello, Link(send))
-        await house.join(await house.token(), "h4", host="another")
+        await house.join(await house.token(), "h4")
 
     assert "its agent is linked now" in refused(tmp_path, story)[0]
+
+
+def test_another_machine_does_not_take_a_name_that_a_host_has(tmp_path: Path) -> None:
+    """Also while the other is away, as during a reboot: it would be put out by a wrong name."""
+
+    async def story(house: House) -> None:
+        await house.join(await house.token(), "h4")
+        [before] = house.issued("h4")
+        token = await house.token()
+        with pytest.raises(Unanswerable, match="a host h4 already, of another identity") as caught:
+            await house.join(token, "h4", host="another")
+        assert "holdfast ca certificate revoke h4" in caught.value.hint
+        assert house.issued("h4") == [before]
+        await house.ask("certificate-revoke", name="h4", reason="it is gone")
+        await house.join(token, "h4", host="another")
+
+    run(tmp_path, story)
 
 
 def test_joining_again_revokes_what_was_before(tmp_path: Path) -> None:
@@ -240,6 +257,8 @@ def test_a_host_that_joined_again_under_a_new_id_is_put_out_by_name(tmp_path: Pa
     async def story(house: House) -> None:
         for host in ("idold", "idmiddle", "idnew"):
             await house.join(await house.token(), "h4", host=host)
+            if host != "idnew":
+                await house.ask("certificate-revoke", name="h4", reason="installed anew")
         await house.ask("certificate-revoke", name="h4", reason="sold")
         assert "idnew" in house.left
         rows = [one for one in await house.ask("certificates") if one["host_name"] == "h4"]

@@ -285,12 +285,20 @@ class Joining:
                 )
             if request.host != one.host and one.host_name != request.host_name:
                 continue
+            if request.host != one.host:
+                raise Unanswerable(
+                    f"the site has a host {one.host_name} already, of another identity"
+                    f" ({one.host})",
+                    "give this host another name: holdfast join --name NAME ...; or, if that one"
+                    f" is gone, on a controller: holdfast ca certificate revoke {one.host_name}"
+                    " --reason WHY",
+                )
             agent = self._agents.by_host.get(one.host)
             if agent is not None and agent.link is not None:
                 raise Unanswerable(
-                    f"a host of this name or identity, {one.host_name} ({one.host}), belongs to"
-                    " the site, and its agent is linked now",
-                    "give this host another name; or let the other one leave first",
+                    f"this host, {one.host_name} ({one.host}), belongs to the site, and its agent"
+                    " is linked now",
+                    "was its disk copied? holdfast leave --alone, here; or let the other leave",
                 )
 
     async def _sign(self, request: str, subject: Subject, replaces: str = "") -> str:

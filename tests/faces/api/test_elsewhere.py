@@ -66,7 +66,7 @@ def test_a_token_shows_and_changes_what_its_role_may(
     assert main.run(["--token-file", str(file), "vm", "list", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"vms": [], "from": "controller"}
     assert main.run(["--token-file", str(file), "arm"]) == 4
-    assert "has the role see; switch automatic recovery on" in capsys.readouterr().err
+    assert "has the role see, and this needs operate: POST /v1/arm" in capsys.readouterr().err
     monkeypatch.setenv("HOLDFAST_TOKEN", site.tokens[Role.OPERATE])
     assert main.run(["disarm", "--reason", "disk swap"]) == 0
     assert main.run(["audit", "--json"]) == 0

@@ -130,9 +130,11 @@ def _ended(task: asyncio.Task[Any]) -> None:
 
 def _check_role(caller: Caller, needed: Role | None, route: Route) -> None:
     if needed is not None and not caller.role.may(needed):
-        text = f"{caller.name} has the role {caller.role}; {route.summary[0].lower()}"
         raise Refusal(
-            403, f"{text}{route.summary[1:]} needs {needed}", "ask somebody who has that role"
+            403,
+            f"{caller.name} has the role {caller.role}, and this needs {needed}:"
+            f" {route.method} {route.path}",
+            "ask somebody who has that role; root has it on a controller",
         )
 
 

@@ -156,7 +156,11 @@ def join(
     try:
         settings = joiner.settle(say, MACHINE)
     except Failure:
-        say("not all of it was done; to begin anew: holdfast leave --alone, and a new token")
+        say(
+            "not all of it was done; to begin anew: holdfast leave --alone; then, on a controller,"
+            f" holdfast ca certificate revoke {name_of_host(settings)} --reason again,"
+            " and a new token"
+        )
         raise
     site.settings = settings
     site_setup.wait_for_services(site, is_controller=is_controller)
