@@ -97,6 +97,25 @@ def test_the_pulse_is_called_only_when_its_file_says_something_new(
     assert board.generation == before + 1
 
 
+def test_a_pulse_file_that_is_damaged_is_written_anew(settings: Settings, me: Identity) -> None:
+    async def work() -> None:
+        kept = Vitals(settings, me, look_s=0.01)
+        board = Board(Path(settings.run_dir) / "health-board")
+        path = Path(settings.state_dir) / NAME
+        whole, asked = path.read_text(), board.generation
+        path.write_text("rubbish")
+        task = asyncio.create_task(kept.run())
+        try:
+            async with asyncio.timeout(10):
+                while board.generation == asked:  # noqa: ASYNC110  A thread writes it.
+                    await asyncio.sleep(0.01)
+            assert path.read_text() == whole
+        finally:
+            task.cancel()
+
+    asyncio.run(work())
+
+
 def _fields(settings: Settings) -> dict[str, Any]:
     return {name: getattr(settings, name) for name in settings.__struct_fields__}
 

@@ -26,6 +26,7 @@ from holdfast.policy.timing import (
 log = logging.getLogger(__name__)
 
 LOCAL_PLANE, LOOPBACK = "local", "127.0.0.1"
+LOOK_S = 5.0  # At the pulse's file: without it, a pulse that is begun again says nothing.
 _KEY = re.compile(r"[0-9a-f]{64}\s*")
 
 
@@ -36,24 +37,28 @@ class Vitals:
     was told before.
     """
 
-    def __init__(self, settings: Settings, me: Identity) -> None:
+    def __init__(self, settings: Settings, me: Identity, look_s: float = LOOK_S) -> None:
         state, run_dir = Path(settings.state_dir), Path(settings.run_dir)
         self.key = ""
         self.addresses = own_addresses(settings)
         self._board = Board(run_dir / "health-board")
         self._libvirt = LayerState.UNKNOWN
+        self._path, self._look_s, self._trouble = state / NAME, look_s, ""
+        self._file: PulseFile | None = None
         try:
             self.key = keep_key(state / "pulse-key")
-            if write_pulse_file(state / NAME, plan_pulse(settings, me, self.key)):
-                self._board.call_to_read()
+            self._file = plan_pulse(settings, me, self.key)
         except OSError as error:
             log.error("the pulse was not told where to go: %s", error)
+        self._tell_pulse()
 
     async def run(self) -> None:
         """Until cancelled. An event loop that is stuck writes nothing: that is the sign."""
-        while True:
-            self._write()
-            await asyncio.sleep(LAYER_PERIOD_MS / 1_000)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_file())
+            while True:
+                self._write()
+                await asyncio.sleep(LAYER_PERIOD_MS / 1_000)
 
     def see(self, seen: Observation) -> None:
         was = self._libvirt
@@ -71,6 +76,26 @@ class Vitals:
         """The agent ends because it was told to; who told it may start it again."""
         at = now()
         self._board.write(Layer.AGENT, LayerState.RESTARTING, AGENT_RESTART_LIMIT_MS, at)
+
+    async def _keep_file(self) -> None:
+        """A file that was damaged or removed is written anew; a disk that hangs delays no word."""
+        while True:
+            await asyncio.sleep(self._look_s)
+            await asyncio.to_thread(self._tell_pulse)
+
+    def _tell_pulse(self) -> None:
+        """What is the same already is not written. Blocks."""
+        if self._file is None:
+            return
+        trouble = ""
+        try:
+            if write_pulse_file(self._path, self._file):
+                self._board.call_to_read()
+        except OSError as error:
+            trouble = str(error)
+            if trouble != self._trouble:
+                log.error("the pulse was not told where to go: %s", trouble)
+        self._trouble = trouble
 
     def _write(self) -> None:
         at = now()
