@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.faces.api.accepting import MOST_CONNECTIONS
+from holdfast.faces.api.accepting import MOST_CONNECTIONS, MOST_FROM_ONE
 from holdfast.faces.api.listening import SOCKET
 from holdfast.facts.roles import Role
 from tests.controller.fake_agent import wait_for
@@ -102,3 +102,36 @@ def test_connections_that_never_begin_tls_are_counted_too(tmp_path: Path) -> Non
                     await asyncio.sleep(0.1)
 
     asyncio.run(work())
+
+
+@pytest.mark.slow
+def test_one_address_does_not_keep_the_others_out(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with api(tmp_path) as site:
+            loop = asyncio.get_running_loop()
+            held = []
+            try:
+                for _ in range(MOST_CONNECTIONS + 100):
+                    one = socket.socket()
+                    held.append(one)
+                    one.setblocking(False)
+                    one.bind(("127.0.0.9", 0))
+                    await loop.sock_connect(one, ("127.0.0.1", site.port))
+                    await asyncio.sleep(0)
+                await wait_for(lambda: sum(not _is_closed(one) for one in held) <= MOST_FROM_ONE)
+                async with site.there(await site.token(Role.SEE)) as session:
+                    assert (await session.get("/v1/status")).status == 200
+            finally:
+                for one in held:
+                    one.close()
+
+    asyncio.run(work())
+
+
+def _is_closed(one: socket.socket) -> bool:
+    try:
+        return one.recv(1, socket.MSG_PEEK) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True

@@ -23,6 +23,7 @@ _ACCESS.setLevel(logging.WARNING)  # The audit says who changed what; reading le
 _FAULTS = Faults()
 
 MOST_CONNECTIONS = 1_000
+MOST_FROM_ONE = 300  # From one address: nobody alone keeps all others out.
 HANDSHAKE_S = 10.0
 RETRY_S = 0.1
 LINE_BYTES = 8_190
@@ -58,28 +59,38 @@ class _Accepting:
         assert runner.server is not None
         self._server, self._listener = runner.server, listener
         self._context, self._most = context, most
-        self._opening: dict[asyncio.Task[None], socket.socket] = {}
+        self._opening: dict[asyncio.Task[None], tuple[socket.socket, str]] = {}
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
         try:
             while True:
                 try:
-                    connection, _ = await loop.sock_accept(self._listener)
+                    connection, where = await loop.sock_accept(self._listener)
                 except OSError as error:  # No files are left: those that end make room.
                     log.warning("no connection can be taken: %s", error)
                     await asyncio.sleep(RETRY_S)
                     continue
-                if len(self._server.connections) + len(self._opening) >= self._most:
+                address = str(where[0]) if isinstance(where, tuple) else ""
+                if self._is_full_for(address):
                     self._turn_away(connection)
                     continue
                 task = asyncio.create_task(self._open(connection))
-                self._opening[task] = connection
+                self._opening[task] = connection, address
                 task.add_done_callback(self._opening.pop)
         finally:
-            for task, connection in self._opening.items():
+            for task, (connection, _) in self._opening.items():
                 task.cancel()
                 connection.close()
+
+    def _is_full_for(self, address: str) -> bool:
+        """On the Unix socket, which root alone can open, nobody has an address."""
+        count = len(self._server.connections) + len(self._opening)
+        if count >= self._most or not address or count < MOST_FROM_ONE:
+            return count >= self._most
+        opening = sum(one == address for _, one in self._opening.values())
+        served = sum(_address(one.transport) == address for one in self._server.connections)
+        return opening + served >= MOST_FROM_ONE
 
     async def _open(self, connection: socket.socket) -> None:
         limit_s = HANDSHAKE_S if self._context else None
@@ -129,6 +140,11 @@ class _InOneShape(web_protocol.RequestHandler):
     def log_exception(self, *args: Any, **kw: Any) -> None:
         """Also what is found only after the answer: a rest of the body that cannot be read."""
         _FAULTS.note(str(args[0]) % args[1:], kw.get("exc_info"))
+
+
+def _address(transport: asyncio.BaseTransport | None) -> str:
+    where = transport.get_extra_info("peername") if transport else None
+    return str(where[0]) if isinstance(where, tuple) else ""
 
 
 def _full(most: int) -> bytes:
