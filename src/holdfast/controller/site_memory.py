@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from holdfast.adapters.journals.segments import Segments, last_segment
+from holdfast.adapters.journals.segments import Segments, last_segment, segment_paths
 from holdfast.facts.site import SiteFact
 from holdfast.policy.site import SiteDecider
 from holdfast.policy.site_world import SCHEMA, SiteWorld
@@ -30,8 +30,8 @@ def remember(folder: Path) -> SiteWorld:
     Nothing dangerous rests on it: what is open is found again by listening.
     """
     decider: SiteDecider | None = None
-    lost = 0
-    for record in last_segment(folder):
+    reading = last_segment(folder)
+    for record in reading:
         try:
             if record.kind == "snapshot" and decider is None:
                 if record.schema != SCHEMA:
@@ -40,8 +40,11 @@ def remember(folder: Path) -> SiteWorld:
             elif record.kind == "input" and decider is not None:
                 decider.step(_facts.decode(record.body))
         except Exception as error:  # noqa: BLE001  Counted and said.
-            lost += 1
             log.warning("a line of the site's journal is left out: %s", error)
+    if decider is None and segment_paths(folder):
+        log.warning("the site's journal cannot be read: %s; it is found again by listening", folder)
+    elif reading.damaged:
+        log.warning("left out of the site's journal, as damaged: %d lines", reading.damaged)
     return decider.world if decider is not None else SiteWorld()
 
 
