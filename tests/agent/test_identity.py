@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.adapters.drivers.authority import Authority, Subject, make_key_and_request
+from holdfast.adapters.drivers.certificates import CertificateProblem, write_private
 from holdfast.adapters.drivers.only_one import NotTheOnlyOne, only_one
 from holdfast.agent.identity import Identity, identify
 from holdfast.agent.loop import now
@@ -18,6 +20,13 @@ def booted(me: Identity) -> Booted:
     )
 
 
+def certify(tls: Path, host: str) -> None:
+    """What `holdfast join` leaves."""
+    _, request = make_key_and_request()
+    subject = Subject(host=host, host_name="h1", addresses=(), is_controller=False)
+    write_private(tls / "host.crt", Authority.make("a site").sign(request, subject).pem)
+
+
 def live_once(state: Path, me: Identity) -> None:
     decider = Decider()
     journal = open_journal(state / "journal", decider, 8)
@@ -28,9 +37,9 @@ def live_once(state: Path, me: Identity) -> None:
 
 
 def test_who_it_is_lasts_and_the_boot_lasts_as_long_as_the_run_directory(tmp_path: Path) -> None:
-    first = identify(tmp_path / "state", tmp_path / "run", "h1")
-    again = identify(tmp_path / "state", tmp_path / "run", "h1")
-    later = identify(tmp_path / "state", tmp_path / "run-of-another-boot", "h1")
+    first = identify(tmp_path / "state", tmp_path / "run", "h1", tmp_path / "tls")
+    again = identify(tmp_path / "state", tmp_path / "run", "h1", tmp_path / "tls")
+    later = identify(tmp_path / "state", tmp_path / "run-of-another-boot", "h1", tmp_path / "tls")
     assert first.is_new_state
     assert not again.is_new_state
     assert (again.host, again.boot, again.state_id) == (first.host, first.boot, first.state_id)
@@ -42,16 +51,61 @@ def test_who_it_is_lasts_and_the_boot_lasts_as_long_as_the_run_directory(tmp_pat
 @pytest.mark.parametrize("name", ["state-id", "host-id"])
 def test_a_damaged_id_makes_the_memory_doubtful(tmp_path: Path, name: str, rubbish: bytes) -> None:
     state = tmp_path / "state"
-    live_once(state, identify(state, tmp_path / "run", "h1"))
-    me = identify(state, tmp_path / "run", "h1")
+    live_once(state, identify(state, tmp_path / "run", "h1", tmp_path / "tls"))
+    me = identify(state, tmp_path / "run", "h1", tmp_path / "tls")
     assert recall(state / "journal", me).doubt == ""
     (state / name).write_bytes(rubbish)
-    other = identify(state, tmp_path / "run", "h1")
+    other = identify(state, tmp_path / "run", "h1", tmp_path / "tls")
     assert recall(state / "journal", other).doubt
 
 
+@pytest.mark.parametrize("lost", [None, b"", b"\xff\xfe", b"another word\n"])
+def test_a_host_of_a_site_is_who_its_certificate_says(
+    tmp_path: Path, lost: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    state, run, tls = tmp_path / "state", tmp_path / "run", tmp_path / "tls"
+    first = identify(state, run, "h1", tls)
+    live_once(state, first)
+    certify(tls, first.host)
+    (state / "host-id").unlink()
+    if lost is not None:
+        (state / "host-id").write_bytes(lost)
+    again = identify(state, run, "h1", tls)
+    assert again.host == first.host
+    assert f"host-id was lost: this host is {first.host}, as {tls}/host.crt says" in caplog.text
+    assert (state / "host-id").read_text().strip() == first.host
+    assert recall(state / "journal", again).doubt == "", "its memory is still its own"
+    caplog.clear()
+    assert identify(state, run, "h1", tls).host == first.host
+    assert caplog.text == ""
+
+
+def test_an_id_that_is_not_the_certificates_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    state, tls = tmp_path / "state", tmp_path / "tls"
+    me = identify(state, tmp_path / "run", "h1", tls)
+    certify(tls, "00c0ffee")
+    assert identify(state, tmp_path / "run", "h1", tls).host == me.host
+    assert f"host-id says that this host is {me.host}, and {tls}/host.crt" in caplog.text
+    assert "that it is 00c0ffee" in caplog.text
+
+
+def test_with_neither_id_nor_certificate_a_host_of_a_site_is_nobody(tmp_path: Path) -> None:
+    state, tls = tmp_path / "state", tmp_path / "tls"
+    me = identify(state, tmp_path / "run", "h1", tls)
+    write_private(tls / "host.crt", "x\n")
+    assert identify(state, tmp_path / "run", "h1", tls).host == me.host, "the file is enough"
+    (state / "host-id").write_bytes(b"")
+    with pytest.raises(CertificateProblem, match=r"host-id is lost.* is damaged .*holdfast join"):
+        identify(state, tmp_path / "run", "h1", tls)
+    certify(tls, "no id at all")
+    with pytest.raises(CertificateProblem, match=r"host-id is lost.*holds no host's id"):
+        identify(state, tmp_path / "run", "h1", tls)
+
+
 def test_a_first_start_has_nothing_to_doubt(tmp_path: Path) -> None:
-    me = identify(tmp_path / "state", tmp_path / "run", "h1")
+    me = identify(tmp_path / "state", tmp_path / "run", "h1", tmp_path / "tls")
     remembered = recall(tmp_path / "state" / "journal", me)
     assert remembered.world is None
     assert remembered.doubt == ""

@@ -35,7 +35,8 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def me(settings: Settings) -> Identity:
-    return identify(Path(settings.state_dir), Path(settings.run_dir), "h1")
+    state = Path(settings.state_dir)
+    return identify(state, Path(settings.run_dir), "h1", state / "tls")
 
 
 def board_of(settings: Settings) -> dict[Layer, LayerState]:

@@ -21,18 +21,28 @@ def read_boot(run_dir: Path) -> str:
     return f"{_KERNEL_BOOT_ID.read_text().strip()[:8]}-{word}"
 
 
-def keep_word(path: Path) -> tuple[str, bool]:
-    """The word in a file, and whether it had to be made. Raises OSError.
+def read_word(path: Path) -> str:
+    """The word in a file; empty where there is none, or something else. Raises OSError."""
+    found = _read(path)
+    return found.decode().strip() if found is not None and _WORD.fullmatch(found) else ""
+
+
+def is_word(text: str) -> bool:
+    return _WORD.fullmatch(text.encode()) is not None
+
+
+def keep_word(path: Path, new: str = "") -> tuple[str, bool]:
+    """The word in a file, and whether it had to be made (`new`, or at random). Raises OSError.
 
     Written whole or not at all, and never over somebody else's.
     """
-    found = _read(path)
-    if found is not None and _WORD.fullmatch(found):
-        return found.decode().strip(), False
-    if found is not None:  # Kept for whoever wants to know, and never believed.
+    word = read_word(path)
+    if word:
+        return word, False
+    if path.exists():  # Kept for whoever wants to know, and never believed.
         with contextlib.suppress(FileNotFoundError):
             path.replace(path.with_suffix(".damaged"))
-    word = secrets.token_hex(4)
+    word = new or secrets.token_hex(4)
     beside = path.with_suffix(f".new-{os.getpid()}")
     fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(fd, "w") as file:
@@ -42,7 +52,7 @@ def keep_word(path: Path) -> tuple[str, bool]:
     try:
         os.link(beside, path)
     except FileExistsError:
-        return keep_word(path)
+        return keep_word(path, new)
     finally:
         beside.unlink()
     return word, True

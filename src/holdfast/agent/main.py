@@ -33,11 +33,11 @@ def run(settings: Settings) -> None:
     with contextlib.ExitStack() as held:
         try:
             held.enter_context(only_one("agent", state, run_dir))
-            me = identify(state, run_dir, settings.host_name)
+            me = identify(state, run_dir, settings.host_name, Path(settings.tls_dir))
             remembered = recall(state / "journal", me)
         except OSError as error:
             raise CannotRun(f"the agent cannot use {error.filename}: {error.strerror}") from None
-        except NotTheOnlyOne as error:
+        except (NotTheOnlyOne, CertificateProblem) as error:
             raise CannotRun(str(error)) from None
         try:
             asyncio.run(_serve(settings, Agent, me, remembered))

@@ -238,3 +238,23 @@ def test_files_are_roots_alone_and_whole(tmp_path: Path, authority: Authority) -
 def test_what_is_no_request_is_not_signed(authority: Authority, text: str) -> None:
     with pytest.raises(NotSigned):
         authority.sign(text, Subject(host="h", host_name="h"))
+
+
+@pytest.mark.parametrize("name", ["host.crt", "host.key", "ca.crt"])
+@pytest.mark.parametrize("damage", ["", "x\n", "-----BEGIN CERTIFICATE-----\nAA\n"])
+def test_a_damaged_file_is_told_in_words(
+    tmp_path: Path, authority: Authority, name: str, damage: str
+) -> None:
+    host(tmp_path, authority, "h4")
+    (tmp_path / "h4" / name).write_text(damage)
+    with pytest.raises(CertificateProblem) as caught:
+        Certificates(tmp_path / "h4").server_context()
+    assert f"the certificate in {tmp_path}/h4 cannot be used" in str(caught.value)
+    assert "a file of it is damaged (join anew, on that host: holdfast leave" in str(caught.value)
+
+
+def test_a_key_of_another_certificate_is_told(tmp_path: Path, authority: Authority) -> None:
+    host(tmp_path, authority, "h4")
+    (tmp_path / "h4" / "host.key").write_text(make_key_and_request()[0])
+    with pytest.raises(CertificateProblem, match=r"host\.key is not its key"):
+        Certificates(tmp_path / "h4").server_context()

@@ -172,7 +172,7 @@ def _clear_words(folder: Path) -> Any:
             f"files of this host's certificate lack in {folder}: {hint}"
         ) from None
     except ssl.SSLError as error:
-        text = f"the certificate in {folder} cannot be used: {_reason(error)}"
+        text = f"the certificate in {folder} cannot be used: {_own_reason(error)}"
         raise CertificateProblem(text) from None
     except OSError as error:
         raise CertificateProblem(f"{error.filename or folder}: {error.strerror}") from None
@@ -181,6 +181,7 @@ def _clear_words(folder: Path) -> Any:
 def read_certificate(path: Path) -> Peer:
     """Who a certificate on disk is for. Raises CertificateProblem."""
     with _clear_words(path.parent):
+        path.open("rb").close()  # The reader below says of all that fails that it is damaged.
         # The one reader of a certificate's text that Python has; its tests stand on it as well.
         return peer_of(ssl._ssl._test_decode_cert(str(path)))  # type: ignore[attr-defined]  # noqa: SLF001
 
@@ -213,17 +214,29 @@ def explain(error: BaseException, whom: str) -> str:
     return f"{whom}: {error}"
 
 
+def _own_reason(error: ssl.SSLError) -> str:
+    """Of our own files: they do not fit together, or are no certificate and key at all."""
+    if _code(error) == "KEY_VALUES_MISMATCH":
+        return f"{KEY} is not its key ({ANEW})"
+    return f"a file of it is damaged ({ANEW})"
+
+
 def _reason(error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         words = _WORDS.get(error.verify_code)
         return f"its {words}" if words else f"its certificate is refused: {error.verify_message}"
     if isinstance(error, ssl.SSLEOFError):
         return "it broke off while both showed their certificates; its log says why"
-    reason = error.reason or str(error)
+    reason = _code(error) or str(error)
     for alert, words in _ALERTS.items():
         if alert in reason:
             return f"it {words}"
     return f"TLS failed ({reason.lower().replace('_', ' ')})"
+
+
+def _code(error: ssl.SSLError) -> str:
+    """OpenSSL's word for it. Python gives none to what it found wrong by itself."""
+    return getattr(error, "reason", None) or ""
 
 
 def write_private(path: Path, text: str, owner: Callable[[int], None] | None = None) -> None:
