@@ -12,6 +12,7 @@ from tests.policy.test_mutants import survives
 HOSTS = ("tests/controller/test_ear_hosts.py", "tests/controller/test_ear_words.py")
 EAR = ("tests/controller/test_ear.py",)
 HEARING = ("tests/controller/test_hearing.py", "tests/controller/test_hearing_words.py")
+KNOWN = ("tests/controller/test_known_hosts.py",)
 PULSE = ("tests/agent/test_pulse.py",)
 
 MUTANTS = (
@@ -147,6 +148,20 @@ MUTANTS = (
         "        if waited_ms > SLOW_MS:",
         "        if False and waited_ms > SLOW_MS:",
         HEARING,
+    ),
+    Mutant(
+        "misses whom only the store names",
+        "controller/known_hosts.py",
+        "watch.know(host,",
+        "watch.expect(host,",
+        KNOWN,
+    ),
+    Mutant(
+        "does not miss whom an earlier run heard",
+        "controller/hearing.py",
+        "return self.has_greeted or any(self.boots.values())",
+        "return False",
+        KNOWN,
     ),
     Mutant(
         "takes an old answer for a new one",
