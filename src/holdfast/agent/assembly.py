@@ -5,6 +5,7 @@ import functools
 import gc
 import logging
 import os
+import secrets
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,7 @@ class Agent:
     def __init__(self, settings: Settings, me: Identity, remembered: Remembered) -> None:
         state = Path(settings.state_dir)
         self._settings, self._me, self._remembered = settings, me, remembered
+        self._run = secrets.token_hex(4)
         self._state = state
         self.decider = Decider(remembered.world)
         self._left_at = Instant(0)  # The newest input of the agent before this one.
@@ -257,6 +259,7 @@ class Agent:
             addresses=self.vitals.addresses,
             rack=self._settings.rack,
             switch=self._settings.switch,
+            run=self._run,
         )
 
     def _shown(self) -> dict[str, Any]:

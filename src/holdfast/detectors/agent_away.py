@@ -43,6 +43,8 @@ class _Agent:
         self.link_lost_at: Instant | None = None
         self.due: Instant | None = None
         self.is_away = False
+        self.run = ("", "")  # Which boot and start of it was linked last.
+        self.has_planned = False  # It said that it ends on purpose, since that link.
 
     def why(self, now: Instant) -> str:
         """Why it is away by now, or empty. `due` is set where time alone may tell more."""
@@ -113,12 +115,25 @@ class AgentAway:
                 agent.heard.discard(seen.plane)
             case PulseSaid():
                 agent.word = seen.layers.get(Layer.AGENT, LayerState.UNKNOWN)
+                agent.has_planned |= agent.word in _EXPECTED
                 agent.is_stopping = seen.plan is Plan.HOST_STOPS
             case LinkChanged():
+                yield from self._note_run(agent, seen)
                 agent.is_linked, agent.link_boot = seen.is_up, seen.boot
                 agent.was_linked |= seen.is_up
                 agent.link_lost_at = None if seen.is_up else seen.at
         yield from self._judge(agent, seen.at)
+
+    def _note_run(self, agent: _Agent, seen: LinkChanged) -> Iterator[Verdict]:
+        """Dead and started again before anybody could miss it: that is told all the same."""
+        if not seen.is_up or not seen.run:
+            return
+        run, before = (seen.boot, seen.run), agent.run
+        is_another = before[0] == seen.boot and before != run
+        if is_another and not (agent.has_planned or agent.is_away or agent.is_stopping):
+            yield self._raised(agent, seen.at, "ended, and was started again")
+            yield self._cleared(agent, agent.boot, seen.at, "it is back")
+        agent.run, agent.has_planned = run, False
 
     def _begin_boot(self, agent: _Agent, boot: str, at: Instant) -> Iterator[Verdict]:
         if agent.is_away:

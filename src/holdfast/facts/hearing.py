@@ -99,11 +99,12 @@ class LastGasp(Seen, frozen=True, kw_only=True):
 
 
 class LinkChanged(Seen, frozen=True, kw_only=True):
-    """The link of a host's agent came up, or broke off."""
+    """The link of a host's agent came up, or broke off. `run` is another after each start of it."""
 
     host: str
     boot: str
     is_up: bool
+    run: str = ""
 
 
 class EarDoubted(Seen, frozen=True, kw_only=True):

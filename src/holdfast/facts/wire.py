@@ -62,6 +62,7 @@ class Hello(Frame, frozen=True, kw_only=True):
     addresses: dict[str, str] = {}  # Of this host, by plane: its answer port is there.
     rack: str = ""
     switch: str = ""
+    run: str = ""  # A word of its own for each start of the agent.
 
 
 class Welcome(Frame, frozen=True, kw_only=True):
