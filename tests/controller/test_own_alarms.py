@@ -3,7 +3,7 @@
 import asyncio
 
 from holdfast.adapters.simulated.vims import VimInMemory
-from holdfast.controller.own_alarms import OwnAlarms
+from holdfast.controller.own_alarms import OwnAlarms, add_up
 from holdfast.detectors import records_lost, reporting_slow
 from holdfast.facts.instants import NS_PER_MS
 from holdfast.ports.journal import Losses
@@ -57,3 +57,9 @@ def test_a_refused_notice_is_an_alarm_until_somebody_has_taken_it_away() -> None
         assert await conditions(vim) == []
 
     asyncio.run(work())
+
+
+def test_each_that_lost_anything_says_why() -> None:
+    alarms, events = Losses(count=1, reason="damaged"), Losses(count=2, reason="the disk is full")
+    lost = add_up({"alarms": lambda: alarms, "audit": lambda: NONE, "events": lambda: events})
+    assert lost == Losses(count=3, reason="alarms: damaged; events: the disk is full")

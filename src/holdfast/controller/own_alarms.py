@@ -82,9 +82,7 @@ class OwnAlarms:
 
 
 def add_up(losses: dict[str, Callable[[], Losses]]) -> Losses:
-    """All of them as one, with the reason of the last that lost anything."""
+    """All of them as one, with the reason of each that lost anything."""
     found = {name: read() for name, read in losses.items()}
     reasons = [f"{name}: {one.reason}" for name, one in found.items() if one.count]
-    return Losses(
-        count=sum(one.count for one in found.values()), reason=reasons[-1] if reasons else ""
-    )
+    return Losses(count=sum(one.count for one in found.values()), reason="; ".join(reasons))

@@ -6,6 +6,7 @@ what can be told anew (alarms, incidents, counts), never for the truth about VMs
 
 import asyncio
 import contextlib
+import logging
 import os
 import sqlite3
 import threading
@@ -15,9 +16,12 @@ from pathlib import Path
 from holdfast.adapters.drivers.private_folder import make_private_folder
 from holdfast.ports.journal import Losses
 
+log = logging.getLogger(__name__)
+
 RETRY_S = 1.0
 SYNC_S = 1.0
 CLOSE_LIMIT_S = 5.0
+ROOM_BYTES = 64 << 10  # With less, SQLite cannot make its shared memory: it names no cause.
 _OPEN = """
 PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; PRAGMA wal_autocheckpoint=0;
 CREATE TABLE IF NOT EXISTS kept (
@@ -78,10 +82,10 @@ class Shelf:
             return self._read()
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):  # Full, away, not permitted.
-                self._count(1, str(error))
+                self._count(1, self._words(error))
                 return {}
             aside = self._path.with_name(f"{self._path.name}.damaged-{int(time.time())}")
-            self._count(1, f"{self._path.name} was damaged and is set aside as {aside.name}")
+            self._count(1, f"{self._path} was damaged and is set aside as {aside.name}")
             for ending in ("", "-wal", "-shm"):
                 with contextlib.suppress(OSError):
                     self._path.with_name(self._path.name + ending).rename(f"{aside}{ending}")
@@ -98,7 +102,7 @@ class Shelf:
             make_private_folder(self._path.parent)
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         except OSError as error:
-            raise sqlite3.OperationalError(f"{self._path}: {error.strerror}") from None
+            raise sqlite3.OperationalError(error.strerror) from None
         db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=1.0)
         try:
             db.executescript(_OPEN)
@@ -130,7 +134,7 @@ class Shelf:
                     db.execute("PRAGMA synchronous=OFF")
                     sync_at, is_dirty = time.monotonic() + SYNC_S, False
             except sqlite3.Error as error:
-                failed = str(error)
+                failed = self._words(error)
                 if db is not None:
                     db.close()
                     db = None
@@ -150,7 +154,18 @@ class Shelf:
             self._waiting = {**batch, **self._waiting}
         self._count(1, reason)
 
+    def _words(self, error: sqlite3.Error) -> str:
+        """SQLite calls most of what a full disk refuses an I/O error."""
+        said = f"{self._path}: {error}"
+        with contextlib.suppress(OSError):
+            disk = os.statvfs(self._path.parent)
+            if disk.f_bavail * disk.f_frsize < ROOM_BYTES:
+                return f"{said}: the disk is full"
+        return said
+
     def _count(self, lost: int, reason: str) -> None:
+        if reason != self._lost.reason:
+            log.error("records are lost, or wait: %s", reason)
         self._lost = Losses(count=self._lost.count + lost, reason=reason)
 
 
