@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from holdfast.faces.cli.asking import ask, convert, login_user
+from holdfast.faces.cli.asking import AGENT, Said, ask, convert, login_user
 from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.faces.cli.settings import Site, pass_site
 from holdfast.faces.cli.showing import json_option, note, show_json
@@ -27,15 +27,16 @@ def read_duration_s(text: str) -> int:
 @click.option("--for", "duration", default="1h", show_default=True, metavar="TIME")
 @json_option
 @pass_site
-def disarm(site: Site, reason: str, duration: str, as_json: bool) -> None:
+def disarm(site: Site, reason: str, duration: str, as_json: bool) -> int:
     """Switch automatic recovery off; it comes back by itself.
 
-    Faults are still seen and reported.
+    Faults are still seen and reported. Exit code 1 says that it holds on this host only.
     """
     seconds = read_duration_s(duration)
     said = ask(site, "disarm", or_agent=True, reason=reason, seconds=seconds)
     if as_json:
-        return show_json({**_under_its_name(said.data), "from": said.source})
+        show_json({**_under_its_name(said.data), "from": said.source})
+        return _reached(said)
     from holdfast.faces.cli.alarms import wall_ms  # Late: JSON needs no words.
     from holdfast.faces.pages.tables import clock  # Late: likewise.
 
@@ -44,25 +45,40 @@ def disarm(site: Site, reason: str, duration: str, as_json: bool) -> None:
     until = clock(told.until_utc_ms, wall_ms())
     click.echo(f"recovery is off until {until}, owner {login_user()}: {reason}")
     _tell_who_has_not_heard(said.data)
-    return click.echo("sooner: holdfast arm")
+    click.echo("sooner: holdfast arm")
+    return _say_how_far(said, "disarm")
 
 
 @click.command()
 @json_option
 @pass_site
-def arm(site: Site, as_json: bool) -> None:
-    """Switch automatic recovery on again."""
+def arm(site: Site, as_json: bool) -> int:
+    """Switch automatic recovery on again. Exit code 1 says that it holds on this host only."""
     said = ask(site, "arm", or_agent=True)
     if as_json:
-        return show_json({**(said.data or {}), "from": said.source})
+        show_json({**(said.data or {}), "from": said.source})
+        return _reached(said)
     note(said.note)
     _tell_who_has_not_heard(said.data)
     was = said.data.get("was") if isinstance(said.data, dict) else None
-    if not was:
-        return click.echo("recovery is on; it was on already")
-    return click.echo(
-        f"recovery is on again; {was.get('owner')} had switched it off: {was.get('reason')}"
-    )
+    if was:
+        why = f"{was.get('owner')} had switched it off: {was.get('reason')}"
+        click.echo(f"recovery is on again; {why}")
+    else:
+        click.echo("recovery is on; it was on already")
+    return _say_how_far(said, "arm")
+
+
+def _say_how_far(said: Said, command: str) -> int:
+    """The last line, where no controller took it: nobody else was told, nor will be."""
+    if said.source == AGENT:
+        text = "THIS HOST ONLY: no controller has heard of it, and all others go on as before"
+        click.echo(f"{text}.\nFor the site, when a controller serves again: holdfast {command}")
+    return _reached(said)
+
+
+def _reached(said: Said) -> int:
+    return Exit.BAD_NEWS if said.source == AGENT else Exit.FINE
 
 
 def _under_its_name(data: Any) -> dict[str, Any]:

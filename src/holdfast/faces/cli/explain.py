@@ -24,6 +24,8 @@ def explain(site: Site, incident: str, as_json: bool) -> None:
     try:
         said = ask(site, "explain", or_agent=True, **args)
     except Failure as failure:
+        if not incident and failure.code == Exit.USAGE:
+            return _say_there_was_none(as_json)
         raise _with_near_incidents(site, incident, failure) from None
     if as_json:
         return show_json({**said.data, "from": said.source})
@@ -61,6 +63,13 @@ def last_words(site: Site, vm: str, incident: str, as_json: bool) -> None:
 
     note(said.note)
     return show(left_words_page(said.data))
+
+
+def _say_there_was_none(as_json: bool) -> None:
+    """No news is good news, and no mistake of who asks."""
+    if as_json:
+        return show_json({"incident": None, "records": []})
+    return click.echo("There has been no incident.")
 
 
 def _with_near_incidents(site: Site, incident: str, failure: Failure) -> Failure:

@@ -4,6 +4,8 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
+from msgspec import Struct, structs
+
 from holdfast.faces.cli.asking import convert
 from holdfast.faces.cli.choosing import rows_of
 from holdfast.faces.pages.hosts import HostRow
@@ -28,7 +30,17 @@ COUNTED = {
     "unreadable": "records of the store cannot be read",
     "unknown_frames": "frames of unknown kinds came",
 }
+NOT_ASKED = "not asked yet"  # For a moment after the agent began; it is no trouble.
 LIBVIRT = "VMs run on; restart libvirt when convenient: systemctl restart libvirtd"
+
+
+class Around(Struct, frozen=True, kw_only=True):
+    """What this host is to the answers. `own_name`: its name, where another host's controller was
+    asked; `start`: what starts its services, where it has some; `is_starting`: they run."""
+
+    own_name: str = ""
+    start: str = ""
+    is_starting: bool = False
 
 
 def make_view(
@@ -36,18 +48,29 @@ def make_view(
     agent: Told | None,
     controller_away: str = "",
     agent_away: str | None = "",
+    around: Around | None = None,
 ) -> StatusView:
     """`None` is a program that is away, for the reason beside it; without a reason nobody asked."""
+    known = around or Around()
     upper, here = controller or {}, agent or {}
     disarm = upper.get("disarm") or here.get("disarm")
     incidents = convert(_first_rows("incidents", upper, here), list[Incident])
-    hosts = convert(rows_of(upper, "hosts"), list[HostRow])
+    hosts = _hosts(upper, incidents)
     has_others = len(hosts) > 1
     # Of this host its own agent knows more, of all hosts the controller.
     vms = _first_rows("vms", *((upper, here) if has_others else (here, upper)))
     return StatusView(
-        host_name=str(here.get("host_name") or upper.get("host_name") or socket.gethostname()),
-        parts=tuple(_parts(controller, agent, controller_away, agent_away)),
+        host_name=str(
+            here.get("host_name")
+            or known.own_name
+            or upper.get("host_name")
+            or socket.gethostname()
+        ),
+        asked=str(upper.get("host_name", "")) if known.own_name else "",
+        parts=(
+            *_site_parts(controller, controller_away, hosts, known),
+            *(() if agent_away is None else _parts_here(agent, agent_away, known)),
+        ),
         deliveries=tuple(_deliveries(upper)),
         report_p99_ms=upper.get("report_p99_ms"),
         reports_timed=upper.get("reports_timed"),
@@ -64,41 +87,83 @@ def _first_rows(name: str, *told: Told) -> list[Any]:
     return next((rows_of(one, name) for one in told if one.get(name)), [])
 
 
-def _parts(
-    controller: Told | None, agent: Told | None, controller_away: str, agent_away: str | None
+def _hosts(upper: Told, incidents: list[Incident]) -> list[HostRow]:
+    """Since when one is silent, its open incident knows."""
+    faults = {one.id: one.fault_utc_ms for one in incidents}
+    rows = convert(rows_of(upper, "hosts"), list[HostRow])
+    return [structs.replace(row, silent_utc_ms=faults.get(row.incident, 0)) for row in rows]
+
+
+def _site_parts(
+    told: Told | None, away: str, hosts: list[HostRow], around: Around
 ) -> Iterator[Part]:
-    yield _program("controller", controller, controller_away)
-    if agent_away is not None:
-        yield _program("agent", agent, agent_away)
-    if controller and controller.get("store", WELL) != WELL:
-        yield Part(name="store", is_well=False, said=str(controller["store"]))
-    if controller and controller.get("controllers"):
-        yield _controllers(controller["controllers"], str(controller.get("leader", "")))
-    if controller and controller.get("pulses"):
-        yield _pulses(controller["pulses"])
-    if agent is not None:
-        libvirt = agent.get("libvirt", "")
-        if libvirt:
-            yield Part(name="libvirt", is_well=_is_well(libvirt), said=str(libvirt), hint=LIBVIRT)
-        watching = str(agent.get("watch_mechanism", ""))
-        if watching:
-            said = WATCHING.get(watching, watching)
-            yield Part(name="watching", is_well=True, said=said)
-
-
-def _controllers(up: dict[str, str], leader: str) -> Part:
-    """Each by name: whether it leads, or why it is not up."""
-    away = {name: reason for name, reason in up.items() if reason not in ("here", "up")}
-    words = [f"{name}{' leads' if name == leader else ''}" for name in up if name not in away]
-    words += [f"{name} is away ({reason})" for name, reason in away.items()]
-    return Part(name="controllers", is_well=not away and bool(leader), said=", ".join(words))
-
-
-def _program(name: str, told: Told | None, away: str) -> Part:
+    """What the controller says of itself, and of the others."""
+    yield _controller(told, away, around)
     if told is None:
-        said = away.removeprefix(f"the {name} ").replace(f"no {name} runs here", "does not run")
-        return Part(name=name, is_well=False, said=said, hint=f"sudo holdfast {name}")
-    return Part(name=name, is_well=True, said="runs")
+        return
+    missed = _missed(told.get("controllers") or {}, hosts)
+    if told.get("store", WELL) != WELL:
+        yield _store(str(told["store"]), list(missed))
+    if told.get("controllers"):
+        yield _controllers(list(told["controllers"]), missed, str(told.get("leader", "")))
+    if told.get("pulses"):
+        yield _pulses(told["pulses"])
+
+
+def _parts_here(told: Told | None, away: str, around: Around) -> Iterator[Part]:
+    """What the agent of this host says; named by the host where the rest is another's word."""
+    of = f" of {around.own_name}" if around.own_name else ""
+    yield _program("agent", told, away, around, of)
+    if told is None:
+        return
+    libvirt = str(told.get("libvirt", ""))
+    if libvirt:
+        is_well = libvirt == NOT_ASKED or libvirt.startswith(WELL)
+        yield Part(name=f"libvirt{of}", is_well=is_well, said=libvirt, hint=LIBVIRT)
+    watching = str(told.get("watch_mechanism", ""))
+    if watching:
+        said = WATCHING.get(watching, watching)
+        yield Part(name=f"watching{of}", is_well=True, said=said)
+
+
+def _missed(up: dict[str, str], hosts: list[HostRow]) -> dict[str, str]:
+    """Controllers that are away, and why. A host is known to be silent before its link breaks."""
+    silent = {row.host_name: row.said for row in hosts if row.is_silent}
+    why = {name: silent.get(name, "") if said == "up" else said for name, said in up.items()}
+    return {name: reason for name, reason in why.items() if reason not in ("", "here")}
+
+
+def _store(reason: str, missed: list[str]) -> Part:
+    until = f"until {' or '.join(missed)} is back" if missed else "until the store serves"
+    hint = f"nothing can be changed {until}; alarms are still sent"
+    return Part(name="store", is_well=False, said=reason, hint=hint)
+
+
+def _controllers(names: list[str], missed: dict[str, str], leader: str) -> Part:
+    """Each by name: whether it leads, or why it is not up."""
+    is_led = bool(leader) and leader not in missed
+    words = [f"{name}{' leads' if name == leader else ''}" for name in names if name not in missed]
+    words += [f"{name} is away ({reason})" for name, reason in missed.items()]
+    words += [] if is_led else ["nobody leads"]
+    return Part(name="controllers", is_well=not missed and is_led, said=", ".join(words))
+
+
+def _controller(told: Told | None, away: str, around: Around) -> Part:
+    if told is None and around.own_name:
+        hint = f"on a controller of the site: {around.start or 'holdfast status'}"
+        return Part(name="controller", is_well=False, said=away, hint=hint)
+    return _program("controller", told, away, around)
+
+
+def _program(name: str, told: Told | None, away: str, around: Around, of: str = "") -> Part:
+    if told is not None:
+        return Part(name=f"{name}{of}", is_well=True, said="runs")
+    said = away.removeprefix(f"the {name} ").replace(f"no {name} runs here", "does not run")
+    hint = around.start or f"sudo holdfast {name}"
+    if around.is_starting:
+        said = f"{said}: its service starts it"
+        hint = f"try again in a moment; if that lasts, it says why: /var/log/holdfast/{name}.log"
+    return Part(name=f"{name}{of}", is_well=False, said=said, hint=hint)
 
 
 def _pulses(told: Told) -> Part:
@@ -129,10 +194,6 @@ def _flood(told: Told) -> str:
         names = ", ".join(told["let_in"])
         said += f"; a flood bears the address of a host that pulses, and is read: {names}"
     return said
-
-
-def _is_well(said: Any) -> bool:
-    return str(said).startswith("answers")
 
 
 def _deliveries(upper: Told) -> Iterator[Delivery]:

@@ -35,6 +35,8 @@ class HostRow(Struct, frozen=True, kw_only=True):
     planes_heard: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
     incident: str = ""
+    is_silent: bool = False
+    silent_utc_ms: int = 0  # Since when, where its incident says so.
 
 
 class HostView(Struct, frozen=True, kw_only=True):
@@ -88,6 +90,9 @@ def host_page(view: HostView, now_ms: int) -> Iterator[Any]:
 def agent_words(one: HostRow, now_ms: int) -> Text:
     if one.is_amnesiac:
         return Text("lost its memory", style=BAD)
+    if one.is_silent:
+        since = f" since {ago(one.silent_utc_ms, now_ms)}" if one.silent_utc_ms else ""
+        return Text(f"not heard{since}", style=BAD)
     if not one.is_up:
         return Text("away", style=UNSURE)
     return Text(f"here since {ago(one.since_utc_ms, now_ms)}" if one.since_utc_ms else "here")

@@ -16,7 +16,7 @@ def incidents_page(incidents: Sequence[Incident], now_ms: int) -> Iterator[Any]:
         yield Text("There has been no incident.", style=GOOD)
         return
     yield table(
-        ("INCIDENT", "VM", "FAULT AT", "STATE", "BACK AFTER", "WHAT"),
+        ("INCIDENT", "WHERE", "FAULT AT", "STATE", "BACK AFTER", "WHAT"),
         [_row(incident, now_ms) for incident in incidents],
     )
     yield ""
@@ -59,10 +59,19 @@ def _recovery(incident: Incident) -> Text:
 def needs_you_line(incidents: Sequence[Incident]) -> Text:
     """What a person must type, or that there is nothing to do."""
     wanting = [incident.needs_you for incident in incidents if incident.needs_you]
+    awaited = [one for one in incidents if one.host and one.state is IncidentState.OPEN]
+    if not wanting and awaited:
+        lines = [f"{one.name} is awaited; {way_out(one)}" for one in awaited]
+        return Text("Nothing to do yet: " + "\n                   ".join(lines), style=UNSURE)
     if not wanting:
         return Text("Nothing to do.", style=GOOD)
     commands = list(dict.fromkeys(wanting))
     return Text("Needs you: " + "\n           ".join(commands), style=BAD)
+
+
+def way_out(incident: Incident) -> str:
+    """How the incident of a host ends that never comes back."""
+    return f"if it never comes back: holdfast settle {incident.id}"
 
 
 def incident_line(incident: Incident, now_ms: int, at_ms: int = 0) -> Text:

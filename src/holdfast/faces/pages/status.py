@@ -8,7 +8,7 @@ from rich.text import Text
 
 from holdfast.detectors import reporting_slow
 from holdfast.faces.pages.hosts import HostRow, hosts_table
-from holdfast.faces.pages.incidents import incident_line
+from holdfast.faces.pages.incidents import incident_line, way_out
 from holdfast.faces.pages.tables import (
     BAD,
     GOOD,
@@ -54,6 +54,7 @@ class StatusView(Struct, frozen=True, kw_only=True):
     """What both programs said, put together; None and empty are what nobody could say."""
 
     host_name: str
+    asked: str = ""  # Whose controller tells it, where that is not this host's own.
     parts: tuple[Part, ...] = ()
     deliveries: tuple[Delivery, ...] = ()
     report_p99_ms: float | None = None
@@ -128,15 +129,16 @@ def _vms(vms: Sequence[VmSummary]) -> Iterator[Any]:
 
 def _verdict(view: StatusView) -> Text:
     found = troubles(view)
+    head = f"the site, as {view.asked} tells it" if view.asked else view.host_name
     if not found:
         loose = sum(1 for vm in view.vms if not vm.is_protected)
-        text = Text(f"{view.host_name}: everything is well", style=GOOD)
+        text = Text(f"{head}: everything is well", style=GOOD)
         if view.disarm:
             text.append(", but recovery is off", style=UNSURE)
         elif view.vms and loose == len(view.vms):
             text.append("; no VM is protected yet", style=UNSURE)
         return text
-    text = Text(f"{view.host_name}: {counted(len(found), 'thing is', 'things are')} not well")
+    text = Text(f"{head}: {counted(len(found), 'thing is', 'things are')} not well")
     text.stylize(BAD)
     for trouble in found[:5]:
         text.append(f"\n  {trouble}")
@@ -196,7 +198,7 @@ def _next(view: StatusView) -> Text:
         newest = (ours or view.incidents)[-1]
         word = "Being mended" if ours else "Left to its owner"
         if newest.host:
-            word = f"Nothing to do yet: {newest.name} is awaited"
+            word = f"Nothing to do yet: {newest.name} is awaited; {way_out(newest)}"
         return Text(f"{word}. Its story: holdfast explain {newest.id}")
     if view.disarm:
         return Text("Switch recovery on again: holdfast arm")

@@ -1,0 +1,113 @@
+"""Status says whose word it is, who is away, and what brings a service back, in words that hold."""
+
+import io
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from msgspec import structs, to_builtins
+
+from holdfast.faces.cli.showing import show
+from holdfast.faces.cli.status_view import Around, make_view
+from holdfast.faces.pages.status import StatusView, status_page, troubles
+from holdfast.facts import wire
+from tests.faces import examples as known
+from tests.faces.conftest import Run
+from tests.faces.programs_that_answer import answering
+
+HERE: dict[str, Any] = {**known.AGENT_STATUS, "vms": [], "incidents": [], "open_alarms": 0}
+UP: dict[str, Any] = {"host_name": "h1", "store": "answers", "leader": "h1", "hosts": []}
+UP |= {"controllers": {"h1": "here", "h2": "up", "h3": "up"}}
+START = "sudo /etc/init.d/holdfast start"
+
+
+def page(view: StatusView) -> str:
+    out = io.StringIO()
+    show(status_page(view, known.NOW_MS), out)
+    return out.getvalue()
+
+
+def row(name: str, **more: Any) -> dict[str, Any]:
+    return {"host": f"id-{name}", "host_name": name, "is_up": True, "planes": ["a"], **more}
+
+
+def test_libvirt_that_was_not_asked_yet_is_no_trouble() -> None:
+    assert troubles(make_view(UP, {**HERE, "libvirt": "not asked yet"})) == []
+    assert troubles(make_view(UP, {**HERE, "libvirt": "does not answer"}))
+
+
+def test_a_stopped_service_is_started_as_a_service() -> None:
+    said = page(make_view(None, HERE, "no controller runs here", around=Around(start=START)))
+    assert f"What to do: {START}" in said
+    assert "sudo holdfast controller" not in said
+
+
+def test_a_service_that_is_being_started_is_waited_for(run: Run, run_dir: Any) -> None:
+    argv = [sys.executable, "-c", "import time; time.sleep(60)", "supervise"]
+    with subprocess.Popen(argv) as process, answering(run_dir, "agent", {"status": HERE}):
+        try:
+            (run_dir / "supervise.pid").write_text(f"{process.pid}\n")
+            said = run("status").out
+        finally:
+            process.kill()
+    assert "controller does not run: its service starts it" in said
+    assert "What to do: try again in a moment" in said
+    assert "sudo holdfast" not in said
+
+
+def test_the_word_of_another_host_is_not_shown_as_this_hosts_own() -> None:
+    around = Around(own_name="h4", start=START)
+    well = page(make_view(UP, HERE, around=around))
+    assert well.startswith("the site, as h1 tells it: everything is well\n")
+    assert "agent of kvm-7" not in well
+    assert re.search(r"agent of h4 +runs", well)
+    away = page(make_view(UP, None, "", "no agent runs here", around))
+    assert "agent of h4 does not run" in away
+    assert f"What to do: {START}" in away
+
+
+def test_nobody_leads_is_said_and_each_controller_that_is_away_is_named() -> None:
+    silent = row("h3", is_silent=True, said="is silent: suspected to be lost", care="bad")
+    lost = structs.replace(known.OPEN, host="id-h3", name="h3", vm="", life=None, needs_you="")
+    told = {
+        **UP,
+        "leader": "",
+        "store": "the store does not serve",
+        "controllers": {"h1": "here", "h2": "no answer in 5 s", "h3": "up"},
+        "hosts": [row("h1"), row("h2"), silent],
+        "incidents": [to_builtins(lost)],
+    }
+    said = page(make_view(told, HERE))
+    words = "h2 is away (no answer in 5 s), h3 is away (is silent: suspected to be lost)"
+    assert f"h1, {words}, nobody leads" in " ".join(said.split())
+    last = said.splitlines()[-1]
+    assert "nothing can be changed until h2 or h3 is back; alarms are still sent" in last
+
+
+@pytest.mark.parametrize(("is_silent", "said"), [(True, "not heard"), (False, "here since")])
+def test_a_silent_hosts_agent_is_not_said_to_be_here(is_silent: bool, said: str) -> None:
+    rows = [row("h1"), row("h2", is_silent=is_silent, since_utc_ms=known.NOW_MS - 100)]
+    text = page(make_view({**UP, "hosts": rows}, HERE))
+    assert said in text
+    assert ("here since" in text) is not is_silent
+
+
+def test_what_reached_this_host_only_says_so_at_the_end(run: Run, run_dir: Any) -> None:
+    with answering(run_dir, "agent", {"disarm": to_builtins(known.DISARM), "arm": {"was": None}}):
+        off, on = run("disarm", "--reason", "t"), run("arm")
+    assert (off.code, on.code) == (1, 1)
+    assert "THIS HOST ONLY" in off.out.splitlines()[-2]
+    assert off.out.endswith("when a controller serves again: holdfast disarm\n")
+    assert on.out.endswith("when a controller serves again: holdfast arm\n")
+    with answering(run_dir, "controller", {"arm": {"was": None}}):
+        assert run("arm").code == 0
+
+
+def test_no_incident_yet_is_no_mistake(run: Run, run_dir: Any) -> None:
+    none = wire.Reply(id=0, error="there has been no incident", code=2)
+    with answering(run_dir, "controller", {"explain": none, "incidents": []}):
+        ran = run("explain")
+        assert (ran.code, ran.out, ran.err) == (0, "There has been no incident.\n", "")
+        assert run("explain", "web-9").code == 2
