@@ -12,6 +12,7 @@ import pytest
 from holdfast.faces.cli import pausing
 from holdfast.faces.cli.calling import NOBODY_HERE, Away
 from holdfast.faces.cli.exits import Exit, Failure
+from holdfast.faces.cli.supervise import supervisor
 from holdfast.facts.settings import Settings
 from tests.faces.conftest import Run
 from tests.faces.programs_that_answer import HANG_UP, answering
@@ -24,8 +25,12 @@ def supervised(run_dir: Path) -> Iterator[Path]:
     """A process that looks like the supervisor of this run directory."""
     argv = [sys.executable, "-c", "import time; time.sleep(60)", "supervise"]
     with subprocess.Popen(argv) as process:
-        (run_dir / "supervise.pid").write_text(f"{process.pid}\n")
         try:
+            (run_dir / "supervise.pid").write_text(f"{process.pid}\n")
+            deadline = time.monotonic() + 10
+            while supervisor(run_dir / "supervise.pid") is None:
+                assert time.monotonic() < deadline, "it has not begun"
+                time.sleep(0.01)
             yield run_dir
         finally:
             process.kill()
