@@ -211,7 +211,7 @@ CATALOGUE: tuple[AlarmType, ...] = (
         probable_cause="OUT_OF_SERVICE",
         means="A person switched automatic recovery off, with a reason and an end.",
         clears="When it ends by itself, or with holdfast arm.",
-        repair="holdfast arm",
+        repair="Nothing, if you wanted it; sooner: holdfast arm. No VM is restarted until then.",
         covers=("H9",),
     ),
     AlarmType(
@@ -233,9 +233,11 @@ CATALOGUE: tuple[AlarmType, ...] = (
         event_type=EventType.EQUIPMENT,
         severity=Severity.CRITICAL,
         probable_cause="POWER_PROBLEM",
-        means="No pulse of it arrives, and nobody who was asked reaches it: no power, or cut off.",
+        means="No pulse of it arrives, and nobody who was asked reaches it: no power, or cut off. "
+        "Suspected before they answer, also where only its pulse is dead: an open link proves "
+        "nothing yet, for a host that lost power leaves it open for some seconds.",
         clears="When it pulses again (in the same boot: retracted), or a person settles it.",
-        repair="Look at its power and network; holdfast explain tells who heard what and when.",
+        repair="Look at its power and network. Start its VMs nowhere else while it may still live.",
         covers=("H5", "H7"),
     ),
     AlarmType(
@@ -247,7 +249,7 @@ CATALOGUE: tuple[AlarmType, ...] = (
         probable_cause="SYSTEM_RESOURCES_OVERLOAD",
         means="Its pulses stopped, yet its kernel answers: its programs do not run, or are dead.",
         clears="When it pulses again, or a person settles it.",
-        repair="Look at its console; reset it if it does not come back. Its VMs are stuck with it.",
+        repair="Look at its console first: where only Holdfast was stopped there, its VMs run on.",
         covers=("H5", "H7"),
     ),
     AlarmType(
@@ -331,7 +333,7 @@ CATALOGUE: tuple[AlarmType, ...] = (
         probable_cause="APPLICATION_SUBSYSTEM_FAILURE",
         means="No pulse comes, yet its agent answers: the pulse is dead, or its planes are cut.",
         clears="When its pulses arrive again.",
-        repair="Look at the service holdfast-pulse there: its loss would not be noticed at once.",
+        repair="There: holdfast status; start the service holdfast-pulse again. Its VMs run on.",
         covers=("H5", "H7"),
     ),
     AlarmType(
@@ -343,7 +345,7 @@ CATALOGUE: tuple[AlarmType, ...] = (
         probable_cause="APPLICATION_SUBSYSTEM_FAILURE",
         means="Its host pulses; the agent is dead, stuck or not linked: VM faults go unreported.",
         clears="When the agent is linked again and says that it is well.",
-        repair="Look at the service holdfast-agent there. Its VMs run on.",
+        repair="There: holdfast status; start the service holdfast-agent again. Its VMs run on.",
         covers=("H5", "H7"),
     ),
     AlarmType(
