@@ -184,7 +184,7 @@ def test_each_change_of_an_alarm_is_an_event_in_its_order(tmp_path: Path) -> Non
             records = [msgspec.convert(e.data, AlarmRecord) for e in told if e.kind == "alarm"]
             assert [record.alarm.revision for record in records] == [1, 2, 3]
             [host] = [event.text for event in told if event.kind == "host"]
-            assert host == "the agent of host-a is here, in boot boot-1"
+            assert host == "the agent of host-a is linked"
 
     asyncio.run(work())
 

@@ -101,7 +101,7 @@ def test_a_folder_that_cannot_be_written_hinders_no_change(tmp_path: Path) -> No
         audit = Audit(tmp_path / "audit", events)
         assert await audit.around("arm", {}, ANNA, nothing) == "done"
         assert audit.losses().count == 2
-        assert b"arm: done" in events.newest_ones(1).events[0][1]
+        assert b"switch recovery on: done" in events.newest_ones(1).events[0][1]
         events.close()
 
     asyncio.run(work())

@@ -235,7 +235,7 @@ def test_events_and_changes_are_told_line_by_line(run: Run, run_dir: Path) -> No
     assert "h2 is here" in told.out
     assert "events 3 to 6 are missing" in told.err
     assert none.out == ""
-    assert re.search(r"anna +administer +this host +disarm \(reason x\) +refused: no", audit.out)
+    assert re.search(r"anna +administer +this host +switch recovery off \(x\) +refused", audit.out)
 
 
 def test_a_token_is_printed_alone_so_that_it_can_be_kept(run: Run, run_dir: Path) -> None:

@@ -5,8 +5,10 @@ import itertools
 import logging
 from collections.abc import Callable
 
-from holdfast.adapters.drivers.dials import LINK_ENDED
+from holdfast.adapters.drivers.dials import LINK_ENDED, NOBODY, why_ended
 from holdfast.facts import wire
+from holdfast.facts.instants import NS_PER_S
+from holdfast.ports import clock
 from holdfast.ports.link import Connection, Dial
 
 log = logging.getLogger(__name__)
@@ -14,6 +16,7 @@ log = logging.getLogger(__name__)
 RETRY_S = 0.2
 REFUSED_RETRY_S = 5.0
 WELCOME_LIMIT_S = 5.0
+BEGIN_LIMIT_S = 5  # For so long after its start a controller may be missing without a word.
 
 
 class Line:
@@ -42,6 +45,7 @@ class Line:
         self.term = 0
         self.is_slow = False
         self.reason = "it was not reached yet"
+        self._logged, self._is_new, self._began_at = "", True, clock.now()
 
     @property
     def is_up(self) -> bool:
@@ -63,7 +67,7 @@ class Line:
             try:
                 is_refused = await self._talk()
             except LINK_ENDED as error:
-                self._say(str(error) or type(error).__name__)
+                self._say(why_ended(error))
             await asyncio.sleep(REFUSED_RETRY_S if is_refused else RETRY_S)
 
     async def _talk(self) -> bool:
@@ -85,6 +89,7 @@ class Line:
     async def _serve(self, link: Connection, first: wire.Welcome) -> None:
         queue: asyncio.Queue[bytes] = asyncio.Queue()
         self._to_send, self.reason, self.is_slow = queue, "", False
+        self._logged, self._is_new = "", False
         self.term = _term(first)
         sender = asyncio.create_task(self._send_all(link, queue))
         try:
@@ -114,9 +119,16 @@ class Line:
             self._heard(self, frame)
 
     def _say(self, reason: str) -> None:
-        if reason != self.reason:
-            log.info("controller %s: %s", self.name, reason)
+        """Where both begin together the controller is later by a moment: that is no news."""
         self.reason = reason
+        is_early = (
+            reason == NOBODY
+            and self._is_new
+            and clock.now() < self._began_at + BEGIN_LIMIT_S * NS_PER_S
+        )
+        if reason != self._logged and not is_early:
+            log.info("controller %s: %s", self.name, reason)
+            self._logged = reason
 
     @staticmethod
     async def _send_all(link: Connection, queue: asyncio.Queue[bytes]) -> None:

@@ -102,7 +102,7 @@ class Agents:
         agent.tenures = {tenure.vm: tenure for tenure in hello.tenures}
         agent.link = link
         agent.since_utc_ms = clock.utc_ms()
-        self._say(f"the agent of {agent.host_name} is here, in boot {agent.boot}")
+        self._say(f"the agent of {agent.host_name} is linked")
         self.on_greeted(hello)
         return agent
 

@@ -15,6 +15,7 @@ from msgspec import structs
 
 from holdfast.adapters.drivers.private_folder import make_private_folder
 from holdfast.controller.events import Events
+from holdfast.facts.change_words import said
 from holdfast.facts.events import Change, EventKind
 from holdfast.facts.instants import NS_PER_MS
 from holdfast.facts.roles import Caller
@@ -161,8 +162,7 @@ def _ends_in_half_a_line(path: Path) -> bool:
 
 def sentence(entry: Change) -> str:
     """One change in words."""
-    said = ", ".join(f"{name} {value}" for name, value in entry.args.items())
-    about = f"{entry.what} ({said})" if said else entry.what
+    about = said(entry.what, entry.args)
     why = f": {entry.reason}" if entry.reason else ""
     return f"{entry.who} ({entry.role}, {entry.origin}): {about}: {entry.outcome}{why}"
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from holdfast.adapters.drivers.dials import LINK_ENDED
+from holdfast.adapters.drivers.dials import LINK_ENDED, why_ended
 from holdfast.adapters.journals.segments import read
 from holdfast.controller.agents import Link
 from holdfast.facts import wire
@@ -111,7 +111,8 @@ class Peers:
                 await line.ask(JOURNAL, args, JOURNAL_LIMIT_S), list[dict[str, Any]]
             )
         except (*LINK_ENDED, msgspec.ValidationError) as error:
-            return [{"error": f"controller {line.name} does not answer: {error}"}]
+            why = why_ended(error, JOURNAL_LIMIT_S)
+            return [{"error": f"controller {line.name} does not answer: {why}"}]
 
     async def _read_journal(self, args: dict[str, Any]) -> list[dict[str, Any]]:
         newest, containing = args.get("newest"), str(args.get("containing") or "")
@@ -134,7 +135,7 @@ class _Line:
                     await self._read(connection)
                 self.reason = "it hung up"
             except LINK_ENDED as error:
-                self.reason = str(error) or type(error).__name__
+                self.reason = why_ended(error)
             await asyncio.sleep(RETRY_S)
 
     async def ask(self, name: str, args: dict[str, Any], limit_s: float) -> Any:

@@ -1,12 +1,18 @@
 """Links as WebSockets: over a Unix socket of this host, or over TLS to a controller elsewhere."""
 
 import contextlib
+import errno
 import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from websockets.asyncio.client import ClientConnection, connect, unix_connect
-from websockets.exceptions import InvalidMessage, WebSocketException
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidMessage,
+    WebSocketException,
+)
 
 from holdfast.adapters.drivers.certificates import CertificateProblem, Certificates, explain
 from holdfast.ports.link import Dial, LinkRefused
@@ -15,7 +21,27 @@ OPEN_LIMIT_S = 5.0
 CLOSE_LIMIT_S = 1.0
 PING_S = 5.0  # A peer that is frozen or cut off is missed after two of these.
 MESSAGE_BYTES = 8 << 20
+NOBODY = "nothing listens there"
+_UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EHOSTDOWN)
 LINK_ENDED = (OSError, TimeoutError, EOFError, WebSocketException)
+
+
+def why_ended(error: BaseException, limit_s: float = OPEN_LIMIT_S) -> str:
+    """Why a link was not had or broke off, for people: what Python says of it helps nobody."""
+    match error:
+        case LinkRefused():
+            return str(error)
+        case ConnectionRefusedError() | FileNotFoundError():
+            return NOBODY
+        case TimeoutError():
+            return f"no answer in {limit_s:g} s"
+        case ConnectionClosed() | EOFError() | ConnectionResetError() | BrokenPipeError():
+            return "it hung up"
+        case InvalidHandshake():
+            return "what listens there is no controller"
+        case OSError(errno=int(number)) if number in _UNREACHABLE:
+            return "its address cannot be reached"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def unix_dial(name: str, path: Path) -> Dial:

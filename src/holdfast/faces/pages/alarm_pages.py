@@ -1,6 +1,7 @@
 """The operator's page of each alarm, made from the catalogue."""
 
 from holdfast.facts.catalogue import CATALOGUE, AlarmType
+from holdfast.facts.repairs import STEPS
 
 
 def page(row: AlarmType) -> str:
@@ -25,9 +26,16 @@ def page(row: AlarmType) -> str:
 | X.733 event type | {row.event_type} |
 | X.733 probable cause | {row.probable_cause} |
 | Requirements | {covers} |
-
+{_steps(row)}
 `holdfast alarms` lists it while it is open; `holdfast explain` tells the story of its incident.
 """
+
+
+def _steps(row: AlarmType) -> str:
+    steps = STEPS.get(row.id)
+    if not steps:
+        return ""
+    return f"\n## What to do, step by step\n\n{steps}"
 
 
 def index() -> str:

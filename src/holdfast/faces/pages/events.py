@@ -6,6 +6,7 @@ from typing import Any
 from rich.text import Text
 
 from holdfast.faces.pages.tables import BAD, GOOD, QUIET, UNSURE, clock, table
+from holdfast.facts.change_words import said
 from holdfast.facts.events import Change, Event
 
 OUTCOME_STYLES = {"done": GOOD, "under way": UNSURE}
@@ -27,7 +28,7 @@ def audit_page(changes: Sequence[Change], now_ms: int) -> Iterator[Any]:
             one.who,
             one.role,
             one.origin,
-            _what(one),
+            said(one.what, one.args),
             Text(one.outcome, style=OUTCOME_STYLES.get(one.outcome, BAD)).append(
                 f": {one.reason}" if one.reason else "", style="default"
             ),
@@ -35,8 +36,3 @@ def audit_page(changes: Sequence[Change], now_ms: int) -> Iterator[Any]:
         for one in changes
     ]
     yield table(("WHEN", "WHO", "ROLE", "FROM", "WHAT", "OUTCOME"), rows)
-
-
-def _what(one: Change) -> str:
-    said = ", ".join(f"{name} {value}" for name, value in one.args.items())
-    return f"{one.what} ({said})" if said else one.what
