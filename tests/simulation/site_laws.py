@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from holdfast.adapters.simulated.network import Weather
+from holdfast.detectors.host_silent import NEVER_HEARD_MS
 from holdfast.facts.alarms import AlarmState
 from holdfast.facts.instants import NS_PER_MS, NS_PER_S
 from holdfast.facts.layers import Plan
@@ -26,6 +27,8 @@ MILD_MS = 5.0  # So slow may a network be that promises are kept on it.
 KNOWN_FOR_NS = 3 * NS_PER_S  # Who was in order for so long keeps the promise of one second.
 BEGUN_FOR_NS = 15 * NS_PER_S  # A controller that began has heard by then whom it can hear.
 LATE_NS = 20 * NS_PER_S  # Who comes into order later finds what happened before within this.
+# Whom a controller has not heard since it began is given that long, and the time to be known.
+NEVER_HEARD_NS = (NEVER_HEARD_MS + 5_000) * NS_PER_MS
 PERSON_NS = (timing.PAGE_AFTER_MS + 5_000) * NS_PER_MS
 OVERDUE_NS = 1 * NS_PER_S
 OF_LOSS = ("host-lost", "host-frozen", "host-panicked")
@@ -208,9 +211,10 @@ class SiteLaws:
     def _judge_handing_over(self, name: str, world: SiteWorld) -> None:
         """Who is dead for so long is a person's by now: nobody else can find out more."""
         now, begun_at = self.site.clock.now, self._controllers[name].begun_at
+        judges_from = begun_at + NEVER_HEARD_NS
         for record in world.hosts.values():
             dead_since = self._dead_since.get(record.host, now)
-            if record.state not in SILENT or now - max(dead_since, begun_at) < PERSON_NS:
+            if record.state not in SILENT or now - max(dead_since, judges_from) < PERSON_NS:
                 continue
             incident = world.incidents.get(record.incident)
             if incident is None or not incident.needs_you:

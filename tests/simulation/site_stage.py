@@ -14,14 +14,14 @@ AT_REST_MS = 12_000.0  # Everybody has started, greeted and been heard.
 class SiteStage:
     """`said` are the lines since it was last emptied: what the VIM heard first, and when."""
 
-    def __init__(self, seed: int = 0, **site: Any) -> None:
+    def __init__(self, seed: int = 0, at_rest_ms: float = AT_REST_MS, **site: Any) -> None:
         self.site = DataCentre(seed, **site)
         self.laws = SiteLaws(self.site)
         self.said: list[str] = []
         self._known: set[tuple[str, int, AlarmState]] = set()
         self.site.receiver.heard = self._heard
         self.site.begin()
-        self.advance(AT_REST_MS)
+        self.advance(at_rest_ms)
 
     def advance(self, ms: float) -> None:
         """Let that much time pass. Raises LawBroken."""

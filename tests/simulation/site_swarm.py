@@ -62,6 +62,8 @@ PAUSES = ("0 ms", "3 ms", "30 ms", "150 ms", "400 ms", "1 s", "2 s", "4 s")
 LONG_PAUSES = ("10 s", "16 s", "40 s")
 TRIES = 6  # Much of what is drawn is not possible just then.
 
+AT_REST_MS = 6_000.0  # Trouble may come before everybody is settled.
+
 
 class SiteSwarm:
     """`script` is the story so far, so that a failure can be played by hand."""
@@ -81,7 +83,12 @@ class SiteSwarm:
         hosts, controllers = self.rng.choice(((3, 3), (4, 3), (5, 3), (3, 1), (4, 1)))
         racks = self.rng.choice(("", " racks=2"))
         self._open = f"site hosts={hosts} controllers={controllers}{racks}"
-        self._parts = {"seed": seed, "make_controller": make_controller, **parts}
+        self._parts = {
+            "seed": seed,
+            "at_rest_ms": AT_REST_MS,
+            "make_controller": make_controller,
+            **parts,
+        }
         self.stage: SiteStage
 
     def run(self, turns: int = 14) -> None:
@@ -91,7 +98,7 @@ class SiteSwarm:
         try:
             for host in self.stage.site.hosts:
                 self._do(f"vm vm-{host} on={host}")
-            self._do("advance 4 s")
+            self._do("advance 3 s")
             for _ in range(turns):
                 self._cause_trouble()
             self._set_right()
@@ -190,7 +197,7 @@ class SiteSwarm:
         self._do("advance 3 s")
         for name in self.stage.site.hosts:
             self._begin_processes(name)
-        self._do("advance 12 s")
+        self._do("advance 9 s")
         for host in self.stage.site.hosts.values():
             for vm in host.machine.vms.vms.values():
                 if not vm.runs:
