@@ -17,6 +17,7 @@ from holdfast.faces.pages.sentences import Fact, sentence
 from holdfast.faces.pages.tables import BAD, GOOD, QUIET, STRONG, UNSURE, facts
 from holdfast.facts import actions as act
 from holdfast.facts import commands as told
+from holdfast.facts.hearing import WitnessSpoke
 from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.instants import Instant, elapsed_ms, spoken
 from holdfast.facts.outcomes import GoneProven
@@ -35,6 +36,10 @@ class Step(Struct, frozen=True, kw_only=True):
     fact: Struct | None
     name: str = ""
     source: str = ""
+    times: int = 1
+
+
+Turn = tuple[Step | None, list[Step]]  # What came, and what was done because of it.
 
 
 class Line(Struct, frozen=True, kw_only=True):
@@ -55,6 +60,8 @@ def explain_page(data: Mapping[str, Any]) -> Iterator[Any]:
     steps = [read_step(record, owner) for record in data.get("records", ())]
     names: dict[str, str] = data.get("names") or {}
     yield headline(incident)
+    if incident.host:
+        yield needs_you(incident)  # Its story is long, and what to do is not its end.
     yield ""
     yield facts(_known(incident))
     yield ""
@@ -67,17 +74,20 @@ def explain_page(data: Mapping[str, Any]) -> Iterator[Any]:
         yield Text(f"(a part is missing: {text})", style=UNSURE)
     if "host_words" in data:
         yield from host_words(data["host_words"])
-    yield ""
-    yield needs_you(incident)
+    if not incident.host:
+        yield ""
+        yield needs_you(incident)
 
 
 def story(
     incident: Incident, steps: Iterable[Step], names: Mapping[str, str] | None = None
 ) -> list[Line]:
-    """In the order of causes: each input, then what was done because of it."""
+    """In the order of causes: each input, then what was done because of it. Of a host many ask at
+    once, and answers come in any order: there it is the order of time, and each is told once."""
     known = names or {}
     lines: list[Line] = []
-    for cause, actions in _turns(_worth_telling(steps)):
+    turns = _turns(_worth_telling(steps))
+    for cause, actions in _in_time(turns) if incident.host else turns:
         done = [step for step in _gathered(actions) if not _says_no_more(step, actions)]
         if cause is not None and not isinstance(cause.fact, told.Woke):
             lines.append(_line(cause, incident, known, is_action=False))
@@ -161,7 +171,7 @@ def _wall_clock(utc_ms: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(utc_ms / 1_000))
 
 
-def _turns(steps: Iterable[Step]) -> Iterator[tuple[Step | None, list[Step]]]:
+def _turns(steps: Iterable[Step]) -> Iterator[Turn]:
     cause: Step | None = None
     actions: list[Step] = []
     for step in steps:
@@ -196,6 +206,32 @@ def _worth_telling(steps: Iterable[Step]) -> Iterator[Step]:
                 continue
             raised.discard((step.source, fact.subject.id, fact.condition))
         yield step
+
+
+def _in_time(turns: Iterable[Turn]) -> list[Turn]:
+    """What a witness says again is no news until it says something else, nor is that all are asked
+    again: the first is told, with how often."""
+    kept: list[Turn] = []
+    said: dict[tuple[str, ...], tuple[int, str]] = {}
+    counts: Counter[int] = Counter()
+    asked: list[Step] = []
+    for cause, actions in turns:
+        asked += [step for step in actions if isinstance(step.fact, act.AskWitnesses)]
+        rest = [s for s in actions if not asked or s not in asked[1:]]
+        if cause is not None and isinstance(cause.fact, WitnessSpoke):
+            fact = cause.fact
+            witness = (fact.host, fact.kind, fact.witness, fact.plane, cause.source)
+            place, sign = said.get(witness, (-1, ""))
+            if sign == fact.sign and not rest:
+                counts[place] += 1
+                continue
+            said[witness] = (len(kept), fact.sign)
+        kept.append((cause, rest))
+    for place, more in counts.items():
+        cause, actions = kept[place]
+        assert cause is not None
+        kept[place] = (structs.replace(cause, times=1 + more), actions)
+    return sorted(kept, key=lambda turn: _instant(turn[0] or turn[1][0]))
 
 
 def _says_no_more(step: Step, turn: list[Step]) -> bool:
@@ -244,6 +280,8 @@ def _line(step: Step, incident: Incident, names: Mapping[str, str], *, is_action
         text = sentence(step.fact, names.get(host) or incident.name)
     if step.source:
         text = f"{step.source}: {text}"
+    if step.times > 1:
+        text = f"{text} ({step.times} times)"
     return Line(at=_instant(step), text=text, is_action=is_action)
 
 

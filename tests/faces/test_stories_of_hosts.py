@@ -1,0 +1,72 @@
+"""The story of a lost host: what to do comes first, then each word once, in the order of time."""
+
+import io
+from typing import Any
+
+import pytest
+from msgspec import structs, to_builtins
+
+from holdfast.faces.cli.showing import show
+from holdfast.faces.pages.explain import explain_page
+from holdfast.facts.actions import AskWitnesses
+from holdfast.facts.hearing import PlaneSilent, Sign, WitnessKind, WitnessSpoke
+from holdfast.facts.instants import NS_PER_MS, Instant
+from tests.faces import examples as known
+
+HOST = "id-h4"
+FAULT = known.OPEN.fault_at
+LOST = structs.replace(
+    known.OPEN, id="h4-8dd6", name="h4", host=HOST, vm="", life=None, needs_you="", owner="nobody"
+)
+
+
+def at(ms: float) -> Instant:
+    return Instant(FAULT + int(ms * NS_PER_MS))
+
+
+def spoke(ms: float, witness: str, sign: Sign = Sign.NOTHING) -> dict[str, Any]:
+    kind = WitnessKind.AGENT
+    fact = WitnessSpoke(at=at(ms), host=HOST, kind=kind, witness=witness, plane="a", sign=sign)
+    return {"at": at(ms), "kind": "input", "body": to_builtins(fact)}
+
+
+def asking(ms: float) -> dict[str, Any]:
+    fact = AskWitnesses(incident=LOST.id, host=HOST, boot="b")
+    return {"at": at(ms), "kind": "action", "body": to_builtins(fact)}
+
+
+def told(*records: dict[str, Any]) -> list[str]:
+    out = io.StringIO()
+    show(explain_page({"incident": to_builtins(LOST), "records": list(records)}), out)
+    return out.getvalue().splitlines()
+
+
+def silent(ms: float) -> dict[str, Any]:
+    fact = PlaneSilent(at=at(ms), host=HOST, boot="b", plane="a", last_heard=FAULT, missed=4)
+    return {"at": at(ms), "kind": "input", "body": to_builtins(fact)}
+
+
+def test_what_to_do_stands_at_the_top() -> None:
+    second = told(silent(200))[1]
+    assert second == "Nothing to do yet; if it never comes back: holdfast settle h4-8dd6"
+
+
+def test_what_a_witness_says_again_is_told_once_with_how_often() -> None:
+    rounds = [
+        record
+        for ms in (210, 410, 610)
+        for record in (asking(ms), spoke(ms + 60, "h2"), spoke(ms + 50, "h3"))
+    ]
+    lines = told(silent(200), *rounds, spoke(900, "h2", Sign.PULSE))
+    about = [line for line in lines if "asked h4" in line]
+    assert len(about) == 3
+    assert "Host h3 asked h4 on plane a: nothing answers. (3 times)" in about[0]
+    assert "Host h2 asked h4 on plane a: nothing answers. (3 times)" in about[1]
+    assert about[2].endswith("Host h2 asked h4 on plane a: it answers.")
+    assert len([line for line in lines if "Asking h4 itself" in line]) == 1
+
+
+@pytest.mark.parametrize("order", [(300, 500), (500, 300)])
+def test_its_lines_are_in_the_order_of_time(order: tuple[int, int]) -> None:
+    lines = told(*(spoke(ms, f"h{ms}") for ms in order))
+    assert [line.split()[0] for line in lines if "asked h4" in line] == ["+300", "+500"]
