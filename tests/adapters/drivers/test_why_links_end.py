@@ -4,6 +4,7 @@ import errno
 
 import pytest
 from websockets.exceptions import ConnectionClosedError, InvalidHandshake
+from websockets.frames import Close
 
 from holdfast.adapters.drivers.dials import why_ended
 from holdfast.ports.link import LinkRefused
@@ -20,6 +21,7 @@ from holdfast.ports.link import LinkRefused
         (TimeoutError("timed out during opening handshake"), "no answer in 5 s"),
         (OSError(errno.EHOSTUNREACH, "No route to host"), "its address cannot be reached"),
         (ConnectionClosedError(None, None), "it hung up"),
+        (ConnectionClosedError(Close(1008, "h4 is revoked"), None), "h4 is revoked"),
         (ConnectionResetError(104, "Connection reset by peer"), "it hung up"),
         (InvalidHandshake("x"), "what listens there is no controller"),
         (LinkRefused("its certificate has expired"), "its certificate has expired"),

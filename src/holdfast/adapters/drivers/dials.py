@@ -13,6 +13,7 @@ from websockets.exceptions import (
     InvalidMessage,
     WebSocketException,
 )
+from websockets.frames import Close
 
 from holdfast.adapters.drivers.certificates import CertificateProblem, Certificates, explain
 from holdfast.ports.link import Dial, LinkRefused
@@ -35,6 +36,8 @@ def why_ended(error: BaseException, limit_s: float = OPEN_LIMIT_S) -> str:
             return NOBODY
         case TimeoutError():
             return f"no answer in {limit_s:g} s"
+        case ConnectionClosed(rcvd=Close(reason=str(said))) if said:
+            return said  # Why the other side hung up, in its own words.
         case ConnectionClosed() | EOFError() | ConnectionResetError() | BrokenPipeError():
             return "it hung up"
         case InvalidHandshake():
