@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -99,8 +100,14 @@ async def api(
     try:
         await wait_for(lambda: (folder / "run" / SOCKET).exists() or work.done())
         await wait_for(lambda: leader.leader or work.done())
+        await wait_for(lambda: _listens(address if store else "127.0.0.1", port) or work.done())
         yield Api(controller, folder, port, authority)
     finally:
         work.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await work
+
+
+def _listens(address: str, port: int) -> bool:
+    with socket.socket() as one:
+        return one.connect_ex((address, port)) == 0

@@ -148,8 +148,8 @@ MUTANTS = (
     Mutant(
         "takes every connection",
         "faces/api/accepting.py",
-        "                if len(self._server.connections) + len(self._opening) >= self._most:",
-        "                if False:",
+        "            return count >= self._most",
+        "            return False",
         FLOODS,
     ),
     Mutant(

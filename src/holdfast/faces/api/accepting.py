@@ -26,6 +26,7 @@ MOST_CONNECTIONS = 1_000
 MOST_FROM_ONE = 300  # From one address: nobody alone keeps all others out.
 HANDSHAKE_S = 10.0
 RETRY_S = 0.1
+TAKEN_AT_ONCE = 100
 LINE_BYTES = 8_190
 
 
@@ -59,29 +60,49 @@ class _Accepting:
         assert runner.server is not None
         self._server, self._listener = runner.server, listener
         self._context, self._most = context, most
+        self._retry: asyncio.TimerHandle | None = None
         self._opening: dict[asyncio.Task[None], tuple[socket.socket, str]] = {}
 
     async def run(self) -> None:
+        """Until cancelled. A reader's call takes them whole: a task that is cancelled between the
+        accepting and its own next step would lose a connection (`loop.sock_accept` does)."""
         loop = asyncio.get_running_loop()
+        self._listen(loop)
         try:
-            while True:
-                try:
-                    connection, where = await loop.sock_accept(self._listener)
-                except OSError as error:  # No files are left: those that end make room.
-                    log.warning("no connection can be taken: %s", error)
-                    await asyncio.sleep(RETRY_S)
-                    continue
-                address = str(where[0]) if isinstance(where, tuple) else ""
-                if self._is_full_for(address):
-                    self._turn_away(connection)
-                    continue
-                task = asyncio.create_task(self._open(connection))
-                self._opening[task] = connection, address
-                task.add_done_callback(self._opening.pop)
+            await loop.create_future()
         finally:
+            if self._retry is not None:
+                self._retry.cancel()
+            loop.remove_reader(self._listener)
             for task, (connection, _) in self._opening.items():
                 task.cancel()
                 connection.close()
+
+    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._retry = None
+        loop.add_reader(self._listener, self._take_waiting, loop)
+
+    def _take_waiting(self, loop: asyncio.AbstractEventLoop) -> None:
+        for _ in range(TAKEN_AT_ONCE):
+            try:
+                connection, where = self._listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:  # No files are left: those that end make room.
+                log.warning("no connection can be taken: %s", error)
+                loop.remove_reader(self._listener)
+                self._retry = loop.call_later(RETRY_S, self._listen, loop)
+                return
+            self._take(connection, str(where[0]) if isinstance(where, tuple) else "")
+
+    def _take(self, connection: socket.socket, address: str) -> None:
+        connection.setblocking(False)
+        if self._is_full_for(address):
+            self._turn_away(connection)
+            return
+        task = asyncio.create_task(self._open(connection))
+        self._opening[task] = connection, address
+        task.add_done_callback(self._opening.pop)
 
     def _is_full_for(self, address: str) -> bool:
         """On the Unix socket, which root alone can open, nobody has an address."""
