@@ -56,13 +56,6 @@ class Heard:
         self.socket.close()
 
 
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def pulse_file(*controllers: Heard, answer_port: int = 0) -> PulseFile:
     """One plane for each of these, all on the loopback."""
     planes = "abcdef"

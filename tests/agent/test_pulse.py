@@ -24,11 +24,11 @@ from tests.agent.pulse_scene import (
     KEY,
     LIMIT_S,
     Heard,
-    free_port,
     pulse_file,
     pulsing,
     write,
 )
+from tests.ports import free_port
 
 
 @pytest.fixture

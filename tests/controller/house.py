@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from holdfast.controller.assembly import Controller
 from holdfast.facts.settings import Settings
 from holdfast.ports.store import Store
 from tests.controller.fake_agent import wait_for
+from tests.ports import free_port
 
 
 @dataclass
@@ -25,14 +25,6 @@ def settings(folder: Path, **fields: object) -> Settings:
         run_dir=str(folder / "run"),
         **{"host_name": "controller-1", "pulse_port": free_port(), **fields},  # type: ignore[arg-type]
     )
-
-
-def free_port() -> int:
-    """For pulses: several tests run at once, each with an ear."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextlib.asynccontextmanager

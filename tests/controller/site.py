@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -24,23 +23,9 @@ from holdfast.facts.tenure import Tenure
 from holdfast.ports.link import Dial
 from holdfast.ports.store import Store
 from tests.controller.fake_agent import ask, ask_all, wait_for
+from tests.ports import free_port
 
 NAMES = ("alpha", "beta", "gamma")
-
-
-def free_port(addresses: Sequence[str]) -> int:
-    """One that is free on all of them."""
-    while True:
-        with contextlib.ExitStack() as held:
-            first = held.enter_context(socket.socket())
-            first.bind((addresses[0], 0))
-            port = int(first.getsockname()[1])
-            try:
-                for address in addresses[1:]:
-                    held.enter_context(socket.socket()).bind((address, port))
-            except OSError:
-                continue
-            return port
 
 
 def certify(folder: Path, authority: Authority, subject: Subject, valid_s: int = 3_600) -> Path:

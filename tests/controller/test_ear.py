@@ -12,6 +12,7 @@ import pytest
 from holdfast.controller.ear import Ear, EarSettings
 from holdfast.controller.ear_sockets import Clock, PlaneEar
 from tests.controller.ear_scene import MISSES, MS, PERIOD, FakeHost, brief
+from tests.ports import free_port
 
 LOOK = 10
 
@@ -99,13 +100,6 @@ def room() -> Iterator[Room]:
 def make_room() -> Iterator[Callable[..., Room]]:
     with ExitStack() as own:
         yield lambda **choices: Room(own, **choices)
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def kinds(said: list[dict[str, Any]]) -> list[str]:

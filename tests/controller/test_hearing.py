@@ -19,7 +19,8 @@ from holdfast.facts import wire
 from holdfast.facts.hearing import Plan, Sign
 from holdfast.facts.pulse import Kind, Names, Pulse, encode
 from holdfast.facts.settings import ControllerPlace, Settings
-from tests.agent.pulse_scene import HOST, KEY, free_port, pulse_file, pulsing, write
+from tests.agent.pulse_scene import HOST, KEY, pulse_file, pulsing, write
+from tests.ports import free_port
 
 LIMIT_S = 20.0
 

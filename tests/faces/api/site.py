@@ -18,7 +18,8 @@ from holdfast.facts.roles import Caller, Role
 from holdfast.facts.settings import ControllerPlace, Settings
 from holdfast.ports.store import Store
 from tests.controller.fake_agent import wait_for
-from tests.controller.site import certify, free_port
+from tests.controller.site import certify
+from tests.ports import free_port
 
 ROOT = Caller(name="anna", role=Role.ADMINISTER, origin="this host")
 LIMIT = aiohttp.ClientTimeout(total=20)

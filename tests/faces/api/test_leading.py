@@ -15,8 +15,9 @@ from holdfast.facts.roles import Caller, Role
 from holdfast.facts.settings import ControllerPlace
 from holdfast.ports.store import Store
 from tests.controller.fake_agent import wait_for
-from tests.controller.site import certify, free_port
+from tests.controller.site import certify
 from tests.faces.api.site import api
+from tests.ports import free_port
 
 
 class Shared:

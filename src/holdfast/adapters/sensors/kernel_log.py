@@ -25,6 +25,7 @@ from holdfast.ports.sensor import See
 PATH = Path("/dev/kmsg")
 LINES_KEPT = 1_000
 READS_AT_ONCE = 50_000
+DRIFT_NS = NS_PER_S  # How far the kernel's stamps may be from the monotonic clock.
 NEAR_NS = 5 * NS_PER_S  # How far from a death a line without its pid may be, to be about it.
 _INITIAL_PID_NAMESPACE = 0xEFFF_FFFC  # PROC_PID_INIT_INO of the kernel.
 _QEMU_NAMES = re.compile(r"qemu|kvm|CPU \d+/|IO |worker|SPICE|vnc_|call_rcu")
@@ -110,7 +111,7 @@ class KernelLog:
         self.read_new()
         found = []
         for line in list(self._lines):
-            if line.at < since:
+            if line.at < since - DRIFT_NS:
                 continue
             if line.pid == life.pid and has_initial_pids():
                 found.append(KernelWord(line=line, is_likely=False))
