@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from holdfast.adapters.drivers.dials import unix_dial
-from holdfast.agent import line as lines
 from holdfast.agent.line import Line
 from holdfast.facts import wire
 from holdfast.ports.link import Connection, Dial
@@ -24,7 +23,7 @@ def never() -> wire.Hello:
     raise AssertionError("nobody is there to be greeted")
 
 
-async def until_it_said_why(folder: Path) -> str:
+async def until_it_said_why(folder: Path, begin_limit_s: float) -> str:
     dial, dialed = unix_dial("here", folder / "none.sock"), asyncio.Event()
     tries = iter(range(TRIES))
 
@@ -40,6 +39,7 @@ async def until_it_said_why(folder: Path) -> str:
         welcomed=ignore,
         heard=ignore,
         went_down=ignore,
+        begin_limit_s=begin_limit_s,
     )
     running = asyncio.create_task(line.run())
     async with asyncio.timeout(10):
@@ -54,12 +54,10 @@ async def until_it_said_why(folder: Path) -> str:
 def test_nobody_there_is_said_after_a_while_only(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
     limit_s: int,
     lines_said: int,
 ) -> None:
-    monkeypatch.setattr(lines, "BEGIN_LIMIT_S", limit_s)
     caplog.set_level(logging.INFO)
-    assert asyncio.run(until_it_said_why(tmp_path)) == "nothing listens there"
+    assert asyncio.run(until_it_said_why(tmp_path, limit_s)) == "nothing listens there"
     words = [one.getMessage() for one in caplog.records if "here" in one.getMessage()]
     assert words == ["controller here: nothing listens there"] * lines_said

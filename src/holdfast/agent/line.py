@@ -35,6 +35,7 @@ class Line:
         welcomed: Callable[["Line", wire.Welcome], None],
         heard: Callable[["Line", wire.AnyFrame], None],
         went_down: Callable[["Line"], None],
+        begin_limit_s: float = BEGIN_LIMIT_S,
     ) -> None:
         self.name = dial.name
         self._dial = dial
@@ -46,6 +47,7 @@ class Line:
         self.is_slow = False
         self.reason = "it was not reached yet"
         self._logged, self._is_new, self._began_at = "", True, clock.now()
+        self._begin_limit_ns = int(begin_limit_s * NS_PER_S)
 
     @property
     def is_up(self) -> bool:
@@ -124,7 +126,7 @@ class Line:
         is_early = (
             reason == NOBODY
             and self._is_new
-            and clock.now() < self._began_at + BEGIN_LIMIT_S * NS_PER_S
+            and clock.now() < self._began_at + self._begin_limit_ns
         )
         if reason != self._logged and not is_early:
             log.info("controller %s: %s", self.name, reason)
