@@ -138,7 +138,7 @@ def test_a_frozen_host_runs_nothing_and_its_kernel_answers(lab: Lab) -> None:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         second.freeze()
-        assert hears(first, second) == 1
+        assert hears(first, second, times=5) >= 1  # The first may wait for an address.
         before = ticks.read_text()
         time.sleep(0.2)  # Long enough for a hundred ticks.
         assert ticks.read_text() == before

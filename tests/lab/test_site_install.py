@@ -12,6 +12,7 @@ import pytest
 from holdfast.lab.hosts import Host, Lab
 from tests.architecture.sources import PROJECT
 from tests.lab import start_page
+from tests.lab.site import wait_until
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -110,4 +111,6 @@ def test_a_site_is_made_rebooted_restarted_and_left(lab: Lab) -> None:
     assert not lab.host("h5").path("/etc/init.d/holdfast").exists()
     assert not lab.host("h5").path("/etc/holdfast/tls").exists()
     wait_well(first)
-    assert len(ask(first, "host", "list")["hosts"]) == HOSTS - 1
+    wait_until(
+        lambda: len(ask(first, "host", "list")["hosts"]) == HOSTS - 1, "h5 is on the list no more"
+    )
