@@ -98,11 +98,13 @@ class Freezer:
 
 
 def remove_freezers(lab: str) -> None:
-    """Remove what a lab's freezers left, once their processes are dead."""
+    """Remove what a lab's freezers and systemds left, once their processes are dead."""
     for root in (CGROUPS / "freezer", CGROUPS / "unified", CGROUPS):
         for group in root.glob(f"{_prefix(lab)}h*"):
-            with suppress(OSError):  # A process in it that died is not reaped yet: harmless.
-                group.rmdir()
+            inner = [Path(folder) for folder, _, _ in os.walk(group, topdown=False)]
+            for each in inner:
+                with suppress(OSError):  # A process in it that died is not reaped yet: harmless.
+                    each.rmdir()
 
 
 def thaw_leftovers(lab: str) -> None:

@@ -29,6 +29,7 @@ from holdfast.lab.network import find_plane, plug_host, unplug_host
 STATE_FOLDER = Path("/run/holdfast-lab")
 # What a shutdown leaves for Holdfast in its run_dir, so that the silence is understood.
 STOPS_MARK = "host-stops"
+SYSTEMD_POWERS_OFF = signal.SIGRTMIN + 4  # Source: systemd(1), "signals".
 SHUT_DOWN_LIMIT_S = 2 * STOP_LIMIT_S + 30.0
 LIBVIRTD_CONF = """# Written by the lab.
 auth_unix_ro = "none"
@@ -59,6 +60,7 @@ class Host:
     lab: str
     number: int
     disks: Path
+    has_systemd: bool = False
 
     @property
     def name(self) -> str:
@@ -106,7 +108,8 @@ class Host:
             raise LabError(f"{self.name} already has power")
         wire = find_wire(self.lab)
         self._write_configuration()
-        start = HolderStart(self.lab, ["host", self.name, str(self.disks)])
+        kind = "systemd-host" if self.has_systemd else "host"
+        start = HolderStart(self.lab, [kind, self.name, str(self.disks)])
         try:
             holder = start.wait_holder()
             holder.save(self._record)
@@ -139,13 +142,14 @@ class Host:
         """Stop the host in order, as a person would; returns the CLOCK_MONOTONIC ns just before.
 
         What a shutdown writes for Holdfast is there before anything is ended. Then /etc/init.d is
-        stopped, all are asked to end, and what does not is killed. Returns when it has no power.
+        stopped, all are asked to end, and what does not is killed. With systemd all of this is its
+        own affair. Returns when the host has no power.
         """
         holder = self.holder
-        if self.path(run_dir).is_dir():
+        if not self.has_systemd and self.path(run_dir).is_dir():
             self.path(f"{run_dir}/{STOPS_MARK}").touch()
         begun_ns = time.monotonic_ns()
-        os.kill(holder.pid, signal.SIGTERM)
+        os.kill(holder.pid, SYSTEMD_POWERS_OFF if self.has_systemd else signal.SIGTERM)
         deadline = time.monotonic() + SHUT_DOWN_LIMIT_S
         while holder.is_alive():
             if time.monotonic() > deadline:
@@ -221,7 +225,8 @@ class Host:
 
     def start_libvirtd(self) -> None:
         """Start libvirtd again after it was killed; returns when it is ready."""
-        for step in START_LIBVIRT[1:]:
+        start = ("systemctl", "start", "libvirtd.service")
+        for step in (start, START_LIBVIRT[-1]) if self.has_systemd else START_LIBVIRT[1:]:
             self.run(step, timeout_s=60)
 
     @property

@@ -1,9 +1,9 @@
 """A lab host's first process makes the host's own view of the machine, and reaps its dead.
 
-Run as a program on the standard library alone: `host_init.py host NAME DISKS` or
-`host_init.py wire`. It prints the number of the process that now holds the namespaces, and for a
-host `ready` when libvirt answers and /etc/init.d was started, or the reason why not. Killing that
-process is a power cut; SIGTERM shuts the host down in order.
+Run as a program on the standard library alone: `host_init.py host NAME DISKS`,
+`host_init.py systemd-host NAME DISKS` or `host_init.py wire`. It prints the number of the process
+that now holds the namespaces, and for a host `ready` when libvirt answers and its services were
+started, or the reason why not. Killing that process is a power cut; a signal shuts it down.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
-CLONE_NEWPID, CLONE_NEWNET = 0x20000000, 0x40000000
+CLONE_NEWPID, CLONE_NEWNET, CLONE_NEWCGROUP = 0x20000000, 0x40000000, 0x02000000
 
 # What a host keeps on its disks: these survive a power cut, /run does not.
 DISK_FOLDERS = (
@@ -55,6 +55,30 @@ STOP_LIMIT_S = 10.0
 DEVICES = (b"br0", b"eth1")
 SIOCGIFFLAGS, SIOCGIFADDR, IFF_RUNNING = 0x8913, 0x8915, 0x40
 
+SYSTEMD = "/lib/systemd/systemd"
+STOCK_UNITS = Path("/lib/systemd/system")
+LAB_UNITS = Path("/run/lab-units")
+# Of the distribution's units a host gets these alone: others would clean the machine's /tmp, set
+# its clock, or start its services once more.
+UNITS = """
+basic sysinit multi-user local-fs local-fs-pre swap paths slices sockets timers network network-pre
+network-online remote-fs time-sync shutdown umount final poweroff reboot halt exit
+""".split()
+SERVICES = ("libvirtd", "virtlogd", "systemd-journald", "systemd-poweroff", "systemd-reboot")
+SOCKETS = ("libvirtd", "libvirtd-ro", "libvirtd-admin", "virtlogd", "virtlogd-admin")
+JOURNAL_SOCKETS = ("systemd-journald", "systemd-journald-dev-log")
+SYSTEMD_SETTINGS = {
+    "system.conf": "[Manager]\nShowStatus=no\n",
+    "journald.conf": "[Journal]\nStorage=volatile\nReadKMsg=no\n",
+}
+SYSTEMD_ENVIRONMENT = {
+    "container": "holdfast-lab",  # Without this word systemd takes the kernel for its own.
+    "SYSTEMD_UNIT_PATH": f"/etc/systemd/system:/run/systemd/system:{LAB_UNITS}",
+    "SYSTEMD_GENERATOR_PATH": "/nonexistent",
+    "SYSTEMD_ENVIRONMENT_GENERATOR_PATH": "/nonexistent",
+}
+UP = ("running", "degraded")
+
 
 def unshare(flags: int) -> None:
     """Leave the named namespaces (os.unshare came only with Python 3.12)."""
@@ -78,7 +102,7 @@ def command(*argv: str) -> None:
         raise RuntimeError(f"{' '.join(argv)}: {(done.stderr or done.stdout).strip()}")
 
 
-def mount_own_root(root: Path) -> None:
+def mount_own_root(root: Path, *, has_systemd: bool) -> None:
     """Make `/` a folder in memory that shows the machine's folders; `/core` is then our own."""
     command("mount", "--make-rprivate", "/")
     command("mount", "-t", "tmpfs", "-o", "mode=755", "root", str(root))
@@ -92,9 +116,13 @@ def mount_own_root(root: Path) -> None:
                 command("mount", "--rbind", str(entry), str(place))
     command("mount", "-t", "proc", "proc", str(root / "proc"))
     command("mount", "-t", "tmpfs", "-o", "mode=755", "run", str(root / "run"))
-    # A new /sys shows the host's own network devices; the cgroups are the machine's.
+    # A new /sys shows the host's own network devices; the cgroups are the machine's, or with
+    # systemd those below its own.
     command("mount", "-t", "sysfs", "sysfs", str(root / "sys"))
-    command("mount", "--rbind", "/sys/fs/cgroup", str(root / "sys/fs/cgroup"))
+    if has_systemd:
+        command("mount", "-t", "cgroup2", "cgroup2", str(root / "sys/fs/cgroup"))
+    else:
+        command("mount", "--rbind", "/sys/fs/cgroup", str(root / "sys/fs/cgroup"))
     (root / "machine").mkdir()
     command("pivot_root", str(root), str(root / "machine"))
     os.chdir("/")
@@ -205,11 +233,95 @@ def shut_down() -> None:
     os._exit(0)  # The kernel kills what is left with us.
 
 
+def systemd_cgroups() -> Path:
+    """Where the machine has its cgroups of version 2: beside those of version 1, or alone."""
+    beside = Path("/sys/fs/cgroup/unified")
+    return beside if beside.is_dir() else beside.parent
+
+
+def enter_own_cgroup(name: str) -> None:
+    """Systemd keeps its services apart in cgroups below the one in which it was started."""
+    lab = os.environ.get("HOLDFAST_LAB", "")
+    group = systemd_cgroups() / f"holdfast-lab-{lab}-{name}-systemd"
+    group.mkdir(exist_ok=True)
+    (group / "cgroup.procs").write_text(str(os.getpid()))
+
+
+def mount_own_systemd(name: str, disks: Path) -> None:
+    """Cover what systemd reads and writes; of the machine it may set nothing."""
+    settings = disks / "etc/systemd"
+    (settings / "system").mkdir(parents=True, exist_ok=True)
+    for file, text in SYSTEMD_SETTINGS.items():
+        (settings / file).write_text(text)
+    (disks / "etc/hostname").write_text(f"{name}\n")
+    if not (disks / "etc/machine-id").exists():
+        (disks / "etc/machine-id").write_text(f"{os.urandom(16).hex()}\n")
+    for own in ("systemd", "hostname", "machine-id"):
+        command("mount", "--bind", str(disks / "etc" / own), f"/etc/{own}")
+    command("mount", "--bind", "/dev/null", "/dev/console")
+    command("mount", "--bind", "/proc/sys", "/proc/sys")
+    command("mount", "-o", "remount,bind,ro", "/proc/sys")
+
+
+def choose_units() -> None:
+    """Make the folder of units from which the host boots, beside those that are written there."""
+    for wanting, units in (
+        ("", [f"{name}.target" for name in UNITS]),
+        ("", [f"{name}.service" for name in SERVICES]),
+        ("sockets.target.wants", [f"{name}.socket" for name in (*SOCKETS, *JOURNAL_SOCKETS)]),
+        ("sysinit.target.wants", ["systemd-journald.service"]),
+        ("multi-user.target.wants", ["libvirtd.service"]),
+    ):
+        for unit in units:
+            for folder in {LAB_UNITS, LAB_UNITS / wanting}:
+                folder.mkdir(exist_ok=True)
+                if not (folder / unit).is_symlink():
+                    (folder / unit).symlink_to(STOCK_UNITS / unit)
+
+
+def wait_services() -> None:
+    """Wait until systemd has started all, and libvirt answers."""
+    ask = ("systemctl", "is-system-running")
+    deadline = time.monotonic() + START_LIMIT_S
+    while True:
+        done = subprocess.run(ask, capture_output=True, text=True, timeout=10, check=False)
+        if done.stdout.strip() in UP:
+            return command(*START_LIBVIRT[-1])
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"systemd is not up: {done.stdout.strip() or done.stderr.strip()}")
+        time.sleep(0.1)
+
+
+def run_systemd_host(name: str, disks: Path, report: int) -> None:
+    """Make a host's view of the machine, and leave its first process to systemd."""
+    try:
+        socket.sethostname(name)
+        mount_own_root(disks / "root", has_systemd=True)
+        mount_own_disks(disks)
+        mount_own_systemd(name, disks)
+        choose_units()
+        command("ip", "link", "set", "lo", "up")
+        wait_plugged()
+        if os.fork() == 0:
+            try:
+                wait_services()
+                answer = "ready"
+            except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+                answer = str(error).replace("\n", " ")
+            os.write(report, f"{answer}\n".encode())
+            os._exit(0)
+        environment = {**os.environ, **SYSTEMD_ENVIRONMENT}
+        os.execve(SYSTEMD, [SYSTEMD, "--system", "--unit=multi-user.target"], environment)
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+        os.write(report, f"{error}\n".replace("\n", " ").encode() + b"\n")
+        os._exit(1)
+
+
 def run_host(name: str, disks: Path, report: int) -> None:
     """Be the first process of a host, for ever."""
     try:
         socket.sethostname(name)
-        mount_own_root(disks / "root")
+        mount_own_root(disks / "root", has_systemd=False)
         mount_own_disks(disks)
         command("ip", "link", "set", "lo", "up")
         for step in START_LIBVIRT:
@@ -233,10 +345,15 @@ def run_host(name: str, disks: Path, report: int) -> None:
 
 def main() -> None:
     """Make the namespaces, say who holds them, and leave that process behind."""
-    is_host = sys.argv[1] == "host"
+    kind = sys.argv[1]
     os.setsid()
-    own = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID if is_host else 0
-    unshare(CLONE_NEWNET | own)
+    own = CLONE_NEWNET
+    if kind != "wire":
+        own |= CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID
+    if kind == "systemd-host":
+        enter_own_cgroup(sys.argv[2])
+        own |= CLONE_NEWCGROUP
+    unshare(own)
     holder = os.fork()
     if holder:
         print(holder, flush=True)
@@ -246,7 +363,9 @@ def main() -> None:
     nothing = os.open("/dev/null", os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(nothing, number)
-    if is_host:
+    if kind == "systemd-host":
+        run_systemd_host(sys.argv[2], Path(sys.argv[3]), report)
+    if kind == "host":
         run_host(sys.argv[2], Path(sys.argv[3]), report)
     os.close(report)
     os.execvp("sleep", ["sleep", "infinity"])

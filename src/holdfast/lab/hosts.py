@@ -19,7 +19,7 @@ from pathlib import Path
 from holdfast.lab.commands import LabError, NoHost, NoLab
 from holdfast.lab.freezer import remove_freezers, thaw_leftovers
 from holdfast.lab.host import STATE_FOLDER, Host, read_record, wire_record
-from holdfast.lab.host_init import DISK_FOLDERS
+from holdfast.lab.host_init import DISK_FOLDERS, SYSTEMD, systemd_cgroups
 from holdfast.lab.namespaces import (
     Holder,
     find_marked_labs,
@@ -43,12 +43,23 @@ class Lab:
     hosts: tuple[Host, ...]
 
     @classmethod
-    def up(cls, hosts: int = 3, name: str = "lab", disks: Path | None = None) -> "Lab":
+    def up(
+        cls,
+        hosts: int = 3,
+        name: str = "lab",
+        disks: Path | None = None,
+        *,
+        has_systemd: bool = False,
+    ) -> "Lab":
         """Make a lab and boot its hosts; what a failed start leaves behind is taken away.
 
-        `disks` is a folder for the hosts' disks, by default /var/tmp/holdfast-lab-NAME.
+        `disks` is a folder for the hosts' disks, by default /var/tmp/holdfast-lab-NAME. With
+        `has_systemd` the hosts' first process is the distribution's systemd.
         Raises LabError when a lab of this name is up.
         """
+        obstacle = why_no_systemd() if has_systemd else ""
+        if obstacle:
+            raise LabError(obstacle)
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,40}", name):
             raise LabError(f"lab name {name!r}: use lower-case letters, digits and dashes")
         if not 1 <= hosts <= MOST_HOSTS:
@@ -57,7 +68,7 @@ class Lab:
             if name in Lab.list_names():
                 raise LabError(f"lab {name} is up: `holdfast lab down` takes it away")
             _make_mount_points()
-            lab = cls._record_new(name, hosts, disks or _default_disks(name))
+            lab = cls._record_new(name, hosts, disks or _default_disks(name), has_systemd)
         try:
             start_wire(name, wire_record(name))
             with ThreadPoolExecutor(max_workers=8) as pool:
@@ -75,7 +86,8 @@ class Lab:
             raise NoLab(f"lab {name} is not up: `holdfast lab up`")
         disks = Path(about["disks"])
         numbers = range(1, about["hosts"] + 1)
-        return cls(name, tuple(Host(name, number, disks / f"h{number}") for number in numbers))
+        systemd = bool(about.get("has_systemd"))
+        return cls(name, tuple(Host(name, n, disks / f"h{n}", systemd) for n in numbers))
 
     @staticmethod
     def list_names() -> list[str]:
@@ -122,13 +134,14 @@ class Lab:
         return [HostStatus.of_host(host) for host in self.hosts]
 
     @classmethod
-    def _record_new(cls, name: str, hosts: int, disks: Path) -> "Lab":
+    def _record_new(cls, name: str, hosts: int, disks: Path, has_systemd: bool) -> "Lab":
         if disks.exists():
             raise LabError(f"{disks} exists and is not of a lab that is up: remove it first")
         disks.mkdir(parents=True, mode=0o755)
         folder = STATE_FOLDER / name
         folder.mkdir(parents=True)
-        (folder / "lab.json").write_text(json.dumps({"hosts": hosts, "disks": str(disks)}))
+        about = {"hosts": hosts, "disks": str(disks), "has_systemd": has_systemd}
+        (folder / "lab.json").write_text(json.dumps(about))
         return cls.find(name)
 
 
@@ -151,6 +164,15 @@ class HostStatus:
         files = sorted(host.path("/run/libvirt/qemu").glob("*.pid"))
         guests = tuple(path.stem for path in files if path.stem != "driver")
         return cls(host.name, host.address, True, holder.pid, guests)
+
+
+def why_no_systemd() -> str:
+    """Why no host here can have systemd as its first process; empty when one can."""
+    if not Path(SYSTEMD).exists():
+        return "systemd is not installed here: apt-get install systemd"
+    if not os.access(systemd_cgroups() / "cgroup.procs", os.W_OK):
+        return "no cgroup (version 2) can be made here, and systemd needs its own"
+    return ""
 
 
 @contextmanager

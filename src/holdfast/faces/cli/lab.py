@@ -40,12 +40,13 @@ def lab() -> None:
 
 @lab.command()
 @click.option("--hosts", type=click.IntRange(1, MOST_HOSTS), default=3, show_default=True)
+@click.option("--systemd", "has_systemd", is_flag=True, help="Hosts that are run by systemd.")
 @name_option
 @json_option
-def up(hosts: int, name: str, as_json: bool) -> None:
+def up(hosts: int, has_systemd: bool, name: str, as_json: bool) -> None:
     """Make a lab; returns when the libvirt of every host answers."""
     with _lab_errors():
-        made = Lab.up(hosts=hosts, name=name)
+        made = Lab.up(hosts=hosts, name=name, has_systemd=has_systemd)
         if not as_json:
             click.echo(f"lab {name} is up; run something there: holdfast lab exec h1 -- virsh list")
         _show_status(made, as_json)
