@@ -63,6 +63,7 @@ class Link:
         for future in self._asked.values():
             if not future.done():
                 future.set_exception(ConnectionError("the agent went away"))
+                future.exception()  # Heard: who asked may have failed to send, and not wait.
 
 
 class Agent:

@@ -1,0 +1,40 @@
+"""Questions to an agent whose link breaks fail with a reason, and leave no noise behind."""
+
+import asyncio
+import gc
+from typing import Any
+
+import pytest
+
+from holdfast.controller.agents import Link
+from holdfast.facts import wire
+
+
+def test_who_waits_for_an_answer_hears_that_the_agent_went_away() -> None:
+    async def work() -> None:
+        async def send(_: wire.Frame) -> None:
+            asyncio.get_running_loop().call_soon(link.broke)
+
+        link = Link(send)
+        with pytest.raises(ConnectionError, match="went away"):
+            await link.ask("vms", {}, by="test", term=1, limit_s=5.0)
+
+    asyncio.run(work())
+
+
+def test_a_link_that_breaks_while_it_is_asked_is_an_error_once() -> None:
+    noise: list[dict[str, Any]] = []
+
+    async def work() -> None:
+        async def send(_: wire.Frame) -> None:
+            link.broke()
+            raise ConnectionResetError("cannot send")
+
+        asyncio.get_running_loop().set_exception_handler(lambda _, what: noise.append(what))
+        link = Link(send)
+        with pytest.raises(ConnectionResetError):
+            await link.ask("vms", {}, by="test", term=1, limit_s=5.0)
+        gc.collect()
+
+    asyncio.run(work())
+    assert noise == []
