@@ -74,9 +74,17 @@ class _Accepting:
             if self._retry is not None:
                 self._retry.cancel()
             loop.remove_reader(self._listener)
-            for task, (connection, _) in self._opening.items():
-                task.cancel()
-                connection.close()
+            await self._let_go()
+
+    async def _let_go(self) -> None:
+        """End what is being opened. A transport closes its own connection, which taken from under
+        it would be an error in the loop; what has no transport yet is ours."""
+        opening = list(self._opening.items())
+        for task, _ in opening:
+            task.cancel()
+        await asyncio.gather(*(task for task, _ in opening), return_exceptions=True)
+        for _, (connection, _) in opening:
+            connection.close()
 
     def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
         self._retry = None
