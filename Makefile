@@ -10,7 +10,7 @@ export PYTHONNOUSERSITE := 1
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 AS_ROOT := $(SUDO) env PATH="$(PATH)" PYTHONNOUSERSITE=1 PYTHONDONTWRITEBYTECODE=1
 PYTEST := .venv/bin/pytest
-# Tests that break hosts share one worker (see tests/conftest.py); the others fill the rest.
+# The lab tests of one file share a worker and a lab (see tests/conftest.py); the others fill the rest.
 IN_PARALLEL := --numprocesses=auto --dist=loadgroup
 
 help: ## What can be made here

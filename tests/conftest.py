@@ -27,11 +27,11 @@ def rewrite(request: pytest.FixtureRequest) -> bool:
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook.
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put lab tests on one worker, since they share the machine's cores; skip them without root."""
+    """Put the lab tests of a file on one worker, since they share a lab; skip them without root."""
     for item in items:
         if item.get_closest_marker("lab") is None:
             continue
         if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group("lab"))
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
         if os.geteuid() != 0:
             item.add_marker(pytest.mark.skip(reason="the lab needs root"))

@@ -186,3 +186,9 @@ def test_finding_a_lab_from_another_process(lab: Lab) -> None:
     assert done.stdout.strip() == str(lab.host("h2").pid1), done.stderr
     with pytest.raises(LabError, match="it has h1, h2"):
         lab.host("h9")
+
+
+def test_the_lab_tests_of_a_file_share_a_worker(request: pytest.FixtureRequest) -> None:
+    """Else each worker would make the file's lab anew, and all would break hosts at once."""
+    is_alone = "PYTEST_XDIST_WORKER" not in os.environ
+    assert is_alone or request.node.nodeid.endswith("@test_lab_hosts")
