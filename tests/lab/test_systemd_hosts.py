@@ -126,6 +126,7 @@ def test_a_host_that_systemd_shuts_down_says_so_and_is_whole_after_its_boot(
     for each in three:
         wait_well(each)
     assert host.pid1 != before
+    assert shown(host, "pulse", "NRestarts") == "0", "it needs nobody to make its folders"
     assert units(host)["holdfast-host-stops"] == "exited"
     assert conditions(first) == {"host-stopping"}
 
