@@ -60,16 +60,18 @@ def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
 def test_a_controller_of_three_gets_all_units(systemd: Place) -> None:
     systemd.install(store="etcd")
     names = [f"holdfast-{name}.service" for name in UNITS]
-    assert sorted(path.name for path in systemd.on.units.iterdir()) == names
+    assert sorted(path.name for path in systemd.on.units.iterdir()) == [*names, "holdfast.target"]
     assert systemd.calls[0] == "systemctl daemon-reload"
     assert systemd.calls[1].startswith("systemctl enable --quiet holdfast-pulse.service")
     assert systemd.calls[2].startswith("systemctl restart holdfast-pulse.service")
+    assert systemd.calls[3] == "systemctl start holdfast.target"
     assert "@" not in "".join(path.read_text() for path in systemd.on.units.iterdir())
 
 
 def test_a_host_gets_no_controller(systemd: Place) -> None:
     systemd.install("h4")
     assert sorted(path.stem for path in systemd.on.units.iterdir()) == [
+        "holdfast",
         "holdfast-agent",
         "holdfast-host-stops",
         "holdfast-pulse",

@@ -131,6 +131,22 @@ def test_a_host_that_systemd_shuts_down_says_so_and_is_whole_after_its_boot(
     assert conditions(first) == {"host-stopping"}
 
 
+def test_all_of_it_is_stopped_and_whatever_ended_is_started(
+    three: tuple[Host, Host, Host],
+) -> None:
+    _, host, _ = three
+    host.run(["systemctl", "stop", "holdfast-*"], timeout_s=60)
+    assert set(units(host).values()) <= {"dead"}
+    assert "systemctl start holdfast.target" in site.refused(host, "status")
+    host.run(["systemctl", "start", "holdfast.target"], timeout_s=60)
+    wait_well(host)
+    host.run(["systemctl", "stop", "holdfast-agent"], timeout_s=60)
+    host.run(["systemctl", "start", "holdfast.target"], timeout_s=60)
+    assert units(host)["holdfast-agent"] == "running"
+    for each in three:
+        wait_well(each)
+
+
 def test_leaving_takes_the_units_away(three: tuple[Host, Host, Host]) -> None:
     _, host, _ = three
     holdfast(host, "leave", "--yes")

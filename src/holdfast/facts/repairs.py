@@ -11,7 +11,7 @@ STEPS: dict[str, str] = {
    shows once for each host; all clear together.
 """,
     "agent-away": """\
-1. Start what ended there: `systemctl start 'holdfast-*'`, or without systemd
+1. Start what ended there: `systemctl start holdfast.target`, or without systemd
    `/etc/init.d/holdfast start`. Its log says why it ended: `journalctl -u holdfast-agent`, or
    `/var/log/holdfast/agent.log`.
 2. Its VMs run on. Until the agent is back nobody sees that one of them fails, and none is
@@ -20,7 +20,7 @@ STEPS: dict[str, str] = {
    network to TCP 7311, or a certificate.
 """,
     "pulse-away": """\
-1. Start what ended there: `systemctl start 'holdfast-*'`, or without systemd
+1. Start what ended there: `systemctl start holdfast.target`, or without systemd
    `/etc/init.d/holdfast start`. Its log says why it ended: `journalctl -u holdfast-pulse`, or
    `/var/log/holdfast/pulse.log`.
 2. Its VMs run on, are watched by its agent, and are restarted. But while the pulse is away, the
@@ -39,7 +39,7 @@ STEPS: dict[str, str] = {
     "host-frozen": """\
 1. Find out first which it is. Log in, or look at its console: if it answers, it is not frozen,
    and only Holdfast's programs ended there (somebody stopped them, perhaps). Its VMs run on then:
-   `virsh list`. Start the services: `systemctl start 'holdfast-*'`, or `/etc/init.d/holdfast
+   `virsh list`. Start the services: `systemctl start holdfast.target`, or `/etc/init.d/holdfast
    start`. Do not reset it.
 2. If neither console nor login answers, its VMs most likely stand still too. It may go on by
    itself, after a storm of swapping for example: wait as long as its VMs allow.

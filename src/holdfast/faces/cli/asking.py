@@ -115,19 +115,19 @@ def nothing_runs(controller: str, agent: str) -> Failure:
 
 def starter() -> str:
     """The command that starts Holdfast here: as services, where a site was made or joined."""
-    if units := _units():
-        return f"sudo systemctl start {' '.join(units)}"
+    if _has_units():
+        return "sudo systemctl start holdfast.target"
     if INIT_SCRIPT.exists():
         return f"sudo {INIT_SCRIPT} start"
     return "sudo holdfast up"
 
 
 def has_services() -> bool:
-    return bool(_units()) or INIT_SCRIPT.exists()
+    return _has_units() or INIT_SCRIPT.exists()
 
 
-def _units() -> list[str]:
-    return sorted(path.stem for path in Path("/etc/systemd/system").glob("holdfast-*.service"))
+def _has_units() -> bool:
+    return Path("/etc/systemd/system/holdfast.target").exists()
 
 
 def is_running(settings: Settings, program: str) -> bool:

@@ -14,6 +14,7 @@ from holdfast.facts.settings import DEFAULT_FILE, Settings
 
 PULSE, STORE, CONTROLLER, AGENT = "pulse", "store", "controller", "agent"
 HOST_STOPS = "host-stops"
+TARGET = "holdfast.target"  # All of them: to start what ended, or to stop Holdfast here.
 TEMPLATES = Path(__file__).with_name("units")
 COMMAND_LIMIT_S = 90.0
 Say = Callable[[str], None]
@@ -80,11 +81,12 @@ def install(settings: Settings, config: str, host_name: str, say: Say, on: Machi
     words = _words(settings, config, on)
     if on.has_systemd:
         names = [f"holdfast-{name}.service" for name in [*_names(services), HOST_STOPS]]
-        for name in names:
+        for name in (*names, TARGET):
             _write(on.units / name, _filled(TEMPLATES / name, words), 0o644)
         _run("systemctl", "daemon-reload")
-        _run("systemctl", "enable", "--quiet", *names)
+        _run("systemctl", "enable", "--quiet", *names, TARGET)
         _run("systemctl", "restart", *names)
+        _run("systemctl", "start", TARGET)
         say(f"services run, and start at boot: {', '.join(names)} (systemd)")
         return
     _write(on.init_script, _filled(TEMPLATES / "holdfast.init", words), 0o755)
@@ -106,11 +108,12 @@ def remove(say: Say, on: Machine) -> None:
     """Stop all of them, and take every file of theirs away. Raises Failure."""
     units = sorted(on.units.glob("holdfast-*.service")) if on.has_systemd else []
     if units:
+        units.append(on.units / TARGET)
         names = [unit.name for unit in units]
         _run("systemctl", "disable", "--quiet", *names)
         _run("systemctl", "stop", *names)
         for unit in units:
-            unit.unlink()
+            unit.unlink(missing_ok=True)
         _run("systemctl", "daemon-reload")
         say(f"services ended and removed: {', '.join(names)}")
     if on.init_script.exists():
