@@ -22,6 +22,7 @@ ERRORS = {
     "403": "Known, and not permitted",
     "404": "There is nothing of this name",
     "409": "Refused; the error says why",
+    "410": "The row at which the page would begin is gone",
     "429": "Too many wrong tokens came from there",
     "503": "Whoever must be asked is away",
 }
