@@ -18,6 +18,7 @@ from holdfast.adapters.vims.builtin import Builtin
 from holdfast.controller.agents import Agents
 from holdfast.controller.api_tokens import ApiTokens
 from holdfast.controller.audit import Audit
+from holdfast.controller.claims import Claims
 from holdfast.controller.copies import Copies
 from holdfast.controller.couriers import make_couriers
 from holdfast.controller.door import Door
@@ -228,6 +229,7 @@ class Controller:
     def _make_door(self) -> Door:
         return Door(
             agents=self.agents,
+            claims=Claims(self.agents, self.vim.find),
             entries=self.entries,
             questions=self.questions,
             greeter=self.greeter,
