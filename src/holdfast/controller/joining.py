@@ -24,6 +24,7 @@ from holdfast.adapters.drivers.etcd_members import PEER_PORT, EtcdMembers, Membe
 from holdfast.controller import site_names
 from holdfast.controller.agents import Agent, Agents
 from holdfast.controller.join_tokens import JoinTokens
+from holdfast.controller.registry import NotLeading
 from holdfast.controller.site_list import SiteList, utc_ms
 from holdfast.facts import wire
 from holdfast.facts.membership import CERTIFICATES, CONTROLLERS, Issued, SitePlan
@@ -335,7 +336,9 @@ class Joining:
         await self.members.insist(CERTIFICATES, serial, Issued, revoked)
 
     async def put_out(self, host: str, host_name: str, reason: str, by: str) -> None:
-        await self._forget_host(host)
+        """Any controller may: the one that leads may be gone, or be the one to put out."""
+        with contextlib.suppress(NotLeading):  # Who leads forgets it when it reads the list next.
+            await self._forget_host(host)
         place = self.members.controllers.get(host_name)
         if place is not None and self._settings.store == "etcd":
             url = f"https://{place.address}:{PEER_PORT}"
