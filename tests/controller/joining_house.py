@@ -1,7 +1,7 @@
 """A controller that takes hosts in, with the list of its site in memory."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,7 @@ class House:
         self.bound: list[str] = []
         self.forgotten: list[str] = []
         self.left: list[str] = []
+        self.ended: dict[str, str] = {}
         self.joining = Joining(
             settings=settings,
             certificates=self.certificates,
@@ -60,7 +61,11 @@ class House:
             bound_vms=lambda _host: self.bound,
             forget_host=self._forget,
             host_left=self.left.append,
+            end_words=self._end_words,
         )
+
+    async def _end_words(self, gone: Mapping[str, str]) -> None:
+        self.ended = dict(gone)
 
     async def _forget(self, host: str) -> None:
         self.forgotten.append(host)

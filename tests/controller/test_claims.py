@@ -123,13 +123,11 @@ def test_an_alarm_that_another_host_told_in_an_earlier_boot_is_not_taken(tmp_pat
     )
 
 
-def test_tenures_and_incidents_of_others_are_not_taken(tmp_path: Path) -> None:
-    for number, said in enumerate(
-        [{"tenure": tenure_of("id-2")}, {"incident": incident_of("id-2")}]
-    ):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        assert not Desk(folder).takes(**said)
+@pytest.mark.parametrize("said", [{"tenure": tenure_of("id-2")}, {"incident": incident_of("id-2")}])
+def test_tenures_and_incidents_of_others_are_not_taken(
+    tmp_path: Path, said: dict[str, Any]
+) -> None:
+    assert not Desk(tmp_path).takes(**said)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from holdfast.controller.audit import Audit
 from holdfast.controller.claims import Claims
 from holdfast.controller.copies import Copies
 from holdfast.controller.couriers import make_couriers
+from holdfast.controller.departed import Departed
 from holdfast.controller.door import Door
 from holdfast.controller.entries import Entries
 from holdfast.controller.events import Events
@@ -129,6 +130,13 @@ class Controller:
         self.audit = Audit(state / "audit", self.events)
         self.questions = self._make_questions()
         self.door = self._make_door()
+        self.departed = Departed(
+            self.vim,
+            self.entries,
+            term=lambda: self.leadership.term,
+            is_needed=self.watch.is_needed,
+            shared=self.watch.shared,
+        )
         self.joining = self._make_joining(self.certificates) if self.certificates else None
         self._settled_term: int | None = None
         self._noted_term: int | None = None
@@ -249,6 +257,7 @@ class Controller:
             leadership=self.leadership,
             questions=self.questions,
             host_left=lambda host: forget(host, self.agents, self.hearing, self.watch),
+            end_words=self.departed.end,
         )
 
     def _hear(self, seen: Heard) -> None:
