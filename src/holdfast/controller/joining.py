@@ -157,8 +157,12 @@ class Joining:
         return {"ca": self.ca_pem}
 
     async def join(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """Sign a host's certificate for a token. Raises Unanswerable."""
+        """Sign a host's certificate for a token. Raises Unanswerable, StoreAway.
+
+        The token is looked at first: who has none is told nothing of the site.
+        """
         request = read_request(asked)
+        await _of_list(self.tokens.look(request.token))
         await self.read()
         if request.controller and self._settings.store != "etcd":
             raise Unanswerable(
@@ -182,6 +186,9 @@ class Joining:
             )
         except Unanswerable:
             await self.tokens.give_back(token)
+            raise
+        except StoreAway:
+            self.tokens.give_back_later(token)
             raise
         answer = {"ca": self.ca_pem, "certificate": pem, "site": self.site()}
         if request.controller:
@@ -266,11 +273,8 @@ class Joining:
         return {"left": peer.host_name, "controllers": sorted(self.members.controllers)}
 
     async def read(self) -> None:
-        try:
-            await self.members.read()
-        except StoreAway as away:
-            hint = "nothing was changed; try again, or at another controller"
-            raise Unanswerable(f"the store is away: {away}", hint, AWAY) from None
+        """Raises Unanswerable."""
+        await _of_list(self.members.read())
 
     def _refuse_second(self, request: JoinRequest) -> None:
         """One identity, one host; one name, one host."""
@@ -308,10 +312,6 @@ class Joining:
         except OSError as error:
             text = f"this controller cannot read the CA's key: {error}"
             raise Unanswerable(text, "ask another controller", AWAY) from None
-        if replaces:
-            for old in self.members.valid():
-                if old.host == subject.host or old.host_name == subject.host_name:
-                    await self.revoke(old.serial, replaces, subject.host_name)
         issued = Issued(
             serial=signed.serial,
             host=subject.host,
@@ -322,6 +322,11 @@ class Joining:
             ends_utc_ms=signed.ends_utc_ms,
         )
         await self.members.change(CERTIFICATES, signed.serial, Issued, lambda _held: issued)
+        if replaces:  # Only now: the host has at least one certificate at any time.
+            for old in self.members.valid():
+                is_its = old.host == subject.host or old.host_name == subject.host_name
+                if is_its and old.serial != signed.serial:
+                    await self.revoke(old.serial, replaces, subject.host_name)
         return signed.pem
 
     async def revoke(self, serial: str, reason: str, by: str) -> None:
@@ -361,6 +366,15 @@ class Joining:
         except MembersAway as error:
             text = f"the store's members cannot be changed: {error}"
             raise Unanswerable(text, "see that every controller's store runs; then again") from None
+
+
+async def _of_list(reading: Awaitable[None]) -> None:
+    """Raises Unanswerable."""
+    try:
+        await reading
+    except StoreAway as away:
+        hint = "nothing was changed; try again, or at another controller"
+        raise Unanswerable(f"the store is away: {away}", hint, AWAY) from None
 
 
 def _remove(etcd: EtcdMembers, peer_url: str) -> None:
