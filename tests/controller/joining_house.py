@@ -1,7 +1,7 @@
 """A controller that takes hosts in, with the list of its site in memory."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,12 @@ ADDRESS = "10.0.0.1"
 class House:
     """One controller, h1, with a site list in memory."""
 
-    def __init__(self, folder: Path, store: str = "etcd") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        store: str = "etcd",
+        make_store: Callable[[], StoreInMemory] = StoreInMemory,
+    ) -> None:
         authority, other = Authority.make("site"), Authority.make("store")
         key, request = make_key_and_request()
         me = Subject(host="a1", host_name="h1", addresses=(ADDRESS,), is_controller=True)
@@ -48,10 +53,11 @@ class House:
         self.certificates = Certificates(folder / "tls")
         self.shelf = Shelf(folder / "kept.db")
         self.agents = Agents(self.shelf)
-        self.store = StoreInMemory()
+        self.store = make_store()
         self.bound: list[str] = []
         self.forgotten: list[str] = []
         self.left: list[str] = []
+        self.ended: dict[str, str] = {}
         self.joining = Joining(
             settings=settings,
             certificates=self.certificates,
@@ -60,7 +66,11 @@ class House:
             bound_vms=lambda _host: self.bound,
             forget_host=self._forget,
             host_left=self.left.append,
+            end_words=self._end_words,
         )
+
+    async def _end_words(self, gone: Mapping[str, str]) -> None:
+        self.ended = dict(gone)
 
     async def _forget(self, host: str) -> None:
         self.forgotten.append(host)
@@ -113,9 +123,14 @@ class House:
 Story = Callable[[House], Coroutine[Any, Any, None]]
 
 
-def run(folder: Path, story: Story, store: str = "etcd") -> None:
+def run(
+    folder: Path,
+    story: Story,
+    store: str = "etcd",
+    make_store: Callable[[], StoreInMemory] = StoreInMemory,
+) -> None:
     async def told() -> None:
-        house = House(folder, store)
+        house = House(folder, store, make_store)
         try:
             await house.joining.look()
             await story(house)

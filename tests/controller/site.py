@@ -45,12 +45,12 @@ class Host:
     def __init__(
         self, site: "Site", name: str, certified_as: str = "", valid_s: int = 3_600
     ) -> None:
-        self.name = name
+        self.name, self.boot = name, f"boot-{name}"
         subject = Subject(certified_as or name, certified_as or name)
         self.certificates = Certificates(
             certify(site.folder / name / "tls", site.authority, subject, valid_s)
         )
-        self.outbox = DiskOutbox(site.folder / name / "outbox", "boot-1")
+        self.outbox = DiskOutbox(site.folder / name / "outbox", self.boot)
         self.terms = Terms(site.folder / name / "term")
         self.welcomes: list[wire.Welcome] = []
         self.asked: list[wire.Question] = []
@@ -62,7 +62,7 @@ class Host:
                 for place in site.places
             ],
             outbox=self.outbox,
-            boot="boot-1",
+            boot=self.boot,
             host=name,
             hello=self.hello,
             welcomed=self._welcomed,
@@ -75,7 +75,7 @@ class Host:
             version=wire.VERSION,
             host=self.name,
             host_name=self.name,
-            boot="boot-1",
+            boot=self.boot,
             state_id=f"state-{self.name}",
             stream=self.outbox.stream,
             tenures=self.tenures,

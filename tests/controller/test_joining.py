@@ -253,6 +253,20 @@ def test_a_host_is_put_out_by_name(tmp_path: Path) -> None:
     run(tmp_path, story)
 
 
+def test_what_a_host_told_ends_with_it_unless_another_has_its_name(tmp_path: Path) -> None:
+    async def story(house: House) -> None:
+        await house.join(await house.token(), "h4")
+        await house.joining.look()
+        assert house.ended == {}
+        await house.ask("certificate-revoke", name="h4", reason="it burnt")
+        assert house.ended == {"idh4": "h4"}
+        await house.join(await house.token(), "h4", host="another")
+        await house.joining.look()
+        assert house.ended == {}, "what h4 tells now is another machine's"
+
+    run(tmp_path, story)
+
+
 def test_a_host_that_joined_again_under_a_new_id_is_put_out_by_name(tmp_path: Path) -> None:
     async def story(house: House) -> None:
         for host in ("idold", "idmiddle", "idnew"):

@@ -176,6 +176,41 @@ def test_who_does_not_lead_refuses_changes_and_names_who_does(tmp_path: Path) ->
     asyncio.run(work())
 
 
+def test_a_controller_that_does_not_lead_puts_a_host_out(tmp_path: Path) -> None:
+    """The leader may be the very one that is gone or stolen: no term is needed to revoke."""
+
+    async def work() -> None:
+        store = StoreInMemory()
+        async with site_of(tmp_path, [store] * 3) as site:
+            leader = await site.wait_leader()
+            other = next(name for name in site.controllers if name != leader)
+            async with Host(site, "host-a").running() as host:
+                await wait_for(lambda: host.uplink.shown()[leader] == "leads")
+                one = site.controllers[leader]
+                await wait_for(lambda: one.registry.known("host-a") is not None)
+                issued = Issued(
+                    serial=host.certificates.me.serial,
+                    host="host-a",
+                    host_name="host-a",
+                    is_controller=False,
+                    addresses=(),
+                    made_utc_ms=1,
+                    ends_utc_ms=1 << 50,
+                )
+                key = f"{CERTIFICATES}/{issued.serial}"
+                await store.txn(holds={}, puts={key: msgspec.json.encode(issued)})
+                done = await site.ask(
+                    other, "certificate-revoke", name="host-a", reason="it was stolen"
+                )
+                assert done == {"revoked": [issued.serial]}
+                await wait_for(lambda: not host.up_at())
+                await wait_for(lambda: one.registry.known("host-a") is None)
+                everybody = site.controllers.values()
+                await wait_for(lambda: not any(c.agents.by_host for c in everybody))
+
+    asyncio.run(work())
+
+
 class Restorable(StoreInMemory):
     """A store that a person puts back to how it was at first: empty."""
 

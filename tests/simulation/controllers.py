@@ -18,6 +18,7 @@ from holdfast.adapters.simulated.outbox import OutboxInMemory
 from holdfast.adapters.simulated.shelf import ShelfInMemory
 from holdfast.adapters.vims.builtin import Builtin
 from holdfast.controller.agents import Agents
+from holdfast.controller.claims import Claims
 from holdfast.controller.courier import Courier
 from holdfast.controller.door import Door
 from holdfast.controller.entries import Entries
@@ -83,6 +84,7 @@ class SimulatedController:
         self.decider: SiteDecider | None = None
         self.leadership: Leadership | None = None
         self.failed: list[str] = []
+        self._claims: list[Claims] = []
 
     @property
     def name(self) -> str:
@@ -130,14 +132,16 @@ class SimulatedController:
         if self._ear is not None:
             self._ear.gasp(host, text)
 
-    def serve(self, end: End, who: Machine, *, is_controller: bool = False) -> bool:
-        """Somebody has dialed; False: nobody listens."""
+    def serve(
+        self, end: End, who: Machine, *, certified_as: str = "", is_controller: bool = False
+    ) -> bool:
+        """Somebody has dialed, perhaps with another's certificate; False: nobody listens."""
         if not self.machine.runs("controller"):
             return False
         self.machine.own_end("controller", end)
         peer = Peer(
-            host=who.name,
-            host_name=who.name,
+            host=certified_as or who.name,
+            host_name=certified_as or who.name,
             serial="1",
             is_controller=is_controller,
             ends_utc_ms=FAR_AWAY_UTC_MS,
@@ -151,6 +155,11 @@ class SimulatedController:
     def _served(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             self.failed.append(f"a link of {self.name} ended: {error!r}")
+
+    @property
+    def entries_refused(self) -> int:
+        """In all its runs."""
+        return sum(one.refused for one in self._claims)
 
     def _make(self) -> None:
         """As controller/assembly.py, with other adapters."""
@@ -185,9 +194,11 @@ class SimulatedController:
             registry=self.registry,
             leadership=self.leadership,
         )
+        self._claims.append(Claims(self.agents, self.vim.find))
         nothing: Any = Unasked()
         self.door = Door(
             agents=self.agents,
+            claims=self._claims[-1],
             entries=self.entries,
             questions=nothing,
             greeter=self.greeter,

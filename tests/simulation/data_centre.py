@@ -104,8 +104,9 @@ class DataCentre:
         machine.went_down.append(partial(self._went_down, host))
 
     def _dials(self, machine: Machine) -> list[Dial]:
+        certified_as = self.hosts[machine.name].agent.poses_as
         return [
-            dial(machine, controller.machine, controller.serve)
+            dial(machine, controller.machine, partial(controller.serve, certified_as=certified_as))
             for controller in self.controllers.values()
         ]
 
@@ -160,7 +161,13 @@ class DataCentre:
     def failures(self) -> list[str]:
         """What failed where nobody handled it: a defect, of the program or of the simulation."""
         loops = [str(f) for host in self.hosts.values() for f in host.machine.failures]
-        return loops + [f for one in self.controllers.values() for f in one.failed]
+        controllers = self.controllers.values()
+        refused = [
+            f"{one.name} refused {one.entries_refused} entries of agents"
+            for one in controllers
+            if one.entries_refused
+        ]
+        return loops + refused + [f for one in controllers for f in one.failed]
 
     # What befalls it.
 

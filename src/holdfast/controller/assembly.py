@@ -18,8 +18,10 @@ from holdfast.adapters.vims.builtin import Builtin
 from holdfast.controller.agents import Agents
 from holdfast.controller.api_tokens import ApiTokens
 from holdfast.controller.audit import Audit
+from holdfast.controller.claims import Claims
 from holdfast.controller.copies import Copies
 from holdfast.controller.couriers import make_couriers
+from holdfast.controller.departed import Departed
 from holdfast.controller.door import Door
 from holdfast.controller.entries import Entries
 from holdfast.controller.events import Events
@@ -128,6 +130,13 @@ class Controller:
         self.audit = Audit(state / "audit", self.events)
         self.questions = self._make_questions()
         self.door = self._make_door()
+        self.departed = Departed(
+            self.vim,
+            self.entries,
+            term=lambda: self.leadership.term,
+            is_needed=self.watch.is_needed,
+            shared=self.watch.shared,
+        )
         self.joining = self._make_joining(self.certificates) if self.certificates else None
         self._settled_term: int | None = None
         self._noted_term: int | None = None
@@ -228,6 +237,7 @@ class Controller:
     def _make_door(self) -> Door:
         return Door(
             agents=self.agents,
+            claims=Claims(self.agents, self.vim.find),
             entries=self.entries,
             questions=self.questions,
             greeter=self.greeter,
@@ -247,6 +257,7 @@ class Controller:
             leadership=self.leadership,
             questions=self.questions,
             host_left=lambda host: forget(host, self.agents, self.hearing, self.watch),
+            end_words=self.departed.end,
         )
 
     def _hear(self, seen: Heard) -> None:

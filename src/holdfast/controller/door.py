@@ -12,6 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from holdfast.adapters.drivers.certificates import Certificates
 from holdfast.adapters.drivers.private_socket import private_socket
 from holdfast.controller.agents import Agent, Agents, Link
+from holdfast.controller.claims import Claims
 from holdfast.controller.copies import Copies
 from holdfast.controller.entries import Entries
 from holdfast.controller.gate import Gate, Visitor
@@ -33,6 +34,7 @@ class Door:
         self,
         *,
         agents: Agents,
+        claims: Claims,
         entries: Entries,
         questions: Questions,
         greeter: Greeter,
@@ -42,6 +44,7 @@ class Door:
     ) -> None:
         """`answer_peer` answers other controllers."""
         self._answer_peer = answer_peer
+        self.claims = claims
         self._agents, self._entries, self._questions = agents, entries, questions
         self._greeter, self._copies, self._host_words = greeter, copies, host_words
         self.unknown = 0
@@ -79,8 +82,7 @@ class Door:
                         await send(wire.Reply(id=0, error=text, code=USAGE))
                     continue
                 if isinstance(frame, wire.Hello):
-                    await self._admit(frame, visitor, link)
-                    agent = await self._greeter.greet(frame, link)
+                    agent = await self._greeter.greet(await self._admit(frame, visitor, link), link)
                 elif isinstance(frame, wire.Question):
                     task = asyncio.create_task(self._answer(frame, visitor, link))
                     tasks.add(task)
@@ -104,7 +106,7 @@ class Door:
             case wire.Entry() if frame.host != agent.host:
                 self._note_unknown(f"{agent.host} tells in the name of {frame.host}")
             case wire.Entry():
-                self._entries.take(frame)
+                self._entries.take(self.claims.checked(frame, agent))
             case wire.Reply():
                 link.replied(frame)
             case wire.Inventory():
@@ -116,13 +118,17 @@ class Door:
             case _:
                 self._note_unknown(f"{type(frame).__name__} is not for a controller")
 
-    async def _admit(self, hello: wire.Hello, visitor: Visitor | None, link: Link) -> None:
-        """Raises ConnectionError: nothing is taken from it."""
-        text = visitor.refusal(hello.host) if visitor is not None else ""
+    async def _admit(self, hello: wire.Hello, visitor: Visitor | None, link: Link) -> wire.Hello:
+        """Its greeting, under the name that its certificate gives it. Raises ConnectionError:
+        nothing is taken from it."""
+        if visitor is None:
+            return hello
+        text = visitor.refusal(hello.host) or self.claims.shares_boot(hello)
         if text:
             log.error("%s", text)
             await link.send(refusal(text))
             raise ConnectionError(text)
+        return self.claims.certified(hello, visitor.peer.host_name)
 
     async def _answer(self, question: wire.Question, visitor: Visitor | None, link: Link) -> None:
         with contextlib.suppress(ConnectionError):

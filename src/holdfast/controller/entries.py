@@ -97,6 +97,9 @@ class Entries:
         """The newest last."""
         return sorted(self._incidents.values(), key=lambda one: one.fault_utc_ms)
 
+    def incidents_of(self, host: str) -> list[Incident]:
+        return [incident for (owner, _), incident in self._incidents.items() if owner == host]
+
     def incident(self, name: str) -> tuple[str, Incident] | None:
         """By id, or the newest of a VM, or the newest of all; and its host."""
         found = [

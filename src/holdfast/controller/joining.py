@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import structs
 
 from holdfast.adapters.drivers.authority import Authority, NotSigned, Subject, fingerprint
 from holdfast.adapters.drivers.certificates import (
@@ -23,12 +23,12 @@ from holdfast.adapters.drivers.certificates import (
 from holdfast.adapters.drivers.etcd_members import PEER_PORT, EtcdMembers, MembersAway
 from holdfast.controller import site_names
 from holdfast.controller.agents import Agent, Agents
+from holdfast.controller.join_requests import JoinRequest, read_request
 from holdfast.controller.join_tokens import JoinTokens
+from holdfast.controller.registry import NotLeading
 from holdfast.controller.site_list import SiteList, utc_ms
-from holdfast.facts import wire
 from holdfast.facts.membership import CERTIFICATES, CONTROLLERS, Issued, SitePlan
 from holdfast.facts.settings import ControllerPlace, Settings
-from holdfast.facts.settings_reader import NAME
 from holdfast.ports.answers import AWAY, USAGE, Unanswerable
 from holdfast.ports.store import Store, StoreAway
 
@@ -36,24 +36,11 @@ log = logging.getLogger(__name__)
 
 READ_EACH_S = 2.0
 MEMBER_LIMIT_S = 30.0
-HOST_ID_LENGTH = 64
-
-
-class JoinRequest(Struct, frozen=True, kw_only=True):
-    """What a host that wants to join says of itself. `request` is to be signed (PEM)."""
-
-    token: str
-    request: str
-    host: str
-    host_name: str
-    addresses: tuple[str, ...] = ()
-    controller: bool = False
-    version: int = 1
 
 
 class Joining:
     """`bound_vms` are why a host may not just leave; `forget_host` ends its record in the
-    store, and `host_left` what this controller alone knows of it."""
+    store, `host_left` what this controller alone knows of it, and `end_words` what it had told."""
 
     def __init__(
         self,
@@ -65,11 +52,12 @@ class Joining:
         bound_vms: Callable[[str], list[str]],
         forget_host: Callable[[str], Awaitable[None]],
         host_left: Callable[[str], None],
+        end_words: Callable[[Mapping[str, str]], Awaitable[None]],
     ) -> None:
         self._settings, self._certificates, self._agents = settings, certificates, agents
         self._folder = Path(settings.tls_dir)
         self._bound_vms, self._forget_host = bound_vms, forget_host
-        self._host_left = host_left
+        self._host_left, self._end_words = host_left, end_words
         self._gone: set[str] = set()
         self.members = SiteList(store)
         self._told: dict[str, ControllerPlace] = {}
@@ -104,6 +92,17 @@ class Joining:
         with contextlib.suppress(StoreAway):  # The leader does: it may have greeted once more.
             for host in self._gone:
                 await self._forget_host(host)
+        await self._end_words(self._named_gone())
+
+    def _named_gone(self) -> dict[str, str]:
+        """Those that left, and their names where no host of the site has the same one now."""
+        issued = self.members.issued.values()
+        used = {one.host_name for one in issued if not one.revoked_utc_ms}
+        return {
+            one.host: one.host_name
+            for one in issued
+            if one.host in self._gone and one.host_name not in used
+        }
 
     def _put_out_who_left(self) -> None:
         """A host whose certificates are all revoked is none of the site's any more."""
@@ -158,9 +157,12 @@ class Joining:
         return {"ca": self.ca_pem}
 
     async def join(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """Sign a host's certificate for a token. Raises Unanswerable."""
-        request = _understood(asked, JoinRequest)
-        _refuse_nonsense(request)
+        """Sign a host's certificate for a token. Raises Unanswerable, StoreAway.
+
+        The token is looked at first: who has none is told nothing of the site.
+        """
+        request = read_request(asked)
+        await _of_list(self.tokens.look(request.token))
         await self.read()
         if request.controller and self._settings.store != "etcd":
             raise Unanswerable(
@@ -184,6 +186,9 @@ class Joining:
             )
         except Unanswerable:
             await self.tokens.give_back(token)
+            raise
+        except StoreAway:
+            self.tokens.give_back_later(token)
             raise
         answer = {"ca": self.ca_pem, "certificate": pem, "site": self.site()}
         if request.controller:
@@ -268,11 +273,8 @@ class Joining:
         return {"left": peer.host_name, "controllers": sorted(self.members.controllers)}
 
     async def read(self) -> None:
-        try:
-            await self.members.read()
-        except StoreAway as away:
-            hint = "nothing was changed; try again, or at another controller"
-            raise Unanswerable(f"the store is away: {away}", hint, AWAY) from None
+        """Raises Unanswerable."""
+        await _of_list(self.members.read())
 
     def _refuse_second(self, request: JoinRequest) -> None:
         """One identity, one host; one name, one host."""
@@ -310,10 +312,6 @@ class Joining:
         except OSError as error:
             text = f"this controller cannot read the CA's key: {error}"
             raise Unanswerable(text, "ask another controller", AWAY) from None
-        if replaces:
-            for old in self.members.valid():
-                if old.host == subject.host or old.host_name == subject.host_name:
-                    await self.revoke(old.serial, replaces, subject.host_name)
         issued = Issued(
             serial=signed.serial,
             host=subject.host,
@@ -324,6 +322,11 @@ class Joining:
             ends_utc_ms=signed.ends_utc_ms,
         )
         await self.members.change(CERTIFICATES, signed.serial, Issued, lambda _held: issued)
+        if replaces:  # Only now: the host has at least one certificate at any time.
+            for old in self.members.valid():
+                is_its = old.host == subject.host or old.host_name == subject.host_name
+                if is_its and old.serial != signed.serial:
+                    await self.revoke(old.serial, replaces, subject.host_name)
         return signed.pem
 
     async def revoke(self, serial: str, reason: str, by: str) -> None:
@@ -335,7 +338,9 @@ class Joining:
         await self.members.insist(CERTIFICATES, serial, Issued, revoked)
 
     async def put_out(self, host: str, host_name: str, reason: str, by: str) -> None:
-        await self._forget_host(host)
+        """Any controller may: the one that leads may be gone, or be the one to put out."""
+        with contextlib.suppress(NotLeading):  # Who leads forgets it when it reads the list next.
+            await self._forget_host(host)
         place = self.members.controllers.get(host_name)
         if place is not None and self._settings.store == "etcd":
             url = f"https://{place.address}:{PEER_PORT}"
@@ -363,6 +368,15 @@ class Joining:
             raise Unanswerable(text, "see that every controller's store runs; then again") from None
 
 
+async def _of_list(reading: Awaitable[None]) -> None:
+    """Raises Unanswerable."""
+    try:
+        await reading
+    except StoreAway as away:
+        hint = "nothing was changed; try again, or at another controller"
+        raise Unanswerable(f"the store is away: {away}", hint, AWAY) from None
+
+
 def _remove(etcd: EtcdMembers, peer_url: str) -> None:
     for member in etcd.members():
         if member.peer_url == peer_url:
@@ -371,25 +385,3 @@ def _remove(etcd: EtcdMembers, peer_url: str) -> None:
 
 def _endpoints(places: Any) -> tuple[str, ...]:
     return tuple(f"https://{place.address}:2379" for place in places)
-
-
-def _understood(asked: dict[str, Any], kind: type[JoinRequest]) -> JoinRequest:
-    try:
-        return msgspec.convert(asked, kind)
-    except msgspec.ValidationError as error:
-        text = f"the request cannot be understood: {error}"
-        raise Unanswerable(text, "do both hosts have the same version?", USAGE) from None
-
-
-def _refuse_nonsense(request: JoinRequest) -> None:
-    if not wire.works_with(request.version):
-        text = f"this controller speaks version {wire.VERSION}, the host {request.version}"
-        raise Unanswerable(text, "install the same version on both", USAGE)
-    if not NAME.fullmatch(request.host_name):
-        text = "a host's name has letters, digits, and . _ - inside, to 63"
-        raise Unanswerable(text, "holdfast join --name NAME ...", USAGE)
-    if site_names.is_address(request.host_name):
-        raise Unanswerable("a host's name is no address", "holdfast join --name NAME ...", USAGE)
-    site_names.read_addresses(request.addresses)
-    if not request.host.isalnum() or len(request.host) > HOST_ID_LENGTH:
-        raise Unanswerable("a host id is a word of letters and digits", "", USAGE)

@@ -52,6 +52,11 @@ class SiteList:
             one for one in self.issued.values() if not one.revoked_utc_ms and one.ends_utc_ms > now
         ]
 
+    async def get(self, folder: str, name: str, kind: type[Kind]) -> Kind | None:
+        """One of them, as the store has it now. Raises StoreAway."""
+        held = await self._store.get(f"{folder}/{name}")
+        return None if held is None else msgspec.json.decode(held.value, type=kind)
+
     async def change(
         self, folder: str, name: str, kind: type[Kind], wanted: Callable[[Kind | None], Kind | None]
     ) -> Kind | None:

@@ -1,6 +1,6 @@
 """Joining put together: what the promises hold of a host, and what leaving ends."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from holdfast.adapters.drivers.certificates import Certificates
 from holdfast.controller.agents import Agents
@@ -25,6 +25,7 @@ def make_joining(
     leadership: Leadership,
     questions: Questions,
     host_left: Callable[[str], None],
+    end_words: Callable[[Mapping[str, str]], Awaitable[None]],
 ) -> Joining:
     async def forget_host(host: str) -> None:
         """Raises NotLeading, StoreAway."""
@@ -40,6 +41,7 @@ def make_joining(
         bound_vms=lambda host: [one.name for one in promises.of_host(host)],
         forget_host=forget_host,
         host_left=host_left,
+        end_words=end_words,
     )
     questions.add(SiteQuestions(joining).handlers())
     return joining

@@ -42,6 +42,7 @@ async def status_of(controller: "Controller") -> dict[str, Any]:
         "gaps": controller.entries.gaps,
         "duplicates": controller.entries.duplicates,
         "defects": controller.entries.defects,
+        "entries_refused": controller.door.claims.refused,
         "refused_by_vim": controller.entries.refused,
         **controller.replicas.shown(),
         "unknown_frames": controller.door.unknown,

@@ -18,7 +18,7 @@ from holdfast.facts import hearing as heard
 from holdfast.facts import site as told
 from holdfast.facts import wire
 from holdfast.facts.actions import Action, AskWitnesses, Report, TellIncident
-from holdfast.facts.alarms import Alarm, AlarmRecord, AlarmReport
+from holdfast.facts.alarms import Alarm, AlarmRecord, AlarmReport, condition_of
 from holdfast.facts.commands import IncidentSettled
 from holdfast.facts.hearing import Hearing, HostExpected, HostForgotten, LinkChanged, Sign
 from holdfast.facts.incidents import Incident
@@ -27,6 +27,7 @@ from holdfast.facts.site import HostVm, SiteFact
 from holdfast.facts.wire import VmSummary
 from holdfast.policy.host_states import HostState
 from holdfast.policy.site import SiteDecider
+from holdfast.policy.site_alarms import OF_SITES
 from holdfast.ports import clock
 from holdfast.ports.defects import Defects, LoggedPanel
 from holdfast.ports.journal import Journal, Record
@@ -189,6 +190,13 @@ class Watch:
             not_before=None,
         )
         self._turns.consume(told.AlarmShared(at=now, alarm=alarm))
+
+    def is_needed(self, key: str) -> bool:
+        """Whether an alarm that somebody told is wanted here too, or may be: who has just begun,
+        or come to lead, listens before it ends anything of hosts."""
+        world = self.decider.world
+        listens = world.take_over_at is not None and condition_of(key) in OF_SITES
+        return listens or key in world.wanted
 
     def settle(self, incident: str, by: str) -> None:
         self._turns.consume(IncidentSettled(at=clock.now(), incident=incident, by=by))

@@ -308,6 +308,7 @@ class Status(Struct, frozen=True, kw_only=True):
     duplicates: int
     defects: int
     refused_by_vim: int
+    entries_refused: int = 0
     unknown_frames: int
     unreadable: int
     records_lost: dict[str, int]

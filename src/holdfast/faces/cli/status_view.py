@@ -26,6 +26,7 @@ WATCHING = {
 COUNTED = {
     "gaps": "messages of agents never came",
     "defects": "entries of agents could not be handled",
+    "entries_refused": "messages of agents told what is another host's to tell",
     "refused_by_vim": "alarms were refused by the VIM",
     "unreadable": "records of the store cannot be read",
     "unknown_frames": "frames of unknown kinds came",
