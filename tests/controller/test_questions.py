@@ -14,7 +14,7 @@ from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.instants import Instant
 from holdfast.facts.promises import Owner
 from holdfast.facts.subjects import Incarnation
-from tests.controller.fake_agent import FakeAgent, ask, ask_all, summary, wait_for
+from tests.controller.fake_agent import FakeAgent, ask, ask_all, report, summary, wait_for
 from tests.controller.house import running, settings
 
 
@@ -136,6 +136,24 @@ def test_status_names_agents_once_they_told_their_vms(tmp_path: Path) -> None:
             status = await ask(house.socket, "status")
             assert (status["agents"], status["agents_awaited"]) == ([], ["host-a"])
             assert [vm["name"] for vm in status["vms"]] == ["web-1"], "names outlive the controller"
+
+    asyncio.run(work())
+
+
+def test_a_host_is_shown_with_the_alarms_that_its_agent_told(tmp_path: Path) -> None:
+    """Alarms bear the host's name, and hosts are known by their ids."""
+
+    async def work() -> None:
+        async with running(settings(tmp_path)) as house:
+            agent = FakeAgent(house.socket, host="0a1b2c3d")
+            agent.hello = msgspec.structs.replace(agent.hello, host_name="host-a")
+            other = FakeAgent(house.socket, host="host-b", boot="boot-2")
+            async with agent.link(), other.link():
+                await agent.tell(1, alarm=report(1))
+                await agent.wait_answered(1)
+                for host, count in (("host-a", 1), ("host-b", 0)):
+                    shown = await ask(house.socket, "host", host=host)
+                    assert len(shown["alarms"]) == count, host
 
     asyncio.run(work())
 

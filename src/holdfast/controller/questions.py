@@ -23,6 +23,7 @@ from holdfast.facts import wire
 from holdfast.facts.events import EventKind
 from holdfast.facts.incidents import Incident
 from holdfast.facts.roles import Caller, Role
+from holdfast.policy.site_alarms import OF_SITES
 from holdfast.ports.answers import (
     AWAY,
     REFUSED,
@@ -153,11 +154,12 @@ class Questions:
 
     async def _ask_host(self, asked: wire.Question) -> Any:
         row = self._hosts.find(str(asked.args["host"]))
-        host = str(row["host"])
+        host, name = str(row["host"]), str(row["host_name"])
         alarms = [
             one
             for one in await self._vim.alarms()
-            if host in (one.alarm.host, one.alarm.subject.id)
+            if one.alarm.subject.id == host
+            or (one.alarm.host == name and one.alarm.condition not in OF_SITES)
         ]
         vms = [one for one in self._agents.all_vms() if self._agents.holds(host, one.vm)]
         return {"host": row, "vms": PLAIN(vms), "alarms": PLAIN(alarms)}

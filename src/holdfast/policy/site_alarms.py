@@ -203,9 +203,9 @@ def _put(world: SiteWorld, want: Alarm, state: AlarmState) -> Alarm:
 
 
 def _close(world: SiteWorld, known: Alarm, settled_by: str) -> Alarm | None:
-    reason = world.over.pop(known.key, "nothing of it is found any more")
     if not _may_change(world, known):
         return None
+    reason = world.over.pop(known.key, "nothing of it is found any more")
     details = {"settled_by": settled_by} if settled_by else {}
     alarm = msgspec.structs.replace(
         known,
