@@ -240,6 +240,15 @@ def _vim(stage: SiteStage, words: Words, options: Options) -> None:
     receiver.is_slow_ms = float(options.get("slow", "0"))
 
 
+def _pager(stage: SiteStage, words: Words, _options: Options) -> list[str]:
+    """`pager`: what it was told since the last look, each time; `pager away`, `pager back`."""
+    if words:
+        stage.site.pager.is_away = words == ["away"]
+        return []
+    paged, stage.paged = stage.paged, []
+    return [f"paged: {line.strip()}" for line in paged] or ["paged: nothing"]
+
+
 def _clock(stage: SiteStage, words: Words, options: Options) -> None:
     """`clock h1 step=-3600` (seconds): the wall clock is set."""
     for host in words:
@@ -313,6 +322,7 @@ COMMANDS: dict[str, Command] = {
     "weather": _weather,
     "store": _store,
     "vim": _vim,
+    "pager": _pager,
     "clock": _clock,
     "swap-keys": _swap_keys,
     "clone": _clone,

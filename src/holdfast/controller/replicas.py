@@ -108,6 +108,8 @@ class Replicas:
         self.peers = Peers(host_name, dials, journal)
         self.peers.heard = lambda host: HeardSaid(sign=sign_of(host))
         self._adopted_term: int | None = None
+        for courier in couriers if not self.is_alone else ():
+            self._share_patience(courier)
 
     @property
     def place(self) -> ControllerPlace | None:
@@ -219,10 +221,27 @@ class Replicas:
         is_open = record is not None and record.alarm.state is not AlarmState.CLEARED
         if is_open and self.shared.folder.get(key) is None:
             self._vim.forget(key)
+            for courier in self._couriers:
+                if courier.patience is not None:
+                    courier.patience.forget(key)
 
     def _absorb(self, record: AlarmRecord) -> None:
         if self._vim.absorb(record):
             self._absorbed(record)
+        key, revision = record.alarm.key, record.alarm.revision
+        own, stored = self._vim.find(key), self.shared.folder.stored(key)
+        if own is not None and own.alarm.revision > revision:
+            return  # We have said more of it since.
+        heard = stored.heard if stored is not None else ()
+        for courier in self._couriers:
+            courier.absorb(record, is_end_told=courier.notifier.name in heard)
+
+    def _share_patience(self, courier: Courier) -> None:
+        """What one of us has told a pager, all have told it; the leader does."""
+        if courier.patience is not None:
+            name = courier.notifier.name
+            courier.patience.is_ours = lambda: self._leadership.term is not None
+            courier.patience.told_elsewhere = lambda record: self.shared.was_told(record, name)
 
     def _hand(self, record: AlarmRecord, names: Collection[str]) -> None:
         alarm = record.alarm
