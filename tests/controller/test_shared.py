@@ -184,8 +184,22 @@ def test_of_one_revision_all_that_either_knows_is_kept() -> None:
         assert set(both.told) == {"oss", "pager"}
         assert (both.record.acknowledged_by, both.record.answered_utc_ms) == ("anna", 7)
     newer = SharedAlarm(record=record(1, 2))
-    whole = structs.replace(newer, heard=("oss",))
+    seen = record(1, 2, acknowledged_by="anna", acknowledged_utc_ms=5)
+    seen = structs.replace(seen, alarm=newer.record.alarm)
+    whole = SharedAlarm(record=seen, heard=("oss",))
     assert merged(mine, newer) == merged(newer, mine) == whole
+
+
+def test_who_acknowledged_an_earlier_revision_is_known_of_the_later_one() -> None:
+    mine = SharedAlarm(record=record(acknowledged_by="anna", acknowledged_utc_ms=5))
+    later = record(1, 2)
+    later = structs.replace(
+        later, alarm=structs.replace(later.alarm, state=AlarmState.CHANGED), raised_utc_ms=3
+    )
+    whole = merged(SharedAlarm(record=later), mine)
+    assert (whole.record.alarm.revision, whole.record.acknowledged_by) == (2, "anna")
+    anew = SharedAlarm(record=structs.replace(record(1, 3), raised_utc_ms=9_000))
+    assert merged(anew, mine) == anew
 
 
 def cleared(revision: int) -> AlarmRecord:

@@ -381,9 +381,8 @@ class SiteLaws:
                 yield f"no state without an exit: {name} believes {record.name} {record.state}"
         if controller.watch.defects.counts:
             yield f"{name} met defects: {controller.watch.defects.counts}"
-        for courier in controller.couriers:
-            if courier.delivery().backlog:
-                yield f"no report is lost: {courier.delivery().backlog} wait at {name}"
+        if waiting := sum(one.delivery().backlog for one in controller.couriers):
+            yield f"no report is lost: {waiting} wait at {name}"
 
     def _break(self, text: str) -> None:
         """Reports arrive deep within a process: it is raised at the next look, outside of it."""

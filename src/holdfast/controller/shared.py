@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from msgspec import Struct, structs
 
 from holdfast.controller.shared_folder import SharedFolder
-from holdfast.facts.alarms import Alarm, AlarmRecord, AlarmState
+from holdfast.facts.alarms import Alarm, AlarmRecord, AlarmState, with_acknowledgement
 from holdfast.ports import clock
 from holdfast.ports.store import Store
 
@@ -156,25 +156,20 @@ class SharedAlarms:
 
 
 def merged(one: SharedAlarm, other: SharedAlarm) -> SharedAlarm:
-    """The higher revision, and who had heard of it before; of one revision, all that either knows
-    of it."""
+    """The higher revision, and who had heard of it, or had seen it, before; of one revision, all
+    that either knows of it."""
     mine, theirs = one.record, other.record
     if mine.alarm.revision != theirs.alarm.revision:
         older, newer = sorted((one, other), key=lambda shared: shared.record.alarm.revision)
         heard = () if _is_over(older) else (*older.heard, *older.told)
-        return structs.replace(newer, heard=_joined(newer.heard, heard))
-    record = mine
+        record = with_acknowledgement(newer.record, older.record)
+        return structs.replace(newer, record=record, heard=_joined(newer.heard, heard))
+    record = with_acknowledgement(mine, theirs)
     if mine.answered_utc_ms is None and theirs.answered_utc_ms is not None:
         record = structs.replace(
             record,
             answered_utc_ms=theirs.answered_utc_ms,
             fault_to_answer_ms=theirs.fault_to_answer_ms,
-        )
-    if not mine.acknowledged_by and theirs.acknowledged_by:
-        record = structs.replace(
-            record,
-            acknowledged_by=theirs.acknowledged_by,
-            acknowledged_utc_ms=theirs.acknowledged_utc_ms,
         )
     told, heard = _joined(one.told, other.told), _joined(one.heard, other.heard)
     return structs.replace(one, record=record, told=told, heard=heard)
