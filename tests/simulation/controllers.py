@@ -305,7 +305,8 @@ class SimulatedController:
             async with asyncio.timeout(FIRST_LIMIT_S):
                 await self.leadership.step()
                 await self._settle()
-        begin_watch(self.watch, self.agents, self.hearing)
+        told = await self.vim.alarms(include_cleared=True)
+        begin_watch(self.watch, self.agents, self.hearing, told)
         no_gate: Any = None
         tasks: dict[str, Callable[[], Awaitable[None]]] = {
             "leadership": self.leadership.run,

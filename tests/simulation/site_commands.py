@@ -145,6 +145,13 @@ def _wipe_controller(stage: SiteStage, words: Words, _options: Options) -> None:
             del disk[name]
 
 
+def _lose_journal(stage: SiteStage, words: Words, _options: Options) -> None:
+    """It is killed; the next one there cannot read the journal of its site. All else it can."""
+    for host in words:
+        stage.site.controllers[host].kill()
+        del stage.site.hosts[host].machine.disk["site"]
+
+
 def _start_controller(stage: SiteStage, words: Words, _options: Options) -> None:
     for host in words:
         stage.site.start_controller(stage.site.hosts[host])
@@ -313,6 +320,7 @@ COMMANDS: dict[str, Command] = {
     "kill-controller": _kill_controller,
     "start-controller": _start_controller,
     "wipe-controller": _wipe_controller,
+    "lose-journal": _lose_journal,
     "freeze-controller": _freeze_controller,
     "resume-controller": _resume_controller,
     "cut": _cut,

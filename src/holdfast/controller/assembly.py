@@ -157,7 +157,8 @@ class Controller:
                 await self._settle()
         self.events.note(EventKind.CONTROLLER, f"the controller on {self.host_name} began")
         self._note_term()
-        begin_watch(self.watch, self.agents, self.hearing)
+        told = await self.vim.alarms(include_cleared=True)
+        begin_watch(self.watch, self.agents, self.hearing, told)
         try:
             async with (
                 self.door.open(Path(self._settings.run_dir) / "controller.sock"),
