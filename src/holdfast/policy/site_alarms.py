@@ -23,6 +23,7 @@ TOGETHER = "racks-lost"
 OF_HOSTS = frozenset(row.id for row in BY_ID.values() if row.subject is SubjectKind.HOST)
 OF_SITES = OF_HOSTS | {ON_LOST_HOST, TOGETHER, "agent-away"}
 OF_CONTROLLERS = frozenset({"controller-cut-off", "controller-plane-lost"})  # Its own to end.
+OF_LOSS = frozenset({"host-lost", "host-frozen", "host-panicked"})
 LOSS = (Effect.GONE, Effect.STUCK)
 
 
