@@ -8,12 +8,14 @@ import msgspec
 from holdfast.adapters.drivers.authority import Authority, Subject
 from holdfast.adapters.drivers.dials import tls_dial
 from holdfast.adapters.simulated.store import StoreInMemory
+from holdfast.adapters.vims.builtin import Builtin
 from holdfast.facts import wire
+from holdfast.facts.alarms import AlarmRecord, AlarmState
 from holdfast.facts.hearing import Sign
 from holdfast.facts.membership import CERTIFICATES, Issued
 from tests.adapters.http_receiver import Receiver
 from tests.controller.fake_agent import alarm, ask_all, wait_for
-from tests.controller.site import Host, certify, site_of
+from tests.controller.site import NAMES, Host, certify, site_of
 
 
 def test_an_agent_is_linked_to_all_and_one_of_them_tells_the_notifier(tmp_path: Path) -> None:
@@ -34,6 +36,39 @@ def test_an_agent_is_linked_to_all_and_one_of_them_tells_the_notifier(tmp_path: 
                 assert len(receiver.alarms()) == 5, "one replica told it, for all of them"
                 assert {one["host"] for one in receiver.alarms()} == {leader}
         receiver.down()
+
+    asyncio.run(work())
+
+
+def test_what_one_controller_was_told_that_a_person_has_seen_all_know(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with site_of(tmp_path, [StoreInMemory()] * 3) as site:
+            leader = await site.wait_leader()
+            vims = [one.vim for one in site.controllers.values()]
+            async with Host(site, "host-a").running() as host:
+                await wait_for(lambda: sorted(host.up_at()) == ["alpha", "beta", "gamma"])
+                host.report(alarm(1))
+                await wait_for(lambda: all(len(vim.open_ones()) == 1 for vim in vims))
+                asked = next(name for name in NAMES if name != leader)
+                key = alarm(1).key
+                done = await ask_all(site.socket(asked), "acknowledge", key=key)
+                assert done.error == ""
+                await wait_for(lambda: all(one.acknowledged_by for one in seen(vims)))
+                for one in site.controllers.values():
+                    told = one.events.newest_ones(10).events
+                    lines = [msgspec.json.decode(raw)["text"] for _, raw in told]
+                    assert sum("has seen: web-1" in line for line in lines) == 1
+                    assert sum("raised" in line for line in lines) == 1
+                host.report(alarm(1, 2, AlarmState.CHANGED))
+                await wait_for(lambda: all(one.alarm.revision == 2 for one in seen(vims)))
+                assert all(one.acknowledged_by for one in seen(vims))
+                host.report(alarm(1, 3, AlarmState.CLEARED))
+                host.report(alarm(1, 4))
+                await wait_for(lambda: all(one.alarm.revision == 4 for one in seen(vims)))
+                assert not any(one.acknowledged_by for one in seen(vims)), "this is another one"
+
+    def seen(vims: list[Builtin]) -> list[AlarmRecord]:
+        return [record for vim in vims for record in vim.open_ones()]
 
     asyncio.run(work())
 

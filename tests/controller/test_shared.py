@@ -184,7 +184,45 @@ def test_of_one_revision_all_that_either_knows_is_kept() -> None:
         assert set(both.told) == {"oss", "pager"}
         assert (both.record.acknowledged_by, both.record.answered_utc_ms) == ("anna", 7)
     newer = SharedAlarm(record=record(1, 2))
-    assert merged(mine, newer) == merged(newer, mine) == newer
+    seen = record(1, 2, acknowledged_by="anna", acknowledged_utc_ms=5)
+    seen = structs.replace(seen, alarm=newer.record.alarm)
+    whole = SharedAlarm(record=seen, heard=("oss",))
+    assert merged(mine, newer) == merged(newer, mine) == whole
+
+
+def test_who_acknowledged_an_earlier_revision_is_known_of_the_later_one() -> None:
+    mine = SharedAlarm(record=record(acknowledged_by="anna", acknowledged_utc_ms=5))
+    later = record(1, 2)
+    later = structs.replace(
+        later, alarm=structs.replace(later.alarm, state=AlarmState.CHANGED), raised_utc_ms=3
+    )
+    whole = merged(SharedAlarm(record=later), mine)
+    assert (whole.record.alarm.revision, whole.record.acknowledged_by) == (2, "anna")
+    anew = SharedAlarm(record=structs.replace(record(1, 3), raised_utc_ms=9_000))
+    assert merged(anew, mine) == anew
+
+
+def cleared(revision: int) -> AlarmRecord:
+    made = record(1, revision)
+    return structs.replace(made, alarm=structs.replace(made.alarm, state=AlarmState.CLEARED))
+
+
+def test_who_has_heard_of_an_alarm_is_known_until_it_is_over() -> None:
+    async def work() -> None:
+        a = Replica(StoreInMemory(), "a")
+        a.shared.note(record(1, 1), ("pager",))
+        a.shared.note(record(1, 2))
+        assert a.shared.was_told(record(1, 3), "pager")
+        assert not a.shared.was_told(record(1, 3), "oss")
+        a.shared.note(cleared(3))
+        assert a.shared.was_told(cleared(3), "pager"), "so it must hear of the end"
+        assert not a.shared.was_told(record(1, 4), "pager"), "that one is new"
+        a.shared.answered(cleared(3), "oss")
+        a.shared.note(record(1, 4))
+        for name in ("oss", "pager"):
+            assert not a.shared.was_told(record(1, 4), name)
+
+    asyncio.run(work())
 
 
 def test_only_what_was_cleared_long_ago_is_outlived() -> None:

@@ -6,7 +6,7 @@ covers: H5 H7
 import msgspec
 
 from holdfast.facts import site as told
-from holdfast.facts.alarms import Alarm, AlarmState
+from holdfast.facts.alarms import Alarm
 from holdfast.policy import timing
 from holdfast.policy.host_states import HostState
 from tests.policy.site_scene import SiteScene, at
@@ -220,19 +220,6 @@ def test_a_new_leader_ends_what_is_over_when_it_has_listened() -> None:
     scene.lead(2)
     assert scene.wait(timing.TAKE_OVER_MS - 1) == []
     assert scene.wait(2) == ["- host-lost h1", "- vm-on-lost-host web1 < host-lost"]
-
-
-def test_what_a_person_settled_with_the_leader_is_settled_everywhere() -> None:
-    leader, other = SiteScene(name="c2"), SiteScene(leads=False)
-    other.wrong("h1", "host-lost")
-    for alarm in lost_by(leader):
-        other.share(alarm)
-    leader.settle(leader.world.hosts["h1"].incident)
-    for alarm in list(leader.world.reported.values()):
-        assert alarm.state is AlarmState.CLEARED
-        other.share(alarm)
-    assert other.world.hosts["h1"].state is HostState.SETTLED
-    assert other.lead(2) == []
 
 
 def test_a_restart_forgets_nothing_that_was_said() -> None:

@@ -28,6 +28,7 @@ from holdfast.controller.groups import Groups
 from holdfast.controller.hearing import Hearing
 from holdfast.controller.known_hosts import follow_hosts
 from holdfast.controller.leadership import Leadership
+from holdfast.controller.patience import Patience
 from holdfast.controller.promises import Promises
 from holdfast.controller.registry import Registry
 from holdfast.controller.replicas import Replicas
@@ -44,9 +45,10 @@ from holdfast.policy.site_world import SiteWorld
 from holdfast.ports import clock
 from holdfast.ports.keeper import keep_running
 from holdfast.ports.link import Dial
+from holdfast.ports.notifier import Notifier
 from tests.simulation.ears import SimulatedEar
 from tests.simulation.probes import Carrier, address
-from tests.simulation.receivers import Receiver, SimulatedWebhook
+from tests.simulation.receivers import Receiver, SimulatedPager, SimulatedWebhook
 
 FIRST_LIMIT_S = 3.0
 FAR_AWAY_UTC_MS = 1 << 60
@@ -75,10 +77,12 @@ class SimulatedController:
         machine: Machine,
         cluster: StoreCluster,
         receiver: Receiver,
+        pager: Receiver,
         carrier: Carrier,
         peers: Callable[[Machine], list[Dial]],
     ) -> None:
         self.machine, self._cluster, self._receiver = machine, cluster, receiver
+        self._pager = pager
         self._carrier, self._peers = carrier, peers
         self._ear: SimulatedEar | None = None
         self.decider: SiteDecider | None = None
@@ -169,7 +173,11 @@ class SimulatedController:
         self.agents = Agents(self.shelf)
         self.timings = Timings(is_answered_outside=True)
         self.vim = Builtin(Path(), tell=self._tell, shelf=_kept(machine, "alarms", ShelfInMemory))
-        self.courier = self._make_courier()
+        webhook = SimulatedWebhook(machine, self._receiver)
+        self.courier = self._make_courier(webhook, self._answered)
+        pager = SimulatedPager(machine, self._pager)
+        self.pager = self._make_courier(pager, patience=Patience(pager.name, self.shelf))
+        self.couriers = [self.courier, self.pager]
         self.leadership = Leadership(self.store, machine.name, self._began)
         self.registry = Registry(self.store, self._term)
         self.promises = Promises(self.registry, self.agents)
@@ -207,18 +215,23 @@ class SimulatedController:
             answer_peer=self.replicas.peers.answer,
         )
 
-    def _make_courier(self) -> Courier:
+    def _make_courier(
+        self,
+        notifier: Notifier,
+        answered: Callable[[AlarmRecord, int], None] = lambda _record, _at: None,
+        patience: Patience | None = None,
+    ) -> Courier:
         machine = self.machine
-        self.webhook = SimulatedWebhook(machine, self._receiver, heartbeat_s=0)
-        outbox = _kept(machine, "courier", self.make_outbox)
+        outbox = _kept(machine, f"courier {notifier.name}", self.make_outbox)
         outbox.begin_stream(f"{machine.name} {machine.own.monotonic_ns()} {machine.boot}")
         return Courier(
-            self.webhook,
+            notifier,
             outbox,
             host=machine.name,
             parked=Path("/dev/null"),
-            answered=self._answered,
+            answered=answered,
             settled=self._settled,
+            patience=patience,
         )
 
     def _make_watch(self) -> None:
@@ -262,7 +275,7 @@ class SimulatedController:
             leadership=self.leadership,
             vim=self.vim,
             entries=self.entries,
-            couriers=[self.courier],
+            couriers=self.couriers,
             sign_of=self.watch.sign_of,
             absorbed=self.watch.shared,
             journal=Path("/nonexistent"),
@@ -294,17 +307,21 @@ class SimulatedController:
 
     async def _run(self) -> None:
         assert self.leadership is not None
-        for record in self.courier.waiting():
-            self.vim.absorb(record)
+        for courier in self.couriers:
+            for record in courier.waiting():
+                self.vim.absorb(record)
+            if courier.patience is not None:
+                courier.patience.restore(await self.vim.alarms())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FIRST_LIMIT_S):
                 await self.leadership.step()
                 await self._settle()
-        begin_watch(self.watch, self.agents, self.hearing)
+        told = await self.vim.alarms(include_cleared=True)
+        begin_watch(self.watch, self.agents, self.hearing, told)
         no_gate: Any = None
         tasks: dict[str, Callable[[], Awaitable[None]]] = {
             "leadership": self.leadership.run,
-            "courier": self.courier.run,
+            **{f"courier {one.notifier.name}": one.run for one in self.couriers},
             "hearing": self.hearing.run,
             "watch": self.watch.run,
             "look": self._look,
@@ -334,7 +351,8 @@ class SimulatedController:
         await self.replicas.safe(alarm)
 
     def _tell(self, record: AlarmRecord) -> None:
-        self.courier.hand(record)
+        for courier in self.couriers:
+            courier.hand(record)
         self.replicas.told(record)
 
     def _see(self, seen: Heard) -> None:

@@ -70,7 +70,7 @@ class DataCentre:
         self.rng = random.Random(seed)
         self.clock = Clock()
         self.network = Network(self.clock, self.rng, PLANES)
-        self.receiver = Receiver(self.clock)
+        self.receiver, self.pager = Receiver(self.clock), Receiver(self.clock)
         names = [f"h{number}" for number in range(1, hosts + 1)]
         self.cluster = StoreCluster(
             self.clock, self.network, receivers.LINKS, names[: max(1, controllers)]
@@ -85,7 +85,8 @@ class DataCentre:
         for name in names[:controllers]:
             host = self.hosts[name]
             carrier = Carrier(host.machine, self._answerer)
-            made = make_controller(host.machine, self.cluster, self.receiver, carrier, self._peers)
+            told = (self.receiver, self.pager)
+            made = make_controller(host.machine, self.cluster, *told, carrier, self._peers)
             host.controller = self.controllers[name] = made
         for host in self.hosts.values():
             self._equip(host)

@@ -1,4 +1,4 @@
-"""Whom the controllers of a simulated site tell: a VIM beyond the network, and its webhook."""
+"""Whom the controllers of a simulated site tell: a VIM beyond the network, and a pager there."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from holdfast.adapters.simulated.machine import Machine
 from holdfast.facts.alarms import Alarm, AlarmRecord, AlarmState
 from holdfast.ports.notifier import Notice, NotifyFailed
 
-NAME = "vim"
+NAME, PAGER = "vim", "pager"
 LINKS = "a"
 ANSWER_LIMIT_S = 2.0
 WORK_MS = 1.0
@@ -54,14 +54,14 @@ class Receiver:
 class SimulatedWebhook:
     """See ports.notifier.Notifier: one controller's way to the receiver."""
 
-    def __init__(self, machine: Machine, receiver: Receiver, heartbeat_s: float) -> None:
-        self.name, self.heartbeat_s = "vim", heartbeat_s
+    def __init__(self, machine: Machine, receiver: Receiver, name: str = NAME) -> None:
+        self.name, self.heartbeat_s = name, 0.0
         self._machine, self._receiver = machine, receiver
         self.loses_answers = 0
 
     async def notify(self, notice: Notice) -> None:
         machine, network, receiver = self._machine, self._machine.network, self._receiver
-        await asyncio.sleep((network.delay_ms(LINKS) + WORK_MS + receiver.is_slow_ms) / 1_000)
+        await asyncio.sleep((self._way_ms() + WORK_MS + receiver.is_slow_ms) / 1_000)
         is_reached = network.talk(machine.name, NAME, LINKS) and not receiver.is_away
         if is_reached:
             receiver.take(machine.name, notice)
@@ -71,7 +71,20 @@ class SimulatedWebhook:
         if not is_reached:
             await asyncio.sleep(ANSWER_LIMIT_S)
             raise NotifyFailed("the VIM does not answer")
-        await asyncio.sleep(network.delay_ms(LINKS) / 1_000)
+        await asyncio.sleep(self._way_ms() / 1_000)
 
     async def close(self) -> None:
         pass
+
+    def _way_ms(self) -> float:
+        return self._machine.network.delay_ms(LINKS)
+
+
+class SimulatedPager(SimulatedWebhook):
+    """A program of the machine's own: no weather slows it down."""
+
+    def __init__(self, machine: Machine, receiver: Receiver) -> None:
+        super().__init__(machine, receiver, PAGER)
+
+    def _way_ms(self) -> float:
+        return 0.0

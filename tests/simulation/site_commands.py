@@ -145,6 +145,13 @@ def _wipe_controller(stage: SiteStage, words: Words, _options: Options) -> None:
             del disk[name]
 
 
+def _lose_journal(stage: SiteStage, words: Words, _options: Options) -> None:
+    """It is killed; the next one there cannot read the journal of its site. All else it can."""
+    for host in words:
+        stage.site.controllers[host].kill()
+        del stage.site.hosts[host].machine.disk["site"]
+
+
 def _start_controller(stage: SiteStage, words: Words, _options: Options) -> None:
     for host in words:
         stage.site.start_controller(stage.site.hosts[host])
@@ -240,6 +247,15 @@ def _vim(stage: SiteStage, words: Words, options: Options) -> None:
     receiver.is_slow_ms = float(options.get("slow", "0"))
 
 
+def _pager(stage: SiteStage, words: Words, _options: Options) -> list[str]:
+    """`pager`: what it was told since the last look, each time; `pager away`, `pager back`."""
+    if words:
+        stage.site.pager.is_away = words == ["away"]
+        return []
+    paged, stage.paged = stage.paged, []
+    return [f"paged: {line.strip()}" for line in paged] or ["paged: nothing"]
+
+
 def _clock(stage: SiteStage, words: Words, options: Options) -> None:
     """`clock h1 step=-3600` (seconds): the wall clock is set."""
     for host in words:
@@ -304,6 +320,7 @@ COMMANDS: dict[str, Command] = {
     "kill-controller": _kill_controller,
     "start-controller": _start_controller,
     "wipe-controller": _wipe_controller,
+    "lose-journal": _lose_journal,
     "freeze-controller": _freeze_controller,
     "resume-controller": _resume_controller,
     "cut": _cut,
@@ -313,6 +330,7 @@ COMMANDS: dict[str, Command] = {
     "weather": _weather,
     "store": _store,
     "vim": _vim,
+    "pager": _pager,
     "clock": _clock,
     "swap-keys": _swap_keys,
     "clone": _clone,

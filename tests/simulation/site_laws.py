@@ -356,6 +356,8 @@ class SiteLaws:
         receiver = self.site.receiver
         for alarm in receiver.open():
             yield f"alarms end cleared, or with a person: {alarm.key} is open: {alarm.text}"
+        for alarm in self.site.pager.open():
+            yield f"alarms end cleared, or with a person: who was paged has {alarm.key} open still"
         for host in self.site.hosts.values():
             if host.agent.uplink is not None and host.agent.waiting:
                 yield f"no report is lost: {host.agent.waiting} wait on {host.machine.name}"
@@ -379,8 +381,8 @@ class SiteLaws:
                 yield f"no state without an exit: {name} believes {record.name} {record.state}"
         if controller.watch.defects.counts:
             yield f"{name} met defects: {controller.watch.defects.counts}"
-        if controller.courier.delivery().backlog:
-            yield f"no report is lost: {controller.courier.delivery().backlog} wait at {name}"
+        if waiting := sum(one.delivery().backlog for one in controller.couriers):
+            yield f"no report is lost: {waiting} wait at {name}"
 
     def _break(self, text: str) -> None:
         """Reports arrive deep within a process: it is raised at the next look, outside of it."""

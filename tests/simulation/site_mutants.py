@@ -109,6 +109,17 @@ class RepeatingController(SimulatedController):
         return cast(dict[str, AlarmRecord], told)
 
 
+class SecretiveController(SimulatedController):
+    """Each pages what it told itself, as if it were alone."""
+
+    def _make_replicas(self) -> None:
+        super()._make_replicas()
+        patience = self.pager.patience
+        assert patience is not None
+        patience.told_elsewhere = lambda _record: False
+        patience.absorb = lambda _record, **_: False  # type: ignore[method-assign]
+
+
 class FrightenedAgent(SimulatedAgent):
     """Without a controller it ends its VMs, as one that fences itself by mistake."""
 
@@ -174,6 +185,12 @@ MUTANTS = (
         "alarms end cleared, or with a person",
         {"make_controller": deciding(StubbornDecider)},
         LOSSES,
+    ),
+    Mutant(
+        "whom another one paged is not told that it is over",
+        "who was paged has",
+        {"make_controller": SecretiveController, "pauses": ("100 ms", "40 s")},
+        {"isolate {host}": 3, "mend": 2, "kill-controller {controller}": 3},
     ),
     Mutant(
         "a suspicion is never retracted",

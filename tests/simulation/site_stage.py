@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from holdfast.facts.alarms import AlarmState
+from holdfast.facts.alarms import Alarm, AlarmState
 from holdfast.facts.instants import NS_PER_S
 from tests.simulation.data_centre import DataCentre
 from tests.simulation.receivers import Arrived
@@ -12,14 +12,17 @@ AT_REST_MS = 12_000.0  # Everybody has started, greeted and been heard.
 
 
 class SiteStage:
-    """`said` are the lines since it was last emptied: what the VIM heard first, and when."""
+    """`said` are the lines since it was last emptied: what the VIM heard first, and when; `paged`
+    what the pager heard, each time that it did."""
 
     def __init__(self, seed: int = 0, at_rest_ms: float = AT_REST_MS, **site: Any) -> None:
         self.site = DataCentre(seed, **site)
         self.laws = SiteLaws(self.site)
         self.said: list[str] = []
         self._known: set[tuple[str, int, AlarmState]] = set()
+        self.paged: list[str] = []
         self.site.receiver.heard = self._heard
+        self.site.pager.heard = self._paged
         self.site.begin()
         self.advance(at_rest_ms)
 
@@ -38,7 +41,13 @@ class SiteStage:
         if name in self._known:
             return  # Another controller says it too.
         self._known.add(name)
+        self.said.append(self._line(alarm))
+
+    def _paged(self, arrived: Arrived) -> None:
+        self.paged.append(self._line(arrived.record.alarm))
+
+    def _line(self, alarm: Alarm) -> str:
         seconds = self.site.clock.now / NS_PER_S
         root = f", because of {alarm.root.rpartition(':')[2]}" if alarm.root else ""
         who = f"{alarm.condition} of {alarm.subject.name} ({alarm.certainty}{root})"
-        self.said.append(f"{seconds:9.3f} s  {alarm.state} {who}: {alarm.text}")
+        return f"{seconds:9.3f} s  {alarm.state} {who}: {alarm.text}"

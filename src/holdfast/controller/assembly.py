@@ -166,7 +166,8 @@ class Controller:
                 await self._settle()
         self.events.note(EventKind.CONTROLLER, f"the controller on {self.host_name} began")
         self._note_term()
-        begin_watch(self.watch, self.agents, self.hearing)
+        told = await self.vim.alarms(include_cleared=True)
+        begin_watch(self.watch, self.agents, self.hearing, told)
         try:
             async with (
                 self.door.open(Path(self._settings.run_dir) / "controller.sock"),
@@ -208,6 +209,7 @@ class Controller:
             couriers=self.couriers,
             sign_of=self.watch.sign_of,
             absorbed=self._absorbed,
+            seen=self._note_seen,
             journal=self._state / FOLDER,
             dials=dials,
             shelf=self.shelf,
@@ -231,6 +233,7 @@ class Controller:
             hosts=self.hosts,
         )
         questions.watch = self.watch
+        questions.acknowledged = self._acknowledged
         questions.journals = lambda about: self.replicas.peers.journals(containing=about)
         return questions
 
@@ -274,6 +277,14 @@ class Controller:
         """Another controller told it to all notifiers."""
         self._note_alarm(record)
         self.watch.shared(record)
+
+    def _acknowledged(self, record: AlarmRecord) -> None:
+        self._note_seen(record)
+        self.replicas.acknowledged(record)
+
+    def _note_seen(self, record: AlarmRecord) -> None:
+        seen = f"{record.acknowledged_by} has seen: {record.alarm.text}"
+        self.events.note(EventKind.ALARM, seen, record)
 
     def _note_alarm(self, record: AlarmRecord) -> None:
         alarm = record.alarm

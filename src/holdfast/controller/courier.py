@@ -93,6 +93,13 @@ class Courier:
             return
         self._keep(record)
 
+    def absorb(self, record: AlarmRecord, *, is_end_told: bool) -> None:
+        """Another controller tells it; only what is held back here may change by that."""
+        if self.patience is not None:
+            if self.patience.absorb(record, is_end_told=is_end_told):
+                self._keep(record)
+            self._news.set()
+
     def _keep(self, record: AlarmRecord | None) -> None:
         self._outbox.append(_encoder.encode(Kept(record=record)))
         self._is_dirty = True

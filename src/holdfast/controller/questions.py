@@ -20,7 +20,7 @@ from holdfast.controller.promises import Promises
 from holdfast.controller.stories import Journals, with_others
 from holdfast.controller.watch import Watch
 from holdfast.facts import wire
-from holdfast.facts.events import EventKind
+from holdfast.facts.alarms import AlarmRecord
 from holdfast.facts.incidents import Incident
 from holdfast.facts.roles import Caller, Role
 from holdfast.policy.site_alarms import OF_SITES
@@ -74,6 +74,7 @@ class Questions:
         self._hosts = hosts
         self.watch: Watch | None = None  # Of hosts; their incidents are its own.
         self.journals: Journals | None = None  # Of the other controllers.
+        self.acknowledged: Callable[[AlarmRecord], None] = lambda _: None  # Who must know of it.
         self._table: dict[str, Handler] = {
             "status": self._ask_status,
             "agents": self._ask_agents,
@@ -223,8 +224,7 @@ class Questions:
         except KeyError:
             known = [one.alarm.key for one in await self._vim.alarms(include_cleared=True)]
             raise unknown("alarm", key, known, "holdfast alarms") from None
-        seen = f"{asked.by} has seen: {record.alarm.text}"
-        self._events.note(EventKind.ALARM, seen, record)
+        self.acknowledged(record)
         return PLAIN(record)
 
     async def _ask_events(self, asked: wire.Question) -> Any:

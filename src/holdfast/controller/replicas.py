@@ -58,7 +58,8 @@ def peer_dials(settings: Settings, host_name: str, certificates: Certificates | 
 
 
 class Replicas:
-    """`sign_of` says whether pulses of a host arrive here; `absorbed` hears what others told."""
+    """`sign_of` says whether pulses of a host arrive here; `absorbed` hears what others told, and
+    `seen` what a person acknowledged at one of them."""
 
     def __init__(
         self,
@@ -73,6 +74,7 @@ class Replicas:
         couriers: Sequence[Courier],
         sign_of: Callable[[str], Sign],
         absorbed: Callable[[AlarmRecord], None],
+        seen: Callable[[AlarmRecord], None] = lambda _: None,
         journal: Path,
         dials: Sequence[Dial],
         shelf: Shelf,
@@ -80,7 +82,7 @@ class Replicas:
         self.is_alone = len(settings.controllers) < 2 and not dials
         self._settings, self._host_name = settings, host_name
         self._leadership, self._vim, self._couriers = leadership, vim, couriers
-        self._absorbed = absorbed
+        self._absorbed, self._seen = absorbed, seen
         self.following = Following(store)
         self.following.add("", registry.take_all, registry.take, registry.forget_all)
         self.shared = SharedAlarms(
@@ -108,6 +110,8 @@ class Replicas:
         self.peers = Peers(host_name, dials, journal)
         self.peers.heard = lambda host: HeardSaid(sign=sign_of(host))
         self._adopted_term: int | None = None
+        for courier in couriers if not self.is_alone else ():
+            self._share_patience(courier)
 
     @property
     def place(self) -> ControllerPlace | None:
@@ -144,6 +148,13 @@ class Replicas:
         """It was handed to our couriers: now let the others know."""
         if not self.is_alone:
             self.shared.note(record)
+
+    def acknowledged(self, record: AlarmRecord) -> None:
+        """A person has seen it. What is long over is not shared anew for that."""
+        alarm = record.alarm
+        is_shared = self.shared.folder.get(alarm.key) is not None
+        if not self.is_alone and (is_shared or alarm.state is not AlarmState.CLEARED):
+            self.shared.note(record, self._told_of(record))
 
     def settled(self, record: AlarmRecord, notifier: str) -> None:
         if not self.is_alone:
@@ -192,10 +203,13 @@ class Replicas:
         for key in [key for key, at in self._marks.items() if key not in there and at <= revision]:
             self._forget(key)
         for record in self._vim.open_ones():
-            if record.alarm.key not in there:
-                is_answered = record.answered_utc_ms is not None
-                told = [one.name for one in self._settings.webhooks] if is_answered else []
-                self.shared.note(record, tuple(told))
+            known = there.get(record.alarm.key)
+            if known is None or (record.acknowledged_by and not known.record.acknowledged_by):
+                self.shared.note(record, self._told_of(record))
+
+    def _told_of(self, record: AlarmRecord) -> tuple[str, ...]:
+        is_answered = record.answered_utc_ms is not None
+        return tuple(one.name for one in self._settings.webhooks) if is_answered else ()
 
     def _older(self) -> None:
         """The store is another one, or an older copy: that it lacks an alarm says nothing."""
@@ -219,10 +233,31 @@ class Replicas:
         is_open = record is not None and record.alarm.state is not AlarmState.CLEARED
         if is_open and self.shared.folder.get(key) is None:
             self._vim.forget(key)
+            for courier in self._couriers:
+                if courier.patience is not None:
+                    courier.patience.forget(key)
 
     def _absorb(self, record: AlarmRecord) -> None:
+        key, revision = record.alarm.key, record.alarm.revision
+        before = self._vim.find(key)
         if self._vim.absorb(record):
-            self._absorbed(record)
+            if before is None or before.alarm.revision != revision:
+                self._absorbed(record)
+            elif record.acknowledged_by and not before.acknowledged_by:
+                self._seen(record)
+        own, stored = self._vim.find(key), self.shared.folder.stored(key)
+        if own is not None and own.alarm.revision > revision:
+            return  # We have said more of it since.
+        heard = stored.heard if stored is not None else ()
+        for courier in self._couriers:
+            courier.absorb(record, is_end_told=courier.notifier.name in heard)
+
+    def _share_patience(self, courier: Courier) -> None:
+        """What one of us has told a pager, all have told it; the leader does."""
+        if courier.patience is not None:
+            name = courier.notifier.name
+            courier.patience.is_ours = lambda: self._leadership.term is not None
+            courier.patience.told_elsewhere = lambda record: self.shared.was_told(record, name)
 
     def _hand(self, record: AlarmRecord, names: Collection[str]) -> None:
         alarm = record.alarm

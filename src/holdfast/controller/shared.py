@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from msgspec import Struct, structs
 
 from holdfast.controller.shared_folder import SharedFolder
-from holdfast.facts.alarms import Alarm, AlarmRecord, AlarmState
+from holdfast.facts.alarms import Alarm, AlarmRecord, AlarmState, with_acknowledgement
 from holdfast.ports import clock
 from holdfast.ports.store import Store
 
@@ -24,11 +24,13 @@ assert ANSWER_WAIT_S < 0.25 < SAFE_LIMIT_S
 
 
 class SharedAlarm(Struct, frozen=True, kw_only=True):
-    """`told` are the notifiers that have answered for this revision, by name."""
+    """`told` are the notifiers that have answered for this revision, by name; `heard` those that
+    had answered for an earlier one since it was raised, so that they must hear of its end."""
 
     record: AlarmRecord
     by: str = ""
     told: tuple[str, ...] = ()
+    heard: tuple[str, ...] = ()
 
 
 class SharedAlarms:
@@ -78,6 +80,15 @@ class SharedAlarms:
                 self.folder.put(alarm.key, structs.replace(known, told=told))
             self._wake(alarm.key)
 
+    def was_told(self, record: AlarmRecord, notifier: str) -> bool:
+        """Whether this notifier has got it since it was raised, from whichever controller."""
+        known = self.folder.get(record.alarm.key)
+        if known is None:
+            return False
+        if not _is_over(known):
+            return notifier in (*known.told, *known.heard)
+        return record.alarm.state is AlarmState.CLEARED and notifier in known.heard
+
     def adopt(self) -> None:
         """As the new leader: hand on what some notifier is not known to have got."""
         for shared in self.folder.all().values():
@@ -96,7 +107,7 @@ class SharedAlarms:
         cleared = [
             (shared.record.changed_utc_ms, key)
             for key, shared in self.folder.all().items()
-            if shared.record.alarm.state is AlarmState.CLEARED
+            if _is_over(shared)
         ]
         oldest = clock.utc_ms() - CLEARED_KEPT_MS
         newest_first = sorted(cleared, reverse=True)
@@ -145,22 +156,28 @@ class SharedAlarms:
 
 
 def merged(one: SharedAlarm, other: SharedAlarm) -> SharedAlarm:
-    """The higher revision; of one revision, all that either knows of it."""
+    """The higher revision, and who had heard of it, or had seen it, before; of one revision, all
+    that either knows of it."""
     mine, theirs = one.record, other.record
     if mine.alarm.revision != theirs.alarm.revision:
-        return max(one, other, key=lambda shared: shared.record.alarm.revision)
-    record = mine
+        older, newer = sorted((one, other), key=lambda shared: shared.record.alarm.revision)
+        heard = () if _is_over(older) else (*older.heard, *older.told)
+        record = with_acknowledgement(newer.record, older.record)
+        return structs.replace(newer, record=record, heard=_joined(newer.heard, heard))
+    record = with_acknowledgement(mine, theirs)
     if mine.answered_utc_ms is None and theirs.answered_utc_ms is not None:
         record = structs.replace(
             record,
             answered_utc_ms=theirs.answered_utc_ms,
             fault_to_answer_ms=theirs.fault_to_answer_ms,
         )
-    if not mine.acknowledged_by and theirs.acknowledged_by:
-        record = structs.replace(
-            record,
-            acknowledged_by=theirs.acknowledged_by,
-            acknowledged_utc_ms=theirs.acknowledged_utc_ms,
-        )
-    told = (*one.told, *(name for name in other.told if name not in one.told))
-    return structs.replace(one, record=record, told=told)
+    told, heard = _joined(one.told, other.told), _joined(one.heard, other.heard)
+    return structs.replace(one, record=record, told=told, heard=heard)
+
+
+def _joined(names: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*names, *more)))
+
+
+def _is_over(shared: SharedAlarm) -> bool:
+    return shared.record.alarm.state is AlarmState.CLEARED

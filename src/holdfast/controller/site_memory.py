@@ -27,7 +27,8 @@ class SiteSnapshot(Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
 def remember(folder: Path) -> SiteWorld:
     """The newest intact segment replayed; a new world where there is none that can be read.
 
-    Nothing dangerous rests on it: what is open is found again by listening.
+    Nothing dangerous rests on it: what is wrong is found again by listening, and what was said of
+    it the VIM knows (`watching.begin`).
     """
     decider: SiteDecider | None = None
     reading = last_segment(folder)

@@ -176,6 +176,12 @@ class Watch:
         if known is None or (known.vms_boot, known.vms) != (boot, runs):
             self._turns.consume(told.VmsSet(at=clock.now(), host=host, boot=boot, vms=runs))
 
+    def remember(self, record: AlarmRecord) -> None:
+        """The VIM has it. It is news only where the journal was lost."""
+        known = self.decider.world.reported.get(record.alarm.key)
+        if known is None or known.revision < record.alarm.revision:
+            self.shared(record)
+
     def shared(self, record: AlarmRecord) -> None:
         """Another controller's alarm, from the store. Its instants become those of this clock."""
         now, utc_ms = clock.now(), clock.utc_ms()

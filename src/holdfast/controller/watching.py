@@ -1,7 +1,7 @@
 """The watch put together: its memory, its journal, and whom it asks and tells."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from holdfast.controller.agents import Agents
@@ -10,6 +10,7 @@ from holdfast.controller.hearing import Hearing
 from holdfast.controller.site_memory import open_journal, remember
 from holdfast.controller.watch import Watch
 from holdfast.controller.witnesses import Witnesses
+from holdfast.facts.alarms import AlarmRecord
 from holdfast.facts.hearing import WitnessSpoke
 from holdfast.facts.incidents import Incident
 from holdfast.policy.site import SiteDecider
@@ -65,9 +66,15 @@ def forget(host: str, agents: Agents, hearing: Hearing, watch: Watch) -> None:
     agents.forget(host)
 
 
-def begin(watch: Watch, agents: Agents, hearing: Hearing) -> None:
-    """Say who this is, and expect everybody who was heard here before it began."""
+def begin(watch: Watch, agents: Agents, hearing: Hearing, told: Iterable[AlarmRecord] = ()) -> None:
+    """Say who this is, and expect everybody who was heard here before it began.
+
+    `told` is what the VIM has: it may know more than the journal, of which the end, or all, can be
+    lost. What nobody remembers, nobody would end, nor tell once more when it comes back.
+    """
     watch.begin()
+    for one in told:
+        watch.remember(one)
     for host, known in hearing.known_hosts().items():
         agent = agents.by_host.get(host)
         record = watch.decider.world.hosts.get(host)

@@ -133,6 +133,24 @@ def record_of(
     )
 
 
+def with_acknowledgement(record: AlarmRecord, other: AlarmRecord) -> AlarmRecord:
+    """With what a person said of the same or an earlier revision, unless it may have ended since:
+    then it is another one, which nobody has seen yet."""
+    if record.acknowledged_by or not other.acknowledged_by:
+        return record
+    now, then = record.alarm, other.alarm
+    is_next = now.revision == then.revision + 1 and now.state is not AlarmState.RAISED
+    is_later = is_next or record.raised_utc_ms == other.raised_utc_ms
+    was_open = then.state is not AlarmState.CLEARED
+    if now.revision != then.revision and not (was_open and is_later):
+        return record
+    return structs.replace(
+        record,
+        acknowledged_by=other.acknowledged_by,
+        acknowledged_utc_ms=other.acknowledged_utc_ms,
+    )
+
+
 def alarm_key(incarnation: str, condition: str) -> str:
     return f"{incarnation}:{condition}"
 

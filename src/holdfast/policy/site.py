@@ -6,7 +6,7 @@ reports; nothing is fenced or started yet.
 
 from holdfast.facts import site as told
 from holdfast.facts.actions import Action, AskWitnesses, Report
-from holdfast.facts.alarms import AlarmState
+from holdfast.facts.alarms import Alarm, AlarmState
 from holdfast.facts.commands import IncidentSettled, Woke
 from holdfast.facts.instants import Instant, after, spoken
 from holdfast.facts.site import SiteFact
@@ -234,12 +234,25 @@ class SiteDecider:
         if record is not None and is_stopping and record.boot in ("", _boot_in(alarm.key)):
             self._move(record, HostEvent.PLAN)
         settled_by = alarm.details.get("settled_by", "")
-        if record is not None and settled_by and record.state in SILENT:
-            record.faults.clear()
-            return self._settle_down(record, alarm.text, settled_by)
+        if record is not None and settled_by:
+            return self._settled_elsewhere(record, alarm, settled_by)
         # What another alone believes is its own to take back.
         ours = [key for key in keys if world.term and key in world.wanted]
         return list(site_alarms.publish(world, ours))
+
+    def _settled_elsewhere(self, record: HostRecord, alarm: Alarm, by: str) -> list[Action]:
+        """A person dealt with a silence, which is then dealt with here; or with one fault, and of
+        what is believed here beside it that person knew nothing."""
+        is_stop = record.state is HostState.STOPPING and alarm.condition == "host-stopping"
+        is_loss = record.state in SILENT and alarm.condition in site_alarms.OF_LOSS
+        if (is_stop or is_loss) and record.boot in ("", _boot_in(alarm.key)):
+            record.faults.clear()
+            return self._settle_down(record, alarm.text, by)
+        known = record.faults.get(alarm.condition)
+        if known is None or site_alarms.key_of(known) != alarm.key:
+            return []
+        del record.faults[alarm.condition]
+        return self._settle_down(record, alarm.text)
 
     def _settled(self, fact: IncidentSettled) -> list[Action]:
         actions: list[Action] = []

@@ -22,6 +22,8 @@ ON_LOST_HOST = "vm-on-lost-host"
 TOGETHER = "racks-lost"
 OF_HOSTS = frozenset(row.id for row in BY_ID.values() if row.subject is SubjectKind.HOST)
 OF_SITES = OF_HOSTS | {ON_LOST_HOST, TOGETHER, "agent-away"}
+OF_CONTROLLERS = frozenset({"controller-cut-off", "controller-plane-lost"})  # Its own to end.
+OF_LOSS = frozenset({"host-lost", "host-frozen", "host-panicked"})
 LOSS = (Effect.GONE, Effect.STUCK)
 
 
@@ -232,12 +234,14 @@ def _signed(world: SiteWorld, details: dict[str, str]) -> dict[str, str]:
 
 
 def adopt(world: SiteWorld, alarm: Alarm) -> list[str]:
-    """Another controller said it: it is not said twice. Returns what may be ours to say now."""
+    """Another controller said it, or this one before its memory was lost: it is not said twice.
+    Returns what may be ours to say now."""
     known = world.reported.get(alarm.key)
-    if alarm.condition not in OF_SITES or (known and known.revision >= alarm.revision):
+    is_own = alarm.host == world.controller and alarm.condition in OF_CONTROLLERS
+    if alarm.condition not in OF_SITES and not is_own:
         return []
-    if alarm.host == world.controller:
-        return []  # Our own word, come back.
+    if known and known.revision >= alarm.revision:
+        return []
     world.reported[alarm.key] = alarm
     world.held.pop(alarm.key, None)
     want = world.wanted.get(alarm.key)

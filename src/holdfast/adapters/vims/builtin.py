@@ -11,7 +11,13 @@ import msgspec
 from msgspec import structs
 
 from holdfast.adapters.drivers.shelf import Shelf
-from holdfast.facts.alarms import AlarmRecord, AlarmReport, AlarmState, record_of
+from holdfast.facts.alarms import (
+    AlarmRecord,
+    AlarmReport,
+    AlarmState,
+    record_of,
+    with_acknowledgement,
+)
 from holdfast.ports import clock
 from holdfast.ports.journal import Losses
 from holdfast.ports.vim import Ownership, VimAnswer, VimVm
@@ -92,7 +98,7 @@ class Builtin:
         key = record.alarm.key
         before = self._records.get(key)
         if before is None or before.alarm.revision < record.alarm.revision:
-            self._remember(record)
+            self._remember(with_acknowledgement(record, before) if before else record)
         elif before.alarm.revision > record.alarm.revision:
             return False
         else:
@@ -161,12 +167,7 @@ class Builtin:
 
 def _completed(mine: AlarmRecord, other: AlarmRecord) -> AlarmRecord:
     """What another one knows of the same revision: who acknowledged it, who answered for it."""
-    if not mine.acknowledged_by and other.acknowledged_by:
-        mine = structs.replace(
-            mine,
-            acknowledged_by=other.acknowledged_by,
-            acknowledged_utc_ms=other.acknowledged_utc_ms,
-        )
+    mine = with_acknowledgement(mine, other)
     if mine.answered_utc_ms is None and other.answered_utc_ms is not None:
         mine = structs.replace(
             mine,

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from holdfast.adapters.vims.builtin import Builtin
 from holdfast.facts.alarms import AlarmRecord, AlarmState
@@ -111,6 +112,35 @@ def test_an_old_cleared_alarm_makes_room_and_an_open_one_never_does(tmp_path: Pa
         cleared = [r.alarm.key for r in again if r.alarm.state is AlarmState.CLEARED]
         assert cleared == [told(number).alarm.key for number in (15, 17, 19)]
         assert len(again) == 13
+
+    asyncio.run(work())
+
+
+def test_who_acknowledged_outlives_what_another_controller_says_of_the_same_alarm(
+    tmp_path: Path,
+) -> None:
+    async def work() -> None:
+        mine, other = Builtin(tmp_path / "a.db"), Builtin(tmp_path / "b.db")
+        key = told().alarm.key
+        await mine.report(told())
+        await mine.acknowledge(key, "anna")
+        for revision, state, by in (
+            (1, AlarmState.RAISED, "anna"),
+            (2, AlarmState.CHANGED, "anna"),
+            (3, AlarmState.CLEARED, "anna"),
+            (4, AlarmState.RAISED, ""),
+        ):
+            mine.absorb((await other.report(told(revision=revision, state=state))).record)
+            [record] = await mine.alarms(include_cleared=True)
+            assert (record.alarm.revision, record.acknowledged_by) == (revision, by)
+        await mine.acknowledge(key, "anna")
+        for revision, state in ((5, AlarmState.CLEARED), (6, AlarmState.RAISED)):
+            await other.report(told(revision=revision, state=state))
+        record = (await other.report(told(revision=7, state=AlarmState.CHANGED))).record
+        mine.absorb(structs.replace(record, raised_utc_ms=record.raised_utc_ms + 5))
+        assert [one.acknowledged_by for one in await mine.alarms()] == [""], "its end was missed"
+        await mine.close()
+        await other.close()
 
     asyncio.run(work())
 
