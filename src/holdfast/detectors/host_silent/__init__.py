@@ -136,14 +136,11 @@ class HostSilent:
 
     def _heard(self, seen: PlaneHeard) -> Iterator[Verdict]:
         host = self._host(seen.host)
-        if seen.boot in host.boots:
-            return  # An earlier boot: that is another detector's.
-        is_new_boot = host.boot not in ("", seen.boot)
-        if is_new_boot:
-            yield from self._came_back(host, seen.at, is_new_boot=True)
-        if is_new_boot or not host.boot:
+        if host.boot not in ("", seen.boot):
+            yield from self._came_back(host, seen.at, seen.boot)
+        if host.boot != seen.boot:  # Also an earlier one: the ear has judged which is current.
             host.begin_boot(seen.boot)
-        yield from self._came_back(host, seen.at, is_new_boot=False)
+        yield from self._came_back(host, seen.at, seen.boot)
         was_silent = not host.heard
         host.heard.add(seen.plane)
         host.silent.discard(seen.plane)
@@ -165,15 +162,19 @@ class HostSilent:
                 reason=reason,
             )
 
-    def _came_back(self, host: Host, at: Instant, *, is_new_boot: bool) -> Iterator[Verdict]:
-        """What was raised is over, or (the same boot: it was never lost) is retracted."""
+    def _came_back(self, host: Host, at: Instant, boot: str) -> Iterator[Verdict]:
+        """What was raised is over, or (no new boot: it was never lost) is retracted."""
         said = host.said
         if said is None:
             return
         took = spoken(elapsed_ms(host.silent_since, at))
+        is_new_boot = boot != host.boot and boot not in host.boots
         if is_new_boot:
             text = f"{host.name} is back in a new boot, {took} after it fell silent"
             reason = f"{text}: it had lost power, or was booted"
+        elif boot != host.boot:
+            text = f"{host.name} pulses in the boot of before"
+            reason = f"{text}: what fell silent {took} ago pulsed under its identity"
         else:
             reason = f"{host.name} pulses again in the same boot: {_BACK[said.condition]} {took}"
         was_wrong = not is_new_boot and said.effect is Effect.GONE
