@@ -97,6 +97,23 @@ def test_a_lost_host_is_told_with_its_vms_and_taken_back(
     asyncio.run(work())
 
 
+def test_the_vms_of_a_host_are_known_again_when_its_clone_has_ended(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with running(settings(tmp_path)) as house:
+            watch = house.controller.watch
+            watch.expect("host-a", "alpha", "boot-1", PLANES)
+            hear(watch, "host-a")
+            web = summary("vm-1", "web-1")
+            watch.set_vms("host-a", "boot-1", (web,))
+            hear(watch, "host-a", boot="boot-9")
+            assert watch.decider.world.hosts["host-a"].vms == ()
+            hear(watch, "host-a")
+            [vm] = watch.decider.world.hosts["host-a"].vms
+            assert vm.name == "web-1"
+
+    asyncio.run(work())
+
+
 def test_what_was_said_of_a_host_outlives_a_restart(tmp_path: Path) -> None:
     async def work() -> None:
         async with running(settings(tmp_path)) as house:
