@@ -94,7 +94,7 @@ SITE_MUTANTS = (
     Mutant(
         "forgets whom it asked",
         "policy/site.py",
-        "    record.ask_at = after(world.now, timing.witness_again_ms(record.asked))",
+        "    record.ask_at = after(world.now, timing.witness_again_ms(record.asked, lives=lives))",
         "    record.ask_at = None",
         STEPS,
     ),

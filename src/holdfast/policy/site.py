@@ -115,6 +115,8 @@ class SiteDecider:
         if is_new_loss:
             record.asked = 0
             actions.append(_ask(world, record))
+        elif record.ask_at is not None and record.state not in SILENT:
+            record.ask_at = min(record.ask_at, after(world.now, timing.WITNESS_LIVES_MS))
         return [*site_alarms.publish(world, keys), *actions]
 
     def _over(self, fault: FaultCleared) -> list[Action]:
@@ -344,7 +346,8 @@ def _event_of(record: HostRecord) -> HostEvent:
 
 
 def _ask(world: SiteWorld, record: HostRecord) -> AskWitnesses:
-    record.ask_at = after(world.now, timing.witness_again_ms(record.asked))
+    lives = record.state not in SILENT
+    record.ask_at = after(world.now, timing.witness_again_ms(record.asked, lives=lives))
     record.asked += 1
     return AskWitnesses(incident=record.incident, host=record.host, boot=record.boot)
 

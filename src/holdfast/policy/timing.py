@@ -55,6 +55,7 @@ PLANE_HOLD_MS = 200  # One plane's silence waits so long for the others', to be 
 AGENT_AWAY_MS = 500  # An agent whose link broke, or whose word grew stale, is missed so long.
 NEVER_HEARD_MS = 10_000  # A known host is suspected when it was not heard since a start.
 WITNESS_AGAIN_MS = (2_000, 2_000, 5_000, 10_000, 30_000, 60_000)  # While a host is silent.
+WITNESS_LIVES_MS = 5_000  # Who lives by what others say alone is asked after so often.
 WITNESS_LIMIT_MS = 400  # A witness that has not answered by then knows nothing.
 TOGETHER_LOST_MS = 1_000  # Losses that share a rack or a switch, so close, are one.
 PAGE_AFTER_MS = 30_000  # A suspicion that stands so long is a person's.
@@ -73,6 +74,8 @@ assert SILENCE_MS + TOGETHER_MS + SHARE_WAIT_MS < REPORT_LIMIT_MS
 assert TAKE_OVER_MS > NEVER_HEARD_MS + SUSPECTED_LIMIT_MS
 assert WITNESS_AGAIN_MS[0] > FRESH_LOOK_MS + WITNESS_LIMIT_MS >= PROBE_LIMIT_MS
 assert list(WITNESS_AGAIN_MS) == sorted(WITNESS_AGAIN_MS)
+# A round has ended before the next begins.
+assert FRESH_LOOK_MS + 2 * WITNESS_LIMIT_MS < WITNESS_LIVES_MS
 
 # A clean end is judged, reported and answered within the promised second.
 assert CLEAN_END_WAIT_MS + REPORT_MARGIN_MS < REPORT_LIMIT_MS
@@ -102,8 +105,10 @@ def prove_retry_ms(tries: int) -> int:
     return PROVE_RETRY_MS[min(tries, len(PROVE_RETRY_MS) - 1)]
 
 
-def witness_again_ms(times: int) -> int:
-    return WITNESS_AGAIN_MS[min(times, len(WITNESS_AGAIN_MS) - 1)]
+def witness_again_ms(times: int, *, lives: bool) -> int:
+    """`lives`: witnesses say so, and nothing else would tell that it has died since."""
+    wait_ms = WITNESS_AGAIN_MS[min(times, len(WITNESS_AGAIN_MS) - 1)]
+    return min(wait_ms, WITNESS_LIVES_MS) if lives else wait_ms
 
 
 def evidence_limit_ms(group: Group, *, is_live: bool) -> int:
