@@ -40,6 +40,9 @@ SUSPECTED_LIMIT_MS = 300  # The promise: from a host's silent death until its su
 PULSE_RESTART_LIMIT_MS = 5_000
 AGENT_RESTART_LIMIT_MS = 30_000
 HOST_STOP_LIMIT_MS = 600_000
+# From its word that it stops until a host is back: its VMs are ended, and it boots.
+HOST_BOOT_MS = 900_000  # Firmware that checks much memory and many disks takes that long.
+HOST_BACK_LIMIT_MS = 1_800_000
 LAYER_PERIOD_MS = 100  # How often the agent writes its word on the health board.
 LAYER_LIMIT_MS = 500  # A word that is older is stale.
 
@@ -93,6 +96,7 @@ assert LAYER_LIMIT_MS >= 4 * LAYER_PERIOD_MS
 assert LAYER_LIMIT_MS + PULSE_PERIOD_MS + REPORT_MARGIN_MS < REPORT_LIMIT_MS
 # Whoever restarts on purpose is not taken for lost before the limit, and not forgotten after it.
 assert SILENCE_MS < PULSE_RESTART_LIMIT_MS < AGENT_RESTART_LIMIT_MS < HOST_STOP_LIMIT_MS
+assert HOST_STOP_LIMIT_MS + HOST_BOOT_MS < HOST_BACK_LIMIT_MS
 assert list(BACK_OFF_MS) == sorted(BACK_OFF_MS)
 assert list(PROVE_RETRY_MS) == sorted(PROVE_RETRY_MS)
 

@@ -1,7 +1,8 @@
 """A host is silent when its pulses stop on all planes; what that means, evidence tells.
 
-Nobody is suspected while the ear doubts itself, while the host is silent as it said it would be, or
-when all hosts fall silent together: then it is this controller that is cut off.
+Nobody is suspected while the ear doubts itself, while a pulse restarts as it said it would, or when
+all hosts fall silent together: then it is this controller that is cut off. A host that said that it
+stops is judged as any other: how long its silence is as planned, policy knows.
 """
 
 from collections.abc import Iterable, Iterator
@@ -188,7 +189,7 @@ class HostSilent:
         host.heard.discard(seen.plane)
         host.silent.add(seen.plane)
         host.last_life = max(host.last_life, seen.last_heard)
-        if host.heard or host.said is not None or host.plan is Plan.HOST_STOPS:
+        if host.heard or host.said is not None:
             return
         if not host.was_heard:
             return  # Since this controller began: it is given more time.
@@ -239,7 +240,7 @@ class HostSilent:
     def _judge_waiting(self, now: Instant) -> Iterator[Verdict]:
         """Those whose time has come; together they may say that it is we who are cut off."""
         waiting = [host for host in self._hosts.values() if host.is_waiting]
-        remote = [host for host in waiting if not host.is_here]
+        remote = [h for h in waiting if not h.is_here and h.plan is not Plan.HOST_STOPS]
         hears_somebody = any(host.heard and not host.is_here for host in self._hosts.values())
         if self._is_doubted:
             return
