@@ -70,7 +70,7 @@ class HostSilent:
             case HostExpected():
                 return self._expect(seen)
             case HostForgotten():
-                return self._forget(seen)
+                return list(self._forget(seen))
             case PlaneHeard():
                 return list(self._heard(seen))
             case PlaneSilent():
@@ -121,12 +121,13 @@ class HostSilent:
         host.is_expected = True
         return []
 
-    def _forget(self, seen: HostForgotten) -> list[Verdict]:
+    def _forget(self, seen: HostForgotten) -> Iterator[Verdict]:
         host = self._hosts.pop(seen.host, None)
         self._dues.set(seen.host, None)
-        if host is None or host.said is None:
-            return []
-        return [_cleared(host, host.boot, seen.at, f"{host.name} left the site")]
+        if host is not None and host.said is not None:
+            yield _cleared(host, host.boot, seen.at, f"{host.name} left the site")
+        if self._is_cut_off and not self._missed():
+            yield self._not_cut_off(seen.at, "the hosts that it did not hear have left the site")
 
     def _note_plan(self, seen: PulseSaid) -> None:
         host = self._host(seen.host)
@@ -152,16 +153,7 @@ class HostSilent:
         if was_silent:
             yield HostHeard(subject=host.subject(), boot=host.boot, at=seen.at)
         if self._is_cut_off and not host.is_here:
-            self._is_cut_off = False
-            self._look_afresh(seen.at)
-            reason = f"this controller hears {host.name} again"
-            yield FaultCleared(
-                detector=DETECTOR,
-                condition=CUT_OFF_HERE,
-                subject=CONTROLLER,
-                at=seen.at,
-                reason=reason,
-            )
+            yield self._not_cut_off(seen.at, f"this controller hears {host.name} again")
 
     def _came_back(self, host: Host, at: Instant, boot: str) -> Iterator[Verdict]:
         """What was raised is over, or (no new boot: it was never lost) is retracted."""
@@ -231,6 +223,11 @@ class HostSilent:
             and other.plan is not Plan.HOST_STOPS
         ]
 
+    def _missed(self) -> list[Host]:
+        """Remote hosts that are silent, not as planned, and not judged yet."""
+        waiting = (host for host in self._hosts.values() if host.is_waiting and not host.is_here)
+        return [host for host in waiting if host.plan is not Plan.HOST_STOPS]
+
     def _look_afresh(self, at: Instant) -> None:
         """Whoever was not judged is judged when it has had the time to be heard."""
         for host in self._hosts.values():
@@ -239,15 +236,14 @@ class HostSilent:
 
     def _judge_waiting(self, now: Instant) -> Iterator[Verdict]:
         """Those whose time has come; together they may say that it is we who are cut off."""
-        waiting = [host for host in self._hosts.values() if host.is_waiting]
-        remote = [h for h in waiting if not h.is_here and h.plan is not Plan.HOST_STOPS]
+        remote = self._missed()
         hears_somebody = any(host.heard and not host.is_here for host in self._hosts.values())
         if self._is_doubted:
             return
         if len(remote) > 1 and not hears_somebody and not self._is_cut_off:
             self._is_cut_off = True
             yield self._cut_off(remote, now)
-        for host in waiting:
+        for host in [one for one in self._hosts.values() if one.is_waiting]:
             if host.host not in self._dues:
                 yield from self._judge(host, now)
 
@@ -314,6 +310,13 @@ class HostSilent:
             reason=f"this controller hears none of its {len(hosts)} other hosts: it is cut off",
             cause="cut off here, or every other host is lost",
             evidence={"hosts": ", ".join(sorted(host.name for host in hosts))},
+        )
+
+    def _not_cut_off(self, at: Instant, reason: str) -> FaultCleared:
+        self._is_cut_off = False
+        self._look_afresh(at)
+        return FaultCleared(
+            detector=DETECTOR, condition=CUT_OFF_HERE, subject=CONTROLLER, at=at, reason=reason
         )
 
 
