@@ -285,12 +285,13 @@ class SiteDecider:
         due = [key for key, at in world.held.items() if at <= world.now]
         actions: list[Action] = list(site_alarms.publish(world, due))
         for record in list(world.hosts.values()):
-            if record.page_at is not None and record.page_at <= world.now:
-                actions += self._page(record)
             back_by = site_plans.due(record)
             if record.awaited is not None and back_by is not None and back_by <= world.now:
                 actions += self._raised(record.awaited)
-                actions += self._page(record)  # It has been waited for long enough.
+                record.page_at = world.now  # It has been waited for long enough.
+            if record.page_at is not None and record.page_at <= world.now:
+                record.page_at = None
+                actions += self._page(record)
             if record.ask_at is not None and record.ask_at <= world.now:
                 actions.append(_ask(world, record))
         if world.take_over_at is not None and world.take_over_at <= world.now:
@@ -300,7 +301,6 @@ class SiteDecider:
 
     def _page(self, record: HostRecord) -> list[Action]:
         """Nobody here can find out more: it is a person's from now on."""
-        record.page_at = None
         text = f"silent for {spoken(timing.PAGE_AFTER_MS)}: whether it is dead, a person must see"
         wish = f"look at the power and the network of {record.name}"
         wish += f"; holdfast explain {record.incident}"
