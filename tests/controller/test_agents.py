@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from holdfast.controller.agents import Link
+from holdfast.adapters.simulated.shelf import ShelfInMemory
+from holdfast.controller.agents import Agents, Link
 from holdfast.facts import wire
 
 
@@ -38,3 +39,24 @@ def test_a_link_that_breaks_while_it_is_asked_is_an_error_once() -> None:
 
     asyncio.run(work())
     assert noise == []
+
+
+def test_when_a_clones_link_breaks_the_agent_that_was_linked_before_greets_anew() -> None:
+    async def send(_: wire.Frame) -> None:
+        pass
+
+    def hello(boot: str) -> wire.Hello:
+        return wire.Hello(version=1, host="h1", host_name="h1", boot=boot, state_id="s", stream="x")
+
+    closed: list[str] = []
+    agents = Agents(ShelfInMemory())
+    original = Link(send, lambda: closed.append("original"))
+    agent = agents.greeted(hello("b1"), original)
+    clone = Link(send, lambda: closed.append("clone"))
+    agents.greeted(hello("b9"), clone)
+    assert closed == []
+    agents.left(agent, clone)
+    assert closed == ["original"]
+    agents.left(agent, original)
+    assert agent.link is None
+    assert agent.older_links == []

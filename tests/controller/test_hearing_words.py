@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 
-from holdfast.controller.hearing import read_observation
+from holdfast.controller.hearing import Hearing, read_observation
 from holdfast.facts import hearing as heard
 from holdfast.facts.hearing import Layer, LayerState, Plan
-from holdfast.facts.instants import Instant
+from holdfast.facts.instants import NS_PER_MS, Instant
+from holdfast.facts.settings import Settings
+from holdfast.ports import clock
 
 
 @pytest.mark.parametrize(
@@ -44,3 +46,26 @@ from holdfast.facts.instants import Instant
 )
 def test_what_the_ear_says_becomes_a_fact(said: dict[str, Any], seen: heard.Hearing | None) -> None:
     assert read_observation(said, Instant(7)) == seen
+
+
+@pytest.mark.parametrize(
+    ("boot", "passed_on"),
+    [
+        ("b1", []),  # It was heard again: that was no silence.
+        ("b2", [("PlaneHeard", "b2")]),  # It was booted: that must not be missed.
+    ],
+)
+def test_what_ends_a_silence_that_a_slow_controller_held(
+    boot: str, passed_on: list[tuple[str, str]]
+) -> None:
+    seen: list[heard.Hearing] = []
+    hearing = Hearing(Settings(), seen.append)
+    now = clock.now()
+    old = now - 30_000 * NS_PER_MS
+    told: dict[str, Any] = {"host": "h1", "plane": "a"}
+    silent = {"is": "silent", "at": old, "boot": "b1", "last": old, "missed": 4, "other": old}
+    hearing._heard({**told, **silent})
+    hearing._heard({**told, "is": "heard", "at": now - 400 * NS_PER_MS, "boot": boot})
+    hearing._heard({"is": "tick", "at": clock.now()})
+    planes = [one for one in seen if isinstance(one, heard.PlaneHeard | heard.PlaneSilent)]
+    assert [(type(one).__name__, one.boot) for one in planes] == passed_on

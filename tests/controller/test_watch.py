@@ -58,6 +58,10 @@ def told(receiver: Receiver) -> list[tuple[str, str]]:
     return [(alarm["condition"], alarm["state"]) for alarm in alarms]
 
 
+def _vms(watch: Watch) -> list[str]:
+    return [vm.name for vm in watch.decider.world.hosts["host-a"].vms]
+
+
 def test_a_lost_host_is_told_with_its_vms_and_taken_back(
     tmp_path: Path, receiver: Receiver
 ) -> None:
@@ -93,6 +97,22 @@ def test_a_lost_host_is_told_with_its_vms_and_taken_back(
         ]
         text = receiver.alarms()[2]["record"]["alarm"]["text"]
         assert text.startswith("retracted: alpha pulses again in the same boot")
+
+    asyncio.run(work())
+
+
+def test_the_vms_of_a_host_are_known_again_when_its_clone_has_ended(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with running(settings(tmp_path)) as house:
+            watch = house.controller.watch
+            watch.expect("host-a", "alpha", "boot-1", PLANES)
+            hear(watch, "host-a")
+            web = summary("vm-1", "web-1")
+            watch.set_vms("host-a", "boot-1", (web,))
+            hear(watch, "host-a", boot="boot-9")
+            assert _vms(watch) == []
+            hear(watch, "host-a")
+            assert _vms(watch) == ["web-1"]
 
     asyncio.run(work())
 

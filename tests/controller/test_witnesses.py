@@ -123,3 +123,43 @@ def test_other_controllers_are_asked_too(tmp_path: Path) -> None:
         sign=Sign.PULSE,
     )
     assert ("controller", "c2", "", "pulse") in ask(tmp_path, Sign.NOTHING, {}, [heard])
+
+
+def test_what_a_witness_said_before_counts_no_more_when_it_cannot_be_asked(tmp_path: Path) -> None:
+    """Its own agent's link broke, another witness left, and a controller is no more."""
+    alive = wire.Reply(id=0, data={"data": b"alive".hex(), "is_kernel": False})
+    agents = Agents(Shelf(tmp_path / "kept.db"))
+    said: list[WitnessSpoke] = []
+    heard = WitnessSpoke(
+        at=clock.now(),
+        host="h2",
+        kind=WitnessKind.CONTROLLER,
+        witness="c2",
+        plane="",
+        sign=Sign.PULSE,
+    )
+    peers = [heard]
+
+    async def ask_peers(_host: str) -> Sequence[WitnessSpoke]:
+        return peers
+
+    async def work() -> None:
+        for host in ("h2", "h3", "h4"):
+            linked(agents, host, alive)
+        witnesses = Witnesses(FakeProber(Sign.NOTHING), agents, said.append, ask_peers)
+        await witnesses.ask("h2")
+        peers.clear()
+        for host in ("h2", "h3"):
+            agents.by_host[host].link = None
+        said.clear()
+        await witnesses.ask("h2")
+
+    asyncio.run(work())
+    withdrawn = {(one.kind, one.witness, one.plane) for one in said if one.sign is Sign.UNKNOWN}
+    assert withdrawn == {
+        (WitnessKind.AGENT, "h2", ""),
+        (WitnessKind.AGENT, "name-h3", "a"),
+        (WitnessKind.AGENT, "name-h3", "b"),
+        (WitnessKind.CONTROLLER, "c2", ""),
+    }
+    assert [one.sign for one in said if one.witness == "name-h4"] == [Sign.PULSE, Sign.PULSE]

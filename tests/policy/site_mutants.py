@@ -4,6 +4,7 @@ from tests.policy.mutant import Mutant
 
 STEPS = ("tests/policy/test_site.py",)
 REPLICAS = ("tests/policy/test_site_replicas.py",)
+STORIES = ("tests/stories/test_site_stories.py",)
 CASES = ("tests/detectors/test_cases.py",)
 
 SITE_MUTANTS = (
@@ -30,9 +31,30 @@ SITE_MUTANTS = (
     ),
     Mutant(
         "takes a planned stop for a loss",
+        "policy/site_plans.py",
+        "    return not is_overdue",
+        "    return False",
+        (*STORIES, "-k", "shut_down_is_no_loss"),
+    ),
+    Mutant(
+        "waits for ever for a host that was stopped on purpose",
+        "policy/site_plans.py",
+        "    return not is_overdue",
+        "    return True",
+        (*STORIES, "-k", "stopped_and_does_not_come_back"),
+    ),
+    Mutant(
+        "takes hosts that are stopped on purpose for its own end",
         "detectors/host_silent/__init__.py",
-        " or host.plan is Plan.HOST_STOPS:\n            return\n",
-        ":\n            return\n",
+        "[host for host in waiting if host.plan is not Plan.HOST_STOPS]",
+        "list(waiting)",
+        CASES,
+    ),
+    Mutant(
+        "does not follow the ear back to an earlier boot",
+        "detectors/host_silent/__init__.py",
+        "        if host.boot != seen.boot:  #",
+        "        if host.boot != seen.boot and seen.boot not in host.boots:  #",
         CASES,
     ),
     Mutant(
@@ -94,7 +116,7 @@ SITE_MUTANTS = (
     Mutant(
         "forgets whom it asked",
         "policy/site.py",
-        "    record.ask_at = after(world.now, timing.witness_again_ms(record.asked))",
+        "    record.ask_at = after(world.now, timing.witness_again_ms(record.asked, lives=lives))",
         "    record.ask_at = None",
         STEPS,
     ),

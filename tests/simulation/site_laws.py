@@ -145,8 +145,8 @@ class SiteLaws:
             _note(since, now, is_well=self._is_well(controller))
         for name, host in self.site.hosts.items():
             _note(self._hosts.setdefault(name, _Since()), now, is_well=self._is_alive(host))
-            if self._is_alive(host):
-                self._dead_since[name] = now
+            if self._is_alive(host) or host.machine.can_run("agent"):
+                self._dead_since[name] = now  # Its agent may vouch for it without a pulse.
             for other in self.site.controllers:
                 is_whole = all(network.talk(name, other, plane) for plane in network.planes)
                 _note(self._ways.setdefault((name, other), _Since()), now, is_well=is_whole)

@@ -72,6 +72,7 @@ class Agent:
         self.boot = ""
         self.is_amnesiac = False
         self.link: Link | None = None
+        self.older_links: list[Link] = []  # Not broken off yet; only a clone keeps one for long.
         self.since_utc_ms = 0
         self.vms: tuple[VmSummary, ...] = ()
         self.tenures: dict[str, Tenure] = {}  # As it said when it greeted.
@@ -95,6 +96,8 @@ class Agents:
     def greeted(self, hello: wire.Hello, link: Link) -> Agent:
         """A newer link of the same host takes the place of an older one."""
         agent = self.by_host.setdefault(hello.host, Agent(hello.host))
+        if agent.link is not None and agent.link is not link:
+            agent.older_links.append(agent.link)
         agent.host_name, agent.boot, agent.is_amnesiac = (
             hello.host_name or hello.host,
             hello.boot,
@@ -109,10 +112,14 @@ class Agents:
 
     def left(self, agent: Agent, link: Link) -> None:
         link.broke()
+        if link in agent.older_links:
+            agent.older_links.remove(link)
         if agent.link is link:
             agent.link = None
             self._say(f"the agent of {agent.host_name} is away")
             self.on_left(agent)
+            for older in agent.older_links:  # Whoever is still there greets anew.
+                older.close()
 
     def forget(self, host: str) -> None:
         """It left the site."""

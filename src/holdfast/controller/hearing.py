@@ -289,7 +289,9 @@ class Hearing:
         if isinstance(seen, heard.PlaneSilent) and "controller" in self._doubts:
             self._held[seen.host, seen.plane] = seen
         elif isinstance(seen, heard.PlaneHeard) and (seen.host, seen.plane) in self._held:
-            del self._held[seen.host, seen.plane]
+            silence = self._held.pop((seen.host, seen.plane))
+            if silence.boot != seen.boot:  # It was no silence that is over, but a boot.
+                self._see(seen)
         elif seen is not None:
             self._see(seen)
 

@@ -78,6 +78,7 @@ class Watch:
         self._heard: dict[str, set[str]] = {}
         self._expected: dict[str, HostExpected] = {}
         self._unheard: dict[str, tuple[str, str, tuple[str, ...]]] = {}
+        self._vms: dict[str, tuple[str, tuple[HostVm, ...]]] = {}  # As told last, by host.
 
     async def run(self) -> None:
         """Until cancelled; `begin` comes first."""
@@ -124,6 +125,8 @@ class Watch:
         if not isinstance(seen, HostExpected | heard.PulsesRefused):
             self._journal.append("note", clock.now(), seen)
         self._turns.see(seen)
+        if isinstance(seen, heard.PlaneHeard):
+            self._set_vms(seen.host, seen.boot)
 
     def expect(self, host: str, name: str, boot: str, planes: tuple[str, ...]) -> None:
         """A host of this site whose pulse should come here: else it is missed."""
@@ -155,6 +158,7 @@ class Watch:
         self._expected.pop(host, None)
         self._unheard.pop(host, None)
         self._heard.pop(host, None)
+        self._vms.pop(host, None)
         self.see(HostForgotten(at=clock.now(), host=host))
         self._turns.consume(told.HostLeft(at=clock.now(), host=host))
 
@@ -172,8 +176,15 @@ class Watch:
 
     def set_vms(self, host: str, boot: str, vms: tuple[VmSummary, ...]) -> None:
         runs = tuple(HostVm(vm=vm.vm, name=vm.name) for vm in vms if vm.is_running)
+        self._vms[host] = boot, runs
+        self._set_vms(host, boot)
+
+    def _set_vms(self, host: str, boot: str) -> None:
+        """Also when that boot is heard again: a clone that pulsed meanwhile ran none of them."""
+        told_boot, runs = self._vms.get(host, ("", ()))
         known = self.decider.world.hosts.get(host)
-        if known is None or (known.vms_boot, known.vms) != (boot, runs):
+        is_news = known is None or (known.vms_boot, known.vms) != (boot, runs)
+        if told_boot == boot and is_news:
             self._turns.consume(told.VmsSet(at=clock.now(), host=host, boot=boot, vms=runs))
 
     def remember(self, record: AlarmRecord) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from holdfast.controller.agents import Agent, Agents
 from holdfast.facts import wire
 from holdfast.facts.hearing import Sign, WitnessKind, WitnessSpoke
+from holdfast.facts.instants import Instant
 from holdfast.policy.timing import FRESH_LOOK_MS, WITNESS_LIMIT_MS
 from holdfast.ports import clock
 from holdfast.ports.answers import Unanswerable
@@ -22,6 +23,7 @@ AGENTS_ASKED = 3
 PROBE_MS = 250.0  # How long a witness waits for the host's answer.
 assert PROBE_MS < WITNESS_LIMIT_MS
 
+Witness = tuple[WitnessKind, str, str]  # Its name, and the plane on which it asked.
 AskPeers = Callable[[str], Awaitable[Sequence[WitnessSpoke]]]
 
 
@@ -65,9 +67,24 @@ class Witnesses:
     ) -> None:
         self._prober, self._agents, self._see = prober, agents, see
         self.ask_peers = ask_peers
+        self._spoken: dict[str, dict[Witness, Instant]] = {}  # By host: when each spoke last.
 
     async def ask(self, host: str) -> None:
-        """All at once; each word is passed on as it comes."""
+        """All at once; each word is passed on as it comes.
+
+        A word counts only for as long as its witness can still say it. Of those who spoke before
+        and did not now (their link broke, say), nothing is known any more.
+        """
+        began = clock.now()
+        await self._ask_all(host)
+        spoken = self._spoken.get(host, {})
+        for witness in [one for one, at in spoken.items() if at < began]:
+            self._say(host, *witness, Sign.UNKNOWN)
+            del spoken[witness]
+        if not spoken:
+            self._spoken.pop(host, None)
+
+    async def _ask_all(self, host: str) -> None:
         planes = list(self._prober.planes)
         own = asyncio.create_task(self._ask_own_agent(self._agents.by_host.get(host)))
         others = [a for a in self._agents.linked() if a.host != host][:AGENTS_ASKED]
@@ -122,14 +139,19 @@ class Witnesses:
     async def _ask_controllers(self, host: str) -> None:
         await asyncio.sleep(FRESH_LOOK_MS / 1_000)
         for spoke in await self.ask_peers(host):
-            self._see(spoke)
+            self._pass_on(spoke)
 
     def _say(self, host: str, kind: WitnessKind, witness: str, plane: str, sign: Sign) -> None:
-        self._see(
+        self._pass_on(
             WitnessSpoke(
                 at=clock.now(), host=host, kind=kind, witness=witness, plane=plane, sign=sign
             )
         )
+
+    def _pass_on(self, spoke: WitnessSpoke) -> None:
+        witness = (spoke.kind, spoke.witness, spoke.plane)
+        self._spoken.setdefault(spoke.host, {})[witness] = clock.now()
+        self._see(spoke)
 
 
 async def _after(own: asyncio.Task[None], sign: Sign) -> None:

@@ -38,8 +38,8 @@ class _Agent:
         self.heard_at = Instant(0)  # Since when, without a break.
         self.word = LayerState.UNKNOWN
         self.is_stopping = False
+        self.link_boot = ""  # Of the agent that is linked now, or empty.
         self.is_linked = self.was_linked = False  # Now; in this boot.
-        self.link_boot = ""
         self.link_lost_at: Instant | None = None
         self.due: Instant | None = None
         self.is_away = False
@@ -119,7 +119,7 @@ class AgentAway:
                 agent.is_stopping = seen.plan is Plan.HOST_STOPS
             case LinkChanged():
                 yield from self._note_run(agent, seen)
-                agent.is_linked, agent.link_boot = seen.is_up, seen.boot
+                agent.is_linked, agent.link_boot = seen.is_up, seen.boot if seen.is_up else ""
                 agent.was_linked |= seen.is_up
                 agent.link_lost_at = None if seen.is_up else seen.at
         yield from self._judge(agent, seen.at)
@@ -142,7 +142,8 @@ class AgentAway:
         agent.heard.clear()
         agent.word, agent.is_stopping, agent.link_lost_at = LayerState.UNKNOWN, False, None
         # Where a pulse takes its time, the agent of the new boot is linked before it is heard.
-        agent.is_linked = agent.was_linked = agent.is_linked and agent.link_boot == boot
+        # And after a clone has pulsed for a while, the link of before still stands.
+        agent.is_linked = agent.was_linked = agent.link_boot == boot
 
     def _judge(self, agent: _Agent, now: Instant) -> Iterator[Verdict]:
         why = agent.why(now)

@@ -1,4 +1,7 @@
-"""A host's identity is shared when two boots of it pulse at once: a clone, or a stolen key."""
+"""A host's identity is shared when two boots of it pulse at once: a clone, or a stolen key.
+
+It is said of no boot: which of the two is current may change while both of them pulse.
+"""
 
 from collections.abc import Iterable
 
@@ -18,7 +21,7 @@ class HostIdentityShared:
     def __init__(self, *, quiet_ms: float = QUIET_MS) -> None:
         self._quiet_ms = quiet_ms
         self._names: dict[str, str] = {}
-        self._crossed: dict[str, BootsCrossed] = {}  # The newest of each host; the first's boot.
+        self._crossed: dict[str, BootsCrossed] = {}  # The newest of each host.
 
     def observe(self, seen: Observation) -> Iterable[Verdict]:
         match seen:
@@ -46,10 +49,7 @@ class HostIdentityShared:
 
     def _take(self, seen: BootsCrossed) -> list[Verdict]:
         known = self._crossed.get(seen.host)
-        boots = known.boots if known else seen.boots
-        self._crossed[seen.host] = BootsCrossed(
-            at=seen.at, host=seen.host, boots=boots, senders=seen.senders
-        )
+        self._crossed[seen.host] = seen
         if known is not None:
             return []
         name = self._names.get(seen.host, seen.host)
@@ -64,7 +64,6 @@ class HostIdentityShared:
                 fault_at=seen.at,
                 detected_at=seen.at,
                 reason=f"two hosts pulse as {name}" + (f": {from_where}" if from_where else ""),
-                boot=seen.boots[0],
                 cause="a cloned host, or a stolen key",
                 evidence={"boots": ", ".join(seen.boots), "senders": ", ".join(seen.senders)},
             )
@@ -77,7 +76,6 @@ class HostIdentityShared:
             subject=self._subject(known.host),
             at=at,
             reason=reason,
-            boot=known.boots[0],
         )
 
     def _subject(self, host: str) -> Subject:

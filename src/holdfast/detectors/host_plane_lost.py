@@ -83,6 +83,12 @@ class HostPlaneLost:
         host = self._hosts.pop(seen.host, None)
         if host is not None:
             yield from self._over(host, seen.at, f"{host.name} left the site")
+        for plane in sorted(self._our_end):
+            others = [one for one in self._hosts.values() if not one.is_here]
+            if not any(plane in one.lost_at for one in others):
+                self._our_end.discard(plane)
+                reason = "the hosts that were not heard on it have left the site"
+                yield self._ours_is_back(plane, seen.at, reason)
 
     def _heard(self, seen: PlaneHeard) -> Iterator[Verdict]:
         host = self._host(seen.host)

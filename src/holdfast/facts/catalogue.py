@@ -233,7 +233,8 @@ CATALOGUE: tuple[AlarmType, ...] = (
         event_type=EventType.EQUIPMENT,
         severity=Severity.CRITICAL,
         probable_cause="POWER_PROBLEM",
-        means="No pulse of it arrives, and nobody who was asked reaches it: no power, or cut off. "
+        means="No pulse of it arrives, and nobody who was asked reaches it: no power, or cut off; "
+        "or it was stopped on purpose, and is not back within 30 min. "
         "Suspected before they answer, also where only its pulse is dead: an open link proves "
         "nothing yet, for a host that lost power leaves it open for some seconds.",
         clears="When it pulses again (in the same boot: retracted), or a person settles it.",
@@ -308,7 +309,7 @@ CATALOGUE: tuple[AlarmType, ...] = (
         severity=Severity.WARNING,
         probable_cause="OUT_OF_SERVICE",
         means="It said that it shuts down or boots anew: its silence is expected.",
-        clears="When it pulses again, or a person settles it.",
+        clears="When it pulses again; or when it is not back within 30 min: then it is host-lost.",
         repair="Nothing, if you wanted it. Move its VMs first the next time.",
         covers=("H7",),
     ),

@@ -24,6 +24,7 @@ class HostEvent(StrEnum):
     PLAN = "it said that it stops"
     LOSE = "it fell silent"
     STICK = "it fell silent, and its kernel answers"
+    OVERDUE = "it was stopped on purpose, and did not come back in time"
     SETTLE = "a person dealt with it"
     FORGET = "this controller's own host was booted: what it heard before is over"
 
@@ -50,6 +51,7 @@ TRANSITIONS: dict[HostState, dict[HostEvent, HostState]] = {
         E.IMPAIR: S.STOPPING,  # What stops loses one thing after the other.
         E.LOSE: S.STOPPING,
         E.STICK: S.STOPPING,
+        E.OVERDUE: S.LOST,
         E.SETTLE: S.SETTLED,
         E.FORGET: S.STOPPING,
     },
@@ -67,6 +69,11 @@ TRANSITIONS: dict[HostState, dict[HostEvent, HostState]] = {
 IMPOSSIBLE: dict[tuple[HostState, HostEvent], str] = {
     (S.UNHEARD, E.SETTLE): "nothing has been said of it",
     (S.SERVING, E.SETTLE): "nothing is wrong with it",
+    **{
+        (state, E.OVERDUE): "it is not known to be stopped on purpose"
+        for state in HostState
+        if state is not S.STOPPING
+    },
 }
 
 

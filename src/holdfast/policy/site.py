@@ -11,7 +11,7 @@ from holdfast.facts.commands import IncidentSettled, Woke
 from holdfast.facts.instants import Instant, after, spoken
 from holdfast.facts.site import SiteFact
 from holdfast.facts.verdicts import Effect, FaultCleared, FaultRaised, HostHeard
-from holdfast.policy import site_alarms, site_incidents, site_losses, timing
+from holdfast.policy import site_alarms, site_incidents, site_losses, site_plans, timing
 from holdfast.policy.host_states import (
     SILENT,
     HostEvent,
@@ -86,6 +86,11 @@ class SiteDecider:
         world = self.world
         record = world.record(fault.subject.id, _host_name(fault))
         before = record.state
+        if before is HostState.STOPPING and _is_loss(fault):
+            if site_plans.keeps(world, record, fault):
+                return []
+            fault = site_plans.overdue(world, record, fault)
+            self._move(record, HostEvent.OVERDUE)
         is_milder = fault.effect is Effect.DEGRADED and site_alarms.loss_of(record) is not None
         self._move(record, _event_of(record) if is_milder else _EVENTS[fault.effect])
         is_expected = record.state in (HostState.STOPPING, HostState.SETTLED)
@@ -97,6 +102,8 @@ class SiteDecider:
             for condition in [c for c, one in record.faults.items() if _is_other_loss(one, fault)]:
                 del record.faults[condition]
         record.faults[fault.condition] = fault
+        if fault.effect is Effect.DOOMED:
+            site_plans.begin(world, record)
         if fault.condition in record.stale:
             record.stale.remove(fault.condition)
         actions: list[Action] = []
@@ -115,6 +122,8 @@ class SiteDecider:
         if is_new_loss:
             record.asked = 0
             actions.append(_ask(world, record))
+        elif record.ask_at is not None and record.state not in SILENT:
+            record.ask_at = min(record.ask_at, after(world.now, timing.WITNESS_LIVES_MS))
         return [*site_alarms.publish(world, keys), *actions]
 
     def _over(self, fault: FaultCleared) -> list[Action]:
@@ -132,7 +141,7 @@ class SiteDecider:
         record = world.record(heard.subject.id, heard.subject.name)
         is_new_boot = record.boot not in ("", heard.boot)
         record.boot = heard.boot
-        record.ask_at = record.page_at = None
+        record.ask_at = record.page_at = record.awaited = None
         if is_new_boot and record.vms_boot != heard.boot:
             record.vms, record.vms_boot = (), heard.boot  # Its agent tells what runs now.
         stale = [c for c, one in record.faults.items() if one.boot not in ("", heard.boot)]
@@ -178,6 +187,7 @@ class SiteDecider:
             record.state = follow(record.state, event)
         except ImpossibleStepError as defect:
             self.world.note_defect(f"{record.name}: {defect}")
+        site_plans.look(record)
 
     # What is wrong with this controller.
 
@@ -233,6 +243,7 @@ class SiteDecider:
         is_stopping = alarm.condition == "host-stopping" and alarm.state is not AlarmState.CLEARED
         if record is not None and is_stopping and record.boot in ("", _boot_in(alarm.key)):
             self._move(record, HostEvent.PLAN)
+            site_plans.begin(world, record)
         settled_by = alarm.details.get("settled_by", "")
         if record is not None and settled_by:
             return self._settled_elsewhere(record, alarm, settled_by)
@@ -287,6 +298,10 @@ class SiteDecider:
         due = [key for key, at in world.held.items() if at <= world.now]
         actions: list[Action] = list(site_alarms.publish(world, due))
         for record in list(world.hosts.values()):
+            back_by = site_plans.due(record)
+            if record.awaited is not None and back_by is not None and back_by <= world.now:
+                actions += self._raised(record.awaited)
+                record.page_at = world.now  # It has been waited for long enough.
             if record.page_at is not None and record.page_at <= world.now:
                 record.page_at = None
                 actions += self._page(record)
@@ -329,7 +344,13 @@ class SiteDecider:
 
 def _first_due(world: SiteWorld) -> Instant | None:
     waiting = [r for r in world.hosts.values() if r.ask_at is not None or r.page_at is not None]
-    dues = [*world.held.values(), *(r.ask_at for r in waiting), *(r.page_at for r in waiting)]
+    waiting_for = (site_plans.due(record) for record in world.hosts.values())
+    dues = [
+        *waiting_for,
+        *world.held.values(),
+        *(r.ask_at for r in waiting),
+        *(r.page_at for r in waiting),
+    ]
     return min((due for due in (*dues, world.take_over_at) if due is not None), default=None)
 
 
@@ -357,7 +378,8 @@ def _event_of(record: HostRecord) -> HostEvent:
 
 
 def _ask(world: SiteWorld, record: HostRecord) -> AskWitnesses:
-    record.ask_at = after(world.now, timing.witness_again_ms(record.asked))
+    lives = record.state not in SILENT
+    record.ask_at = after(world.now, timing.witness_again_ms(record.asked, lives=lives))
     record.asked += 1
     return AskWitnesses(incident=record.incident, host=record.host, boot=record.boot)
 

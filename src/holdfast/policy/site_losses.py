@@ -8,7 +8,7 @@ from holdfast.facts.actions import Action
 from holdfast.facts.alarms import alarm_key
 from holdfast.facts.instants import Instant, elapsed_ms
 from holdfast.facts.verdicts import FaultRaised
-from holdfast.policy import site_alarms, site_incidents
+from holdfast.policy import site_alarms, site_incidents, site_plans
 from holdfast.policy.host_states import SILENT
 from holdfast.policy.site_world import HostRecord, Loss, SiteWorld
 from holdfast.policy.timing import TOGETHER_LOST_MS
@@ -96,6 +96,7 @@ def begin_anew(world: SiteWorld) -> None:
         record.keys = ()
         record.together = ""
         record.lost_at = record.ask_at = record.page_at = None
+        site_plans.begin_anew(world, record)
     world.losses.clear()
     world.wanted.clear()
     world.said.clear()

@@ -35,6 +35,8 @@ class HostRecord(Struct, kw_only=True):
     ask_at: Instant | None = None  # When witnesses are asked anew.
     asked: int = 0  # How often they were, about this silence.
     page_at: Instant | None = None  # When the suspicion becomes a person's.
+    back_by: Instant | None = None  # It stops on purpose: when it should be back.
+    awaited: FaultRaised | None = None  # Its silence meanwhile, of which nothing is said.
 
 
 class Loss(Struct, kw_only=True):

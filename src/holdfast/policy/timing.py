@@ -40,6 +40,9 @@ SUSPECTED_LIMIT_MS = 300  # The promise: from a host's silent death until its su
 PULSE_RESTART_LIMIT_MS = 5_000
 AGENT_RESTART_LIMIT_MS = 30_000
 HOST_STOP_LIMIT_MS = 600_000
+# From its word that it stops until a host is back: its VMs are ended, and it boots.
+HOST_BOOT_MS = 900_000  # Firmware that checks much memory and many disks takes that long.
+HOST_BACK_LIMIT_MS = 1_800_000
 LAYER_PERIOD_MS = 100  # How often the agent writes its word on the health board.
 LAYER_LIMIT_MS = 500  # A word that is older is stale.
 
@@ -55,6 +58,7 @@ PLANE_HOLD_MS = 200  # One plane's silence waits so long for the others', to be 
 AGENT_AWAY_MS = 500  # An agent whose link broke, or whose word grew stale, is missed so long.
 NEVER_HEARD_MS = 10_000  # A known host is suspected when it was not heard since a start.
 WITNESS_AGAIN_MS = (2_000, 2_000, 5_000, 10_000, 30_000, 60_000)  # While a host is silent.
+WITNESS_LIVES_MS = 5_000  # Who lives by what others say alone is asked after so often.
 WITNESS_LIMIT_MS = 400  # A witness that has not answered by then knows nothing.
 TOGETHER_LOST_MS = 1_000  # Losses that share a rack or a switch, so close, are one.
 PAGE_AFTER_MS = 30_000  # A suspicion that stands so long is a person's.
@@ -73,6 +77,8 @@ assert SILENCE_MS + TOGETHER_MS + SHARE_WAIT_MS < REPORT_LIMIT_MS
 assert TAKE_OVER_MS > NEVER_HEARD_MS + SUSPECTED_LIMIT_MS
 assert WITNESS_AGAIN_MS[0] > FRESH_LOOK_MS + WITNESS_LIMIT_MS >= PROBE_LIMIT_MS
 assert list(WITNESS_AGAIN_MS) == sorted(WITNESS_AGAIN_MS)
+# A round has ended before the next begins.
+assert FRESH_LOOK_MS + 2 * WITNESS_LIMIT_MS < WITNESS_LIVES_MS
 
 # A clean end is judged, reported and answered within the promised second.
 assert CLEAN_END_WAIT_MS + REPORT_MARGIN_MS < REPORT_LIMIT_MS
@@ -90,6 +96,7 @@ assert LAYER_LIMIT_MS >= 4 * LAYER_PERIOD_MS
 assert LAYER_LIMIT_MS + PULSE_PERIOD_MS + REPORT_MARGIN_MS < REPORT_LIMIT_MS
 # Whoever restarts on purpose is not taken for lost before the limit, and not forgotten after it.
 assert SILENCE_MS < PULSE_RESTART_LIMIT_MS < AGENT_RESTART_LIMIT_MS < HOST_STOP_LIMIT_MS
+assert HOST_STOP_LIMIT_MS + HOST_BOOT_MS < HOST_BACK_LIMIT_MS
 assert list(BACK_OFF_MS) == sorted(BACK_OFF_MS)
 assert list(PROVE_RETRY_MS) == sorted(PROVE_RETRY_MS)
 
@@ -102,8 +109,10 @@ def prove_retry_ms(tries: int) -> int:
     return PROVE_RETRY_MS[min(tries, len(PROVE_RETRY_MS) - 1)]
 
 
-def witness_again_ms(times: int) -> int:
-    return WITNESS_AGAIN_MS[min(times, len(WITNESS_AGAIN_MS) - 1)]
+def witness_again_ms(times: int, *, lives: bool) -> int:
+    """`lives`: witnesses say so, and nothing else would tell that it has died since."""
+    wait_ms = WITNESS_AGAIN_MS[min(times, len(WITNESS_AGAIN_MS) - 1)]
+    return min(wait_ms, WITNESS_LIVES_MS) if lives else wait_ms
 
 
 def evidence_limit_ms(group: Group, *, is_live: bool) -> int:

@@ -1,7 +1,8 @@
 """A host is silent when its pulses stop on all planes; what that means, evidence tells.
 
-Nobody is suspected while the ear doubts itself, while the host is silent as it said it would be, or
-when all hosts fall silent together: then it is this controller that is cut off.
+Nobody is suspected while the ear doubts itself, while a pulse restarts as it said it would, or when
+all hosts fall silent together: then it is this controller that is cut off. A host that said that it
+stops is judged as any other: how long its silence is as planned, policy knows.
 """
 
 from collections.abc import Iterable, Iterator
@@ -69,7 +70,7 @@ class HostSilent:
             case HostExpected():
                 return self._expect(seen)
             case HostForgotten():
-                return self._forget(seen)
+                return list(self._forget(seen))
             case PlaneHeard():
                 return list(self._heard(seen))
             case PlaneSilent():
@@ -120,12 +121,13 @@ class HostSilent:
         host.is_expected = True
         return []
 
-    def _forget(self, seen: HostForgotten) -> list[Verdict]:
+    def _forget(self, seen: HostForgotten) -> Iterator[Verdict]:
         host = self._hosts.pop(seen.host, None)
         self._dues.set(seen.host, None)
-        if host is None or host.said is None:
-            return []
-        return [_cleared(host, host.boot, seen.at, f"{host.name} left the site")]
+        if host is not None and host.said is not None:
+            yield _cleared(host, host.boot, seen.at, f"{host.name} left the site")
+        if self._is_cut_off and not self._missed():
+            yield self._not_cut_off(seen.at, "the hosts that it did not hear have left the site")
 
     def _note_plan(self, seen: PulseSaid) -> None:
         host = self._host(seen.host)
@@ -136,14 +138,11 @@ class HostSilent:
 
     def _heard(self, seen: PlaneHeard) -> Iterator[Verdict]:
         host = self._host(seen.host)
-        if seen.boot in host.boots:
-            return  # An earlier boot: that is another detector's.
-        is_new_boot = host.boot not in ("", seen.boot)
-        if is_new_boot:
-            yield from self._came_back(host, seen.at, is_new_boot=True)
-        if is_new_boot or not host.boot:
+        if host.boot not in ("", seen.boot):
+            yield from self._came_back(host, seen.at, seen.boot)
+        if host.boot != seen.boot:  # Also an earlier one: the ear has judged which is current.
             host.begin_boot(seen.boot)
-        yield from self._came_back(host, seen.at, is_new_boot=False)
+        yield from self._came_back(host, seen.at, seen.boot)
         was_silent = not host.heard
         host.heard.add(seen.plane)
         host.silent.discard(seen.plane)
@@ -154,26 +153,21 @@ class HostSilent:
         if was_silent:
             yield HostHeard(subject=host.subject(), boot=host.boot, at=seen.at)
         if self._is_cut_off and not host.is_here:
-            self._is_cut_off = False
-            self._look_afresh(seen.at)
-            reason = f"this controller hears {host.name} again"
-            yield FaultCleared(
-                detector=DETECTOR,
-                condition=CUT_OFF_HERE,
-                subject=CONTROLLER,
-                at=seen.at,
-                reason=reason,
-            )
+            yield self._not_cut_off(seen.at, f"this controller hears {host.name} again")
 
-    def _came_back(self, host: Host, at: Instant, *, is_new_boot: bool) -> Iterator[Verdict]:
-        """What was raised is over, or (the same boot: it was never lost) is retracted."""
+    def _came_back(self, host: Host, at: Instant, boot: str) -> Iterator[Verdict]:
+        """What was raised is over, or (no new boot: it was never lost) is retracted."""
         said = host.said
         if said is None:
             return
         took = spoken(elapsed_ms(host.silent_since, at))
+        is_new_boot = boot != host.boot and boot not in host.boots
         if is_new_boot:
             text = f"{host.name} is back in a new boot, {took} after it fell silent"
             reason = f"{text}: it had lost power, or was booted"
+        elif boot != host.boot:
+            text = f"{host.name} pulses in the boot of before"
+            reason = f"{text}: what fell silent {took} ago pulsed under its identity"
         else:
             reason = f"{host.name} pulses again in the same boot: {_BACK[said.condition]} {took}"
         was_wrong = not is_new_boot and said.effect is Effect.GONE
@@ -187,7 +181,7 @@ class HostSilent:
         host.heard.discard(seen.plane)
         host.silent.add(seen.plane)
         host.last_life = max(host.last_life, seen.last_heard)
-        if host.heard or host.said is not None or host.plan is Plan.HOST_STOPS:
+        if host.heard or host.said is not None:
             return
         if not host.was_heard:
             return  # Since this controller began: it is given more time.
@@ -229,6 +223,11 @@ class HostSilent:
             and other.plan is not Plan.HOST_STOPS
         ]
 
+    def _missed(self) -> list[Host]:
+        """Remote hosts that are silent, not as planned, and not judged yet."""
+        waiting = (host for host in self._hosts.values() if host.is_waiting and not host.is_here)
+        return [host for host in waiting if host.plan is not Plan.HOST_STOPS]
+
     def _look_afresh(self, at: Instant) -> None:
         """Whoever was not judged is judged when it has had the time to be heard."""
         for host in self._hosts.values():
@@ -237,15 +236,14 @@ class HostSilent:
 
     def _judge_waiting(self, now: Instant) -> Iterator[Verdict]:
         """Those whose time has come; together they may say that it is we who are cut off."""
-        waiting = [host for host in self._hosts.values() if host.is_waiting]
-        remote = [host for host in waiting if not host.is_here]
+        remote = self._missed()
         hears_somebody = any(host.heard and not host.is_here for host in self._hosts.values())
         if self._is_doubted:
             return
         if len(remote) > 1 and not hears_somebody and not self._is_cut_off:
             self._is_cut_off = True
             yield self._cut_off(remote, now)
-        for host in waiting:
+        for host in [one for one in self._hosts.values() if one.is_waiting]:
             if host.host not in self._dues:
                 yield from self._judge(host, now)
 
@@ -312,6 +310,13 @@ class HostSilent:
             reason=f"this controller hears none of its {len(hosts)} other hosts: it is cut off",
             cause="cut off here, or every other host is lost",
             evidence={"hosts": ", ".join(sorted(host.name for host in hosts))},
+        )
+
+    def _not_cut_off(self, at: Instant, reason: str) -> FaultCleared:
+        self._is_cut_off = False
+        self._look_afresh(at)
+        return FaultCleared(
+            detector=DETECTOR, condition=CUT_OFF_HERE, subject=CONTROLLER, at=at, reason=reason
         )
 
 

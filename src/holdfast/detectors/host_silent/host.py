@@ -16,7 +16,7 @@ class Host:
     def __init__(self, host: str) -> None:
         self.host = self.name = host
         self.boot = ""
-        self.boots: list[str] = []  # Earlier ones: heard again, they are another host's.
+        self.boots: list[str] = []  # Earlier ones: heard again, a clone has pulsed meanwhile.
         self.is_here = False
         self.is_expected = False
         self.heard: set[str] = set()
@@ -37,8 +37,8 @@ class Host:
         return Subject(kind=SubjectKind.HOST, id=self.host, name=self.name)
 
     def begin_boot(self, boot: str) -> None:
-        if self.boot:
-            self.boots = [*self.boots, self.boot][-BOOTS_REMEMBERED:]
+        earlier = [one for one in (*self.boots, self.boot) if one not in ("", boot)]
+        self.boots = earlier[-BOOTS_REMEMBERED:]
         self.boot = boot
         self.heard.clear()
         self.silent.clear()
