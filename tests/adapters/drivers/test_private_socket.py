@@ -1,10 +1,12 @@
 """A socket is its owner's from its first instant, and the umask of the program is left alone."""
 
 import asyncio
+import contextlib
 import os
 import stat
 from pathlib import Path
 
+import pytest
 from websockets.asyncio.client import unix_connect
 from websockets.asyncio.server import ServerConnection
 
@@ -49,3 +51,28 @@ def test_many_at_once_leave_the_umask_as_it_was(tmp_path: Path) -> None:
     before = umask()
     asyncio.run(story())
     assert umask() == before
+
+
+@pytest.mark.parametrize("steps", range(4))
+def test_an_end_while_it_begins_leaves_nothing_open(tmp_path: Path, steps: int) -> None:
+    path = tmp_path / "door" / "controller.sock"
+
+    async def work() -> None:
+        async def hold() -> None:
+            async with private_socket(path, _serve_nobody, 1_024):
+                await asyncio.sleep(60)
+
+        task = asyncio.create_task(hold())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    before = len(os.listdir("/proc/self/fd"))
+    asyncio.run(work())
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def _serve_nobody(_: ServerConnection) -> None:
+    raise AssertionError("nobody comes")

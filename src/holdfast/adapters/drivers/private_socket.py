@@ -1,5 +1,6 @@
 """A Unix socket that only its owner may open, for as long as a block lasts."""
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -33,13 +34,19 @@ async def private_socket(
     path: Path, serve: Callable[[ServerConnection], Awaitable[None]], message_bytes: int
 ) -> AsyncIterator[None]:
     """What another program left there is taken away. Raises OSError."""
-    server = await unix_serve(
-        serve,
-        sock=bind_private(path),
-        compression=None,
-        max_size=message_bytes,
-        close_timeout=CLOSE_LIMIT_S,
-    )
+    bound = bind_private(path)
+    try:
+        server = await unix_serve(
+            serve,
+            sock=bound,
+            compression=None,
+            max_size=message_bytes,
+            close_timeout=CLOSE_LIMIT_S,
+        )
+    except BaseException:  # Ended while it began: nobody else knows of the socket.
+        asyncio.get_running_loop().remove_reader(bound)
+        bound.close()
+        raise
     try:
         yield
     finally:
