@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.faces.cli.children import Children, how_ended
+from holdfast.faces.cli.children import Child, Children, how_ended
 from holdfast.faces.cli.host_libvirt import started_keeper, stop_started
 
 LIMIT_S = 20.0
@@ -154,3 +154,23 @@ def test_another_process_with_the_pid_of_our_keeper_is_left_alone(tmp_path: Path
         assert not stop_started(tmp_path)
         assert other.poll() is None
         other.communicate(b"\n")
+
+
+def test_one_that_cannot_be_started_ends_no_other_and_is_tried_again(
+    said: list[str], tmp_path: Path
+) -> None:
+    program = tmp_path / "program"
+    children = Children(said.append, program=(str(program),))
+    try:
+        children.add(Child("sleeper", [sys.executable, "-c", SLEEPER, str(tmp_path / "marks")]))
+        children.start("agent")
+        assert said == [
+            "the agent cannot be started (No such file or directory); trying again",
+        ]
+        assert children.that_died(1) == ["agent"]
+        program.write_text("#!/bin/sh\nexec sleep 60\n")
+        program.chmod(0o755)
+        wait_until(lambda: (children.look(), children.children[1].process is not None)[1])
+        assert is_alive(pid_of(children))
+    finally:
+        children.stop()

@@ -65,7 +65,7 @@ class Children:
 
     def add(self, child: Child) -> None:
         self.children.append(child)
-        child.start()
+        self._start(child, time.monotonic())
 
     def look(self) -> None:
         """Start what died again, when its back-off is over. Call it often."""
@@ -75,7 +75,7 @@ class Children:
     def _look_at(self, child: Child, now: float) -> None:
         if child.process is None:
             if now >= child.start_again_at:
-                child.start()
+                self._start(child, now)
             return
         code = child.process.poll()
         if code is None:
@@ -83,9 +83,20 @@ class Children:
         if now - child.started_at > CALM_S:
             child.wait_s = FIRST_WAIT_S
         child.process = None
+        self.say(f"the {child.name} ended ({how_ended(code)}); starting it again")
+        self._back_off(child, now)
+
+    def _start(self, child: Child, now: float) -> None:
+        """One that cannot be started (no memory for it, its file away) must not end the others."""
+        try:
+            child.start()
+        except OSError as error:
+            self.say(f"the {child.name} cannot be started ({error.strerror}); trying again")
+            self._back_off(child, now)
+
+    def _back_off(self, child: Child, now: float) -> None:
         child.deaths += 1
         child.start_again_at = now + child.wait_s
-        self.say(f"the {child.name} ended ({how_ended(code)}); starting it again")
         child.wait_s = min(child.wait_s * 2, LONGEST_WAIT_S)
 
     def that_died(self, often: int) -> list[str]:

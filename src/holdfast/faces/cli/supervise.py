@@ -25,6 +25,7 @@ LOG_FOLDER = Path("/var/log/holdfast")
 LOG_BYTES = 4 << 20
 LOOK_S = 0.05
 PID_FILE = "supervise.pid"
+OOM_SCORE_ADJ = "-900"  # As in units/.
 START_LIMIT_S = 15.0
 STOP_LIMIT_S = 60.0
 
@@ -110,6 +111,7 @@ def _supervise(settings: Settings, config: str) -> None:
     run_dir = Path(settings.run_dir)
     services = services_of(settings, config, name_of_host(settings))
     asked = threading.Event()
+    _be_spared()
     try:
         with only_one("supervise", run_dir), _signals(asked):
             children = Children(say=_say)
@@ -118,16 +120,20 @@ def _supervise(settings: Settings, config: str) -> None:
                 for service in services:
                     children.add(Child(service.name, service.argv, _Log(service.name).pipe))
                 pids.write()
-                (run_dir / PID_FILE).write_text(f"{os.getpid()}\n")
                 while not asked.wait(LOOK_S):
                     children.look()
                     pids.write()
             finally:
                 children.stop_one_by_one()
                 pids.remove()
-                (run_dir / PID_FILE).unlink(missing_ok=True)
     except NotTheOnlyOne:
         raise Failure("Holdfast's services run here already") from None
+
+
+def _be_spared() -> None:
+    """When memory is short other programs end first, as with systemd's units; children inherit."""
+    with contextlib.suppress(OSError):  # Not permitted in some containers.
+        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE_ADJ)
 
 
 @contextlib.contextmanager
@@ -144,22 +150,29 @@ def _say(text: str) -> None:
 
 
 class _PidFiles:
-    """`NAME.pid` of each program, so that one alone can be restarted: kill -TERM."""
+    """`NAME.pid` of each program, so that one alone can be restarted: kill -TERM; and our own."""
 
     def __init__(self, run_dir: Path, children: Children) -> None:
         self._run_dir, self._children = run_dir, children
         self._written: dict[str, int] = {}
 
     def write(self) -> None:
-        for child in self._children.children:
-            pid = child.process.pid if child.process else 0
-            if pid and self._written.get(child.name) != pid:
-                (self._run_dir / f"{child.name}.pid").write_text(f"{pid}\n")
-                self._written[child.name] = pid
+        """What cannot be written now is tried again with the next look."""
+        started = [(child.name, child.process) for child in self._children.children]
+        pids = {name: process.pid for name, process in started if process is not None}
+        for file, pid in {**_files(pids), PID_FILE: os.getpid()}.items():
+            if self._written.get(file) != pid:
+                with contextlib.suppress(OSError):
+                    (self._run_dir / file).write_text(f"{pid}\n")
+                    self._written[file] = pid
 
     def remove(self) -> None:
-        for name in self._written:
-            (self._run_dir / f"{name}.pid").unlink(missing_ok=True)
+        for file in self._written:
+            (self._run_dir / file).unlink(missing_ok=True)
+
+
+def _files(pids: dict[str, int]) -> dict[str, int]:
+    return {f"{name}.pid": pid for name, pid in pids.items()}
 
 
 class _Log:
