@@ -161,6 +161,11 @@ def test_one_that_cannot_be_started_ends_no_other_and_is_tried_again(
 ) -> None:
     program = tmp_path / "program"
     children = Children(said.append, program=(str(program),))
+
+    def is_started() -> bool:
+        children.look()
+        return children.children[1].process is not None
+
     try:
         children.add(Child("sleeper", [sys.executable, "-c", SLEEPER, str(tmp_path / "marks")]))
         children.start("agent")
@@ -170,7 +175,7 @@ def test_one_that_cannot_be_started_ends_no_other_and_is_tried_again(
         assert children.that_died(1) == ["agent"]
         program.write_text("#!/bin/sh\nexec sleep 60\n")
         program.chmod(0o755)
-        wait_until(lambda: (children.look(), children.children[1].process is not None)[1])
+        wait_until(is_started)
         assert is_alive(pid_of(children))
     finally:
         children.stop()
