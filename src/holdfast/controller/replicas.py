@@ -206,6 +206,18 @@ class Replicas:
             known = there.get(record.alarm.key)
             if known is None or (record.acknowledged_by and not known.record.acknowledged_by):
                 self.shared.note(record, self._told_of(record))
+        for key, shared in there.items():
+            own = self._vim.find(key)
+            if own is not None and own.alarm.revision > shared.record.alarm.revision:
+                self._share_late(own)
+
+    def _share_late(self, record: AlarmRecord) -> None:
+        """It was told from here, and this controller ended before the store had it. Whoever was
+        paged by another one meanwhile must hear of it as well."""
+        told = self._told_of(record)
+        self.shared.note(record, told)
+        paged = [one.notifier.name for one in self._couriers if one.patience is not None]
+        self._hand(record, [name for name in paged if name not in told])
 
     def _told_of(self, record: AlarmRecord) -> tuple[str, ...]:
         is_answered = record.answered_utc_ms is not None
