@@ -18,6 +18,7 @@ from holdfast.facts import wire
 from holdfast.facts.membership import Issued
 from holdfast.facts.settings import ControllerPlace, Plane, Settings
 from holdfast.ports.answers import Unanswerable
+from tests.controller.etcd_in_memory import EtcdInMemory
 
 ADDRESS = "10.0.0.1"
 
@@ -54,6 +55,7 @@ class House:
         self.shelf = Shelf(folder / "kept.db")
         self.agents = Agents(self.shelf)
         self.store = make_store()
+        self.etcd = EtcdInMemory(ADDRESS)
         self.bound: list[str] = []
         self.forgotten: list[str] = []
         self.left: list[str] = []
@@ -63,6 +65,7 @@ class House:
             certificates=self.certificates,
             store=self.store,
             agents=self.agents,
+            reach_store=lambda _endpoints: self.etcd,
             bound_vms=lambda _host: self.bound,
             forget_host=self._forget,
             host_left=self.left.append,

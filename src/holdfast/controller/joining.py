@@ -20,13 +20,13 @@ from holdfast.adapters.drivers.certificates import (
     Certificates,
     Peer,
 )
-from holdfast.adapters.drivers.etcd_members import PEER_PORT, EtcdMembers, MembersAway
 from holdfast.controller import site_names
 from holdfast.controller.agents import Agent, Agents
 from holdfast.controller.join_requests import JoinRequest, read_request
 from holdfast.controller.join_tokens import JoinTokens
 from holdfast.controller.registry import NotLeading
 from holdfast.controller.site_list import SiteList, utc_ms
+from holdfast.controller.store_members import Reach, StoreMembers, endpoints
 from holdfast.facts.membership import CERTIFICATES, CONTROLLERS, Issued, SitePlan
 from holdfast.facts.settings import ControllerPlace, Settings
 from holdfast.ports.answers import AWAY, USAGE, Unanswerable
@@ -35,12 +35,12 @@ from holdfast.ports.store import Store, StoreAway
 log = logging.getLogger(__name__)
 
 READ_EACH_S = 2.0
-MEMBER_LIMIT_S = 30.0
 
 
 class Joining:
-    """`bound_vms` are why a host may not just leave; `forget_host` ends its record in the
-    store, `host_left` what this controller alone knows of it, and `end_words` what it had told."""
+    """`reach_store` is the way to etcd's members, where the store is one; `bound_vms` are why a
+    host may not just leave; `forget_host` ends its record in the store, `host_left` what this
+    controller alone knows of it, and `end_words` what it had told."""
 
     def __init__(
         self,
@@ -49,6 +49,7 @@ class Joining:
         certificates: Certificates,
         store: Store,
         agents: Agents,
+        reach_store: Reach,
         bound_vms: Callable[[str], list[str]],
         forget_host: Callable[[str], Awaitable[None]],
         host_left: Callable[[str], None],
@@ -60,6 +61,7 @@ class Joining:
         self._host_left, self._end_words = host_left, end_words
         self._gone: set[str] = set()
         self.members = SiteList(store)
+        self._store_members = StoreMembers(settings, self.members, reach_store)
         self._told: dict[str, ControllerPlace] = {}
         self._telling: set[asyncio.Task[None]] = set()
         self.ca_pem = (self._folder / CA).read_text()
@@ -201,8 +203,8 @@ class Joining:
     async def member(self, asked: dict[str, Any], peer: Peer) -> dict[str, Any]:
         """A controller that joins gets a place in the store, without a vote yet."""
         self._only_controllers(peer)
-        url = f"https://{site_names.certified(peer, asked.get('address'))}:{PEER_PORT}"
-        members = await self._of_store(lambda etcd: etcd.add_learner(url, MEMBER_LIMIT_S))
+        address = site_names.certified(peer, asked.get("address"))
+        members = await self._store_members.add(address)
         return {"members": msgspec.to_builtins(members)}
 
     async def joined(self, asked: dict[str, Any], peer: Peer) -> dict[str, Any]:
@@ -212,10 +214,10 @@ class Joining:
         planes = site_names.read_planes(asked.get("planes"))
         for one in planes.values():
             site_names.certified(peer, one)
-        url = f"https://{address}:{PEER_PORT}"
-        await self._of_store(lambda etcd: etcd.promote(url, MEMBER_LIMIT_S))
+        await self._store_members.promote(address)
         place = ControllerPlace(name=peer.host_name, address=address, planes=planes)
-        await self.members.change(CONTROLLERS, place.name, ControllerPlace, lambda _held: place)
+        # It has a vote now: a site that does not list it would be one voter short unawares.
+        await self.members.insist(CONTROLLERS, place.name, ControllerPlace, lambda _held: place)
         log.info("%s is a controller now", peer.host_name)
         return {"site": self.site()}
 
@@ -241,7 +243,7 @@ class Joining:
             controllers=places,
             planes=tuple(plane.name for plane in settings.planes),
             store=settings.store,
-            etcd_endpoints=_endpoints(places) if settings.store == "etcd" else (),
+            etcd_endpoints=endpoints(places) if settings.store == "etcd" else (),
             api_port=settings.api_port,
             link_port=settings.link_port,
             pulse_port=settings.pulse_port,
@@ -341,10 +343,14 @@ class Joining:
         """Any controller may: the one that leads may be gone, or be the one to put out."""
         with contextlib.suppress(NotLeading):  # Who leads forgets it when it reads the list next.
             await self._forget_host(host)
-        place = self.members.controllers.get(host_name)
-        if place is not None and self._settings.store == "etcd":
-            url = f"https://{place.address}:{PEER_PORT}"
-            await self._of_store(lambda etcd: _remove(etcd, url))
+        # A machine that was installed anew has the name now: that one's place is not touched.
+        has_name = any(
+            one.host_name == host_name and one.host != host and not one.revoked_utc_ms
+            for one in self.members.issued.values()
+        )
+        place = None if has_name else self.members.controllers.get(host_name)
+        if self._settings.store == "etcd":
+            await self._store_members.put_out(host, place)
         if place is not None:
             await self.members.insist(CONTROLLERS, host_name, ControllerPlace, lambda _held: None)
         for one in self.members.valid():
@@ -358,15 +364,6 @@ class Joining:
             text = f"{peer.host_name} joined as a host, not as a controller"
             raise Unanswerable(text, "holdfast leave; then join with a token for a controller")
 
-    async def _of_store(self, ask: Callable[[EtcdMembers], Any]) -> Any:
-        endpoints = _endpoints(self.members.controllers.values()) or self._settings.etcd_endpoints
-        etcd = EtcdMembers(endpoints, self._certificates.store_context())
-        try:
-            return await asyncio.to_thread(ask, etcd)
-        except MembersAway as error:
-            text = f"the store's members cannot be changed: {error}"
-            raise Unanswerable(text, "see that every controller's store runs; then again") from None
-
 
 async def _of_list(reading: Awaitable[None]) -> None:
     """Raises Unanswerable."""
@@ -375,13 +372,3 @@ async def _of_list(reading: Awaitable[None]) -> None:
     except StoreAway as away:
         hint = "nothing was changed; try again, or at another controller"
         raise Unanswerable(f"the store is away: {away}", hint, AWAY) from None
-
-
-def _remove(etcd: EtcdMembers, peer_url: str) -> None:
-    for member in etcd.members():
-        if member.peer_url == peer_url:
-            etcd.remove(member.id, MEMBER_LIMIT_S)
-
-
-def _endpoints(places: Any) -> tuple[str, ...]:
-    return tuple(f"https://{place.address}:2379" for place in places)

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 
 from holdfast.adapters.drivers.certificates import Certificates
+from holdfast.adapters.drivers.etcd_members import EtcdMembers
 from holdfast.controller.agents import Agents
 from holdfast.controller.joining import Joining
 from holdfast.controller.leadership import Leadership
@@ -38,6 +39,7 @@ def make_joining(
         certificates=certificates,
         store=store,
         agents=agents,
+        reach_store=lambda endpoints: EtcdMembers(endpoints, certificates.store_context()),
         bound_vms=lambda host: [one.name for one in promises.of_host(host)],
         forget_host=forget_host,
         host_left=host_left,

@@ -34,7 +34,8 @@ STEPS: dict[str, str] = {
    on one disk destroy the disk. Switch the host off first, and see that it is off; then its VMs
    may be started on another host by hand.
 3. When it comes back the alarm clears, and its agent looks after its VMs again: see `holdfast vm
-   list`. If it never does: `holdfast settle INCIDENT`, and `holdfast ca certificate revoke HOST`.
+   list`. If it never does: `holdfast settle INCIDENT`, and `holdfast ca certificate revoke HOST
+   --reason gone`.
 """,
     "host-frozen": """\
 1. Find out first which it is. Log in, or look at its console: if it answers, it is not frozen,

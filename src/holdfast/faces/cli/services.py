@@ -97,11 +97,25 @@ def install(settings: Settings, config: str, host_name: str, say: Say, on: Machi
 
 
 def stop(names: Iterable[str], on: Machine) -> None:
-    """For a moment, while something is changed beneath them; `install` starts them again."""
+    """For a moment, while something is changed beneath them; `install` or `start` ends it. Without
+    systemd all services stop: they have one supervisor, and none of them ends alone."""
     if on.has_systemd:
         _run("systemctl", "stop", *[f"holdfast-{name}.service" for name in names])
     elif on.init_script.exists():
         _run(str(on.init_script), "stop")
+
+
+def start(names: Iterable[str], on: Machine) -> None:
+    """What `stop` stopped, as it was installed before. Raises Failure."""
+    if on.has_systemd:
+        _run("systemctl", "start", *[f"holdfast-{name}.service" for name in names])
+    elif on.init_script.exists():
+        _run(str(on.init_script), "start")
+
+
+def command_to_start(on: Machine) -> str:
+    """What a person types to start whatever of it does not run."""
+    return f"systemctl start {TARGET}" if on.has_systemd else f"{on.init_script} start"
 
 
 def remove(say: Say, on: Machine) -> None:

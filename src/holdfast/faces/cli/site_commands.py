@@ -22,7 +22,7 @@ from holdfast.adapters.drivers.certificates import (
 )
 from holdfast.adapters.drivers.site_client import SiteAway, SiteClient, SiteRefused
 from holdfast.adapters.drivers.site_file import SiteFileWrong, remove_site
-from holdfast.faces.cli import services, site_setup
+from holdfast.faces.cli import services, site_setup, site_words
 from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.faces.cli.giving_back import give_back_all
 from holdfast.faces.cli.hostname import address_towards, addresses_of_host, name_of_host
@@ -155,12 +155,8 @@ def join(
     joiner.ask()
     try:
         settings = joiner.settle(say, MACHINE)
-    except Failure:
-        say(
-            "not all of it was done; to begin anew: holdfast leave --alone; then, on a controller,"
-            f" holdfast ca certificate revoke {name_of_host(settings)} --reason again,"
-            " and a new token"
-        )
+    except BaseException:  # Also what a person interrupts: it may have its vote already.
+        say(site_words.to_begin_anew(name_of_host(settings)))
         raise
     site.settings = settings
     site_setup.wait_for_services(site, is_controller=is_controller)
@@ -194,7 +190,7 @@ def leave(site: Site, alone: bool, yes: bool) -> None:
     _remove_files(settings, config)
     if alone:
         host = name_of_host(settings)
-        say(f"the site still knows {host}; on a controller: holdfast ca certificate revoke {host}")
+        say(f"the site still knows {host}; on a controller: {site_words.put_out(host, 'left')}")
 
 
 def _say_goodbye(settings: Settings) -> None:

@@ -1,14 +1,16 @@
 """A site with one controller gets room for three: what its file holds moves into etcd."""
 
 import asyncio
+import contextlib
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from msgspec import structs
 
 from holdfast.adapters.drivers.authority import Authority
-from holdfast.adapters.drivers.certificates import Certificates
-from holdfast.adapters.drivers.etcd_members import EtcdMembers, MembersAway
+from holdfast.adapters.drivers.certificates import CertificateProblem, Certificates
+from holdfast.adapters.drivers.etcd_members import CLIENT_PORT, EtcdMembers, MembersAway
 from holdfast.adapters.stores.etcd import Etcd
 from holdfast.adapters.stores.sqlite import Sqlite
 from holdfast.faces.cli import services, site_setup
@@ -28,32 +30,93 @@ READY_LIMIT_S = 60.0
 def move_store(
     site: Site, settings: Settings, config: str, place: ControllerPlace, say: Say, on: Machine
 ) -> None:
-    """The controller is away meanwhile; the settings change only once all is copied."""
-    authority = Authority.make("Holdfast store")
-    site_setup.write_store_files(
-        settings, config, authority, name=place.name, address=place.address
-    )
-    endpoints = (f"https://{place.address}:2379",)
-    grown = structs.replace(settings, store="etcd", etcd_endpoints=endpoints)
-    say("the controller pauses while its store moves; agents keep their reports until it is back")
-    services.stop([CONTROLLER], on)
+    """The controller is away meanwhile; the settings change only once all is copied, and whatever
+    breaks it off before then leaves the site as it was. Raises Failure."""
     old = Path(settings.state_dir) / "controller" / "store.db"
-    try:
-        with site_setup.store_running(config):
-            tls = Certificates(settings.tls_dir).store_context()
-            EtcdMembers(endpoints, tls).wait_ready(READY_LIMIT_S)
-            count = asyncio.run(_copy(old, Etcd(endpoints, tls)))
-    except (MembersAway, StoreAway) as error:
-        shutil.rmtree(Path(settings.state_dir) / site_setup.STORE_DATA, ignore_errors=True)
-        services.install(settings, config, place.name, say, on)
-        text = f"the store could not be moved, and is as it was: {error}"
-        raise Failure(text, code=Exit.BROKEN) from None
+    with _whole_or_not_at_all(settings, config):
+        _make_room(settings, config, place)
+        with _controller_paused(Path(config), say, on):
+            count = _fill_etcd(old, settings, config, place)
+            site.settings = _write_settings(settings, config, place)
     say(f"{count} records were copied into etcd")
+    try:
+        if old.exists():
+            old.rename(old.with_name(KEPT))
+    except OSError as error:  # No reason to leave the site without its controller.
+        say(f"{old} is not used any more, and keeps its name: {error.strerror}")
+    services.install(site.settings, config, place.name, say, on)
+
+
+@contextlib.contextmanager
+def _whole_or_not_at_all(settings: Settings, config: str) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        shutil.rmtree(_data(settings), ignore_errors=True)
+        with contextlib.suppress(OSError):
+            services.store_file(config).unlink(missing_ok=True)
+        if isinstance(error, MembersAway | StoreAway | CertificateProblem | OSError):
+            text = f"the store could not be moved: {error}"
+            raise Failure(text, code=Exit.BROKEN) from None
+        raise
+
+
+@contextlib.contextmanager
+def _controller_paused(config: Path, say: Say, on: Machine) -> Iterator[None]:
+    """Also a person who presses Ctrl-C must not be left without a controller."""
+    who = "the controller pauses" if on.has_systemd else "all services of this host pause"
+    more = "" if on.has_systemd else ": VMs run on, and nothing watches them here meanwhile"
+    say(f"{who} while the store moves; agents keep their reports until it is back{more}")
+    before = config.read_bytes()
+    try:
+        services.stop([CONTROLLER], on)
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            if config.read_bytes() != before:
+                config.write_bytes(before)
+        say(_start_again(on))
+        raise
+
+
+def _start_again(on: Machine) -> str:
+    """Nothing was written of the services: they need no installing, which a full disk refuses."""
+    try:
+        services.start([CONTROLLER], on)
+    except Failure as failure:
+        return (
+            "the store is as it was, but the controller is still stopped:"
+            f" {failure.message}; start it: {services.command_to_start(on)}"
+        )
+    return "the store is as it was, and the controller runs again"
+
+
+def _make_room(settings: Settings, config: str, place: ControllerPlace) -> None:
+    if _data(settings).exists():  # Of a try that was killed; what was deleted since is in it.
+        shutil.rmtree(_data(settings))
+    site_setup.write_store_files(
+        settings,
+        config,
+        Authority.make("Holdfast store"),
+        name=place.name,
+        address=place.address,
+    )
+
+
+def _fill_etcd(old: Path, settings: Settings, config: str, place: ControllerPlace) -> int:
+    with site_setup.store_running(config):
+        tls = Certificates(settings.tls_dir).store_context()
+        EtcdMembers(_endpoints(place), tls).wait_ready(READY_LIMIT_S)
+        return asyncio.run(_copy(old, Etcd(_endpoints(place), tls)))
+
+
+def _write_settings(settings: Settings, config: str, place: ControllerPlace) -> Settings:
+    grown = structs.replace(settings, store="etcd", etcd_endpoints=_endpoints(place))
     plan = SitePlan(
         controllers=settings.controllers,
         planes=tuple(plane.name for plane in settings.planes),
-        store="etcd",
-        etcd_endpoints=endpoints,
+        store=grown.store,
+        etcd_endpoints=grown.etcd_endpoints,
         api_port=settings.api_port,
         link_port=settings.link_port,
         pulse_port=settings.pulse_port,
@@ -61,26 +124,26 @@ def move_store(
         gasp_port=settings.gasp_port,
     )
     own = {plane.name: plane.address for plane in settings.planes}
-    site.settings = site_setup.write_settings(config, plan, own, grown)
-    if old.exists():
-        old.rename(old.with_name(KEPT))
-    services.install(site.settings, config, place.name, say, on)
+    return site_setup.write_settings(config, plan, own, grown)
+
+
+def _endpoints(place: ControllerPlace) -> tuple[str, ...]:
+    return (f"https://{place.address}:{CLIENT_PORT}",)
+
+
+def _data(settings: Settings) -> Path:
+    return Path(settings.state_dir) / site_setup.STORE_DATA
 
 
 async def _copy(old: Path, store: Etcd) -> int:
-    """Raises StoreAway. What is there already was copied by a try before this one."""
+    """Into an etcd that holds nothing. Raises StoreAway."""
     before = Sqlite(old)
     try:
         held = await before.list("")
         for key, one in held.items():
             if key == STAYS:
                 continue
-            present = await store.get(key)
-            if present is not None and present.value == one.value:
-                continue
-            done = await store.txn(
-                holds={key: present.revision if present else 0}, puts={key: one.value}
-            )
+            done = await store.txn(holds={key: 0}, puts={key: one.value})
             if done.result is not TxnResult.COMMITTED:
                 raise StoreAway(f"{key} was not written")
         return len(held)

@@ -27,3 +27,18 @@ def controllers_mean(names: Sequence[str], store: str) -> str:
     lost = (count - 1) // 2
     words = "any one of them" if lost == 1 else f"any {lost} of them"
     return f"{count} controllers: the site bears the loss of {words}"
+
+
+def put_out(host_name: str, reason: str) -> str:
+    """The command; it is typed on a controller that stays."""
+    return f"holdfast ca certificate revoke {host_name} --reason {reason}"
+
+
+def to_begin_anew(host_name: str) -> str:
+    """After a join that stopped half-way. A controller may have its vote in the store already:
+    were it taken away without asking, one of two votes would be missing."""
+    return (
+        "not all of it was done; to begin anew: holdfast leave, then join with a new token."
+        " (holdfast leave --alone only when no controller answers it; then, on a controller:"
+        f" {put_out(host_name, 'again')})"
+    )
