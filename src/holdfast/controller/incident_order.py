@@ -51,11 +51,12 @@ def _outdates(opened: Incident, closed: Incident, closed_told: Told) -> bool | N
 
 
 def _began_later(one: Incident, other: Incident) -> bool | None:
-    if _boot(one) == _boot(other):
-        began, other_began = one.fault_at, other.fault_at
-    else:  # Two that have one id by chance; the wall clock is that of their host.
-        began, other_began = one.fault_utc_ms, other.fault_utc_ms
-    return None if began == other_began else began > other_began
+    began: tuple[int, int] = one.fault_at, other.fault_at
+    if _boot(one) != _boot(
+        other
+    ):  # Two that have one id by chance; the wall clock is their host's.
+        began = one.fault_utc_ms, other.fault_utc_ms
+    return None if began[0] == began[1] else began[0] > began[1]
 
 
 def _boot(incident: Incident) -> str:
