@@ -285,6 +285,24 @@ def test_who_comes_to_lead_is_told_what_nobody_answered(tmp_path: Path) -> None:
     play(tmp_path, story, has_two=True)
 
 
+def test_a_leader_that_was_out_of_reach_is_told_what_nobody_answered(tmp_path: Path) -> None:
+    """It led on meanwhile, and the others leave to it what only it can do."""
+
+    async def story(scene: Scene) -> None:
+        await both_up(scene)
+        scene.other.answers = False
+        await scene.controller.end()
+        await wait_for(lambda: not scene.uplink.lines[1].is_up, "the leader is out of reach")
+        scene.tell("a", "b")
+        await wait_for(lambda: scene.other.told == ["a", "b"], "the other has them")
+        await asyncio.sleep(NEXT_AFTER_S * 2)  # Until it is too late for the next one.
+        await scene.controller.begin()
+        await wait_for(lambda: scene.outbox.waiting == 0, "the leader answers")
+        assert (scene.controller.told, scene.other.told) == (["a", "b"], ["a", "b"])
+
+    play(tmp_path, story, has_two=True)
+
+
 def test_asked_to_greet_it_says_hello_on_the_same_link(tmp_path: Path) -> None:
     async def story(scene: Scene) -> None:
         await scene.controller.begin()

@@ -17,7 +17,7 @@ from holdfast.facts.alarms import AlarmRecord, AlarmReport, AlarmState, record_o
 from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.instants import Instant
 from holdfast.facts.tenure import Tenure, TenureState, Wanted
-from tests.controller.fake_agent import report, wait_for
+from tests.controller.fake_agent import report, summary, wait_for
 from tests.controller.site import Host, site_of
 
 HIGH = 1 << 50
@@ -128,6 +128,43 @@ def test_tenures_and_incidents_of_others_are_not_taken(
     tmp_path: Path, said: dict[str, Any]
 ) -> None:
     assert not Desk(tmp_path).takes(**said)
+
+
+def stopped(vm: str) -> wire.VmSummary:
+    return structs.replace(summary(vm), is_running=False)
+
+
+def test_copies_of_the_vms_of_others_are_not_taken(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.agents.take_inventory(desk.beta, (summary("vm-2"), stopped("vm-3")))
+    desk.agents.take_inventory(desk.alpha, (summary("vm-1"), stopped("vm-2"), summary("vm-3")))
+    pieces = dict.fromkeys(("vm-1", "vm-2", "vm-3", "invented"), "{}")
+    assert set(desk.claims.own_copies(pieces, desk.alpha)) == {"vm-1", "vm-3"}
+    assert desk.claims.refused == 2
+    desk.beta.link = None
+    assert "vm-2" in desk.claims.own_copies(pieces, desk.alpha), "it may have come from there"
+
+
+def test_copies_of_a_vm_that_two_list_are_of_the_first_as_long_as_it_runs_there(
+    tmp_path: Path,
+) -> None:
+    desk = Desk(tmp_path)
+
+    def taken() -> list[str]:
+        agents = (desk.alpha, desk.beta)
+        return [one.host_name for one in agents if desk.claims.own_copies({"vm-1": "{}"}, one)]
+
+    desk.agents.take_inventory(desk.beta, (summary(),))
+    for _ in range(2):
+        desk.agents.take_inventory(desk.alpha, (summary(),))
+        desk.agents.take_inventory(desk.beta, (summary(), summary("vm-2")))
+        assert taken() == ["beta"]
+    desk.agents.take_inventory(desk.beta, (summary("vm-2"),))
+    assert desk.claims.refused == 0, "a VM that moves is no crime"
+    assert desk.claims.own_copies({"vm-1": "{}"}, desk.alpha) == {"vm-1": "{}"}
+    desk.agents.forget("id-1")
+    desk.agents.take_inventory(desk.beta, (summary(),))
+    assert taken() == ["beta"]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from holdfast.controller.agents import Agents, Link
 from holdfast.controller.entries import Entries
 from holdfast.controller.timings import Timings
 from holdfast.facts import wire
+from holdfast.facts.incidents import Incident
 from holdfast.facts.tenure import Tenure, TenureState, Wanted
 from holdfast.policy import tenures
 from holdfast.ports.store import StoreAway
@@ -40,6 +41,7 @@ class Desk:
     vim: VimInMemory = field(default_factory=VimInMemory)
     answered: list[int] = field(default_factory=list)
     tenures: list[Tenure] = field(default_factory=list)
+    said: list[Incident] = field(default_factory=list)
     is_store_away: bool = False
 
     async def take_tenure(self, tenure: Tenure) -> None:
@@ -57,7 +59,7 @@ class Desk:
         agents = Agents(shelf)
         agents.greeted(HELLO, Link(self.send))
         timings = Timings(is_answered_outside=False)
-        entries = Entries(self.vim, agents, shelf, timings, self.take_tenure)
+        entries = Entries(self.vim, agents, shelf, timings, self.take_tenure, self.said.append)
         try:
             yield entries
         finally:

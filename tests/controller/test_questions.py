@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import stat
+import time
 from pathlib import Path
 
 import msgspec
@@ -204,14 +206,29 @@ def test_copies_of_the_recorder_are_kept_bounded_and_without_repeats(tmp_path: P
     assert again.losses().count == 1
 
 
+def test_the_oldest_copies_make_room_for_new_ones_while_it_runs(tmp_path: Path) -> None:
+    copies = Copies(tmp_path / "copies", files_kept=10)
+    for number in range(50):
+        copies.add({f"vm-{number}": "{}"})
+        os.utime(copies.path(f"vm-{number}"), (time.time() - 100 + number,) * 2)
+        assert len(list((tmp_path / "copies").iterdir())) <= 10
+        assert copies.newest(f"vm-{number}", 1) == ["{}"]
+    copies.add({"vm-0": "{}"})
+    assert copies.newest("vm-0", 1) == ["{}"], "it can come back"
+    assert copies.losses().count == 0
+
+
 def test_a_copy_sent_by_an_agent_is_kept(tmp_path: Path) -> None:
     async def work() -> None:
         async with running(settings(tmp_path)) as house:
             agent = FakeAgent(house.socket)
             async with agent.link():
-                await agent.send(wire.RecorderCopy(pieces={"vm-1": '{"n":1}\n{"n":2}'}))
+                await agent.send(wire.Inventory(vms=(summary(),)))
+                pieces = {"vm-1": '{"n":1}\n{"n":2}', "vm-2": '{"n":1}'}
+                await agent.send(wire.RecorderCopy(pieces=pieces))
                 copy = tmp_path / "state" / "recorder-copies" / "vm-1.jsonl"
                 await wait_for(copy.exists)
                 assert copy.read_text() == '{"n":1}\n{"n":2}\n'
+                assert list(copy.parent.iterdir()) == [copy], "it lists no other VM"
 
     asyncio.run(work())

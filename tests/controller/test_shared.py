@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from msgspec import structs
@@ -11,6 +11,7 @@ from holdfast.adapters.simulated.store import StoreInMemory
 from holdfast.controller.following import Following
 from holdfast.controller.shared import SAFE_LIMIT_S, SharedAlarm, SharedAlarms, merged
 from holdfast.facts.alarms import AlarmRecord, AlarmState, record_of
+from holdfast.ports.store import Txn
 from tests.controller.fake_agent import report, wait_for
 
 
@@ -153,6 +154,49 @@ def test_a_lost_answer_of_the_store_writes_nothing_twice() -> None:
                 a.shared.note(record())
                 await wait_for(lambda a=a: not a.shared.folder.waiting)  # type: ignore[misc]
                 assert len(await store.list("alarms/")) == 1
+
+    asyncio.run(work())
+
+
+class LateAnswers(StoreInMemory):
+    """`before_answer` happens between a commit and our answer to it."""
+
+    before_answer: Callable[[], Awaitable[None]] | None = None
+
+    async def txn(
+        self,
+        *,
+        holds: Mapping[str, int],
+        puts: Mapping[str, bytes | None],
+        term: int | None = None,
+    ) -> Txn:
+        done = await super().txn(holds=holds, puts=puts, term=term)
+        before, self.before_answer = self.before_answer, None
+        if before is not None:
+            await before()
+        return done
+
+
+def test_what_another_wrote_before_our_answer_came_is_not_forgotten() -> None:
+    async def work() -> None:
+        store = LateAnswers()
+        async with Replica(store, "a").running() as a, Replica(store, "b").running() as b:
+            await wait_for(lambda: a.following.is_live and b.following.is_live)
+            key, both = record().alarm.key, asyncio.Event()
+
+            async def b_writes() -> None:
+                await wait_for(lambda: b.absorbed)
+                b.shared.answered(record(), "pager")
+                await wait_for(lambda: "pager" in a.shared.folder.all()[key].told)
+                both.set()
+
+            store.before_answer = b_writes
+            a.shared.note(record())
+            await wait_for(both.is_set)
+            await wait_for(lambda: not a.shared.folder.waiting + b.shared.folder.waiting)
+            assert a.shared.folder.all() == b.shared.folder.all()
+            assert a.shared.folder.revision(key) == b.shared.folder.revision(key)
+            assert a.shared.folder.all()[key].told == ("pager",)
 
     asyncio.run(work())
 

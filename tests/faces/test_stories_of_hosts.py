@@ -24,9 +24,14 @@ def at(ms: float) -> Instant:
     return Instant(FAULT + int(ms * NS_PER_MS))
 
 
-def spoke(ms: float, witness: str, sign: Sign = Sign.NOTHING) -> dict[str, Any]:
-    kind = WitnessKind.AGENT
-    fact = WitnessSpoke(at=at(ms), host=HOST, kind=kind, witness=witness, plane="a", sign=sign)
+def spoke(
+    ms: float,
+    witness: str,
+    sign: Sign = Sign.NOTHING,
+    kind: WitnessKind = WitnessKind.AGENT,
+    plane: str = "a",
+) -> dict[str, Any]:
+    fact = WitnessSpoke(at=at(ms), host=HOST, kind=kind, witness=witness, plane=plane, sign=sign)
     return {"at": at(ms), "kind": "input", "body": to_builtins(fact)}
 
 
@@ -70,3 +75,16 @@ def test_what_a_witness_says_again_is_told_once_with_how_often() -> None:
 def test_its_lines_are_in_the_order_of_time(order: tuple[int, int]) -> None:
     lines = told(*(spoke(ms, f"h{ms}") for ms in order))
     assert [line.split()[0] for line in lines if "asked h4" in line] == ["+300", "+500"]
+
+
+@pytest.mark.parametrize(
+    ("sign", "said"),
+    [
+        (Sign.PULSE, "Controller h2 hears it."),
+        (Sign.NOTHING, "Controller h2 does not hear it either."),
+        (Sign.UNKNOWN, "Controller h2 did not say whether it hears it."),
+    ],
+)
+def test_a_controller_that_did_not_answer_agrees_with_nobody(sign: Sign, said: str) -> None:
+    lines = told(silent(200), spoke(260, "h2", sign, WitnessKind.CONTROLLER, ""))
+    assert next(line for line in lines if "Controller h2" in line).endswith(said)

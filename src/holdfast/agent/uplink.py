@@ -183,7 +183,8 @@ class Uplink:
         return self._gaps_said.get(key, 0)
 
     def _came_up(self, line: Line) -> None:
-        """All that waits and no line has, in order. What cannot be read must not block the rest."""
+        """All that waits and this line does not have, in order: others may have it and be unable
+        to do it, as who leads can. What cannot be read must not block the rest."""
         self._term = max(self._term, line.term)
         lost = []
         pending = self._outbox.pending()
@@ -191,7 +192,10 @@ class Uplink:
         for key in [key for key in self._gaps_said if key not in names]:
             self._gap += self._gaps_said.pop(key)
         for stream, sequence, payload in pending:
-            if (stream, sequence) in self._ways:
+            way = self._ways.get((stream, sequence))
+            if way is not None:
+                if line.name not in way.lines:
+                    self._send_on((stream, sequence), way.kept)
                 continue
             try:
                 kept = msgspec.json.decode(payload, type=Kept)

@@ -89,9 +89,11 @@ class Agents:
         self.on_left: Callable[[Agent], None] = lambda _: None
         self.on_vms: Callable[[Agent], None] = lambda _: None
         self.by_host: dict[str, Agent] = {}
+        self._running: dict[str, list[str]] = {}  # Hosts that say so of a VM, the first one first.
         for host, value in shelf.all(SHELF).items():
             agent = self.by_host[host] = Agent(host)
-            agent.host_name, agent.vms = _read_inventory(host, value)
+            agent.host_name, vms = _read_inventory(host, value)
+            self._set_vms(agent, vms)
 
     def greeted(self, hello: wire.Hello, link: Link) -> Agent:
         """A newer link of the same host takes the place of an older one."""
@@ -125,14 +127,33 @@ class Agents:
         """It left the site."""
         agent = self.by_host.pop(host, None)
         if agent is not None:
+            self._set_vms(agent, ())
             self._shelf.put(SHELF, host, None)
             self._say(f"{agent.host_name} left the site")
 
     def take_inventory(self, agent: Agent, vms: tuple[VmSummary, ...]) -> None:
-        agent.vms, agent.has_told_vms = vms, True
+        self._set_vms(agent, vms)
+        agent.has_told_vms = True
         kept = msgspec.json.encode([agent.host_name, vms])
         self._shelf.put(SHELF, agent.host, kept)
         self.on_vms(agent)
+
+    def _set_vms(self, agent: Agent, vms: tuple[VmSummary, ...]) -> None:
+        before = {summary.vm for summary in agent.vms if summary.is_running}
+        running = {summary.vm for summary in vms if summary.is_running}
+        agent.vms = vms
+        for vm in running - before:
+            self._running.setdefault(vm, []).append(agent.host)
+        for vm in before - running:
+            self._running[vm].remove(agent.host)
+            if not self._running[vm]:
+                del self._running[vm]
+
+    def runner(self, vm: str) -> Agent | None:
+        """Of those that are linked and say that it runs there, the one that said so first. While
+        a VM moves they are two, and who only claims to run it takes it from nobody."""
+        found = (self.by_host[host] for host in self._running.get(vm, ()))
+        return next((agent for agent in found if agent.link is not None), None)
 
     def linked(self) -> Iterator[Agent]:
         return (agent for agent in self.by_host.values() if agent.link is not None)

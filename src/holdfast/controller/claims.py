@@ -6,7 +6,7 @@ told of, and each boot is one host's: an alarm under another host's boot is anot
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from msgspec import structs
 
@@ -21,8 +21,8 @@ OF_A_CONTROLLER = "controller"  # In the place of the boot, in keys of what it s
 
 
 class Claims:
-    """`find` gives what the VIM holds under a key. `refused` counts the entries of which nothing
-    was taken."""
+    """`find` gives what the VIM holds under a key. `refused` counts the entries, and the copies of
+    recorders, of which nothing was taken."""
 
     def __init__(self, agents: Agents, find: Callable[[str], AlarmRecord | None]) -> None:
         self._agents, self._find = agents, find
@@ -57,9 +57,7 @@ class Claims:
         It is answered all the same: what follows it must not wait behind it."""
         text = self._refusal(entry, agent)
         if text:
-            self.refused += 1
-            if self.refused == 1:
-                log.error("refused: %s (further ones are only counted)", text)
+            self._refuse(text)
             return structs.replace(entry, alarm=None, tenure=None, incident=None)
         report = entry.alarm
         if report is None or report.alarm.host == agent.host_name:
@@ -68,9 +66,29 @@ class Claims:
         alarm = structs.replace(report.alarm, host=agent.host_name)
         return structs.replace(entry, alarm=structs.replace(report, alarm=alarm))
 
+    def own_copies(self, pieces: Mapping[str, str], agent: Agent) -> dict[str, str]:
+        """Those of VMs that it lists, and that run nowhere else as far as linked agents say. Of a
+        VM that moves the first host is heard until it says that the VM runs there no more."""
+        listed = {summary.vm: summary.is_running for summary in agent.vms}
+        own = {}
+        for vm, piece in pieces.items():
+            runner = self._agents.runner(vm)
+            if vm not in listed:
+                self._refuse(f"{_named(agent)} copies a VM that it does not list, {vm}")
+            elif runner is None or runner is agent:
+                own[vm] = piece
+            elif not listed[vm]:
+                self._refuse(f"{_named(agent)} copies {vm}, which runs on {runner.host_name}")
+        return own
+
+    def _refuse(self, text: str) -> None:
+        self.refused += 1
+        if self.refused == 1:
+            log.error("refused: %s (further ones are only counted)", text)
+
     def _refusal(self, entry: wire.Entry, agent: Agent) -> str:
         """Why nothing of it is taken, or empty."""
-        me = f"the agent of {agent.host_name} ({agent.host})"
+        me = _named(agent)
         if entry.tenure is not None and entry.tenure.host != agent.host:
             return f"{me} tells of a VM that host {entry.tenure.host} holds ({entry.tenure.vm})"
         if entry.incident is not None and entry.incident.host:
@@ -97,3 +115,7 @@ class Claims:
         known = self._find(alarm.key)
         names = {one.host_name for one in others} - {agent.host_name}
         return known.alarm.host if known is not None and known.alarm.host in names else ""
+
+
+def _named(agent: Agent) -> str:
+    return f"the agent of {agent.host_name} ({agent.host})"

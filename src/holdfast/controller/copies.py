@@ -20,17 +20,19 @@ _SAFE_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,100}")
 class Copies:
     """One bounded file of JSON lines per VM, readable by its owner only. Failures are counted.
 
+    Of files there are `files_kept` at most: the same disk holds what must not be lost.
     Pieces overlap, since each holds the newest that fits: only what is new in one is added.
     """
 
     def __init__(self, folder: Path, files_kept: int = FILES_KEPT) -> None:
         self._folder, self._files_kept = folder, files_kept
         self._last: dict[str, str] = {}
+        self._files = 0
         self._lock = threading.Lock()
         self._lost = Losses()
         with contextlib.suppress(OSError):
             make_private_folder(folder)
-            self._tidy()
+            self._tidy(files_kept)
 
     def path(self, vm: str) -> Path:
         return self._folder / f"{vm}.jsonl"
@@ -72,21 +74,29 @@ class Copies:
         text = "\n".join(new) + "\n"
         if _size(path) + len(text) > FILE_BYTES:
             _keep_newest_half(path)
+        is_new = not path.exists()
+        if is_new and self._files >= self._files_kept:
+            self._tidy(self._files_kept * 9 // 10)  # Not one by one: each time all are looked at.
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         fd = os.open(path, flags, 0o600)
+        self._files += is_new
         try:
             os.write(fd, text.encode()[-FILE_BYTES:])
         finally:
             os.close(fd)
         self._last[vm] = new[-1]
 
-    def _tidy(self) -> None:
+    def _tidy(self, most: int) -> None:
+        """Raises OSError."""
         files = sorted(
             self._folder.glob("*.jsonl"), key=lambda path: path.stat().st_mtime, reverse=True
         )
+        self._files = len(files)
         for number, path in enumerate(files):
-            if number >= self._files_kept or time.time() - path.stat().st_mtime > KEEP_S:
+            if number >= most or time.time() - path.stat().st_mtime > KEEP_S:
                 path.unlink(missing_ok=True)
+                self._last.pop(path.stem, None)
+                self._files -= 1
 
 
 def _size(path: Path) -> int:

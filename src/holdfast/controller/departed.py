@@ -10,12 +10,12 @@ from msgspec import structs
 
 from holdfast.adapters.vims.builtin import Builtin
 from holdfast.controller.entries import Entries
+from holdfast.controller.incident_order import in_its_place
 from holdfast.facts.alarms import AlarmRecord, AlarmReport, AlarmState, Severity
 from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.instants import NS_PER_MS, Instant
 from holdfast.ports import clock
 
-STREAM = ("left", 1)  # Of what is told in the place of a host that tells nothing any more.
 US_PER_MS = 1_000
 
 
@@ -62,9 +62,10 @@ class Departed:
             step=f"{name} left the site before this was over: nobody follows it any more",
             needs_you="",
         )
-        self._entries.keep_incident(host, closed, STREAM)
+        told = in_its_place(self._entries.told_by(host, incident.id))
+        self._entries.keep_incident(host, closed, told)
         if self._term() is not None:
-            self._entries.share_incident(host, closed, STREAM)
+            self._entries.share_incident(host, closed, told)
 
 
 def _cleared(record: AlarmRecord) -> AlarmReport:

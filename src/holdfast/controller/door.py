@@ -112,7 +112,8 @@ class Door:
             case wire.Inventory():
                 self._agents.take_inventory(agent, frame.vms)
             case wire.RecorderCopy():
-                await asyncio.to_thread(self._copies.add, frame.pieces)
+                own = self.claims.own_copies(frame.pieces, agent)
+                await asyncio.to_thread(self._copies.add, own)
             case wire.HostRecords():
                 await asyncio.to_thread(self._host_words.take, agent.host, frame)
             case _:

@@ -12,6 +12,7 @@ import msgspec
 
 from holdfast.adapters.drivers.shelf import Shelf
 from holdfast.controller.agents import Agents
+from holdfast.controller.incident_order import Told, is_later
 from holdfast.controller.registry import NotLeading
 from holdfast.controller.streams import Stream
 from holdfast.controller.timings import Timings
@@ -36,7 +37,7 @@ DEFECT_RETRY_S = 5.0
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     incident: Incident
-    told: tuple[str, int] = ("", 0)  # By which entry.
+    told: Told = ("", 0)  # By which entry.
 
 
 class LeftToLeader(Exception):
@@ -64,14 +65,14 @@ class Entries:
         """`safe` returns once an alarm outlives the loss of this controller."""
         self._told, self._safe, self._leads_elsewhere = told, safe, leads_elsewhere
         self._is_alone = is_alone
-        self.share_incident: Callable[[str, Incident, tuple[str, int]], None] = lambda *_: None
+        self.share_incident: Callable[[str, Incident, Told], None] = lambda *_: None
         self._vim, self._agents, self._shelf = vim, agents, shelf
         self._timings, self._take_tenure = timings, take_tenure
         self._streams: dict[tuple[str, str], Stream] = {}
         self._tenures: dict[str, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._incidents: dict[tuple[str, str], Incident] = {}
-        self._incident_told: dict[tuple[str, str], tuple[str, int]] = {}
+        self._incident_told: dict[tuple[str, str], Told] = {}
         self.gaps = self.duplicates = self.refused = self.unreadable = self.defects = 0
         self._load()
 
@@ -99,6 +100,10 @@ class Entries:
 
     def incidents_of(self, host: str) -> list[Incident]:
         return [incident for (owner, _), incident in self._incidents.items() if owner == host]
+
+    def told_by(self, host: str, incident: str) -> Told:
+        """By which entry the newest of it was told."""
+        return self._incident_told[host, incident]
 
     def incident(self, name: str) -> tuple[str, Incident] | None:
         """By id, or the newest of a VM, or the newest of all; and its host."""
@@ -192,10 +197,13 @@ class Entries:
         except ConnectionError:
             return  # It will send the entry again, and be answered then.
 
-    def keep_incident(self, host: str, incident: Incident, told: tuple[str, int]) -> None:
+    def keep_incident(self, host: str, incident: Incident, told: Told) -> None:
         """What another controller answered late may come here after what followed it."""
-        stream, number = self._incident_told.get((host, incident.id), ("", 0))
-        if (stream, number) >= told and stream == told[0]:
+        known = self._incidents.get((host, incident.id))
+        known_told = self._incident_told.get((host, incident.id), ("", 0))
+        if known is not None and told == known_told:
+            return
+        if known is not None and is_later(incident, told, known, known_told) is False:
             return
         self._incidents[host, incident.id] = incident
         self._incident_told[host, incident.id] = told

@@ -163,7 +163,8 @@ class SharedFolder(Generic[Fact]):
                 self._held.pop(name, None)
             self._news.set()
             return
-        self._held[name] = (wanted, done.revision)
+        if self.revision(name) < done.revision:  # Else somebody wrote since, and we heard of it.
+            self._held[name] = (wanted, done.revision)
         if self._wanted.get(name) == wanted:
             del self._wanted[name]
         else:

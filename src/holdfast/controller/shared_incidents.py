@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from holdfast.controller.incident_order import Told, is_later
 from holdfast.controller.shared_folder import SharedFolder
 from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.ports import clock
@@ -18,7 +19,7 @@ class SharedIncident(Struct, frozen=True, kw_only=True):
 
     host: str
     incident: Incident
-    told: tuple[str, int]
+    told: Told
     utc_ms: int
 
     @property
@@ -29,15 +30,13 @@ class SharedIncident(Struct, frozen=True, kw_only=True):
 class SharedIncidents:
     """`keep` takes what another controller was told."""
 
-    def __init__(
-        self, store: Store, keep: Callable[[str, Incident, tuple[str, int]], None]
-    ) -> None:
+    def __init__(self, store: Store, keep: Callable[[str, Incident, Told], None]) -> None:
         self._keep = keep
         self.folder: SharedFolder[SharedIncident] = SharedFolder(
             store, FOLDER, SharedIncident, newer, taken=self._taken
         )
 
-    def note(self, host: str, incident: Incident, told: tuple[str, int]) -> None:
+    def note(self, host: str, incident: Incident, told: Told) -> None:
         shared = SharedIncident(host=host, incident=incident, told=told, utc_ms=clock.utc_ms())
         self.folder.put(shared.name, shared)
 
@@ -55,7 +54,9 @@ class SharedIncidents:
 
 
 def newer(one: SharedIncident, other: SharedIncident) -> SharedIncident:
-    """The later entry of a stream; of two streams (the agent was started anew) the later word."""
-    if one.told[0] == other.told[0]:
-        return max(one, other, key=lambda shared: shared.told[1])
-    return max(one, other, key=lambda shared: (shared.utc_ms, shared.told))
+    """The later word. Only where nothing tells which that is, the one that came later by the
+    clocks of whoever heard them: it may be the wrong one, of two that say much the same."""
+    found = is_later(one.incident, one.told, other.incident, other.told)
+    if found is None:
+        return max(one, other, key=lambda shared: (shared.utc_ms, shared.told))
+    return one if found else other

@@ -17,6 +17,13 @@ _SIGNS = {
     Sign.NOTHING: "nothing answers",
     Sign.UNKNOWN: "who was asked did not answer in time",
 }
+_HEARS = {
+    Sign.PULSE: "hears it",
+    Sign.KERNEL: "does not hear it, and its kernel answers",
+    Sign.NOTHING: "does not hear it either",
+    # It was not reached in time, or has never heard that host.
+    Sign.UNKNOWN: "did not say whether it hears it",
+}
 _PLANS = {
     Plan.NONE: "",
     Plan.PULSE_RESTARTS: " Its pulse restarts, on purpose.",
@@ -51,8 +58,7 @@ def _spoke(fact: heard.WitnessSpoke, name: str) -> str:
         case WitnessKind.AGENT:
             return f"Host {fact.witness} asked {name}{plane}: {sign}."
         case WitnessKind.CONTROLLER:
-            is_heard = "hears it" if fact.sign is Sign.PULSE else "does not hear it either"
-            return f"Controller {fact.witness} {is_heard}."
+            return f"Controller {fact.witness} {_HEARS[fact.sign]}."
 
 
 def _crossed(fact: heard.BootsCrossed, name: str) -> str:
