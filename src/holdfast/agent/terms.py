@@ -12,11 +12,13 @@ from holdfast.facts import wire
 # What only a leader may command. What people ask of this host goes through any controller.
 COMMANDS = {"grant", "release", "group", "group-forget", "disarm", "arm"}
 REFUSED = 4
+RESTORED_HINT = "there: holdfast leave --alone; then let it join the restored site"
 
 
 class _Heard(Struct, frozen=True, kw_only=True):
     store_id: str = ""
     term: int = 0
+    replaced: tuple[str, ...] = ()
 
 
 class Terms:
@@ -31,11 +33,17 @@ class Terms:
         return self._heard.term
 
     def is_outdated(self, store_id: str, term: int) -> bool:
-        """Terms of another store cannot be compared: it was made anew by people."""
+        """Terms of another store cannot be compared: it was made anew by people. One that was
+        restored since is outdated for ever, whatever its term."""
+        if self.is_replaced(store_id):
+            return True
         return store_id == self._heard.store_id and term < self._heard.term
 
-    def heard(self, store_id: str, term: int) -> None:
-        heard = _Heard(store_id=store_id, term=term)
+    def is_replaced(self, store_id: str) -> bool:
+        return store_id in self._heard.replaced
+
+    def heard(self, store_id: str, term: int, replaces: tuple[str, ...] = ()) -> None:
+        heard = _Heard(store_id=store_id, term=term, replaced=replaces)
         if heard != self._heard:
             self._heard = heard
             self._keep()
@@ -47,6 +55,9 @@ class Terms:
 
         async def guarded(question: wire.Question) -> wire.Reply:
             is_command = question.name in COMMANDS
+            if self.is_replaced(question.store_id) and (is_command or question.term > 0):
+                text = "a controller of a store that was replaced by a restored one is not obeyed"
+                return wire.Reply(id=question.id, error=text, hint=RESTORED_HINT, code=REFUSED)
             if question.term < self.highest and (is_command or question.term > 0):
                 text = f"a controller of term {question.term} is not obeyed: {self.highest} leads"
                 hint = "ask the controller that leads: holdfast status"

@@ -36,7 +36,7 @@ class Welcomer:
                 self._take_disarm(welcome.disarm)
             self._inventory.tell_anew()
             return
-        self._terms.heard(welcome.store_id, welcome.term)
+        self._terms.heard(welcome.store_id, welcome.term, welcome.replaces)
         self._take_disarm(welcome.disarm)
         self._take_groups(welcome.groups)
         self._take_protections(welcome)
@@ -54,8 +54,10 @@ class Welcomer:
         is_older = self._terms.is_outdated(welcome.store_id, welcome.term)
         if not welcome.is_complete or not is_older:
             return False
-        highest = self._terms.highest
-        self._say_once(f"a controller of term {welcome.term} is not obeyed: {highest} was heard")
+        why = f"{self._terms.highest} was heard"
+        if self._terms.is_replaced(welcome.store_id):
+            why = "its store was replaced by a restored one"
+        self._say_once(f"a controller of term {welcome.term} is not obeyed: {why}")
         return True
 
     def _take_protections(self, welcome: wire.Welcome) -> None:

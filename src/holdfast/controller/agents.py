@@ -33,6 +33,7 @@ class Link:
         self._send = send
         self.close = close
         self.greeted_in = 0  # The term in which it was told all; 0: it was not.
+        self.store_id = ""  # Which it was told of.
         self._ids = itertools.count(1)
         self._asked: dict[int, asyncio.Future[wire.Reply]] = {}
 
@@ -48,7 +49,9 @@ class Link:
         self._asked[number] = future
         try:
             async with asyncio.timeout(limit_s):
-                question = wire.Question(id=number, name=name, args=args, by=by, term=term)
+                question = wire.Question(
+                    id=number, name=name, args=args, by=by, term=term, store_id=self.store_id
+                )
                 await self._send(question)
                 return await future
         finally:

@@ -54,6 +54,7 @@ class Greeter:
             is_recorded = False
         if is_recorded and self._may_grant:
             link.greeted_in = self._leadership.term or 0
+        link.store_id = self._registry.store_id
         await link.send(self._welcome(hello, is_recorded=is_recorded))
         return self._agents.greeted(hello, link)
 
@@ -98,6 +99,7 @@ class Greeter:
             version=wire.VERSION,
             term=self._leadership.term or 0,
             store_id=self._registry.store_id,
+            replaces=self._registry.replaces,
             groups=tuple(self._groups.all()) if is_complete else (),
             protections=self._promises.told_to(hello) if is_complete else (),
             released=self._promises.released(hello) if is_complete else (),

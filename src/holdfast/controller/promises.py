@@ -61,6 +61,11 @@ class Promises:
         shown = (summary for agent in self._agents.linked() for summary in agent.vms)
         return sorted(one.name for one in shown if one.is_protected and one.vm not in known)
 
+    def held_for_a_person(self) -> list[str]:
+        """VMs that nobody restarts: what their host held is in doubt, until protected again."""
+        held = self._registry.protections().values()
+        return sorted(one.name for one in held if not one.tenure.boot)
+
     async def protect(
         self, vm: str, group: str, answer: str, by: str, term: int, old_host_is_gone: str = ""
     ) -> Any:

@@ -50,9 +50,11 @@ class Released(Struct, frozen=True, kw_only=True):
 
 
 class StoreName(Struct, frozen=True, kw_only=True):
-    """Made once for each store, so that agents can tell a new store from theirs."""
+    """Made once for each store, and anew when it was restored from a backup, so that agents can
+    tell it from theirs. `replaces`: what the copies were called that it came from."""
 
     id: str
+    replaces: tuple[str, ...] = ()
 
 
 KINDS: Mapping[str, type[Struct]] = {
@@ -167,6 +169,11 @@ class Registry:
     def store_id(self) -> str:
         held = self._one(STORE, StoreName)
         return held.id if held else ""
+
+    @property
+    def replaces(self) -> tuple[str, ...]:
+        held = self._one(STORE, StoreName)
+        return held.replaces if held else ()
 
     def groups(self) -> dict[str, Group]:
         """The default group is always there."""

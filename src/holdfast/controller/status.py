@@ -33,6 +33,7 @@ async def status_of(controller: "Controller") -> dict[str, Any]:
         "disarm": PLAIN(disarm) if disarm else None,
         "vms": PLAIN(controller.agents.all_vms()),
         "unknown_to_the_store": controller.promises.unknown_to_the_store(),
+        "held_for_a_person": controller.promises.held_for_a_person(),
         "incidents": [
             PLAIN(one) for one in controller.entries.incidents() if one.state is IncidentState.OPEN
         ],

@@ -9,6 +9,10 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+# The boot of a tenure that came out of a backup: no host ever has it, so nobody may start the VM
+# until its host's own copy says that nothing newer was agreed.
+RESTORED = "restored"
+
 
 class TenureState(StrEnum):
     HELD = "held"

@@ -83,6 +83,7 @@ class Welcome(Frame, frozen=True, kw_only=True):
     store_id: str = ""  # Terms are compared within one store.
     released: tuple[str, ...] = ()
     refusal: str = ""
+    replaces: tuple[str, ...] = ()  # Ids of the stores of which this one is a restored copy.
 
 
 class Entry(Frame, frozen=True, kw_only=True):
@@ -140,6 +141,7 @@ class Question(Frame, frozen=True, kw_only=True):
     args: dict[str, Any] = {}
     by: str = ""
     term: int = 0
+    store_id: str = ""  # In which the term counts; empty: of an older version.
 
 
 class Reply(Frame, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ boot) until a person protects the VM again.
 
 from msgspec import structs
 
-from holdfast.facts.tenure import Tenure, TenureState, Wanted
+from holdfast.facts.tenure import RESTORED, Tenure, TenureState, Wanted
 
 
 def told(held: Tenure, news: Tenure) -> Tenure:
@@ -22,6 +22,8 @@ def greeted(held: Tenure, boot: str, copy: Tenure | None) -> Tenure:
         return held  # A person must protect it again.
     if copy is not None and copy.generation > held.generation:
         return forgotten(held)  # The store is an old one: who was granted it since?
+    if held.boot == RESTORED and not _is_of(held, copy):
+        return forgotten(held)  # It may have been released since, and be another host's.
     newest = _newest(held, copy)
     if newest.boot == boot == held.boot:
         return newest
@@ -31,11 +33,21 @@ def greeted(held: Tenure, boot: str, copy: Tenure | None) -> Tenure:
 
 def _newest(held: Tenure, copy: Tenure | None) -> Tenure:
     """The higher revision; of two that are equal and differ, the one that wants it stopped."""
-    if copy is None or (copy.host, copy.generation) != (held.host, held.generation):
+    if copy is None or not _is_of(held, copy):
         return held
     if copy.revision != held.revision:
         return max(held, copy, key=lambda one: one.revision)
     return copy if copy.wanted is Wanted.STOPPED else held
+
+
+def _is_of(held: Tenure, copy: Tenure | None) -> bool:
+    """Whether the host's copy is of this tenure, be it older or newer."""
+    return copy is not None and (copy.host, copy.generation) == (held.host, held.generation)
+
+
+def restored(held: Tenure) -> Tenure:
+    """As a backup has it. The revision stays: the host's copy, if it is of the same, is newer."""
+    return structs.replace(held, boot=RESTORED) if held.boot else held
 
 
 def forgotten(held: Tenure) -> Tenure:

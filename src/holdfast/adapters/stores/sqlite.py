@@ -229,8 +229,9 @@ class Sqlite:
         aside = self._path.with_name(f"{self._path.name}.damaged-{int(time.time())}")
         text = (
             f"the store was damaged ({reason}) and is now {aside}. Put a good copy at {self._path} "
-            f"and delete {self._note()}; or delete only the note, to begin anew: then every VM "
-            "must be protected again."
+            f"and delete {self._note()}, then stop the services, type `holdfast store restored`, "
+            "and start them; or delete only the note, to begin anew: then every VM must be "
+            "protected again."
         )
         try:
             self._note().write_text(text + "\n")

@@ -301,6 +301,7 @@ class Status(Struct, frozen=True, kw_only=True):
     disarm: Disarm | None
     vms: tuple[VmSummary, ...]
     unknown_to_the_store: tuple[str, ...]
+    held_for_a_person: tuple[str, ...]
     incidents: tuple[Incident, ...]
     open_alarms: int
     pulses: dict[str, Any]

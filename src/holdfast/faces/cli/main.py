@@ -48,6 +48,7 @@ COMMANDS: dict[str, Place] = {
     "join": Place(SITE, "site_commands", "join", "Let this host belong to a site"),
     "leave": Place(SITE, "site_commands", "leave", "Undo init or join on this host"),
     "ca": Place(SITE, "ca", "ca", "The site's certificates, and tokens for hosts that join"),
+    "store": Place(SITE, "store", "store", "Put a backup of the store into service"),
     "token": Place(ACT, "token", "token", "Make, list and revoke tokens of the API"),
     "up": Place(RUN, "up", "up", "Start controller and agent here, and show what they see"),
     "agent": Place(RUN, "programs", "agent", "Run this host's agent in the foreground"),

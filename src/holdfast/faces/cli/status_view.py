@@ -210,6 +210,11 @@ def _controller_warnings(upper: Told) -> Iterator[str]:
         yield f"the agent of {host} has not been heard since the controller started"
     for name in upper.get("unknown_to_the_store") or []:
         yield f"the store does not know that {name} is protected: holdfast vm protect {name}"
+    for name in upper.get("held_for_a_person") or []:
+        yield (
+            f"{name} is restarted by nobody, since it is in doubt what its host held:"
+            f" holdfast vm protect {name}"
+        )
     for key, words in COUNTED.items():
         if upper.get(key):
             yield f"{upper[key]} {words}"

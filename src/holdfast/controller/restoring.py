@@ -1,0 +1,107 @@
+"""A store that came out of a backup becomes one of its own, in which nothing is taken for granted.
+
+Agents count terms within one store: under its old name they would refuse a restored one, whose
+terms are lower than those they heard. And it does not know what was agreed after the backup.
+"""
+
+import uuid
+from collections.abc import Mapping
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct, structs
+
+from holdfast.controller.registry import STORE, StoreName
+from holdfast.facts.membership import CONTROLLERS, JOINS, JoinToken
+from holdfast.facts.promises import Protection
+from holdfast.facts.settings import ControllerPlace
+from holdfast.policy import tenures
+from holdfast.ports.store import MOST_KEYS, Held, Store, StoreAway, TxnResult
+
+PROTECTIONS = "protections"
+
+Kind = TypeVar("Kind", bound=Struct)
+
+
+class Restored(Struct, frozen=True, kw_only=True):
+    """What was made of it. `others` are the controllers that belong to the site no more."""
+
+    store_id: str
+    promises: int
+    tokens: int
+    others: tuple[str, ...]
+
+
+async def restore(store: Store, place: ControllerPlace | None, utc_ms: int) -> Restored:
+    """Nobody else may use the store meanwhile. `place` is this controller, the only one from now
+    on. The name comes last: until then no agent obeys, and all can be done again.
+
+    Raises StoreAway, also for what is empty, or was written by a newer version.
+    """
+    held = await store.list("")
+    if STORE not in held:
+        raise StoreAway("it has no name, as an empty one has none: is this the right backup?")
+    name = _read(STORE, held, StoreName)
+    promises = _promises(held)
+    tokens = _tokens(held, utc_ms)
+    others = _others(held, place)
+    puts: dict[str, Struct | None] = {**promises, **tokens, **others}
+    if place is not None:
+        puts[f"{CONTROLLERS}/{place.name}"] = place
+    keys = sorted(puts)
+    for first in range(0, len(keys), MOST_KEYS):
+        await _put(store, held, {key: puts[key] for key in keys[first : first + MOST_KEYS]})
+    anew = StoreName(id=uuid.uuid4().hex, replaces=(*name.replaces, name.id))
+    await _put(store, held, {STORE: anew})
+    return Restored(
+        store_id=anew.id,
+        promises=len(promises),
+        tokens=len(tokens),
+        others=tuple(key.partition("/")[2] for key in sorted(others)),
+    )
+
+
+def _promises(held: Mapping[str, Held]) -> dict[str, Protection]:
+    """A VM may have been unprotected since, and given to another host."""
+    found = {}
+    for key in _under(PROTECTIONS, held):
+        one = _read(key, held, Protection)
+        if one.tenure.boot:
+            found[key] = structs.replace(one, tenure=tenures.restored(one.tenure))
+    return found
+
+
+def _tokens(held: Mapping[str, Held], utc_ms: int) -> dict[str, JoinToken]:
+    """They may have been used since, and serve once."""
+    found = {}
+    for key in _under(JOINS, held):
+        one = _read(key, held, JoinToken)
+        if not one.used_by and not one.revoked_utc_ms and one.until_utc_ms > utc_ms:
+            found[key] = structs.replace(one, revoked_utc_ms=utc_ms)
+    return found
+
+
+def _others(held: Mapping[str, Held], place: ControllerPlace | None) -> dict[str, None]:
+    """Their stores are not of this one's cluster: whoever asked them would get other answers."""
+    own = f"{CONTROLLERS}/{place.name}" if place is not None else ""
+    return {key: None for key in _under(CONTROLLERS, held) if place is not None and key != own}
+
+
+def _under(folder: str, held: Mapping[str, Held]) -> list[str]:
+    return [key for key in held if key.startswith(f"{folder}/")]
+
+
+def _read(key: str, held: Mapping[str, Held], kind: type[Kind]) -> Kind:
+    try:
+        return msgspec.json.decode(held[key].value, type=kind)
+    except msgspec.MsgspecError:
+        raise StoreAway(f"{key} was written by a newer version of Holdfast") from None
+
+
+async def _put(store: Store, held: Mapping[str, Held], puts: Mapping[str, Struct | None]) -> None:
+    done = await store.txn(
+        holds={key: held[key].revision if key in held else 0 for key in puts},
+        puts={k: None if one is None else msgspec.json.encode(one) for k, one in puts.items()},
+    )
+    if done.result is not TxnResult.COMMITTED:
+        raise StoreAway(f"a change was not written ({done.result}); type the command again")
