@@ -267,7 +267,7 @@ class SiteLaws:
                 if now - fault.at > REPORT_NS:
                     self.faults.remove(fault)
                 continue
-            if now - fault.at > LATE_NS and self._somebody_well(LATE_NS):
+            if now - fault.at > LATE_NS and self._somebody_knows(fault, LATE_NS):
                 self.faults.remove(fault)
                 self._break(
                     f"every fault is reported in the end: {fault.host.machine.name} {fault.what}"
@@ -284,8 +284,7 @@ class SiteLaws:
         return machine.boot == fault.boot and self._agent_is_well(fault.host)
 
     def _keeps_promise(self, name: str, fault: _Fault) -> bool:
-        since = self._controllers[name]
-        is_long = since.begun_at <= fault.at - BEGUN_FOR_NS
+        is_long = self._controllers[name].begun_at <= fault.at - BEGUN_FOR_NS
         controller = self.site.controllers[name]
         is_its_own = controller.machine is fault.host.machine
         if not is_long or is_its_own or not self._was_well(name, REPORT_NS + KNOWN_FOR_NS):
@@ -296,10 +295,13 @@ class SiteLaws:
         is_dead = fault.conditions == OF_LOSS
         return is_dead or self.site.network.talk(host, me, receivers.LINKS)
 
-    def _somebody_well(self, for_ns: int) -> bool:
-        now = self.site.clock.now
+    def _somebody_knows(self, fault: _Fault, for_ns: int) -> bool:
+        """Of what the agent of a host sees, only a controller that the host reaches can know."""
+        is_lost, now, host = fault.conditions == OF_LOSS, self.site.clock.now, fault.host.machine
         return any(
-            self._was_well(name, for_ns) and now - self._controllers[name].begun_at > for_ns
+            self._was_well(name, for_ns)
+            and now - self._controllers[name].begun_at > for_ns
+            and (is_lost or now - (self._ways[host.name, name].at or now) >= for_ns)
             for name in self.site.controllers
         )
 
@@ -322,12 +324,11 @@ class SiteLaws:
         if not all(_is_mild(weather) for weather in network.weather.values()):
             return False
         others = [host for host in self.site.hosts.values() if host.machine is not machine]
-        heard = [host for host in others if self._is_alive(host) and self._hears(machine, host)]
-        return len(heard) > 0 or len(others) == 1
+        heard = (one for one in others if self._is_alive(one) and self._hears(machine, one))
+        return any(heard) or len(others) == 1
 
     def _hears(self, machine: object, host: Host) -> bool:
-        name = getattr(machine, "name", "")
-        network = self.site.network
+        name, network = getattr(machine, "name", ""), self.site.network
         return any(network.reaches(p, host.machine.name, name) for p in network.planes)
 
     def _is_alive(self, host: Host) -> bool:
@@ -340,8 +341,7 @@ class SiteLaws:
         return since is not None and self.site.clock.now - since >= KNOWN_FOR_NS
 
     def _agent_is_well(self, host: Host) -> bool:
-        machine = host.machine
-        return machine.can_run("agent") and not machine.loops["agent"].lag_ms
+        return host.machine.can_run("agent") and not host.machine.loops["agent"].lag_ms
 
     # What must hold at the end, when all is mended and has had its time.
 
