@@ -78,7 +78,7 @@ def host_alarms(host: Host) -> list[str]:
     """All alarms of hosts that there ever were, but of planned stops."""
     told = ask(host, "alarms", "--all")["alarms"]
     return [
-        f"{record['alarm']['condition']}: {record['alarm']['text']}"
+        f"{record['alarm']['condition']}: {record['alarm']['text']} ({record['alarm']['cause']})"
         for record in told
         if record["alarm"]["condition"].startswith(("host-", "agent-", "controller-", "racks-"))
         and record["alarm"]["condition"] != "host-stopping"

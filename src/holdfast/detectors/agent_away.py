@@ -55,13 +55,17 @@ class _Agent:
             due, why = after(self.heard_at, AWAY_MS), "is dead or stuck: its host hears no word"
         elif self.link_lost_at is None:
             return ""
-        elif self.word is LayerState.WELL:
+        elif self.word is LayerState.WELL and self.was_linked:
             due = after(max(self.link_lost_at, self.heard_at), WELL_MS)
             why = "is not linked to this controller, though it lives"
         elif self.was_linked:
             due, why = after(max(self.link_lost_at, self.heard_at), AWAY_MS), "left its link"
-        else:
-            due, why = after(self.link_lost_at, STARTS_MS), "has not come up"
+        else:  # This controller may boot as well, and take no link yet.
+            lives = self.word is LayerState.WELL
+            why = (
+                "is not linked to this controller, though it lives" if lives else "has not come up"
+            )
+            due = after(self.link_lost_at, STARTS_MS)
         if due <= now:
             return why
         self.due = due
