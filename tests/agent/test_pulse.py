@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.agent import pulse
 from holdfast.agent.board import Board
 from holdfast.agent.pulse_file import Target
 from holdfast.facts.instants import Instant
@@ -275,3 +276,27 @@ print("heard again")
             check=False,
         )
     assert done.stdout == "heard again\n", done.stderr
+
+
+def test_a_file_that_was_written_while_it_was_read_is_read_again(tmp_path: Path) -> None:
+    """Else the pulse would go on to whom it knew, and the newest controller hear nothing."""
+    beats: list[int] = []
+
+    class Once:
+        is_ended = is_called = False
+
+    class Counted:
+        def beat(self, at: Instant) -> None:
+            beats.append(at)
+            Once.is_ended = len(beats) > 3
+
+        def answer_until(self, _: Instant) -> None: ...
+
+        def say_farewell(self) -> None:
+            raise AssertionError("it went on with the file of before")
+
+    board = Board(tmp_path / "health-board")
+    before = board.generation
+    board.call_to_read()
+    pulse._pulse(Counted(), 1, board, Once(), before)  # type: ignore[arg-type]
+    assert len(beats) == 1

@@ -42,11 +42,22 @@ def three(lab: Lab) -> tuple[Host, Host, Host]:
     site.join(lab, second, "--controller")
     site.join(lab, third, "--controller")
     guest = Guest.define(third, plan_guest(lab.name, GUEST)).start_and_answer()
-    wait_well(third)
-    holdfast(third, "vm", "protect", guest.name)
-    for host in lab.hosts:
-        wait_well(host)
+    try:
+        wait_well(third)
+        holdfast(third, "vm", "protect", guest.name)
+        for host in lab.hosts:
+            wait_well(host)
+    except AssertionError as error:
+        said = "\n".join(f"{host.name} says:\n{journal(host)}" for host in lab.hosts)
+        raise AssertionError(f"{error}\n{said}") from None
     return first, second, third
+
+
+def journal(host: Host) -> str:
+    """What the programs of Holdfast said there last, and where its pulses go."""
+    argv = ["journalctl", "--no-pager", "--lines=25", "--unit=holdfast-*"]
+    targets = host.path("/var/lib/holdfast/pulse.json").read_text()
+    return host.run(argv, check=False).stdout + re.sub(r'"key": .*', "", targets)
 
 
 def units(host: Host) -> dict[str, str]:

@@ -186,20 +186,23 @@ def run(state_dir: Path, run_dir: Path) -> None:
         for lack in keep_time(PULSE_PRIORITY):
             say(f"does without {lack}")
         while not signals.is_ended:
+            # Before the file is read: what is written meanwhile is read at the next turn.
+            generation, signals.is_called = board.generation, False
             file = _await_file(state_dir / NAME, signals)
             if file is None:
                 return
             say(f"host {file.host_name} ({file.host}), boot {boot}: {_where(file)}")
             pulser = Pulser(file, boot, run_dir, board)
             try:
-                _pulse(pulser, file.period_ms * NS_PER_MS, board, signals)
+                _pulse(pulser, file.period_ms * NS_PER_MS, board, signals, generation)
             finally:
                 pulser.close()
 
 
-def _pulse(pulser: Pulser, period_ns: int, board: Board, signals: _Signals) -> None:
+def _pulse(
+    pulser: Pulser, period_ns: int, board: Board, signals: _Signals, generation: int
+) -> None:
     """Until the end, or until the file is to be read anew."""
-    generation, signals.is_called = board.generation, False
     due = time.monotonic_ns()
     while not signals.is_ended:
         pulser.beat(Instant(time.monotonic_ns()))
