@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -156,6 +157,14 @@ def test_all_of_it_is_stopped_and_whatever_ended_is_started(
     assert units(host)["holdfast-agent"] == "running"
     for each in three:
         wait_well(each)
+
+
+def test_nothing_of_it_is_left_on_the_machine(three: tuple[Host, Host, Host]) -> None:
+    """Its services have private folders, in a layer of the host's own."""
+    ours = "systemd-private-*-holdfast-pulse.service-*"
+    for folder in ("/tmp", "/var/tmp"):
+        [made] = three[0].path(folder).glob(ours)
+        assert not (Path(folder) / made.name).exists()
 
 
 def test_leaving_takes_the_units_away(three: tuple[Host, Host, Host]) -> None:

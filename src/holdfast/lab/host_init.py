@@ -78,6 +78,8 @@ SYSTEMD_ENVIRONMENT = {
     "SYSTEMD_ENVIRONMENT_GENERATOR_PATH": "/nonexistent",
 }
 UP = ("running", "degraded")
+# Here it makes the private folders of services, and a power cut leaves them behind.
+TEMPORARY = (Path("/tmp"), Path("/var/tmp"))
 
 
 def unshare(flags: int) -> None:
@@ -144,13 +146,19 @@ def mount_own_disks(disks: Path) -> None:
 
 def cover_seen_folder(folder: Path) -> None:
     """Lay a layer of the host's own over a folder of the machine, in memory."""
-    if not folder.is_dir() or "\toverlay\n" not in Path("/proc/filesystems").read_text():
+    if not folder.is_dir() or not has_overlay():
         return
-    upper, work = Path("/run/lab-layer/upper"), Path("/run/lab-layer/work")
+    layer = Path("/run/lab-layer") / folder.name / folder.parent.name
+    upper, work = layer / "upper", layer / "work"
     for each in (upper, work):
         each.mkdir(parents=True)
     options = f"lowerdir={folder},upperdir={upper},workdir={work}"
     command("mount", "-t", "overlay", "-o", options, "overlay", str(folder))
+
+
+def has_overlay() -> bool:
+    """Whether one folder can be laid over another here."""
+    return "\toverlay\n" in Path("/proc/filesystems").read_text()
 
 
 def wait_plugged() -> None:
@@ -258,6 +266,8 @@ def mount_own_systemd(name: str, disks: Path) -> None:
         (disks / "etc/machine-id").write_text(f"{os.urandom(16).hex()}\n")
     for own in ("systemd", "hostname", "machine-id"):
         command("mount", "--bind", str(disks / "etc" / own), f"/etc/{own}")
+    for folder in TEMPORARY:
+        cover_seen_folder(folder)
     command("mount", "--bind", "/dev/null", "/dev/console")
     command("mount", "--bind", "/proc/sys", "/proc/sys")
     command("mount", "-o", "remount,bind,ro", "/proc/sys")

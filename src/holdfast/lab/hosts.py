@@ -19,7 +19,7 @@ from pathlib import Path
 from holdfast.lab.commands import LabError, NoHost, NoLab
 from holdfast.lab.freezer import remove_freezers, thaw_leftovers
 from holdfast.lab.host import STATE_FOLDER, Host, read_record, wire_record
-from holdfast.lab.host_init import DISK_FOLDERS, SYSTEMD, systemd_cgroups
+from holdfast.lab.host_init import DISK_FOLDERS, SYSTEMD, has_overlay, systemd_cgroups
 from holdfast.lab.namespaces import (
     Holder,
     find_marked_labs,
@@ -172,6 +172,8 @@ def why_no_systemd() -> str:
         return "systemd is not installed here: apt-get install systemd"
     if not os.access(systemd_cgroups() / "cgroup.procs", os.W_OK):
         return "no cgroup (version 2) can be made here, and systemd needs its own"
+    if not has_overlay():
+        return "the kernel here has no overlay, and systemd would leave folders in /tmp"
     return ""
 
 
