@@ -113,8 +113,8 @@ def test_its_own_agent_comes_before_a_kernels_word(tmp_path: Path) -> None:
     assert ("probe", "", "a", "kernel") in said[1:]
 
 
-def test_other_controllers_are_asked_too(tmp_path: Path) -> None:
-    heard = WitnessSpoke(
+def heard_by_controller() -> WitnessSpoke:
+    return WitnessSpoke(
         at=clock.now(),
         host="h2",
         kind=WitnessKind.CONTROLLER,
@@ -122,7 +122,11 @@ def test_other_controllers_are_asked_too(tmp_path: Path) -> None:
         plane="",
         sign=Sign.PULSE,
     )
-    assert ("controller", "c2", "", "pulse") in ask(tmp_path, Sign.NOTHING, {}, [heard])
+
+
+def test_other_controllers_are_asked_too(tmp_path: Path) -> None:
+    said = ask(tmp_path, Sign.NOTHING, {}, [heard_by_controller()])
+    assert ("controller", "c2", "", "pulse") in said
 
 
 def test_what_a_witness_said_before_counts_no_more_when_it_cannot_be_asked(tmp_path: Path) -> None:
@@ -130,15 +134,7 @@ def test_what_a_witness_said_before_counts_no_more_when_it_cannot_be_asked(tmp_p
     alive = wire.Reply(id=0, data={"data": b"alive".hex(), "is_kernel": False})
     agents = Agents(Shelf(tmp_path / "kept.db"))
     said: list[WitnessSpoke] = []
-    heard = WitnessSpoke(
-        at=clock.now(),
-        host="h2",
-        kind=WitnessKind.CONTROLLER,
-        witness="c2",
-        plane="",
-        sign=Sign.PULSE,
-    )
-    peers = [heard]
+    peers = [heard_by_controller()]
 
     async def ask_peers(_host: str) -> Sequence[WitnessSpoke]:
         return peers

@@ -15,6 +15,7 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
@@ -65,8 +66,10 @@ basic sysinit multi-user local-fs local-fs-pre swap paths slices sockets timers 
 network-online remote-fs time-sync shutdown umount final poweroff reboot halt exit
 """.split()
 SERVICES = ("libvirtd", "virtlogd", "systemd-journald", "systemd-poweroff", "systemd-reboot")
-SOCKETS = ("libvirtd", "libvirtd-ro", "libvirtd-admin", "virtlogd", "virtlogd-admin")
-JOURNAL_SOCKETS = ("systemd-journald", "systemd-journald-dev-log")
+SOCKETS = (
+    *("libvirtd", "libvirtd-ro", "libvirtd-admin", "virtlogd", "virtlogd-admin"),
+    *("systemd-journald", "systemd-journald-dev-log"),
+)
 SYSTEMD_SETTINGS = {
     "system.conf": "[Manager]\nShowStatus=no\n",
     "journald.conf": "[Journal]\nStorage=volatile\nReadKMsg=no\n",
@@ -275,18 +278,17 @@ def mount_own_systemd(name: str, disks: Path) -> None:
 
 def choose_units() -> None:
     """Make the folder of units from which the host boots, beside those that are written there."""
-    for wanting, units in (
-        ("", [f"{name}.target" for name in UNITS]),
-        ("", [f"{name}.service" for name in SERVICES]),
-        ("sockets.target.wants", [f"{name}.socket" for name in (*SOCKETS, *JOURNAL_SOCKETS)]),
+    sockets = [f"{name}.socket" for name in SOCKETS]
+    for folder, units in (
+        ("", [*(f"{name}.target" for name in UNITS), *(f"{name}.service" for name in SERVICES)]),
+        ("", sockets),
+        ("sockets.target.wants", sockets),
         ("sysinit.target.wants", ["systemd-journald.service"]),
         ("multi-user.target.wants", ["libvirtd.service"]),
     ):
+        (LAB_UNITS / folder).mkdir(exist_ok=True)
         for unit in units:
-            for folder in {LAB_UNITS, LAB_UNITS / wanting}:
-                folder.mkdir(exist_ok=True)
-                if not (folder / unit).is_symlink():
-                    (folder / unit).symlink_to(STOCK_UNITS / unit)
+            (LAB_UNITS / folder / unit).symlink_to(STOCK_UNITS / unit)
 
 
 def wait_services() -> None:
@@ -302,45 +304,52 @@ def wait_services() -> None:
         time.sleep(0.1)
 
 
-def run_systemd_host(name: str, disks: Path, report: int) -> None:
-    """Make a host's view of the machine, and leave its first process to systemd."""
+def answer_of(*steps: Callable[[], None]) -> str:
+    """Take these steps; `ready`, or in one line why one of them failed."""
     try:
-        socket.sethostname(name)
-        mount_own_root(disks / "root", has_systemd=True)
-        mount_own_disks(disks)
+        for step in steps:
+            step()
+        return "ready"
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+        return str(error).replace("\n", " ")
+
+
+def make_view(name: str, disks: Path, *, has_systemd: bool) -> None:
+    """The host's own view of the machine; nothing runs in it yet."""
+    socket.sethostname(name)
+    mount_own_root(disks / "root", has_systemd=has_systemd)
+    mount_own_disks(disks)
+    if has_systemd:
         mount_own_systemd(name, disks)
         choose_units()
-        command("ip", "link", "set", "lo", "up")
-        wait_plugged()
-        if os.fork() == 0:
-            try:
-                wait_services()
-                answer = "ready"
-            except (OSError, RuntimeError, subprocess.SubprocessError) as error:
-                answer = str(error).replace("\n", " ")
-            os.write(report, f"{answer}\n".encode())
-            os._exit(0)
-        environment = {**os.environ, **SYSTEMD_ENVIRONMENT}
-        os.execve(SYSTEMD, [SYSTEMD, "--system", "--unit=multi-user.target"], environment)
-    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
-        os.write(report, f"{error}\n".replace("\n", " ").encode() + b"\n")
-        os._exit(1)
+    command("ip", "link", "set", "lo", "up")
+
+
+def run_systemd_host(name: str, disks: Path, report: int) -> None:
+    """Make a host's view of the machine, and leave its first process to systemd."""
+    answer = answer_of(lambda: make_view(name, disks, has_systemd=True), wait_plugged)
+    # Who waits for the services and says so is a child: the first process is systemd's.
+    if answer != "ready" or os.fork() == 0:
+        answer = answer_of(wait_services) if answer == "ready" else answer
+        os.write(report, f"{answer}\n".encode())
+        os._exit(0)
+    environment = {**os.environ, **SYSTEMD_ENVIRONMENT}
+    os.execve(SYSTEMD, [SYSTEMD, "--system", "--unit=multi-user.target"], environment)
+
+
+def start_libvirt() -> None:
+    for step in START_LIBVIRT:
+        command(*step)
 
 
 def run_host(name: str, disks: Path, report: int) -> None:
     """Be the first process of a host, for ever."""
-    try:
-        socket.sethostname(name)
-        mount_own_root(disks / "root", has_systemd=False)
-        mount_own_disks(disks)
-        command("ip", "link", "set", "lo", "up")
-        for step in START_LIBVIRT:
-            command(*step)
-        wait_plugged()
-        run_init_scripts("start", "2")
-        answer = "ready"
-    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
-        answer = str(error).replace("\n", " ")
+    answer = answer_of(
+        lambda: make_view(name, disks, has_systemd=False),
+        start_libvirt,
+        wait_plugged,
+        lambda: run_init_scripts("start", "2"),
+    )
     # Blocked, so that none is lost between reaping and waiting.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, signal.SIGTERM})
     os.write(report, f"{answer}\n".encode())
