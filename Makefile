@@ -12,6 +12,8 @@ AS_ROOT := $(SUDO) env PATH="$(PATH)" PYTHONNOUSERSITE=1 PYTHONDONTWRITEBYTECODE
 PYTEST := .venv/bin/pytest
 # The lab tests of one file share a worker and a lab (see tests/conftest.py); the others fill the rest.
 IN_PARALLEL := --numprocesses=auto --dist=loadgroup
+# The fast tests wait as often as they compute: one worker more than there are cores.
+FAST := --numprocesses=$(shell echo $$(( $$(nproc) + 1 ))) --dist=worksteal -m "not lab and not slow and not bench"
 
 help: ## What can be made here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -25,10 +27,10 @@ test: ## Install what the tests need, and run all of them (needs root or sudo)
 	@$(AS_ROOT) $(PYTEST) $(IN_PARALLEL) -m "not bench"; result=$$?; $(give_back); exit $$result
 
 check: env ## Format, lint, types, architecture and the fast tests: before every commit
-	@$(PYTEST) $(IN_PARALLEL) -m "not lab and not slow and not bench"
+	@$(PYTEST) $(FAST)
 
 fast: env ## The fast tests alone
-	@$(PYTEST) $(IN_PARALLEL) -m "not lab and not slow and not bench" --ignore=tests/architecture
+	@$(PYTEST) $(FAST) --ignore=tests/architecture
 
 lab-tests: ## The tests that break hosts in the lab (needs root or sudo)
 	@scripts/install test

@@ -250,6 +250,7 @@ def test_it_never_raises(scene: Scene) -> None:
     assert "No space left" in outcome.reason
 
 
+@pytest.mark.slow
 def test_a_disk_that_hangs_does_not_hold_recovery_up(scene: Scene) -> None:
     class Hanging(LocalDisk):
         def close_bundle(self, folder: Path, bundle: Bundle) -> str:

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import pytest
+
 from holdfast.adapters.simulated.journal import JournalInMemory
 from holdfast.agent.loop import Loop, now
 from holdfast.detectors.panel import Panel
@@ -72,6 +74,7 @@ def test_a_defect_of_policy_costs_one_input() -> None:
     asyncio.run(story())
 
 
+@pytest.mark.slow
 def test_the_timer_is_armed_again_after_a_defect() -> None:
     async def story() -> None:
         policy = Failing(lambda fact: isinstance(fact, Woke))

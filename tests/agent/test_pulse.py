@@ -132,6 +132,7 @@ def test_it_reads_its_file_anew_when_called(
         assert newest.plan is Plan.NONE, "that is no restart"
 
 
+@pytest.mark.slow
 def test_it_waits_for_its_file_and_outlives_a_bad_one(tmp_path: Path, heard: Heard) -> None:
     (tmp_path / "state").mkdir()
     (tmp_path / "state/pulse.json").write_text("{")
@@ -186,6 +187,7 @@ def test_who_holds_the_key_is_answered_and_nobody_else(tmp_path: Path, heard: He
         assert (answer.names.host, answer.names.nonce) == (HOST, nonce.hex())
 
 
+@pytest.mark.slow
 def test_a_flood_of_questions_delays_no_pulse(tmp_path: Path, heard: Heard) -> None:
     port = free_port()
     write(tmp_path, pulse_file(heard, answer_port=port))
@@ -225,6 +227,7 @@ def test_it_keeps_time_where_it_may(tmp_path: Path, heard: Heard) -> None:
         assert locked_kib > 1_000 or b"does without memory" in said
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes network namespaces")
 def test_an_address_that_comes_later_is_used_then(tmp_path: Path) -> None:
     """In its own network namespace, where at first not even the loopback is up."""

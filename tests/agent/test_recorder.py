@@ -200,6 +200,7 @@ def test_old_rings_go_by_age_and_then_by_size(tmp_path: Path) -> None:
     kept_by.close()
 
 
+@pytest.mark.slow
 def test_it_runs_each_second_until_cancelled(tmp_path: Path) -> None:
     watched = Watched(life=life_of(os.getpid()), name="web-1")
     kept_by = recorder(tmp_path, watched)

@@ -204,6 +204,7 @@ def test_an_alarm_is_acknowledged_and_an_unknown_one_named(tmp_path: Path) -> No
     asyncio.run(work())
 
 
+@pytest.mark.slow
 def test_its_own_slowness_is_an_alarm(tmp_path: Path) -> None:
     async def work() -> None:
         async with running(settings(tmp_path)) as house:

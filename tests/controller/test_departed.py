@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from msgspec import structs
 
 from holdfast.adapters.simulated.store import StoreInMemory
@@ -61,6 +62,7 @@ async def member(site: Site, store: StoreInMemory, name: str) -> AsyncIterator[H
         yield host
 
 
+@pytest.mark.slow
 def test_alarms_and_incidents_of_a_host_that_is_put_out_end_at_all(tmp_path: Path) -> None:
     async def work() -> None:
         store = StoreInMemory()

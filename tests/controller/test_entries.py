@@ -89,6 +89,7 @@ def entry(sequence: int, *, tenure: Tenure | None = None) -> wire.Entry:
     )
 
 
+@pytest.mark.slow
 def test_an_alarm_is_not_answered_before_the_vim_has_it(tmp_path: Path) -> None:
     async def work() -> None:
         desk = Desk()
@@ -125,6 +126,7 @@ def test_what_was_not_answered_before_a_kill_is_taken_again(tmp_path: Path) -> N
     asyncio.run(work())
 
 
+@pytest.mark.slow
 def test_a_tenure_waits_for_the_store_and_delays_no_alarm(tmp_path: Path) -> None:
     async def work() -> None:
         desk = Desk()

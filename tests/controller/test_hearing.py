@@ -127,6 +127,7 @@ def run(work: Coroutine[Any, Any, None]) -> None:
     asyncio.run(asyncio.wait_for(work, 60))
 
 
+@pytest.mark.slow
 def test_a_host_is_heard_and_its_death_is_seen_on_both_planes(site: Site) -> None:
     async def work() -> None:
         async with site.running() as hearing:
@@ -168,6 +169,7 @@ def test_a_planned_restart_of_a_pulse_is_no_silence(site: Site) -> None:
     run(work())
 
 
+@pytest.mark.slow
 def test_an_ear_that_is_stopped_and_goes_on_says_that_it_was_late_and_nothing_false(
     site: Site,
 ) -> None:
@@ -191,6 +193,7 @@ def test_an_ear_that_is_stopped_and_goes_on_says_that_it_was_late_and_nothing_fa
     run(work())
 
 
+@pytest.mark.slow
 def test_an_ear_that_dies_is_begun_again_and_doubts_until_it_listens(site: Site) -> None:
     async def work() -> None:
         async with site.running() as hearing:
@@ -211,6 +214,7 @@ def test_an_ear_that_dies_is_begun_again_and_doubts_until_it_listens(site: Site)
     run(work())
 
 
+@pytest.mark.slow
 def test_an_ear_that_is_stopped_for_good_is_replaced(site: Site) -> None:
     async def work() -> None:
         async with site.running() as hearing:
@@ -223,6 +227,7 @@ def test_an_ear_that_is_stopped_for_good_is_replaced(site: Site) -> None:
     run(work())
 
 
+@pytest.mark.slow
 def test_the_ear_dies_with_its_controller(site: Site) -> None:
     ears = []
 
@@ -234,6 +239,7 @@ def test_the_ear_dies_with_its_controller(site: Site) -> None:
     assert not Path(f"/proc/{ears[0]}").exists()
 
 
+@pytest.mark.slow
 def test_a_slow_controller_doubts_itself_and_holds_a_silence_that_may_be_over(site: Site) -> None:
     async def work() -> None:
         async with site.running() as hearing:
@@ -261,6 +267,7 @@ def test_a_slow_controller_doubts_itself_and_holds_a_silence_that_may_be_over(si
     run(work())
 
 
+@pytest.mark.slow
 def test_a_host_that_died_while_no_controller_ran_is_missed_by_the_next(
     site: Site, shelf: Callable[[], Shelf]
 ) -> None:
@@ -290,6 +297,7 @@ def test_what_cannot_be_read_on_the_shelf_is_left_out(
     assert set(site.make(shelf()).known_hosts()) == {"h3"}
 
 
+@pytest.mark.slow
 def test_a_kernel_that_panics_is_heard_where_the_settings_say_so(site: Site) -> None:
     async def work() -> None:
         async with site.running() as hearing:

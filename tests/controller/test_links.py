@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from holdfast.adapters.drivers.authority import Authority, Subject
 from holdfast.adapters.drivers.dials import tls_dial
@@ -124,6 +125,7 @@ def test_an_agent_may_not_ask_and_may_not_tell_for_others(tmp_path: Path) -> Non
     asyncio.run(work())
 
 
+@pytest.mark.slow
 def test_a_revoked_certificate_keeps_no_link_and_opens_none(tmp_path: Path) -> None:
     async def work() -> None:
         store = StoreInMemory()
@@ -150,6 +152,7 @@ def test_a_revoked_certificate_keeps_no_link_and_opens_none(tmp_path: Path) -> N
     asyncio.run(work())
 
 
+@pytest.mark.slow
 def test_a_certificate_that_ends_closes_its_link_and_a_renewed_one_opens_it(
     tmp_path: Path,
 ) -> None:
@@ -211,6 +214,7 @@ def test_who_does_not_lead_refuses_changes_and_names_who_does(tmp_path: Path) ->
     asyncio.run(work())
 
 
+@pytest.mark.slow
 def test_a_controller_that_does_not_lead_puts_a_host_out(tmp_path: Path) -> None:
     """The leader may be the very one that is gone or stolen: no term is needed to revoke."""
 
@@ -254,6 +258,7 @@ class Restorable(StoreInMemory):
         await self.lose_watches()
 
 
+@pytest.mark.slow
 def test_a_store_that_was_made_anew_takes_no_open_alarm_away(tmp_path: Path) -> None:
     async def work() -> None:
         store = Restorable()

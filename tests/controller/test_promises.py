@@ -226,6 +226,7 @@ def test_a_deposed_leader_changes_nothing_and_still_reports(tmp_path: Path) -> N
     asyncio.run(work())
 
 
+@pytest.mark.slow
 def test_without_the_store_agents_are_heard_and_told_all_when_it_is_back(tmp_path: Path) -> None:
     async def work() -> None:
         store = StoreInMemory()
@@ -319,6 +320,7 @@ def test_groups_are_checked_stored_and_told(tmp_path: Path) -> None:
     asyncio.run(work())
 
 
+@pytest.mark.slow
 def test_disarm_has_an_owner_a_reason_and_an_end(tmp_path: Path) -> None:
     async def work() -> None:
         async with running(settings(tmp_path)) as house:

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
+import pytest
 from msgspec import structs
 
 from holdfast.adapters.simulated.store import StoreInMemory
@@ -92,6 +93,7 @@ def test_the_next_leader_hands_on_what_no_notifier_is_known_to_have_got() -> Non
     asyncio.run(work())
 
 
+@pytest.mark.slow
 def test_a_store_that_is_away_delays_nothing_and_gets_it_later() -> None:
     async def work() -> None:
         store = StoreInMemory()
@@ -201,6 +203,7 @@ def test_what_another_wrote_before_our_answer_came_is_not_forgotten() -> None:
     asyncio.run(work())
 
 
+@pytest.mark.slow
 def test_what_was_deleted_is_forgotten_also_when_the_watch_was_lost() -> None:
     async def work() -> None:
         store = StoreInMemory()

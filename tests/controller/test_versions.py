@@ -34,6 +34,7 @@ def as_spoken(frame: msgspec.Struct, version: int, without: tuple[str, ...] = ()
     return msgspec.json.encode(fields).decode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", [BEFORE, AFTER])
 def test_a_controller_takes_what_an_agent_of_another_version_tells(
     tmp_path: Path, version: int

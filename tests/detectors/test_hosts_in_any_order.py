@@ -5,6 +5,7 @@ covers: H7
 
 import json
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -53,6 +54,7 @@ def key(verdict: FaultRaised | FaultCleared) -> tuple[str, str, str]:
     return verdict.condition, verdict.subject.id, verdict.boot
 
 
+@pytest.mark.slow
 @given(st.lists(EVENT, max_size=60))
 @settings(max_examples=200, deadline=None)
 def test_no_stream_of_what_is_heard_breaks_them(stream: list[tuple[str, str, str, int]]) -> None:

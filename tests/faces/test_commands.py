@@ -53,6 +53,7 @@ def test_status_works_without_a_controller_and_says_so(run: Run, run_dir: Path) 
     assert "What to do: sudo holdfast controller" in ran.out
 
 
+@pytest.mark.slow
 def test_protect_tells_what_is_promised_and_the_first_obstacle(run: Run, run_dir: Path) -> None:
     with answering(run_dir, "controller", {"vms": VMS, "protect": {}}) as fake:
         fine = run("vm", "protect", "web-1", "--group", "gateways", "--answers", "tcp:80")
@@ -150,6 +151,7 @@ def hear_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_alarms_are_followed_through_a_restart_of_the_controller(run_dir: Path) -> None:
     process = follow({"PYTHONUNBUFFERED": "1"})

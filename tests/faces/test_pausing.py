@@ -36,6 +36,7 @@ def supervised(run_dir: Path) -> Iterator[Path]:
             process.kill()
 
 
+@pytest.mark.slow
 def test_a_controller_that_comes_back_is_waited_for(run: Run, supervised: Path) -> None:
     answered, is_over = threading.Event(), threading.Event()
 

@@ -62,6 +62,7 @@ def play(rng: random.Random, lawful: Lawful, steps: int) -> list[Input]:
     return played
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.randoms(use_true_random=False), st.integers(5, 60))
 def test_the_laws_hold_for_any_order_of_inputs(rng: random.Random, steps: int) -> None:

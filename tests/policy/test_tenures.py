@@ -1,5 +1,6 @@
 """The record of who may run a VM never falls back, whatever comes in whatever order."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
@@ -65,6 +66,7 @@ def test_no_order_of_events_lowers_generation_or_revision(
         held = now
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(TENURES, st.lists(EVENTS.filter(lambda e: e[0] != "grant"), max_size=8))
 def test_who_forgot_is_granted_nothing_without_a_person(

@@ -40,6 +40,7 @@ def test_a_world_is_the_same_each_time() -> None:
     assert first.stage.executor.reported == second.stage.executor.reported
 
 
+@pytest.mark.slow
 def test_random_worlds_are_eventful() -> None:
     """A swarm in which nothing happens proves nothing."""
     swarms = [Swarm(seed) for seed in range(40)]

@@ -44,6 +44,7 @@ def test_an_overrun_is_seen_and_the_next_call_has_another_worker() -> None:
     play(story)
 
 
+@pytest.mark.slow
 def test_others_in_flight_still_get_their_answers() -> None:
     async def story(client: LibvirtClient) -> None:
         first = await client.call("echo", SLOW_MS)
@@ -60,6 +61,7 @@ def test_others_in_flight_still_get_their_answers() -> None:
     play(story)
 
 
+@pytest.mark.slow
 def test_a_hang_without_end_never_gathers_workers() -> None:
     async def story(client: LibvirtClient) -> None:
         for _ in range(5):

@@ -84,9 +84,8 @@ def test_how_it_ended_is_known_before_anybody_reaped_it(
 def test_what_it_does_is_seen(tmp_path: Path) -> None:
     with stand_in(tmp_path) as process:
         daemon = found(tmp_path)
-        wait_until(lambda: daemon.look().letter == "S")
-        first = daemon.look()
-        assert not first.is_runnable
+        # While it starts it sleeps now and then.
+        wait_until(lambda: (one := daemon.look()).letter == "S" and not one.is_runnable)
         os.kill(process.pid, signal.SIGSTOP)
         wait_until(lambda: daemon.look().letter == "T")
         daemon.close()

@@ -62,6 +62,7 @@ def test_a_damaged_file_is_set_aside_in_words(
     again.close()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_written_is_said_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -77,6 +78,7 @@ def test_what_cannot_be_written_is_said_once(
     assert f"{path}: Is a directory" in caplog.text
 
 
+@pytest.mark.slow
 @needs_small_disk
 @pytest.mark.parametrize("when", ["early", "late"])
 def test_a_full_disk_is_called_full(tmp_path: Path, when: str) -> None:

@@ -173,6 +173,7 @@ def test_flipped_and_cut_bytes_cost_their_own_lines_only(
     assert len(left) >= raw.count(b"\n") - 2
 
 
+@pytest.mark.slow
 def test_sync_from_a_thread_while_files_change_hands(tmp_path: Path) -> None:
     journal = Segments(tmp_path, 1, snapshot, segment_records=5)
     is_over = threading.Event()

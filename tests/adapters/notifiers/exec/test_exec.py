@@ -80,6 +80,7 @@ def test_a_program_that_is_not_there_is_a_failure() -> None:
         run(Exec("x", ["/no/such/program"]))
 
 
+@pytest.mark.slow
 def test_one_that_does_not_end_is_killed_with_its_children(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     script = f"sleep 60 & echo $! $$ >{pids}; wait"

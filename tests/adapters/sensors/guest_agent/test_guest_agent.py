@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import pytest
+
 from holdfast.adapters.drivers.libvirt_client import LibvirtClient
 from holdfast.adapters.sensors.guest_agent import GuestAgent
 from holdfast.facts.observations import AgentAnswered, AgentLeft, AgentSilent, Observation
@@ -85,6 +87,7 @@ def test_nobody_is_asked_before_its_channel_opens_and_then_at_once() -> None:
     asyncio.run(story())
 
 
+@pytest.mark.slow
 def test_a_silent_agent_is_asked_again_sooner_and_named_as_silent() -> None:
     async def story() -> None:
         async with at_work() as scene:
@@ -100,6 +103,7 @@ def test_a_silent_agent_is_asked_again_sooner_and_named_as_silent() -> None:
     asyncio.run(story())
 
 
+@pytest.mark.slow
 def test_a_closed_channel_is_told_once_and_not_asked() -> None:
     async def story() -> None:
         async with at_work() as scene:
@@ -117,6 +121,7 @@ def test_a_closed_channel_is_told_once_and_not_asked() -> None:
     asyncio.run(story())
 
 
+@pytest.mark.slow
 def test_the_next_life_is_asked_only_when_it_opens_a_channel_itself() -> None:
     async def story() -> None:
         async with at_work() as scene:

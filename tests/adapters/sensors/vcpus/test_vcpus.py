@@ -6,6 +6,8 @@ import signal
 import time
 from contextlib import suppress
 
+import pytest
+
 from holdfast.adapters.drivers import qemu_proc
 from holdfast.adapters.sensors.vcpus import Vcpus
 from holdfast.facts.observations import Observation, VcpusMeasured
@@ -61,6 +63,7 @@ def wait_settled(pid: int, tids: list[int]) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_vcpus_that_never_ran_have_no_turns() -> None:
     with qemu("halted", vcpus=2) as vm:
         wait_settled(life_of(vm).pid, vcpus_of(vm))
@@ -71,6 +74,7 @@ def test_vcpus_that_never_ran_have_no_turns() -> None:
     assert not found.is_stopped
 
 
+@pytest.mark.slow
 def test_a_thread_that_spins_is_told_from_one_that_waits() -> None:
     """What is measured is the kernel's account, so that any busy thread serves."""
     pid = os.fork()
@@ -87,6 +91,7 @@ def test_a_thread_that_spins_is_told_from_one_that_waits() -> None:
     assert found.ran_ms > 0
 
 
+@pytest.mark.slow
 def test_a_qemu_frozen_by_a_signal_is_named() -> None:
     with qemu("frozen", vcpus=1) as vm:
         vm.kill(signal.SIGSTOP)

@@ -93,6 +93,7 @@ def test_forgotten_changes_are_lost_to_a_watch(tmp_path: Path) -> None:
     asyncio.run(work())
 
 
+@pytest.mark.slow
 def test_a_lock_that_another_holds_is_an_absence(tmp_path: Path) -> None:
     async def work() -> None:
         store = Sqlite(tmp_path / "s.db")
