@@ -52,6 +52,23 @@ def test_a_host_alone_pulses_to_itself(settings: Settings, me: Identity) -> None
     assert vitals.addresses == {"local": "127.0.0.1"}
 
 
+def test_an_agent_knows_whether_the_run_before_it_ended_on_purpose(
+    settings: Settings, me: Identity
+) -> None:
+    async def say_well(vitals: Vitals) -> None:
+        running = asyncio.create_task(vitals.run())
+        await asyncio.sleep(0)
+        running.cancel()  # As by kill -9: nothing more is said.
+
+    first = Vitals(settings, me)
+    assert not first.was_planned
+    first.leave()
+    second = Vitals(settings, me)
+    assert second.was_planned
+    asyncio.run(say_well(second))
+    assert not Vitals(settings, me).was_planned
+
+
 def test_a_host_of_a_site_pulses_to_every_controller_on_each_plane_of_both(
     settings: Settings, me: Identity
 ) -> None:

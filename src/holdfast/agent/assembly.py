@@ -260,6 +260,7 @@ class Agent:
             rack=self._settings.rack,
             switch=self._settings.switch,
             run=self._run,
+            was_planned=self.vitals.was_planned,
         )
 
     def _shown(self) -> dict[str, Any]:

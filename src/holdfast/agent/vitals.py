@@ -11,6 +11,7 @@ from holdfast.agent.identity import Identity
 from holdfast.agent.loop import now
 from holdfast.agent.pulse_file import NAME, PulseFile, Target, write_pulse_file, write_whole
 from holdfast.facts.hearing import Layer, LayerState
+from holdfast.facts.instants import Instant
 from holdfast.facts.observations import LibvirtAnswered, LibvirtGone, LibvirtSilent, Observation
 from holdfast.facts.pulse import KEY_BYTES
 from holdfast.facts.settings import Settings
@@ -42,6 +43,8 @@ class Vitals:
         self.key = ""
         self.addresses = own_addresses(settings)
         self._board = Board(run_dir / "health-board")
+        left = self._board.read(Layer.AGENT, Instant(0)).state  # However old: never stale.
+        self.was_planned = left is LayerState.RESTARTING  # The run before us said so at its end.
         self._libvirt = LayerState.UNKNOWN
         self._path, self._look_s, self._trouble = state / NAME, look_s, ""
         self._file: PulseFile | None = None

@@ -168,8 +168,16 @@ class Watch:
         self.set_host(hello.host, name, hello.rack, hello.switch)
         if hello.pulse_key:
             self.expect(hello.host, name, hello.boot, tuple(sorted(hello.addresses)))
-        at = clock.now()
-        self.see(LinkChanged(at=at, host=hello.host, boot=hello.boot, is_up=True, run=hello.run))
+        self.see(
+            LinkChanged(
+                at=clock.now(),
+                host=hello.host,
+                boot=hello.boot,
+                is_up=True,
+                run=hello.run,
+                was_planned=hello.was_planned,
+            )
+        )
 
     def left(self, agent: Agent) -> None:
         self.see(LinkChanged(at=clock.now(), host=agent.host, boot=agent.boot, is_up=False))

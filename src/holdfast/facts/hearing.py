@@ -99,12 +99,14 @@ class LastGasp(Seen, frozen=True, kw_only=True):
 
 
 class LinkChanged(Seen, frozen=True, kw_only=True):
-    """The link of a host's agent came up, or broke off. `run` is another after each start of it."""
+    """The link of a host's agent came up, or broke off. `run` is another after each start of it;
+    `was_planned`: the run before this one ended on purpose."""
 
     host: str
     boot: str
     is_up: bool
     run: str = ""
+    was_planned: bool = False
 
 
 class EarDoubted(Seen, frozen=True, kw_only=True):

@@ -63,6 +63,7 @@ class Hello(Frame, frozen=True, kw_only=True):
     rack: str = ""
     switch: str = ""
     run: str = ""  # A word of its own for each start of the agent.
+    was_planned: bool = False  # The run before this one, in this boot, ended on purpose.
 
 
 class Welcome(Frame, frozen=True, kw_only=True):
