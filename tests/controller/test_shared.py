@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -10,8 +10,16 @@ from msgspec import structs
 
 from holdfast.adapters.simulated.store import StoreInMemory
 from holdfast.controller.following import Following
-from holdfast.controller.shared import SAFE_LIMIT_S, SharedAlarm, SharedAlarms, merged
+from holdfast.controller.shared import (
+    SAFE_LIMIT_S,
+    TELL_LIMIT_MS,
+    Missing,
+    SharedAlarm,
+    SharedAlarms,
+    merged,
+)
 from holdfast.facts.alarms import AlarmRecord, AlarmState, record_of
+from holdfast.ports import clock
 from holdfast.ports.store import Txn
 from tests.controller.fake_agent import report, wait_for
 
@@ -44,8 +52,8 @@ class Replica:
         folder = self.shared.folder
         self.following.add("alarms", folder.loaded, folder.changed)
 
-    def _hand(self, found: AlarmRecord, names: Collection[str]) -> None:
-        self.handed.append((found.alarm.key, tuple(names)))
+    def _hand(self, found: Sequence[Missing]) -> None:
+        self.handed += [(record.alarm.key, tuple(names)) for record, names in found]
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["Replica"]:
@@ -86,9 +94,29 @@ def test_the_next_leader_hands_on_what_no_notifier_is_known_to_have_got() -> Non
             await wait_for(lambda: not a.shared.folder.waiting)
         async with Replica(store, "b").running() as b:
             await wait_for(lambda: len(b.absorbed) == 3)
-            b.shared.adopt()
+            b.shared.adopt(2)
             keys = [record(number).alarm.key for number in (2, 3)]
             assert sorted(b.handed) == [(keys[0], ("pager",)), (keys[1], ("oss", "pager"))]
+
+    asyncio.run(work())
+
+
+def test_the_leader_hands_on_what_another_one_does_not_tell_in_time() -> None:
+    async def work() -> None:
+        store = StoreInMemory()
+        async with Replica(store, "a").running() as a, Replica(store, "b").running() as b:
+            b.shared.adopt(2)
+            late = record(1, changed_utc_ms=clock.utc_ms() - TELL_LIMIT_MS)
+            fresh = record(2, changed_utc_ms=clock.utc_ms())
+            for one in (late, fresh):
+                a.shared.note(one)
+            a.shared.answered(late, "oss")
+            await wait_for(lambda: len(b.absorbed) == 2)
+            for _ in range(3):
+                b.shared.adopt(2)
+            assert b.handed == [(late.alarm.key, ("pager",))], "once, and not what is fresh"
+            b.shared.adopt(3)
+            assert len(b.handed) == 3
 
     asyncio.run(work())
 

@@ -5,7 +5,7 @@ A controller that is alone does none of this: what is on its disk is safe, and i
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from holdfast.controller.following import Following
 from holdfast.controller.leadership import Leadership
 from holdfast.controller.peers import HeardSaid, Peers
 from holdfast.controller.registry import Registry
-from holdfast.controller.shared import SharedAlarms
+from holdfast.controller.shared import Missing, SharedAlarms
 from holdfast.controller.shared_incidents import SharedIncidents
 from holdfast.facts.alarms import Alarm, AlarmRecord, AlarmState
 from holdfast.facts.hearing import Sign
@@ -109,7 +109,6 @@ class Replicas:
         self._marks = {key: int(value) for key, value in sorted(shelf.all(SHARED).items())}
         self.peers = Peers(host_name, dials, journal)
         self.peers.heard = lambda host: HeardSaid(sign=sign_of(host))
-        self._adopted_term: int | None = None
         for courier in couriers if not self.is_alone else ():
             self._share_patience(courier)
 
@@ -171,11 +170,10 @@ class Replicas:
         return leader not in ("", self._host_name)
 
     def settle(self) -> None:
-        """Once in each term, when what others shared is known here: hand on what is missing."""
+        """Now and then, while we lead and know what others shared: hand on what is missing."""
         term = self._leadership.term
-        if not self.is_alone and term not in (None, self._adopted_term) and self.following.is_live:
-            self._adopted_term = term
-            self.shared.adopt()
+        if not self.is_alone and term is not None and self.following.is_live:
+            self.shared.adopt(term)
 
     def shown(self) -> dict[str, Any]:
         """For status."""
@@ -217,7 +215,7 @@ class Replicas:
         told = self._told_of(record)
         self.shared.note(record, told)
         paged = [one.notifier.name for one in self._couriers if one.patience is not None]
-        self._hand(record, [name for name in paged if name not in told])
+        self._hand([(record, [name for name in paged if name not in told])])
 
     def _told_of(self, record: AlarmRecord) -> tuple[str, ...]:
         is_answered = record.answered_utc_ms is not None
@@ -271,19 +269,24 @@ class Replicas:
             courier.patience.is_ours = lambda: self._leadership.term is not None
             courier.patience.told_elsewhere = lambda record: self.shared.was_told(record, name)
 
-    def _hand(self, record: AlarmRecord, names: Collection[str]) -> None:
-        alarm = record.alarm
-        own = self._vim.find(alarm.key)
-        if own is not None and own.alarm.revision > alarm.revision:
-            self.shared.note(own)  # Told from here while the store was away: it only lacks that.
-            return
-        for courier in self._couriers:
-            waits = any(
-                (one.alarm.key, one.alarm.revision) == (alarm.key, alarm.revision)
-                for one in courier.waiting()
-            )
-            if courier.notifier.name in names and not waits:
-                courier.hand(record)
+    def _hand(self, found: Sequence[Missing]) -> None:
+        waiting = {
+            (courier.notifier.name, one.alarm.key, one.alarm.revision)
+            for courier in self._couriers
+            for one in courier.waiting()
+        }
+        for record, names in found:
+            key, revision = record.alarm.key, record.alarm.revision
+            own = self._vim.find(key)
+            if own is not None and own.alarm.revision > revision:
+                self.shared.note(
+                    own
+                )  # Told from here while the store was away: it only lacks that.
+                continue
+            for courier in self._couriers:
+                name = courier.notifier.name
+                if name in names and (name, key, revision) not in waiting:
+                    courier.hand(record)
 
     async def _tidy(self) -> None:
         while True:

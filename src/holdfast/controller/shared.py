@@ -1,12 +1,13 @@
 """Alarms that all replicas share: told to notifiers by one of them, known to each of them.
 
 After an alarm was handed to the notifiers, it is written beside them into the store, and again when
-one of them has answered. A replica that comes to lead hands on what nobody is known to have got.
+one of them has answered. The leader hands on what nobody is known to have got: all of it when it
+comes to lead, and later what another one did not tell in time, or did not know to be worth telling.
 Nothing is told later because of this: a store that is away only makes others tell it once more.
 """
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from msgspec import Struct, structs
 
@@ -18,6 +19,7 @@ from holdfast.ports.store import Store
 FOLDER = "alarms"
 ANSWER_WAIT_S = 0.2  # Less than an agent waits before it tells the next controller.
 SAFE_LIMIT_S = 1.0
+TELL_LIMIT_MS = 10_000  # So long the leader leaves it to the one who was told.
 CLEARED_KEPT_MS = 3_600_000
 CLEARED_MOST = 1_000
 assert ANSWER_WAIT_S < 0.25 < SAFE_LIMIT_S
@@ -33,8 +35,11 @@ class SharedAlarm(Struct, frozen=True, kw_only=True):
     heard: tuple[str, ...] = ()
 
 
+Missing = tuple[AlarmRecord, Collection[str]]
+
+
 class SharedAlarms:
-    """`absorb` takes what another replica told; `hand` hands a record on to notifiers by name.
+    """`absorb` takes what another replica told; `hand` hands records on, each to its notifiers.
 
     `kept` hears that the store has it, `forget` that it has it no more.
     `notifiers` are the names of ours; those in `quick` answer at once, where all is well.
@@ -46,7 +51,7 @@ class SharedAlarms:
         me: str,
         *,
         absorb: Callable[[AlarmRecord], None],
-        hand: Callable[[AlarmRecord, Collection[str]], None],
+        hand: Callable[[Sequence[Missing]], None],
         notifiers: Collection[str] = (),
         quick: Collection[str] = (),
         kept: Callable[[str], None] = lambda _: None,
@@ -56,6 +61,8 @@ class SharedAlarms:
         self._me, self._absorb, self._hand, self._forget = me, absorb, hand, forget
         self._notifiers, self._quick = list(notifiers), list(quick)
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+        self._term = 0
+        self._adopted: dict[str, int] = {}  # Revisions that were handed on in this term.
         self.folder: SharedFolder[SharedAlarm] = SharedFolder(
             store,
             FOLDER,
@@ -89,12 +96,23 @@ class SharedAlarms:
             return notifier in (*known.told, *known.heard)
         return record.alarm.state is AlarmState.CLEARED and notifier in known.heard
 
-    def adopt(self) -> None:
-        """As the new leader: hand on what some notifier is not known to have got."""
-        for shared in self.folder.all().values():
+    def adopt(self, term: int) -> None:
+        """As the leader, again and again: hand on what some notifier is not known to have got."""
+        before = clock.utc_ms() - TELL_LIMIT_MS
+        is_new = term != self._term
+        if is_new:
+            self._term, self._adopted = term, {}
+        found: list[Missing] = []
+        for key, shared in self.folder.all().items():
+            record = shared.record
+            revision = record.alarm.revision
             missing = [name for name in self._notifiers if name not in shared.told]
-            if missing:
-                self._hand(shared.record, missing)
+            is_due = is_new or record.changed_utc_ms <= before
+            if missing and is_due and self._adopted.get(key) != revision:
+                self._adopted[key] = revision
+                found.append((record, missing))
+        if found:
+            self._hand(found)
 
     async def wait_safe(self, alarm: Alarm) -> None:
         """Return when its notifier has answered, or else the store has it; in any case soon."""
@@ -152,6 +170,7 @@ class SharedAlarms:
         self._wake(key)
 
     def _gone(self, key: str) -> None:
+        self._adopted.pop(key, None)
         self._forget(key)
 
 
