@@ -55,8 +55,8 @@ class SiteKeeper:
         if is_due(Certificates(self._settings.tls_dir)):
             log.info("the certificate is renewed: until %s", renew_certificate(self._settings))
         plan = self._plan()
-        own = {plane.name: plane.address for plane in self._settings.planes}
         settings = self._settings
+        own = settings.own_planes
         if write_site(
             Path(settings.file),
             plan,

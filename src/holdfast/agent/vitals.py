@@ -121,7 +121,7 @@ def keep_key(path: Path) -> str:
 
 def own_addresses(settings: Settings) -> dict[str, str]:
     """By plane; without planes a host is alone, and its loopback is the only one."""
-    return {plane.name: plane.address for plane in settings.planes} or {LOCAL_PLANE: LOOPBACK}
+    return settings.own_planes or {LOCAL_PLANE: LOOPBACK}
 
 
 def plan_pulse(settings: Settings, me: Identity, key: str) -> PulseFile:

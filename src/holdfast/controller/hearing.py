@@ -331,8 +331,7 @@ def planes_here(settings: Settings, host_name: str) -> dict[str, str]:
     for place in settings.controllers:
         if place.name == host_name:
             return dict(place.planes)
-    own = {plane.name: plane.address for plane in settings.planes}
-    return own or dict(LOCAL_PLANES)
+    return settings.own_planes or dict(LOCAL_PLANES)
 
 
 def read_observation(said: dict[str, Any], at: Instant) -> heard.Hearing | None:

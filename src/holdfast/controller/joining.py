@@ -26,8 +26,8 @@ from holdfast.controller.join_requests import JoinRequest, read_request
 from holdfast.controller.join_tokens import JoinTokens
 from holdfast.controller.registry import NotLeading
 from holdfast.controller.site_list import SiteList, utc_ms
-from holdfast.controller.store_members import Reach, StoreMembers, endpoints
-from holdfast.facts.membership import CERTIFICATES, CONTROLLERS, Issued, SitePlan
+from holdfast.controller.store_members import Reach, StoreMembers
+from holdfast.facts.membership import CERTIFICATES, CONTROLLERS, Issued, site_plan
 from holdfast.facts.settings import ControllerPlace, Settings
 from holdfast.ports.answers import AWAY, USAGE, Unanswerable
 from holdfast.ports.store import Store, StoreAway
@@ -236,20 +236,9 @@ class Joining:
 
     def site(self) -> dict[str, Any]:
         """What every host's settings say alike."""
-        settings = self._settings
         known = self._places()
-        places = tuple(known[name] for name in sorted(known))
-        plan = SitePlan(
-            controllers=places,
-            planes=tuple(plane.name for plane in settings.planes),
-            store=settings.store,
-            etcd_endpoints=endpoints(places) if settings.store == "etcd" else (),
-            api_port=settings.api_port,
-            link_port=settings.link_port,
-            pulse_port=settings.pulse_port,
-            answer_port=settings.answer_port,
-            gasp_port=settings.gasp_port,
-        )
+        places = [known[name] for name in sorted(known)]
+        plan = site_plan(self._settings, places, self._settings.store)
         found: dict[str, Any] = msgspec.to_builtins(plan)
         return found
 

@@ -4,14 +4,9 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from holdfast.adapters.drivers.etcd_members import (
-    CLIENT_PORT,
-    PEER_PORT,
-    EtcdMembers,
-    MembersAway,
-)
+from holdfast.adapters.drivers.etcd_members import EtcdMembers, MembersAway
 from holdfast.controller.site_list import SiteList
-from holdfast.facts.membership import Issued, StoreMember
+from holdfast.facts.membership import Issued, StoreMember, peer_url, store_endpoints
 from holdfast.facts.settings import ControllerPlace, Settings
 from holdfast.ports.answers import Unanswerable
 
@@ -30,7 +25,7 @@ class StoreMembers:
 
     async def add(self, address: str) -> list[StoreMember]:
         """Without a vote yet: it learns what the others know. All members, the new one too."""
-        url = _peer_url(address)
+        url = peer_url(address)
 
         def add(etcd: EtcdMembers) -> list[StoreMember]:
             try:
@@ -42,7 +37,7 @@ class StoreMembers:
         return await self._of_store(add)
 
     async def promote(self, address: str) -> None:
-        await self._of_store(lambda etcd: etcd.promote(_peer_url(address), self._limit_s))
+        await self._of_store(lambda etcd: etcd.promote(peer_url(address), self._limit_s))
 
     async def put_out(self, host: str, place: ControllerPlace | None) -> None:
         """`place`: where the list of controllers says that it is. One whose joining failed is not
@@ -51,7 +46,7 @@ class StoreMembers:
         named = {place.address} if place else set()
         listed = {one.address for one in self._site.controllers.values() if one != place}
         left = self._certified(host) - self._certified_to_others(host) - listed
-        urls = {_peer_url(address) for address in named | left}
+        urls = {peer_url(address) for address in named | left}
         if not urls:
             return
 
@@ -90,12 +85,12 @@ class StoreMembers:
             for one in issued
             if one.is_controller
             for address in one.addresses
-            if _peer_url(address) in urls
+            if peer_url(address) in urls
         ]
 
     async def _of_store(self, ask: Callable[[EtcdMembers], Said]) -> Said:
-        known = endpoints(self._site.controllers.values()) or self._settings.etcd_endpoints
-        etcd = self._reach(known)
+        listed = store_endpoints(self._site.controllers.values())
+        etcd = self._reach(listed or self._settings.etcd_endpoints)
         try:
             return await asyncio.to_thread(ask, etcd)
         except MembersAway as error:
@@ -103,13 +98,5 @@ class StoreMembers:
             raise Unanswerable(text, "see that every controller's store runs; then again") from None
 
 
-def endpoints(places: Iterable[ControllerPlace]) -> tuple[str, ...]:
-    return tuple(f"https://{place.address}:{CLIENT_PORT}" for place in places)
-
-
 def _addresses(issued: Iterable[Issued]) -> set[str]:
     return {address for one in issued if one.is_controller for address in one.addresses}
-
-
-def _peer_url(address: str) -> str:
-    return f"https://{address}:{PEER_PORT}"

@@ -1,9 +1,12 @@
 """What a site's store knows of those who belong to it: tokens, certificates, controllers."""
 
+from collections.abc import Iterable, Sequence
+
 from msgspec import Struct
 
-from holdfast.facts.settings import ControllerPlace
+from holdfast.facts.settings import ControllerPlace, Settings
 
+CLIENT_PORT, PEER_PORT = 2379, 2380  # etcd's own.
 JOINS, CERTIFICATES, CONTROLLERS = "joins", "certificates", "controllers"
 KINDS_OF_SITE = (JOINS, CERTIFICATES, CONTROLLERS)
 
@@ -58,3 +61,37 @@ class StoreMember(Struct, frozen=True, kw_only=True):
     peer_url: str
     id: str = ""
     is_learner: bool = False
+
+
+def site_plan(settings: Settings, controllers: Sequence[ControllerPlace], store: str) -> SitePlan:
+    """The plan of a site whose hosts use the ports and planes that this one does."""
+    return SitePlan(
+        controllers=tuple(controllers),
+        planes=tuple(settings.own_planes),
+        store=store,
+        etcd_endpoints=store_endpoints(controllers) if store == "etcd" else (),
+        api_port=settings.api_port,
+        link_port=settings.link_port,
+        pulse_port=settings.pulse_port,
+        answer_port=settings.answer_port,
+        gasp_port=settings.gasp_port,
+    )
+
+
+def store_endpoints(controllers: Iterable[ControllerPlace]) -> tuple[str, ...]:
+    """The etcd of each, for programs that ask the store."""
+    return tuple(client_url(place.address) for place in controllers)
+
+
+def client_url(address: str) -> str:
+    """Where programs reach the etcd of a controller."""
+    return _url(address, CLIENT_PORT)
+
+
+def peer_url(address: str) -> str:
+    """Where the etcd of a controller is reached by the others."""
+    return _url(address, PEER_PORT)
+
+
+def _url(address: str, port: int) -> str:
+    return f"https://[{address}]:{port}" if ":" in address else f"https://{address}:{port}"

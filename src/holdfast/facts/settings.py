@@ -70,3 +70,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     last_words_mib: int = 512
     journal_mib: int = 64
     outbox_mib: int = 64
+
+    @property
+    def own_planes(self) -> dict[str, str]:
+        """This host's own address on each plane, by the plane's name."""
+        return {plane.name: plane.address for plane in self.planes}

@@ -16,7 +16,6 @@ from holdfast.facts.membership import StoreMember
 
 CALL_LIMIT_S = 5.0
 AGAIN_EACH_S = 0.5
-PEER_PORT, CLIENT_PORT = 2380, 2379
 
 
 class MembersAway(Exception):

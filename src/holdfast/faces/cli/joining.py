@@ -24,7 +24,7 @@ from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.faces.cli.hostname import address_towards, name_of_host
 from holdfast.faces.cli.services import Machine, Say
 from holdfast.facts import wire
-from holdfast.facts.membership import SitePlan, StoreMember
+from holdfast.facts.membership import SitePlan, StoreMember, store_endpoints
 from holdfast.facts.settings import ControllerPlace, Settings
 
 TOKEN_PARTS = 3
@@ -109,7 +109,7 @@ class Joiner:
             plan = structs.replace(
                 plan,
                 controllers=(*plan.controllers, place),
-                etcd_endpoints=(*plan.etcd_endpoints, f"https://{place.address}:2379"),
+                etcd_endpoints=(*plan.etcd_endpoints, *store_endpoints([place])),
             )
         settings = site_setup.write_settings(self._config, plan, self._own, self._settings)
         services.install(settings, self._config, name, say, on)
@@ -150,7 +150,7 @@ class Joiner:
 
     def _own_planes(self, plan: SitePlan) -> dict[str, str]:
         """Our address on each plane of the site: as typed, as written, else as the route goes."""
-        found = {plane.name: plane.address for plane in self._settings.planes}
+        found = dict(self._settings.own_planes)
         for plane in plan.planes:
             if plane in self._planes:
                 found[plane] = self._planes[plane]

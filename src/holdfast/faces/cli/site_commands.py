@@ -3,7 +3,6 @@
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import click
 from msgspec import structs
@@ -30,8 +29,8 @@ from holdfast.faces.cli.joining import Joiner
 from holdfast.faces.cli.settings import Site, pass_site
 from holdfast.faces.cli.site_growth import move_store
 from holdfast.faces.cli.site_words import controllers_mean
-from holdfast.facts.membership import SitePlan
-from holdfast.facts.settings import DEFAULT_FILE, ControllerPlace, Settings
+from holdfast.facts.membership import site_plan
+from holdfast.facts.settings import DEFAULT_FILE, ControllerPlace, Plane, Settings
 from holdfast.facts.settings_reader import NAME
 
 DEFAULT_PLANE = "main"
@@ -85,12 +84,9 @@ def init(site: Site, name: str | None, planes: tuple[str, ...], controllers: str
         site_setup.write_store_files(
             settings, config, authority, name=place.name, address=place.address
         )
-    plan = SitePlan(
-        controllers=(place,),
-        planes=tuple(own),
-        store="etcd" if has_etcd else "sqlite",
-        etcd_endpoints=(f"https://{place.address}:2379",) if has_etcd else (),
-        **_ports(settings),
+    used = tuple(Plane(name=plane, address=address) for plane, address in own.items())
+    plan = site_plan(
+        structs.replace(settings, planes=used), [place], "etcd" if has_etcd else "sqlite"
     )
     settings = site_setup.write_settings(config, plan, own, settings)
     services.install(settings, config, place.name, say, MACHINE)
@@ -275,11 +271,6 @@ def _named(settings: Settings, name: str | None) -> Settings:
     return structs.replace(settings, host_name=name)
 
 
-def _ports(settings: Settings) -> dict[str, Any]:
-    names = ("api_port", "link_port", "pulse_port", "answer_port", "gasp_port")
-    return {name: getattr(settings, name) for name in names}
-
-
 def _read_planes(given: tuple[str, ...]) -> dict[str, str]:
     found = {}
     for text in given:
@@ -300,8 +291,7 @@ def _is_ours(address: str) -> bool:
 
 def _own_planes(settings: Settings, given: tuple[str, ...]) -> dict[str, str]:
     """What was typed, else what the settings say, else the address towards the others."""
-    written = {plane.name: plane.address for plane in settings.planes}
-    found = written | _read_planes(given)
+    found = settings.own_planes | _read_planes(given)
     if found:
         return found
     address = address_towards("192.0.2.1") or next(iter(addresses_of_host()), "")

@@ -6,18 +6,16 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from msgspec import structs
-
 from holdfast.adapters.drivers.authority import Authority
 from holdfast.adapters.drivers.certificates import CertificateProblem, Certificates
-from holdfast.adapters.drivers.etcd_members import CLIENT_PORT, EtcdMembers, MembersAway
+from holdfast.adapters.drivers.etcd_members import EtcdMembers, MembersAway
 from holdfast.adapters.stores.etcd import Etcd
 from holdfast.adapters.stores.sqlite import Sqlite
 from holdfast.faces.cli import services, site_setup
 from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.faces.cli.services import CONTROLLER, Machine, Say
 from holdfast.faces.cli.settings import Site
-from holdfast.facts.membership import SitePlan
+from holdfast.facts.membership import site_plan, store_endpoints
 from holdfast.facts.settings import ControllerPlace, Settings
 from holdfast.ports.store import StoreAway, TxnResult
 
@@ -37,7 +35,7 @@ def move_store(
         _make_room(settings, config, place)
         with _controller_paused(Path(config), say, on):
             count = _fill_etcd(old, settings, config, place)
-            site.settings = _write_settings(settings, config, place)
+            site.settings = _write_settings(settings, config)
     say(f"{count} records were copied into etcd")
     try:
         if old.exists():
@@ -106,29 +104,13 @@ def _make_room(settings: Settings, config: str, place: ControllerPlace) -> None:
 def _fill_etcd(old: Path, settings: Settings, config: str, place: ControllerPlace) -> int:
     with site_setup.store_running(config):
         tls = Certificates(settings.tls_dir).store_context()
-        EtcdMembers(_endpoints(place), tls).wait_ready(READY_LIMIT_S)
-        return asyncio.run(_copy(old, Etcd(_endpoints(place), tls)))
+        EtcdMembers(store_endpoints([place]), tls).wait_ready(READY_LIMIT_S)
+        return asyncio.run(_copy(old, Etcd(store_endpoints([place]), tls)))
 
 
-def _write_settings(settings: Settings, config: str, place: ControllerPlace) -> Settings:
-    grown = structs.replace(settings, store="etcd", etcd_endpoints=_endpoints(place))
-    plan = SitePlan(
-        controllers=settings.controllers,
-        planes=tuple(plane.name for plane in settings.planes),
-        store=grown.store,
-        etcd_endpoints=grown.etcd_endpoints,
-        api_port=settings.api_port,
-        link_port=settings.link_port,
-        pulse_port=settings.pulse_port,
-        answer_port=settings.answer_port,
-        gasp_port=settings.gasp_port,
-    )
-    own = {plane.name: plane.address for plane in settings.planes}
-    return site_setup.write_settings(config, plan, own, grown)
-
-
-def _endpoints(place: ControllerPlace) -> tuple[str, ...]:
-    return (f"https://{place.address}:{CLIENT_PORT}",)
+def _write_settings(settings: Settings, config: str) -> Settings:
+    plan = site_plan(settings, settings.controllers, "etcd")
+    return site_setup.write_settings(config, plan, settings.own_planes, settings)
 
 
 def _data(settings: Settings) -> Path:

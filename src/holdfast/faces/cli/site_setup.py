@@ -29,7 +29,7 @@ from holdfast.faces.cli.calling import Away
 from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.faces.cli.services import Machine, etcd_program, store_file
 from holdfast.faces.cli.settings import Site, load_settings
-from holdfast.facts.membership import SitePlan, StoreMember
+from holdfast.facts.membership import SitePlan, StoreMember, client_url, peer_url
 from holdfast.facts.settings import DEFAULT_FILE, Settings
 
 STORE_DATA = "store"
@@ -41,10 +41,10 @@ Say = Callable[[str], None]
 ETCD = """# Written by `holdfast init` or `holdfast join`: this controller's member of the store.
 name: {name}
 data-dir: {data}
-listen-client-urls: https://{address}:2379,https://127.0.0.1:2379
-advertise-client-urls: https://{address}:2379
-listen-peer-urls: https://{address}:2380
-initial-advertise-peer-urls: https://{address}:2380
+listen-client-urls: {client},https://127.0.0.1:2379
+advertise-client-urls: {client}
+listen-peer-urls: {peer}
+initial-advertise-peer-urls: {peer}
 initial-cluster: {cluster}
 initial-cluster-state: {state}
 initial-cluster-token: holdfast
@@ -120,14 +120,15 @@ def write_store_files(
     write_private(folder / STORE_CA_KEY, authority.key)
     write_private(folder / STORE_KEY, key)
     write_private(folder / STORE_CERTIFICATE, authority.sign(request, subject).pem)
-    own = f"https://{address}:2380"
+    own = peer_url(address)
     named = [f"{one.name or name}={one.peer_url}" for one in members] or [f"{name}={own}"]
     if members and data.exists():
         shutil.rmtree(data)  # Of a membership that has ended: it would never be let in again.
     text = ETCD.format(
         name=name,
         data=data,
-        address=f"[{address}]" if ":" in address else address,
+        client=client_url(address),
+        peer=own,
         cluster=",".join(named),
         state="existing" if members else "new",
         tls=folder,

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from holdfast.adapters.drivers.certificates import CertificateProblem, Certificates
-from holdfast.adapters.drivers.etcd_members import CLIENT_PORT, EtcdMembers, MembersAway
+from holdfast.adapters.drivers.etcd_members import EtcdMembers, MembersAway
 from holdfast.adapters.drivers.only_one import NotTheOnlyOne, only_one
 from holdfast.adapters.stores.etcd import Etcd
 from holdfast.adapters.stores.sqlite import Sqlite
@@ -20,7 +20,7 @@ from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.faces.cli.hostname import name_of_host
 from holdfast.faces.cli.services import is_controller_here
 from holdfast.faces.cli.settings import Site, pass_site
-from holdfast.facts.membership import SitePlan
+from holdfast.facts.membership import CLIENT_PORT, site_plan
 from holdfast.facts.settings import DEFAULT_FILE, ControllerPlace, Settings
 from holdfast.ports import clock
 from holdfast.ports.store import Store, StoreAway
@@ -114,17 +114,15 @@ def _of_etcd(site: Site) -> Restored:
     data = Path(settings.state_dir) / site_setup.STORE_DATA
     if not (data / "member").is_dir():
         raise Failure(f"there is no store at {data}", "etcdctl snapshot restore comes first")
-    endpoints = (f"https://{place.address}:{CLIENT_PORT}",)
+    plan = site_plan(settings, [place], "etcd")
     try:
         tls = Certificates(settings.tls_dir).store_context()
         with site_setup.store_running(config):
-            members = EtcdMembers(endpoints, tls)
+            members = EtcdMembers(plan.etcd_endpoints, tls)
             members.wait_ready(READY_LIMIT_S)
             _refuse_others([one.name for one in members.members()])
-            site.settings = site_setup.write_settings(
-                config, _plan(settings, place, endpoints), _planes(settings), settings
-            )
-            return _restore(Etcd(endpoints, tls), place)
+            site.settings = site_setup.write_settings(config, plan, settings.own_planes, settings)
+            return _restore(Etcd(plan.etcd_endpoints, tls), place)
     except (MembersAway, CertificateProblem) as error:
         raise Failure(
             f"the store here does not serve: {error}",
@@ -139,24 +137,6 @@ def _refuse_others(members: list[str]) -> None:
             f"the store here has the members {', '.join(sorted(members))}: it was not restored",
             "etcdctl snapshot restore comes first, with --initial-cluster of this host alone",
         )
-
-
-def _planes(settings: Settings) -> dict[str, str]:
-    return {plane.name: plane.address for plane in settings.planes}
-
-
-def _plan(settings: Settings, place: ControllerPlace, endpoints: tuple[str, ...]) -> SitePlan:
-    return SitePlan(
-        controllers=(place,),
-        planes=tuple(_planes(settings)),
-        store="etcd",
-        etcd_endpoints=endpoints,
-        api_port=settings.api_port,
-        link_port=settings.link_port,
-        pulse_port=settings.pulse_port,
-        answer_port=settings.answer_port,
-        gasp_port=settings.gasp_port,
-    )
 
 
 def _restore(opened: Store, place: ControllerPlace | None) -> Restored:
