@@ -121,6 +121,23 @@ def test_the_leader_hands_on_what_another_one_does_not_tell_in_time() -> None:
     asyncio.run(work())
 
 
+def test_an_end_is_handed_on_again_when_it_becomes_known_who_had_heard_before() -> None:
+    async def work() -> None:
+        store = StoreInMemory()
+        async with Replica(store, "a").running() as a, Replica(store, "b").running() as b:
+            b.shared.adopt(2)
+            over = record(1, 2, changed_utc_ms=clock.utc_ms() - TELL_LIMIT_MS)
+            a.shared.note(over, told=("oss",))
+            await wait_for(lambda: len(b.absorbed) == 1)
+            b.shared.adopt(2)
+            a.shared.folder.put(over.alarm.key, SharedAlarm(record=over, heard=("pager",)))
+            await wait_for(lambda: len(b.absorbed) == 2)
+            b.shared.adopt(2)
+            assert b.handed == [(over.alarm.key, ("pager",))] * 2
+
+    asyncio.run(work())
+
+
 @pytest.mark.slow
 def test_a_store_that_is_away_delays_nothing_and_gets_it_later() -> None:
     async def work() -> None:

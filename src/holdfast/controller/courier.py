@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from holdfast.controller.patience import Patience
-from holdfast.facts.alarms import AlarmRecord, AlarmState
+from holdfast.facts.alarms import AlarmRecord
 from holdfast.ports import clock
 from holdfast.ports.journal import Losses
 from holdfast.ports.notifier import Notice, Notifier, NotifyFailed, NotifyRefused
@@ -87,8 +87,6 @@ class Courier:
     def hand(self, record: AlarmRecord | None) -> None:
         """Keep it on disk, and send it as soon as all before it is answered."""
         if record is not None and self.patience is not None and self.patience.keeps(record):
-            if record.alarm.state is AlarmState.CLEARED:
-                self._settled(record, self.notifier.name)
             self._news.set()
             return
         self._keep(record)

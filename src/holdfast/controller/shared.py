@@ -62,7 +62,8 @@ class SharedAlarms:
         self._notifiers, self._quick = list(notifiers), list(quick)
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
         self._term = 0
-        self._adopted: dict[str, int] = {}  # Revisions that were handed on in this term.
+        # What was handed on in this term; more may become known of who had heard before.
+        self._adopted: dict[str, tuple[int, tuple[str, ...]]] = {}
         self.folder: SharedFolder[SharedAlarm] = SharedFolder(
             store,
             FOLDER,
@@ -105,11 +106,11 @@ class SharedAlarms:
         found: list[Missing] = []
         for key, shared in self.folder.all().items():
             record = shared.record
-            revision = record.alarm.revision
+            known = record.alarm.revision, shared.heard
             missing = [name for name in self._notifiers if name not in shared.told]
             is_due = is_new or record.changed_utc_ms <= before
-            if missing and is_due and self._adopted.get(key) != revision:
-                self._adopted[key] = revision
+            if missing and is_due and self._adopted.get(key) != known:
+                self._adopted[key] = known
                 found.append((record, missing))
         if found:
             self._hand(found)
