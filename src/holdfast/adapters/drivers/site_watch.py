@@ -14,7 +14,7 @@ async def wait_site_changed(settings: Settings, each_s: float = 1.0) -> None:
     has a mistake in it, is somebody's work in progress.
     """
     path = Path(settings.file)
-    age = _age(path)
+    age = 0  # Also what was written between the reading of these settings and now is news.
     while True:
         await asyncio.sleep(each_s)
         now = _age(path)
