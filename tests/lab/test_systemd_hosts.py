@@ -12,7 +12,7 @@ from holdfast.lab.commands import LabError
 from holdfast.lab.guests import Guest, plan_guest
 from holdfast.lab.hosts import Host, Lab, why_no_systemd
 from tests.lab import site
-from tests.lab.site import ask, holdfast, wait_until, wait_well
+from tests.lab.site import PROGRAM, ask, holdfast, wait_until, wait_well
 
 pytestmark = [
     pytest.mark.lab,
@@ -55,10 +55,17 @@ def three(lab: Lab) -> tuple[Host, Host, Host]:
 
 
 def journal(host: Host) -> str:
-    """What the programs of Holdfast said there last, and where its pulses go."""
-    argv = ["journalctl", "--no-pager", "--lines=25", "--unit=holdfast-*"]
+    """What the programs of Holdfast said there last, who hears what, and where its pulses go."""
+    commands = (
+        ["journalctl", "--no-pager", "--lines=25", "--unit=holdfast-*"],
+        [PROGRAM, "status", "--json"],
+        ["ss", "--udp", "--all", "--numeric", "--processes", "--memory"],
+        ["ip", "-brief", "address"],
+        ["cat", "/etc/holdfast/holdfast.toml"],
+    )
+    said = [host.run(argv, check=False).stdout for argv in commands]
     targets = host.path("/var/lib/holdfast/pulse.json").read_text()
-    return host.run(argv, check=False).stdout + re.sub(r'"key": .*', "", targets)
+    return "\n".join([*said, re.sub(r'"key": .*', "", targets)])
 
 
 def units(host: Host) -> dict[str, str]:
