@@ -6,6 +6,8 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
+
 from holdfast.adapters.outboxes.disk import DiskOutbox
 from holdfast.adapters.simulated.notifier import NotifierInMemory
 from holdfast.controller.courier import Courier
@@ -54,6 +56,23 @@ def test_everything_is_told_in_order_when_the_receiver_comes_back(tmp_path: Path
             await wait_for(lambda: len(notifier.told) == 50)
         assert numbers(notifier) == list(range(50))
         assert [notice.sequence for notice in notifier.told] == list(range(1, 51))
+
+    asyncio.run(work())
+
+
+@pytest.mark.slow
+def test_news_are_tried_at_once_however_long_the_receiver_was_away(tmp_path: Path) -> None:
+    async def work() -> None:
+        notifier = NotifierInMemory()
+        notifier.is_away = True
+        async with carrying(tmp_path, notifier) as courier:
+            courier.hand(record(1))
+            await asyncio.sleep(1.6)  # It was tried until 1.5 s, and would be again at 3.1 s.
+            notifier.is_away = False
+            courier.hand(record(2))
+            async with asyncio.timeout(1.0):
+                await wait_for(lambda: len(notifier.told) == 2)
+        assert numbers(notifier) == [1, 2]
 
     asyncio.run(work())
 

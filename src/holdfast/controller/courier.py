@@ -4,6 +4,7 @@ A slow or dead notifier delays nobody: each has its own outbox, task and back-of
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Callable
@@ -181,8 +182,7 @@ class Courier:
             self._park(notice, str(refusal))
         except NotifyFailed as failure:
             self._note_failure(str(failure))
-            await asyncio.sleep(self._wait_s)
-            self._wait_s = min(max(FIRST_WAIT_S, self._wait_s * 2), LONGEST_WAIT_S)
+            await self._back_off()
             return
         else:
             self._note_answer(kept)
@@ -191,6 +191,18 @@ class Courier:
         self._outbox.acknowledge(stream, sequence)
         if kept.record is not None:
             self._settled(kept.record, self.notifier.name)
+
+    async def _back_off(self) -> None:
+        """What comes anew ends the wait: the notifier may be back, and news must not be late."""
+        wait_s = self._wait_s
+        self._wait_s = min(max(FIRST_WAIT_S, wait_s * 2), LONGEST_WAIT_S)
+        if not wait_s:
+            return
+        await asyncio.sleep(FIRST_WAIT_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s - FIRST_WAIT_S):
+                await self._news.wait()
+        self._news.clear()
 
     def _note_answer(self, kept: Kept) -> None:
         at = clock.now()
