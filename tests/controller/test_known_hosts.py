@@ -21,7 +21,14 @@ from holdfast.controller.registry import Registry
 from holdfast.controller.watch import Watch
 from holdfast.controller.watching import begin
 from holdfast.detectors.panel import Panel
-from holdfast.facts.hearing import HostExpected, PlaneHeard, PlaneSilent, Sign
+from holdfast.facts.hearing import (
+    EarDoubted,
+    EarTrusted,
+    HostExpected,
+    PlaneHeard,
+    PlaneSilent,
+    Sign,
+)
 from holdfast.facts.instants import Instant
 from holdfast.facts.settings import Settings
 from holdfast.facts.wire import Hello
@@ -148,6 +155,20 @@ def test_a_host_that_only_the_store_names_is_shown_and_not_missed(shelf: Shelf) 
         assert room.watch.sign_of(HOST) is Sign.UNKNOWN, "it is no witness against it either"
         [row] = room.watch.host_rows()
         assert (row["host_name"], row["said"]) == (NAME, "has not been heard yet")
+
+    run(work)
+
+
+def test_a_controller_that_doubts_itself_is_no_witness(shelf: Shelf) -> None:
+    def work() -> None:
+        room = Room(shelf)
+        room.greeted()
+        room.hear()
+        assert room.watch.sign_of(HOST) is Sign.PULSE
+        room.watch.see(EarDoubted(at=Instant(3), late_ms=400.0, reason="it was late"))
+        assert room.watch.sign_of(HOST) is Sign.UNKNOWN
+        room.watch.see(EarTrusted(at=Instant(4)))
+        assert room.watch.sign_of(HOST) is Sign.PULSE
 
     run(work)
 

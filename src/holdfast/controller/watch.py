@@ -76,6 +76,7 @@ class Watch:
         self._known_term = 0
         self._is_closed = False
         self._heard: dict[str, set[str]] = {}
+        self._is_doubted = False  # What is heard here is late, and nobody is judged.
         self._expected: dict[str, HostExpected] = {}
         self._unheard: dict[str, tuple[str, str, tuple[str, ...]]] = {}
         self._vms: dict[str, tuple[str, tuple[HostVm, ...]]] = {}  # As told last, by host.
@@ -119,6 +120,8 @@ class Watch:
                 if seen.host in self._unheard:
                     return  # Its pulse may not know of this controller yet.
                 self._heard.setdefault(seen.host, set()).discard(seen.plane)
+            case heard.EarDoubted() | heard.EarTrusted():
+                self._is_doubted = isinstance(seen, heard.EarDoubted)
             case _:
                 pass
         self._note_term()
@@ -260,8 +263,9 @@ class Watch:
     # What is asked of it.
 
     def sign_of(self, host: str) -> Sign:
-        """For other controllers: whether pulses of the host arrive here now."""
-        if host not in self._heard:
+        """For other controllers: whether pulses of the host arrive here now. Who doubts itself
+        judges nobody silent, and must not vouch for the dead."""
+        if self._is_doubted or host not in self._heard:
             return Sign.UNKNOWN
         return Sign.PULSE if self._heard[host] else Sign.NOTHING
 
