@@ -52,5 +52,13 @@ def test_it_is_remembered_by_the_next_agent(tmp_path: Path) -> None:
     assert not Terms(tmp_path / "term").is_outdated("store", 6)
 
 
+def test_what_was_replaced_once_stays_so(tmp_path: Path) -> None:
+    terms = knowing(7, tmp_path / "term")
+    terms.heard("restored", 1, ("store",))
+    terms.heard("grown", 1)
+    for one in (terms, Terms(tmp_path / "term")):
+        assert one.is_outdated("store", 9)
+
+
 def test_before_any_leader_was_heard_everybody_is_obeyed() -> None:
     assert ask(Terms(), "grant", 0).data == "done"

@@ -204,8 +204,11 @@ def test_an_ear_that_dies_is_begun_again_and_doubts_until_it_listens(site: Site)
                 os.kill(ear, signal.SIGKILL)
                 doubted = await site.wait(heard.EarDoubted)
                 assert doubted.reason == "the ear ended and is begun again"
+                assert not hearing.is_reliable()
                 await site.wait(heard.EarTrusted)
+                await site.wait(heard.EarBegan, 2)
                 await site.wait(heard.PlaneHeard, 2, plane="b")
+                await until(hearing.is_reliable)
                 assert site.find(heard.PlaneSilent) == []
                 process.kill()
                 await site.wait(heard.PlaneSilent, 2)
@@ -220,6 +223,8 @@ def test_an_ear_that_is_stopped_for_good_is_replaced(site: Site) -> None:
         async with site.running() as hearing:
             ear = await site.wait_ear()
             os.kill(ear, signal.SIGSTOP)
+            await until(lambda: not hearing.is_reliable())
+            assert site.find(heard.EarDoubted) == [], "it vouches for nobody before it is missed"
             await site.wait(heard.EarTrusted)
             assert hearing.restarts == 1
             assert not Path(f"/proc/{ear}").exists()

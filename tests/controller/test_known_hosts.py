@@ -22,8 +22,6 @@ from holdfast.controller.watch import Watch
 from holdfast.controller.watching import begin
 from holdfast.detectors.panel import Panel
 from holdfast.facts.hearing import (
-    EarDoubted,
-    EarTrusted,
     HostExpected,
     PlaneHeard,
     PlaneSilent,
@@ -66,7 +64,7 @@ class Room:
     """A controller's hearing and watch, without an ear; `shelf` outlives it."""
 
     def __init__(self, shelf: Shelf, world: SiteWorld | None = None) -> None:
-        self.shown = Noted()
+        self.shown, self.is_reliable = Noted(), True
         self.decider = SiteDecider(world)
         self.watch = Watch(
             decider=self.decider,
@@ -78,6 +76,7 @@ class Room:
             keep=lambda _: None,
             ask=_nothing,
             term=lambda: None,
+            is_reliable=lambda: self.is_reliable,
             panel=Panel({"noted": self.shown}),
         )
         self.hearing = Hearing(Settings(), self.watch.see, shelf=shelf, host_name="c1")
@@ -165,9 +164,12 @@ def test_a_controller_that_doubts_itself_is_no_witness(shelf: Shelf) -> None:
         room.greeted()
         room.hear()
         assert room.watch.sign_of(HOST) is Sign.PULSE
-        room.watch.see(EarDoubted(at=Instant(3), late_ms=400.0, reason="it was late"))
+        room.is_reliable = False
         assert room.watch.sign_of(HOST) is Sign.UNKNOWN
-        room.watch.see(EarTrusted(at=Instant(4)))
+        room.is_reliable = True
+        room.watch.see(EarBegan(at=Instant(3)))
+        assert room.watch.sign_of(HOST) is Sign.UNKNOWN, "this ear has not heard it yet"
+        room.hear()
         assert room.watch.sign_of(HOST) is Sign.PULSE
 
     run(work)

@@ -195,12 +195,16 @@ def test_a_vm_that_went_to_another_host_since_the_backup_is_granted_to_nobody(
         backup.put_back()
         await backup.become_another()
         async with running(settings(tmp_path)) as house:
+            assert (await ask(house.socket, "status"))["held_for_a_person"] == ["web-1"]
             for _ in range(2):
                 other = FakeAgent(
                     house.socket, host="host-b", state_id="state-b", tenures=(newest,)
                 )
                 async with other.link():
                     assert told(other).host == "host-a", "its promise ends; its VM runs on"
+                    assert (told(other).boot, told(other).generation) == ("", newest.generation)
+                    status = await ask(house.socket, "status")
+                    assert status["held_for_a_person"] == ["web-1"]
                 first = FakeAgent(house.socket, boot=boot)
                 async with first.link():
                     assert (told(first).host, told(first).boot) == ("host-a", "")

@@ -32,6 +32,7 @@ EVENTS = st.one_of(
     st.tuples(st.just("tell"), TENURES),
     st.tuples(st.just("greet"), BOOTS, st.none() | TENURES),
     st.tuples(st.just("forget")),
+    st.tuples(st.just("outrank"), TENURES),
     st.tuples(st.just("grant"), st.sampled_from(["host-a", "host-b"]), BOOTS, st.integers(0, 5)),
 )
 
@@ -42,6 +43,8 @@ def after(held: Tenure, event: tuple) -> Tenure:  # type: ignore[type-arg]
             return tenures.told(held, news)
         case ("greet", boot, copy):
             return tenures.greeted(held, boot, copy)
+        case ("outrank", copy):
+            return tenures.outranked(held, copy)
         case ("forget",):
             return tenures.forgotten(held)
         case ("grant", host, boot, known):

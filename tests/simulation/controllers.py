@@ -259,6 +259,7 @@ class SimulatedController:
             keep=lambda one: self.entries.keep_incident(one.host, one, (stream, next(numbers))),
             ask=self.witnesses.ask,
             term=self._term,
+            is_reliable=self.hearing.is_reliable,
             panel=self.make_panel(),
         )
         agents.on_greeted = watch.greeted

@@ -178,8 +178,10 @@ class Agent:
             async with open_door(door, self.questions.answer), asyncio.TaskGroup() as group:
                 for task in tasks:
                     group.create_task(keep_running(task, _said, str(task)))
-        finally:
+        except asyncio.CancelledError:
             self.vitals.leave()
+            raise
+        finally:
             await self._close()
 
     def _begin(self) -> None:
@@ -292,7 +294,9 @@ class Agent:
     async def _copy(self) -> None:
         while True:
             await asyncio.sleep(COPY_PERIOD_S)
-            self.uplink.send(wire.RecorderCopy(pieces=self.recorder.copies()))
+            told = self.inventory.told_running()  # A copy of another VM looks like a lie.
+            pieces = {vm: piece for vm, piece in self.recorder.copies().items() if vm in told}
+            self.uplink.send(wire.RecorderCopy(pieces=pieces))
 
     async def _sync(self) -> None:
         while True:

@@ -32,6 +32,10 @@ class Inventory:
     def domain(self, vm: str) -> Domain | None:
         return self._domains.get(vm)
 
+    def told_running(self) -> set[str]:
+        """The VMs that run, as the controllers were told last."""
+        return {one.vm for one in self._told or () if one.is_running}
+
     def see(self, seen: Observation) -> None:
         if isinstance(seen, LifecycleSeen | LibvirtAnswered):
             self._must_read = True

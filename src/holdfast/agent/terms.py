@@ -43,7 +43,9 @@ class Terms:
         return store_id in self._heard.replaced
 
     def heard(self, store_id: str, term: int, replaces: tuple[str, ...] = ()) -> None:
-        heard = _Heard(store_id=store_id, term=term, replaced=replaces)
+        """What was replaced once stays so, whoever does not know of it."""
+        replaced = tuple(dict.fromkeys((*self._heard.replaced, *replaces)))
+        heard = _Heard(store_id=store_id, term=term, replaced=replaced)
         if heard != self._heard:
             self._heard = heard
             self._keep()

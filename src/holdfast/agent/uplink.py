@@ -183,8 +183,9 @@ class Uplink:
         return self._gaps_said.get(key, 0)
 
     def _came_up(self, line: Line) -> None:
-        """All that waits and this line does not have, in order: others may have it and be unable
-        to do it, as who leads can. What cannot be read must not block the rest."""
+        """All that waits and this line does not have goes on, in order, to the best line that does
+        not have it: others may be unable to do it, as who leads can. What cannot be read must not
+        block the rest."""
         self._term = max(self._term, line.term)
         lost = []
         pending = self._outbox.pending()

@@ -68,6 +68,8 @@ class Welcomer:
             record = world.vms.get(protection.vm)
             held = record.protection if record else None
             tenure = protection.tenure
+            if held is not None and tenure.generation < held.tenure.generation:
+                continue  # The store is an old one; this host's greeting has told it so.
             if tenure.host != self._me.host or not tenure.boot:
                 ended.add(protection.vm)  # Another's; or it waits for a person.
             elif tenure.boot == self._me.boot and (held is None or _is_news(held, protection)):

@@ -86,11 +86,12 @@ class Agents:
     """Inventories are kept on disk, so that VMs have names while their host is away."""
 
     def __init__(self, shelf: Shelf, say: Callable[[str], None] = lambda _: None) -> None:
-        """`on_greeted`, `on_left` and `on_vms` tell whoever watches hosts."""
+        """`on_greeted`, `on_left`, `on_vms` and `on_forgotten` tell whoever watches hosts."""
         self._shelf, self._say = shelf, say
         self.on_greeted: Callable[[wire.Hello], None] = lambda _: None
         self.on_left: Callable[[Agent], None] = lambda _: None
         self.on_vms: Callable[[Agent], None] = lambda _: None
+        self.on_forgotten: Callable[[str], None] = lambda _: None
         self.by_host: dict[str, Agent] = {}
         self._running: dict[str, list[str]] = {}  # Hosts that say so of a VM, the first one first.
         for host, value in shelf.all(SHELF).items():
@@ -122,19 +123,27 @@ class Agents:
         if agent.link is link:
             agent.link = None
             self._say(f"the agent of {agent.host_name} is away")
-            self.on_left(agent)
+            if self.is_known(agent):
+                self.on_left(agent)
             for older in agent.older_links:  # Whoever is still there greets anew.
                 older.close()
 
     def forget(self, host: str) -> None:
         """It left the site."""
         agent = self.by_host.pop(host, None)
+        self.on_forgotten(host)
         if agent is not None:
             self._set_vms(agent, ())
             self._shelf.put(SHELF, host, None)
             self._say(f"{agent.host_name} left the site")
 
+    def is_known(self, agent: Agent) -> bool:
+        """Not one that left the site: frames of its last link may come after that."""
+        return self.by_host.get(agent.host) is agent
+
     def take_inventory(self, agent: Agent, vms: tuple[VmSummary, ...]) -> None:
+        if not self.is_known(agent):
+            return
         self._set_vms(agent, vms)
         agent.has_told_vms = True
         kept = msgspec.json.encode([agent.host_name, vms])

@@ -340,7 +340,8 @@ class Controller:
                 log.warning("the VIM was not told of the controller's own state: %s", error)
 
     async def _settle(self) -> None:
-        """Once in each term: the groups of the settings, and agents that came too early."""
+        """While we lead: the groups of the settings once in each term, and now and then agents
+        that came too early and alarms that somebody else was to tell."""
         if self.leadership.term is None:
             return
         try:

@@ -99,6 +99,10 @@ class Courier:
                 self._keep(record)
             self._news.set()
 
+    def wake(self) -> None:
+        """What is held back may be due by now: this controller has come to lead."""
+        self._news.set()
+
     def _keep(self, record: AlarmRecord | None) -> None:
         self._outbox.append(_encoder.encode(Kept(record=record)))
         self._is_dirty = True
@@ -193,10 +197,12 @@ class Courier:
             self._settled(kept.record, self.notifier.name)
 
     async def _back_off(self) -> None:
-        """What comes anew ends the wait: the notifier may be back, and news must not be late."""
+        """What comes anew ends the wait: the notifier may be back, and news must not be late. A
+        pager's program, which costs more and has time, is not begun for each."""
         wait_s = self._wait_s
         self._wait_s = min(max(FIRST_WAIT_S, wait_s * 2), LONGEST_WAIT_S)
-        if not wait_s:
+        if not wait_s or self.patience is not None:
+            await asyncio.sleep(wait_s)
             return
         await asyncio.sleep(FIRST_WAIT_S)
         with contextlib.suppress(TimeoutError):

@@ -50,6 +50,7 @@ KNOWN_GRACE_MS = 1_000  # One that was heard before is missed soon after the ear
 BEGIN_AGAIN_S = 0.1
 LONGEST_WAIT_S = 5.0
 MUTE_LIMIT_S = 2.0  # The ear ticks ten times a second.
+FRESH_S = 0.3
 SLOW_MS = 250.0  # A message that waited longer: the controller was slow.
 
 See = Callable[[heard.Hearing], None]
@@ -182,6 +183,10 @@ class Hearing:
     def known_hosts(self) -> dict[str, Known]:
         return dict(self._known)
 
+    def is_reliable(self) -> bool:
+        """Whether who is heard here lives now: the ear keeps time, and spoke a moment ago."""
+        return not self._doubts and clock.monotonic_s() - self._heard_at < FRESH_S
+
     def counts(self) -> dict[str, Any]:
         """For status: what the ear counted, and what it does without."""
         is_up = self._worker is not None and not self._worker.gone.is_set()
@@ -271,6 +276,7 @@ class Hearing:
                     self._trust("controller")
             case "listening":
                 self._lacks = said["lacks"]
+                self._see(heard.EarBegan(at=clock.now()))
                 self._trust("ear")
             case "counts":
                 self._counts = {name: n for name, n in said.items() if name not in ("is", "at")}
@@ -328,9 +334,9 @@ class Hearing:
 
 def planes_here(settings: Settings, host_name: str) -> dict[str, str]:
     """The addresses by plane on which this controller hears."""
-    for place in settings.controllers:
-        if place.name == host_name:
-            return dict(place.planes)
+    place = settings.place_of(host_name)
+    if place is not None:
+        return dict(place.planes)
     return settings.own_planes or dict(LOCAL_PLANES)
 
 

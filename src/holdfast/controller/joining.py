@@ -148,7 +148,7 @@ class Joining:
                 ends_utc_ms=me.ends_utc_ms,
             )
             await self.members.change(CERTIFICATES, me.serial, Issued, lambda held: held or mine)
-        place = next((c for c in self._settings.controllers if c.name == me.host_name), None)
+        place = self._settings.place_of(me.host_name)
         if place is not None and len(self._settings.controllers) == 1:
             await self.members.change(
                 CONTROLLERS, place.name, ControllerPlace, lambda held: held or place
@@ -179,6 +179,7 @@ class Joining:
         )
         wanted = site_names.read_addresses(request.addresses)
         own = site_names.own_addresses(wanted, subject, self.members, self._places())
+        keys = self._store_keys() if request.controller else {}
         token = await self.tokens.use(
             request.token, host_name=request.host_name, is_controller=request.controller
         )
@@ -189,16 +190,19 @@ class Joining:
         except Unanswerable:
             await self.tokens.give_back(token)
             raise
-        except StoreAway:
+        except (StoreAway, asyncio.CancelledError):
             self.tokens.give_back_later(token)
             raise
         answer = {"ca": self.ca_pem, "certificate": pem, "site": self.site()}
-        if request.controller:
-            answer["keys"] = {
-                name: (self._folder / name).read_text() for name in (CA_KEY, STORE_CA, STORE_CA_KEY)
-            }
+        if keys:
+            answer["keys"] = keys
         log.info("%s (%s) joins", request.host_name, request.host)
         return answer
+
+    def _store_keys(self) -> dict[str, str]:
+        """What a controller needs to sign for hosts and for the store. Raises OSError."""
+        names = (CA_KEY, STORE_CA, STORE_CA_KEY)
+        return {name: (self._folder / name).read_text() for name in names}
 
     async def member(self, asked: dict[str, Any], peer: Peer) -> dict[str, Any]:
         """A controller that joins gets a place in the store, without a vote yet."""

@@ -31,11 +31,9 @@ USAGE = 2
 
 
 class HeardSaid(Struct, frozen=True, kw_only=True):
-    """What a controller hears of a host now, and on which planes. Ages are as of saying it."""
+    """What a controller hears of a host now."""
 
     sign: Sign
-    planes: tuple[str, ...] = ()
-    age_ms: float | None = None  # Since the newest pulse.
 
 
 def _hears_nobody(_host: str) -> HeardSaid:
@@ -64,17 +62,15 @@ class Peers:
         """Each of them: up, or why it is not."""
         return {line.name: line.reason or "up" for line in self._lines}
 
-    async def ask_peers(self, host: str, limit_ms: float = ASK_LIMIT_MS) -> list[WitnessSpoke]:
+    async def ask_peers(self, host: str) -> list[WitnessSpoke]:
         """Whether each of them hears that host. Who does not answer in time knows nothing."""
-        asked = (self._ask_heard(line, host, limit_ms) for line in self._lines)
+        asked = (self._ask_heard(line, host) for line in self._lines)
         return list(await asyncio.gather(*asked))
 
-    async def journals(
-        self, *, newest: int = RECORDS, containing: str = ""
-    ) -> dict[str, list[dict[str, Any]]]:
+    async def journals(self, *, containing: str = "") -> dict[str, list[dict[str, Any]]]:
         """The newest records of every replica's journal, this one's first; of one that is away
         a single record with `error`. `containing`: only lines with this text (a host, a VM)."""
-        args = {"newest": newest, "containing": containing}
+        args = {"newest": RECORDS, "containing": containing}
         asked = (self._ask_journal(line, args) for line in self._lines)
         own, *others = await asyncio.gather(self._read_journal(args), *asked)
         return {self._me: own, **dict(zip(self.names, others, strict=True))}
@@ -89,9 +85,9 @@ class Peers:
         text = f"controllers do not ask each other {question.name!r}"
         return wire.Reply(id=question.id, error=text, code=USAGE)
 
-    async def _ask_heard(self, line: "_Line", host: str, limit_ms: float) -> WitnessSpoke:
+    async def _ask_heard(self, line: "_Line", host: str) -> WitnessSpoke:
         try:
-            data = await line.ask(HEARD, {"host": host}, limit_ms / 1_000)
+            data = await line.ask(HEARD, {"host": host}, ASK_LIMIT_MS / 1_000)
             sign = msgspec.convert(data, HeardSaid).sign
         except (*LINK_ENDED, msgspec.ValidationError) as error:
             log.debug("controller %s does not say: %s", line.name, error)

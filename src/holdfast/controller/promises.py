@@ -14,7 +14,7 @@ from holdfast.controller.agents import Agent, Agents, away
 from holdfast.controller.registry import Known, Puts, Registry, Released
 from holdfast.facts import wire
 from holdfast.facts.promises import Answer, Protection, parse_answer
-from holdfast.facts.tenure import Tenure
+from holdfast.facts.tenure import RESTORED, Tenure
 from holdfast.facts.wire import VmSummary
 from holdfast.policy import tenures
 from holdfast.ports.answers import REFUSED, USAGE, Unanswerable, unknown
@@ -64,7 +64,7 @@ class Promises:
     def held_for_a_person(self) -> list[str]:
         """VMs that nobody restarts: what their host held is in doubt, until protected again."""
         held = self._registry.protections().values()
-        return sorted(one.name for one in held if not one.tenure.boot)
+        return sorted(one.name for one in held if one.tenure.boot in ("", RESTORED))
 
     async def protect(
         self, vm: str, group: str, answer: str, by: str, term: int, old_host_is_gone: str = ""
@@ -138,6 +138,11 @@ class Promises:
                 else tenures.greeted(held.tenure, hello.boot, copies.get(held.vm))
             )
             puts[f"protections/{held.vm}"] = structs.replace(held, tenure=after)
+        for vm, copy in copies.items():
+            other = self._registry.protection(vm)
+            if other is not None and other.tenure.host != hello.host:
+                after = tenures.outranked(other.tenure, copy)
+                puts[f"protections/{vm}"] = structs.replace(other, tenure=after)
         puts[f"agents/{hello.host}"] = Known(
             host=hello.host,
             host_name=hello.host_name,

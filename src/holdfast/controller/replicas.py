@@ -22,7 +22,7 @@ from holdfast.controller.following import Following
 from holdfast.controller.leadership import Leadership
 from holdfast.controller.peers import HeardSaid, Peers
 from holdfast.controller.registry import Registry
-from holdfast.controller.shared import Missing, SharedAlarms
+from holdfast.controller.shared import TELL_LIMIT_S, Missing, SharedAlarms
 from holdfast.controller.shared_incidents import SharedIncidents
 from holdfast.facts.alarms import Alarm, AlarmRecord, AlarmState
 from holdfast.facts.hearing import Sign
@@ -57,6 +57,13 @@ def peer_dials(settings: Settings, host_name: str, certificates: Certificates | 
     ]
 
 
+def _limits(settings: Settings, couriers: Sequence[Courier]) -> dict[str, float]:
+    """For how many seconds each notifier may be told by another controller before we do."""
+    programs = {one.name: one.timeout_s for one in settings.execs}
+    names = (courier.notifier.name for courier in couriers)
+    return {name: TELL_LIMIT_S + programs.get(name, 0.0) for name in names}
+
+
 class Replicas:
     """`sign_of` says whether pulses of a host arrive here; `absorbed` hears what others told, and
     `seen` what a person acknowledged at one of them."""
@@ -87,12 +94,11 @@ class Replicas:
         self.following.add("", registry.take_all, registry.take, registry.forget_all)
         self.shared = SharedAlarms(
             store,
-            host_name,
             absorb=self._absorb,
             hand=self._hand,
             kept=self._mark,
             forget=self._forget,
-            notifiers=[courier.notifier.name for courier in couriers],
+            notifiers=_limits(settings, couriers),
             quick=[one.name for one in settings.webhooks],
         )
         alarms = self.shared.folder
@@ -109,14 +115,14 @@ class Replicas:
         self._marks = {key: int(value) for key, value in sorted(shelf.all(SHARED).items())}
         self.peers = Peers(host_name, dials, journal)
         self.peers.heard = lambda host: HeardSaid(sign=sign_of(host))
+        self._led_term: int | None = None
         for courier in couriers if not self.is_alone else ():
             self._share_patience(courier)
 
     @property
     def place(self) -> ControllerPlace | None:
         """Where this controller is reached."""
-        found = (one for one in self._settings.controllers if one.name == self._host_name)
-        return next(found, None)
+        return self._settings.place_of(self._host_name)
 
     def tasks(self, door: Door, certificates: Certificates | None) -> dict[str, Task]:
         tasks: dict[str, Task] = {}
@@ -172,7 +178,13 @@ class Replicas:
     def settle(self) -> None:
         """Now and then, while we lead and know what others shared: hand on what is missing."""
         term = self._leadership.term
-        if not self.is_alone and term is not None and self.following.is_live:
+        if self.is_alone or term is None:
+            return
+        if term != self._led_term:
+            self._led_term = term
+            for courier in self._couriers:
+                courier.wake()
+        if self.following.is_live:
             self.shared.adopt(term)
 
     def shown(self) -> dict[str, Any]:

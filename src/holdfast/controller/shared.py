@@ -7,19 +7,20 @@ Nothing is told later because of this: a store that is away only makes others te
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
+import msgspec
 from msgspec import Struct, structs
 
 from holdfast.controller.shared_folder import SharedFolder
-from holdfast.facts.alarms import Alarm, AlarmRecord, AlarmState, with_acknowledgement
+from holdfast.facts.alarms import Alarm, AlarmRecord, AlarmState, completed, with_acknowledgement
 from holdfast.ports import clock
 from holdfast.ports.store import Store
 
 FOLDER = "alarms"
 ANSWER_WAIT_S = 0.2  # Less than an agent waits before it tells the next controller.
 SAFE_LIMIT_S = 1.0
-TELL_LIMIT_MS = 10_000  # So long the leader leaves it to the one who was told.
+TELL_LIMIT_S = 10.0  # So long the leader leaves it to the one who was told.
 CLEARED_KEPT_MS = 3_600_000
 CLEARED_MOST = 1_000
 assert ANSWER_WAIT_S < 0.25 < SAFE_LIMIT_S
@@ -30,7 +31,6 @@ class SharedAlarm(Struct, frozen=True, kw_only=True):
     had answered for an earlier one since it was raised, so that they must hear of its end."""
 
     record: AlarmRecord
-    by: str = ""
     told: tuple[str, ...] = ()
     heard: tuple[str, ...] = ()
 
@@ -38,32 +38,39 @@ class SharedAlarm(Struct, frozen=True, kw_only=True):
 Missing = tuple[AlarmRecord, Collection[str]]
 
 
+class _Open(Struct):
+    """Which revision and earlier hearers this is of, since when, and to whom it was handed."""
+
+    known: tuple[int, tuple[str, ...]]
+    since_s: float
+    handed: set[str] = msgspec.field(default_factory=set)
+
+
 class SharedAlarms:
     """`absorb` takes what another replica told; `hand` hands records on, each to its notifiers.
 
     `kept` hears that the store has it, `forget` that it has it no more.
-    `notifiers` are the names of ours; those in `quick` answer at once, where all is well.
+    `notifiers` are ours, and for how many seconds each may be on its way through another
+    controller; those in `quick` answer at once, where all is well.
     """
 
     def __init__(
         self,
         store: Store,
-        me: str,
         *,
         absorb: Callable[[AlarmRecord], None],
         hand: Callable[[Sequence[Missing]], None],
-        notifiers: Collection[str] = (),
+        notifiers: Mapping[str, float],
         quick: Collection[str] = (),
         kept: Callable[[str], None] = lambda _: None,
         forget: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._note_kept = kept
-        self._me, self._absorb, self._hand, self._forget = me, absorb, hand, forget
-        self._notifiers, self._quick = list(notifiers), list(quick)
+        self._absorb, self._hand, self._forget = absorb, hand, forget
+        self._notifiers, self._quick = dict(notifiers), list(quick)
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
         self._term = 0
-        # What was handed on in this term; more may become known of who had heard before.
-        self._adopted: dict[str, tuple[int, tuple[str, ...]]] = {}
+        self._open: dict[str, _Open] = {}  # What somebody is not known to have got, in this term.
         self.folder: SharedFolder[SharedAlarm] = SharedFolder(
             store,
             FOLDER,
@@ -76,7 +83,7 @@ class SharedAlarms:
 
     def note(self, record: AlarmRecord, told: tuple[str, ...] = ()) -> None:
         """It was handed to the notifiers, acknowledged, or its times became known."""
-        self.folder.put(record.alarm.key, SharedAlarm(record=record, by=self._me, told=told))
+        self.folder.put(record.alarm.key, SharedAlarm(record=record, told=told))
 
     def answered(self, record: AlarmRecord, notifier: str) -> None:
         """This notifier has it, or has refused it for good."""
@@ -99,19 +106,28 @@ class SharedAlarms:
 
     def adopt(self, term: int) -> None:
         """As the leader, again and again: hand on what some notifier is not known to have got."""
-        before = clock.utc_ms() - TELL_LIMIT_MS
-        is_new = term != self._term
+        is_new, now = term != self._term, clock.monotonic_s()
         if is_new:
-            self._term, self._adopted = term, {}
+            self._term, self._open = term, {}
         found: list[Missing] = []
         for key, shared in self.folder.all().items():
-            record = shared.record
-            known = record.alarm.revision, shared.heard
             missing = [name for name in self._notifiers if name not in shared.told]
-            is_due = is_new or record.changed_utc_ms <= before
-            if missing and is_due and self._adopted.get(key) != known:
-                self._adopted[key] = known
-                found.append((record, missing))
+            if not missing:
+                self._open.pop(key, None)
+                continue
+            known = shared.record.alarm.revision, shared.heard
+            if key not in self._open or self._open[key].known != known:
+                self._open[key] = _Open(known, now)
+            waits = self._open[key]
+            due = [
+                name
+                for name in missing
+                if name not in waits.handed
+                and (is_new or now - waits.since_s >= self._notifiers[name])
+            ]
+            if due:
+                waits.handed.update(due)
+                found.append((shared.record, due))
         if found:
             self._hand(found)
 
@@ -171,7 +187,7 @@ class SharedAlarms:
         self._wake(key)
 
     def _gone(self, key: str) -> None:
-        self._adopted.pop(key, None)
+        self._open.pop(key, None)
         self._forget(key)
 
 
@@ -184,13 +200,7 @@ def merged(one: SharedAlarm, other: SharedAlarm) -> SharedAlarm:
         heard = () if _is_over(older) else (*older.heard, *older.told)
         record = with_acknowledgement(newer.record, older.record)
         return structs.replace(newer, record=record, heard=_joined(newer.heard, heard))
-    record = with_acknowledgement(mine, theirs)
-    if mine.answered_utc_ms is None and theirs.answered_utc_ms is not None:
-        record = structs.replace(
-            record,
-            answered_utc_ms=theirs.answered_utc_ms,
-            fault_to_answer_ms=theirs.fault_to_answer_ms,
-        )
+    record = completed(mine, theirs)
     told, heard = _joined(one.told, other.told), _joined(one.heard, other.heard)
     return structs.replace(one, record=record, told=told, heard=heard)
 

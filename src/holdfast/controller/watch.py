@@ -47,7 +47,7 @@ class Watch:
     """`report` hands an alarm to the VIM, `keep` shows an incident, `ask` asks witnesses.
 
     `folder` is where the journal lies, for those who ask for a story; `term` is that of this
-    controller while it leads, else None.
+    controller while it leads, else None; `is_reliable` says whether its ear can be believed now.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class Watch:
         keep: Callable[[Incident], None],
         ask: Callable[[str], Awaitable[None]],
         term: Callable[[], int | None],
+        is_reliable: Callable[[], bool],
         panel: Panel | None = None,
     ) -> None:
         self.defects = Defects()
@@ -72,11 +73,11 @@ class Watch:
         found = panel or make_panel(seat="controller")
         logged = LoggedPanel(found, self.defects)
         self._turns: Turns[SiteFact] = Turns(logged, decider, journal, self._act, self.defects)
+        self._is_reliable = is_reliable
         self._tasks: set[asyncio.Task[Any]] = set()
         self._known_term = 0
         self._is_closed = False
         self._heard: dict[str, set[str]] = {}
-        self._is_doubted = False  # What is heard here is late, and nobody is judged.
         self._expected: dict[str, HostExpected] = {}
         self._unheard: dict[str, tuple[str, str, tuple[str, ...]]] = {}
         self._vms: dict[str, tuple[str, tuple[HostVm, ...]]] = {}  # As told last, by host.
@@ -120,8 +121,8 @@ class Watch:
                 if seen.host in self._unheard:
                     return  # Its pulse may not know of this controller yet.
                 self._heard.setdefault(seen.host, set()).discard(seen.plane)
-            case heard.EarDoubted() | heard.EarTrusted():
-                self._is_doubted = isinstance(seen, heard.EarDoubted)
+            case heard.EarBegan():
+                self._heard.clear()
             case _:
                 pass
         self._note_term()
@@ -265,7 +266,7 @@ class Watch:
     def sign_of(self, host: str) -> Sign:
         """For other controllers: whether pulses of the host arrive here now. Who doubts itself
         judges nobody silent, and must not vouch for the dead."""
-        if self._is_doubted or host not in self._heard:
+        if not self._is_reliable() or host not in self._heard:
             return Sign.UNKNOWN
         return Sign.PULSE if self._heard[host] else Sign.NOTHING
 

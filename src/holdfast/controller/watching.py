@@ -52,9 +52,11 @@ def make_watch(
         keep=keep,
         ask=witnesses.ask,
         term=term,
+        is_reliable=hearing.is_reliable,
     )
     agents.on_greeted = watch.greeted
     agents.on_left = watch.left
+    agents.on_forgotten = witnesses.forget
     agents.on_vms = lambda agent: watch.set_vms(agent.host, agent.boot, agent.vms)
     return watch, witnesses
 

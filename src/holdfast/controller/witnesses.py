@@ -84,6 +84,10 @@ class Witnesses:
         if not spoken:
             self._spoken.pop(host, None)
 
+    def forget(self, host: str) -> None:
+        """It left the site."""
+        self._spoken.pop(host, None)
+
     async def _ask_all(self, host: str) -> None:
         planes = list(self._prober.planes)
         own = asyncio.create_task(self._ask_own_agent(self._agents.by_host.get(host)))

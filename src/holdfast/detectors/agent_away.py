@@ -44,6 +44,7 @@ class _Agent:
         self.due: Instant | None = None
         self.is_away = False
         self.run = ("", "")  # Which boot and start of it was linked last.
+        self.has_planned = False  # Its pulse said that it ends on purpose, since that link.
 
     def why(self, now: Instant) -> str:
         """Why it is away by now, or empty. `due` is set where time alone may tell more."""
@@ -118,6 +119,7 @@ class AgentAway:
                 agent.heard.discard(seen.plane)
             case PulseSaid():
                 agent.word = seen.layers.get(Layer.AGENT, LayerState.UNKNOWN)
+                agent.has_planned |= agent.word in _EXPECTED
                 agent.is_stopping = seen.plan is Plan.HOST_STOPS
             case LinkChanged():
                 yield from self._note_run(agent, seen)
@@ -132,10 +134,11 @@ class AgentAway:
             return
         run, before = (seen.boot, seen.run), agent.run
         is_another = before[0] == seen.boot and before != run
-        if is_another and not (seen.was_planned or agent.is_away or agent.is_stopping):
+        is_planned = seen.was_planned or agent.has_planned or agent.is_stopping
+        if is_another and not (is_planned or agent.is_away):
             yield self._raised(agent, seen.at, "ended, and was started again")
             yield self._cleared(agent, agent.boot, seen.at, "it is back")
-        agent.run = run
+        agent.run, agent.has_planned = run, False
 
     def _begin_boot(self, agent: _Agent, boot: str, at: Instant) -> Iterator[Verdict]:
         if agent.is_away:

@@ -133,6 +133,18 @@ def record_of(
     )
 
 
+def completed(record: AlarmRecord, other: AlarmRecord) -> AlarmRecord:
+    """With what another one knows of the same revision: who acknowledged it, who answered it."""
+    record = with_acknowledgement(record, other)
+    if record.answered_utc_ms is not None or other.answered_utc_ms is None:
+        return record
+    return structs.replace(
+        record,
+        answered_utc_ms=other.answered_utc_ms,
+        fault_to_answer_ms=other.fault_to_answer_ms,
+    )
+
+
 def with_acknowledgement(record: AlarmRecord, other: AlarmRecord) -> AlarmRecord:
     """With what a person said of the same or an earlier revision, unless it may have ended since:
     then it is another one, which nobody has seen yet."""

@@ -120,6 +120,10 @@ class EarTrusted(Seen, frozen=True, kw_only=True):
     """It keeps time again, and has read all that waited in its sockets."""
 
 
+class EarBegan(Seen, frozen=True, kw_only=True):
+    """An ear listens, and has heard nobody yet: what the one before it heard is long ago."""
+
+
 class WitnessKind(StrEnum):
     PROBE = "probe"  # This controller asked the host's own answer port.
     AGENT = "agent"  # The agent of another host asked it.
@@ -157,5 +161,6 @@ Hearing = (
     | LinkChanged
     | EarDoubted
     | EarTrusted
+    | EarBegan
     | WitnessSpoke
 )

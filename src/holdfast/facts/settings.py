@@ -75,3 +75,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     def own_planes(self) -> dict[str, str]:
         """This host's own address on each plane, by the plane's name."""
         return {plane.name: plane.address for plane in self.planes}
+
+    def place_of(self, host_name: str) -> ControllerPlace | None:
+        """Where the controller on this host is reached; None: the settings name none there."""
+        return next((one for one in self.controllers if one.name == host_name), None)

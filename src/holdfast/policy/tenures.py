@@ -21,7 +21,7 @@ def greeted(held: Tenure, boot: str, copy: Tenure | None) -> Tenure:
     if not held.boot:
         return held  # A person must protect it again.
     if copy is not None and copy.generation > held.generation:
-        return forgotten(held)  # The store is an old one: who was granted it since?
+        return outranked(held, copy)
     if held.boot == RESTORED and not _is_of(held, copy):
         return forgotten(held)  # It may have been released since, and be another host's.
     newest = _newest(held, copy)
@@ -29,6 +29,14 @@ def greeted(held: Tenure, boot: str, copy: Tenure | None) -> Tenure:
         return newest
     highest = max(held.revision, newest.revision)
     return structs.replace(newest, boot=boot, revision=highest + 1)
+
+
+def outranked(held: Tenure, copy: Tenure) -> Tenure:
+    """After a host, this one or another, showed a copy of a higher generation: the store is an old
+    one, and who was granted the VM since is not known. A grant will be above both."""
+    if copy.generation <= held.generation:
+        return held
+    return structs.replace(held, boot="", generation=copy.generation, revision=held.revision + 1)
 
 
 def _newest(held: Tenure, copy: Tenure | None) -> Tenure:

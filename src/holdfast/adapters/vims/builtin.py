@@ -15,6 +15,7 @@ from holdfast.facts.alarms import (
     AlarmRecord,
     AlarmReport,
     AlarmState,
+    completed,
     record_of,
     with_acknowledgement,
 )
@@ -102,7 +103,7 @@ class Builtin:
         elif before.alarm.revision > record.alarm.revision:
             return False
         else:
-            whole = _completed(before, record)
+            whole = completed(before, record)
             if whole == before:
                 return False
             self._records[key] = whole
@@ -163,18 +164,6 @@ class Builtin:
             except msgspec.MsgspecError:
                 self._unreadable += 1
         return found
-
-
-def _completed(mine: AlarmRecord, other: AlarmRecord) -> AlarmRecord:
-    """What another one knows of the same revision: who acknowledged it, who answered for it."""
-    mine = with_acknowledgement(mine, other)
-    if mine.answered_utc_ms is None and other.answered_utc_ms is not None:
-        mine = structs.replace(
-            mine,
-            answered_utc_ms=other.answered_utc_ms,
-            fault_to_answer_ms=other.fault_to_answer_ms,
-        )
-    return mine
 
 
 PLUGIN = Builtin

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from holdfast.faces.cli.calling import Place
 from holdfast.faces.cli.exits import Exit, Failure
+from holdfast.faces.cli.services import is_controller_here
 from holdfast.faces.cli.settings import Site
 
 PORT = 7310
@@ -42,7 +43,7 @@ def place_of_the_site(site: Site) -> Place | None:
     """A host that is no controller asks one of its site, with its own certificate: it may see."""
     settings = site.settings
     own = settings.host_name or socket.gethostname()
-    if not settings.controllers or any(place.name == own for place in settings.controllers):
+    if is_controller_here(settings, own):
         return None
     folder = Path(settings.tls_dir)
     if not os.access(folder / "host.key", os.R_OK):

@@ -42,7 +42,7 @@ class Machine(Struct, frozen=True, kw_only=True):
 
 def is_controller_here(settings: Settings, host_name: str) -> bool:
     """Without a list of controllers, the one of the site is the one of this host."""
-    return not settings.controllers or any(c.name == host_name for c in settings.controllers)
+    return not settings.controllers or settings.place_of(host_name) is not None
 
 
 def store_file(config: str) -> Path:

@@ -105,7 +105,7 @@ def _grow(site: Site, settings: Settings, config: str, controllers: str | None) 
     if controllers != "3" or settings.store == "etcd":
         text = f"{name_of_host(settings)} belongs to a site already"
         raise Failure(text, "holdfast status; to begin anew: holdfast leave --alone")
-    place = next((c for c in settings.controllers if c.name == name_of_host(settings)), None)
+    place = settings.place_of(name_of_host(settings))
     if place is None:
         raise Failure("this host is no controller", "type it on the controller")
     services.etcd_program()

@@ -121,10 +121,8 @@ async def _copy(old: Path, store: Etcd) -> int:
     """Into an etcd that holds nothing. Raises StoreAway."""
     before = Sqlite(old)
     try:
-        held = await before.list("")
+        held = {key: one for key, one in (await before.list("")).items() if key != STAYS}
         for key, one in held.items():
-            if key == STAYS:
-                continue
             done = await store.txn(holds={key: 0}, puts={key: one.value})
             if done.result is not TxnResult.COMMITTED:
                 raise StoreAway(f"{key} was not written")

@@ -88,11 +88,6 @@ def _listens(address: str, port: int) -> bool:
         return False
 
 
-def _place(settings: Settings) -> ControllerPlace | None:
-    own = name_of_host(settings)
-    return next((one for one in settings.controllers if one.name == own), None)
-
-
 def _of_file(settings: Settings) -> Restored:
     path = Path(settings.state_dir) / "controller" / "store.db"
     if not path.exists():
@@ -102,13 +97,13 @@ def _of_file(settings: Settings) -> Restored:
         if beside.exists():
             text = f"{beside} is of the store that was there before, and would spoil this one"
             raise Failure(text, f"rm {path}-wal {path}-shm")
-    return _restore(Sqlite(path), _place(settings))
+    return _restore(Sqlite(path), settings.place_of(name_of_host(settings)))
 
 
 def _of_etcd(site: Site) -> Restored:
     """The settings first: from then on this controller asks its own etcd alone."""
     settings, config = site.settings, site.config or DEFAULT_FILE
-    place = _place(settings)
+    place = settings.place_of(name_of_host(settings))
     if place is None:
         raise Failure("the settings do not name this controller", "holdfast config check")
     data = Path(settings.state_dir) / site_setup.STORE_DATA

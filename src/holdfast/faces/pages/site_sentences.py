@@ -99,6 +99,7 @@ SITE: dict[type, Say] = {
     heard.LinkChanged: _link,
     heard.EarDoubted: lambda f, _: f"This controller doubts its own ears: {f.reason}.",
     heard.EarTrusted: lambda _f, _n: "This controller trusts its ears again.",
+    heard.EarBegan: lambda _f, _n: "This controller listens, and has heard nobody yet.",
     heard.WitnessSpoke: _spoke,
     told.SiteBegan: lambda f, _: f"The controller on {f.controller} began.",
     told.HostSet: lambda f, _: f"{f.name} belongs to the site.",
