@@ -22,6 +22,7 @@ from holdfast.controller.watch import Watch
 from holdfast.controller.watching import begin
 from holdfast.detectors.panel import Panel
 from holdfast.facts.hearing import (
+    EarBegan,
     HostExpected,
     PlaneHeard,
     PlaneSilent,
