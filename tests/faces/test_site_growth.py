@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from holdfast.adapters.drivers.authority import Authority, Subject
 from holdfast.faces.cli import site_growth
@@ -143,3 +144,18 @@ def test_without_systemd_all_services_pause_and_it_says_so(plain: Growing) -> No
     assert plain.calls == ["init stop", "init start"]
     assert "all services of this host pause while the store moves" in plain.said[0]
     plain.assert_as_before()
+
+
+def test_once_the_store_has_moved_the_same_command_goes_on(systemd: Growing) -> None:
+    text = f'echo "systemctl $*" >>{systemd.folder}/calls\n[ "$1" != restart ]\n'
+    systemd.program(systemd.folder / "bin" / "systemctl", text)
+    moved = structs.replace(systemd.settings, store="etcd")
+    config, said = str(systemd.config), systemd.said.append
+    with pytest.raises(Failure, match="restart"):
+        site_growth.run_on_etcd(moved, config, "h1", said, systemd.on)
+    assert systemd.said[-1].endswith(
+        "not all services run yet; go on: holdfast init --controllers 3"
+    )
+    systemd.program(systemd.folder / "bin" / "systemctl", "")
+    site_growth.run_on_etcd(moved, config, "h1", said, systemd.on)
+    assert "holdfast-store.service" in systemd.said[-1]

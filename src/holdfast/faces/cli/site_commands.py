@@ -21,13 +21,13 @@ from holdfast.adapters.drivers.certificates import (
 )
 from holdfast.adapters.drivers.site_client import SiteAway, SiteClient, SiteRefused
 from holdfast.adapters.drivers.site_file import SiteFileWrong, remove_site
-from holdfast.faces.cli import services, site_setup, site_words
+from holdfast.faces.cli import asking, services, site_setup, site_words
 from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.faces.cli.giving_back import give_back_all
 from holdfast.faces.cli.hostname import address_towards, addresses_of_host, name_of_host
 from holdfast.faces.cli.joining import Joiner
 from holdfast.faces.cli.settings import Site, pass_site
-from holdfast.faces.cli.site_growth import move_store
+from holdfast.faces.cli.site_growth import move_store, run_on_etcd
 from holdfast.faces.cli.site_words import controllers_mean
 from holdfast.facts.membership import site_plan
 from holdfast.facts.settings import DEFAULT_FILE, ControllerPlace, Plane, Settings
@@ -102,17 +102,22 @@ def init(site: Site, name: str | None, planes: tuple[str, ...], controllers: str
 
 
 def _grow(site: Site, settings: Settings, config: str, controllers: str | None) -> None:
-    if controllers != "3" or settings.store == "etcd":
+    place = settings.place_of(name_of_host(settings))
+    is_moved = settings.store == "etcd"
+    is_here = place is not None and asking.is_running(settings, services.CONTROLLER)
+    if controllers != "3" or (is_moved and is_here):
         text = f"{name_of_host(settings)} belongs to a site already"
         raise Failure(text, "holdfast status; to begin anew: holdfast leave --alone")
-    place = settings.place_of(name_of_host(settings))
     if place is None:
         raise Failure("this host is no controller", "type it on the controller")
     services.etcd_program()
-    move_store(site, settings, config, place, say, MACHINE)
+    if is_moved:  # The last try was broken off after that, or its controller ended since.
+        run_on_etcd(settings, config, place.name, say, MACHINE)
+    else:
+        move_store(site, settings, config, place, say, MACHINE)
     site_setup.wait_for_services(site, is_controller=True)
-    say("the store is in etcd now; what it was before is kept beside it")
-    say(controllers_mean([place.name], "etcd"))
+    say("the store is in etcd now" + ("" if is_moved else "; what it was is kept beside it"))
+    say(controllers_mean([one.name for one in site.settings.controllers], "etcd"))
 
 
 @click.command()

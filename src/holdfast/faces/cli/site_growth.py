@@ -23,6 +23,7 @@ from holdfast.ports.store import StoreAway, TxnResult
 STAYS = "store"
 KEPT = "store.db.before-etcd"
 READY_LIMIT_S = 60.0
+GO_ON = "holdfast init --controllers 3"
 
 
 def move_store(
@@ -42,7 +43,16 @@ def move_store(
             old.rename(old.with_name(KEPT))
     except OSError as error:  # No reason to leave the site without its controller.
         say(f"{old} is not used any more, and keeps its name: {error.strerror}")
-    services.install(site.settings, config, place.name, say, on)
+    run_on_etcd(site.settings, config, place.name, say, on)
+
+
+def run_on_etcd(settings: Settings, config: str, name: str, say: Say, on: Machine) -> None:
+    """The services anew, whose store is etcd from now on. Raises Failure."""
+    try:
+        services.install(settings, config, name, say, on)
+    except BaseException:
+        say(f"the store is in etcd, but not all services run yet; go on: {GO_ON}")
+        raise
 
 
 @contextlib.contextmanager
