@@ -53,6 +53,24 @@ def texts(kept: list[Kept], kind: str) -> list[str]:
     return [item.text for item in kept if isinstance(item, Noted) and item.kind == kind]
 
 
+def test_when_a_vm_was_seen_last_outlives_the_boot(
+    process: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    watched = Watched(life=life_of(process.pid), name="web-1", console_log="")
+    first = recorder(tmp_path, watched)
+    began_utc_ms = time.time_ns() // 1_000_000
+    assert first.seen_utc_ms("vm-1") is None
+    first.tick([watched])
+    first.note("vm-1", "lifecycle", "later than the newest sample")
+    first.close()
+    booted = Recorder(tmp_path / "rings", "b2", lambda: (), ring_bytes=64 << 10)
+    seen_utc_ms = booted.seen_utc_ms("vm-1")
+    assert seen_utc_ms is not None
+    assert 0 <= seen_utc_ms - began_utc_ms < 60_000
+    assert booted.since("vm-1", Instant(0)) == [], "its instants mean nothing in this boot"
+    booted.close()
+
+
 def test_a_sample_says_what_the_process_uses(process: subprocess.Popen[str]) -> None:
     counters = Counters(life_of(process.pid), ("lo",))
     sample = counters.sample(Instant(5), 6)

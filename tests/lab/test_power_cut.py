@@ -21,6 +21,8 @@ pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(240)]
 PROGRAM = str(PROJECT / ".venv" / "bin" / "holdfast")
 NAME = "web"
 LIMIT_S = 60.0
+AWAY_S = 3.0
+SAMPLE_MS = 5_000  # Each second; lab hosts wait for a core.
 
 
 @pytest.fixture
@@ -86,7 +88,9 @@ def test_a_protected_vm_runs_again_after_its_host_lost_power(host: Host) -> None
         wait_until(host, "web is protected", lambda: is_protected(host))
         wait_until(host, "the list says so", lambda: is_known_protected(host))
         assert "Autostart: disable" in " ".join(guest.virsh("dominfo").split())
+        cut_utc_ms = time.time() * 1_000
         host.power_cut()
+    time.sleep(AWAY_S)
     host.power_on()
     assert guest.state() == "shut off", "nobody but Holdfast starts it"
     with holdfast(host):
@@ -97,6 +101,10 @@ def test_a_protected_vm_runs_again_after_its_host_lost_power(host: Host) -> None
             "its incident is closed",
             lambda: [one["state"] for one in incidents(host)] == ["closed"],
         )
+        (incident,) = incidents(host)
+        before_ms = cut_utc_ms - incident["fault_utc_ms"]
+        assert -100 <= before_ms < SAMPLE_MS, "the outage began when the power was cut"
+        assert incident["recovered_ms"] > AWAY_S * 1_000
         explained = host.run([PROGRAM, "explain"]).stdout
         assert NAME in explained
         assert "attempt 1" in explained, explained

@@ -165,7 +165,13 @@ class SimulatedAgent:
         if was_boot == machine.boot:
             loop.consume(Restarted(at=at))
         world = loop.decider.world
-        gone = found_gone(world, host.running(), machine.boot, at, lambda _: left_at)
+        gone = found_gone(
+            world,
+            host.running(),
+            machine.boot,
+            at,
+            lambda life: left_at if life.boot == machine.boot else at,
+        )
         for observation in [*seen, *gone, *host.logs(gone)]:
             loop.see(observation)
         process = machine.loops["agent"]

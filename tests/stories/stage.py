@@ -79,7 +79,13 @@ class Stage:
                 is_amnesiac=forgets,
             )
         )
-        gone = found_gone(self.world, self.host.running(), boot, at, lambda _: left_at)
+        gone = found_gone(
+            self.world,
+            self.host.running(),
+            boot,
+            at,
+            lambda life: left_at if life.boot == boot else at,
+        )
         seen += [*gone, *self.host.logs(gone)]
         for observation in seen:
             self.see(observation)

@@ -42,7 +42,7 @@ from holdfast.detectors.panel import make_panel
 from holdfast.facts import wire
 from holdfast.facts.commands import Booted, Restarted
 from holdfast.facts.incidents import Incident
-from holdfast.facts.instants import Instant
+from holdfast.facts.instants import NS_PER_MS, Instant
 from holdfast.facts.last_words import Sample
 from holdfast.facts.observations import (
     AgentAnswered,
@@ -52,14 +52,17 @@ from holdfast.facts.observations import (
     QmpEventSeen,
 )
 from holdfast.facts.settings import Settings
+from holdfast.facts.subjects import Incarnation
 from holdfast.policy import promise
 from holdfast.policy.decide import Decider
+from holdfast.ports.clock import utc_ms
 from holdfast.ports.defects import Defects, LoggedPanel
 from holdfast.ports.keeper import keep_running
 
 log = logging.getLogger(__name__)
 
 COPY_PERIOD_S = 10.0
+LONGEST_AWAY_MS = 7 * 24 * 3_600_000  # What wall clocks tell beyond that is not believed.
 SYNC_PERIOD_S = 1.0
 
 
@@ -213,10 +216,15 @@ class Agent:
         for observation in seen:
             self._see(observation)
 
-    def _last_seen(self, vm: str) -> Instant:
-        """When it was last recorded alive in this boot, or policy last heard anything."""
-        kept = self.recorder.since(vm, Instant(0))
-        return max([self._left_at, *(one.at for one in kept if isinstance(one, Sample))])
+    def _last_seen(self, life: Incarnation) -> Instant:
+        """When it was last recorded alive, or policy last heard anything. Of an earlier boot, whose
+        clock means nothing now, wall clocks tell how long ago that was."""
+        if life.boot == self._me.boot:
+            kept = self.recorder.since(life.vm, Instant(0))
+            return max([self._left_at, *(one.at for one in kept if isinstance(one, Sample))])
+        at, seen_utc_ms = now(), self.recorder.seen_utc_ms(life.vm)
+        age_ms = max(0, utc_ms() - seen_utc_ms) if seen_utc_ms is not None else 0
+        return Instant(at - min(age_ms, LONGEST_AWAY_MS) * NS_PER_MS)
 
     def _see(self, seen: Observation) -> None:
         """The fast path first: judged, decided and reported before anybody notes it."""

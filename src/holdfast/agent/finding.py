@@ -13,18 +13,18 @@ def found_gone(
     running: dict[str, Incarnation],
     boot: str,
     at: Instant,
-    last_seen: Callable[[str], Instant],
+    last_seen: Callable[[Incarnation], Instant],
 ) -> list[VmFoundGone]:
     """One for each life that policy believes to run and that does not.
 
-    `last_seen` tells when a VM was last known alive in this boot: after that it ended.
+    `last_seen` tells when a life was last known to run: after that it ended.
     """
     return [
         VmFoundGone(
             at=at,
             incarnation=record.life,
             name=record.name,
-            last_seen=last_seen(record.vm) if record.life.boot == boot else at,
+            last_seen=last_seen(record.life),
             same_boot=record.life.boot == boot,
         )
         for record in world.vms.values()

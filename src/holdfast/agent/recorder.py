@@ -4,11 +4,13 @@ A ring is kept after its VM's death, for days, within a total size.
 """
 
 import asyncio
+import contextlib
 import re
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from holdfast.adapters.drivers.private_folder import make_private_folder
@@ -16,7 +18,7 @@ from holdfast.adapters.recorders.ring import SIZE_BYTES, Ring
 from holdfast.agent.counters import Counters
 from holdfast.agent.tails import Tail
 from holdfast.facts.instants import NS_PER_MS, NS_PER_S, Instant
-from holdfast.facts.last_words import Noted
+from holdfast.facts.last_words import Noted, Sample
 from holdfast.facts.subjects import Incarnation
 from holdfast.ports.journal import Losses
 from holdfast.ports.recorder import Kept
@@ -133,6 +135,17 @@ class Recorder:
         """What was kept of a VM from then on, oldest first."""
         lane = self._lane(vm, time.monotonic_ns())
         return lane.ring.since(at) if lane is not None and lane.ring is not None else []
+
+    def seen_utc_ms(self, vm: str) -> int | None:
+        """When its newest sample was taken, by the wall clock, in whichever boot; or None."""
+        lane = self._lane(vm, time.monotonic_ns())
+        lines = lane.ring.newest(COPY_BYTES).splitlines() if lane and lane.ring else []
+        for line in reversed(lines):
+            with contextlib.suppress(msgspec.MsgspecError):
+                one = msgspec.json.decode(line, type=Kept)
+                if isinstance(one, Sample):
+                    return one.utc_ms
+        return None
 
     def copies(self, max_bytes: int = COPY_BYTES) -> dict[str, str]:
         """For the controller: of each VM that runs, the newest lines of JSON."""

@@ -91,7 +91,8 @@ class QemuLogRead(Seen, frozen=True, kw_only=True):
 
 
 class VmFoundGone(Seen, frozen=True, kw_only=True):
-    """After a gap (agent away), a VM that ran at `last_seen` has no process any more."""
+    """After a gap (agent away), a VM that ran at `last_seen` has no process any more. Of an earlier
+    boot that is before this one began, by wall clocks."""
 
     incarnation: Incarnation
     name: str

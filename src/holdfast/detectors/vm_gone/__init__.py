@@ -287,7 +287,7 @@ class VmGone:
 
     def _raised(self, life: Life, fault: Fault) -> FaultRaised:
         name = self._lives.name(life.life.vm)
-        not_before = life.found.last_seen if life.found and life.found.same_boot else None
+        not_before = life.found.last_seen if life.found else None
         return FaultRaised(
             detector="vm_gone",
             condition=fault.condition,
