@@ -333,6 +333,8 @@ class Lawful:
         is_repeat = isinstance(fact, told.Restarted) and alarm.revision == known
         if alarm.revision <= known and not is_repeat:
             raise LawBroken(f"the revision of {alarm.key} does not rise; after {fact}")
+        if action.is_repeat is not is_repeat:
+            raise LawBroken(f"{alarm.key} is told once more, or is not, and says otherwise")
         self._revisions[alarm.key] = alarm.revision
 
     def _judge_order(self, actions: list[Action], fact: Input) -> None:

@@ -20,15 +20,21 @@ class Kept(Struct, frozen=True, kw_only=True, omit_defaults=True):
     written_at: Instant
     written_utc_ms: int
     alarm: Alarm | None = None
+    is_repeat: bool = False
     tenure: Tenure | None = None
     tenure_reason: str = ""
     incident: Incident | None = None
 
     @property
     def timed_from(self) -> Instant | None:
-        """When the fault was, if it was seen as it happened."""
+        """When the fault was, if it was seen as it happened, and is told for the first time."""
         alarm = self.alarm
-        if alarm is None or alarm.state is not AlarmState.RAISED or alarm.not_before is not None:
+        if (
+            self.is_repeat
+            or alarm is None
+            or alarm.state is not AlarmState.RAISED
+            or alarm.not_before is not None
+        ):
             return None
         return alarm.fault_at
 
@@ -72,4 +78,5 @@ class Scribe:
             detected_age_us=max(0, base - alarm.detected_at) // US + extra_us,
             sent_utc_ms=sent_utc_ms,
             is_estimated=not is_same_boot,
+            is_repeat=kept.is_repeat,
         )

@@ -96,7 +96,7 @@ class Uplink:
 
     def report(self, action: act.Report) -> None:
         """Store the alarm, then hand it to a line, within this turn of the loop."""
-        kept = self._scribe.kept(alarm=action.alarm)
+        kept = self._scribe.kept(alarm=action.alarm, is_repeat=action.is_repeat)
         key = self._keep(kept)
         if kept.timed_from is not None:
             self._fault_at[key] = kept.timed_from

@@ -14,8 +14,9 @@ OPEN_KEPT = 10_000
 class Timings:
     """With `is_answered_outside` a webhook's answer ends the time, else the arrival at the VIM.
 
-    Only faults that were seen as they happened count: not what was found later, or told across a
-    boot. The time on the agent's link is not in it: clocks of two machines are not subtracted.
+    Only faults that were seen as they happened count: not what was found later, told across a
+    boot, or told once more by an agent that was started again. The time on the agent's link is not
+    in it: clocks of two machines are not subtracted.
     """
 
     def __init__(self, *, is_answered_outside: bool) -> None:
@@ -26,7 +27,7 @@ class Timings:
     def received(self, report: AlarmReport, at: int) -> None:
         alarm = report.alarm
         is_timed = alarm.state is AlarmState.RAISED and alarm.not_before is None
-        if is_timed and not report.is_estimated:
+        if is_timed and not (report.is_estimated or report.is_repeat):
             self._open[alarm.key, alarm.revision] = (report.fault_age_us / 1_000, at)
             if len(self._open) > OPEN_KEPT:
                 self._open.popitem(last=False)

@@ -20,9 +20,11 @@ class Act(Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
 
 
 class Report(Act, frozen=True, kw_only=True):
-    """Tell the VIM. Stored before it is sent, repeated until the VIM answers."""
+    """Tell the VIM. Stored before it is sent, repeated until the VIM answers. `is_repeat`: an
+    agent before this one may have told it already."""
 
     alarm: Alarm
+    is_repeat: bool = False
 
 
 class TellTenure(Act, frozen=True, kw_only=True):

@@ -71,7 +71,8 @@ class AlarmReport(Struct, frozen=True, kw_only=True):
     """An alarm on its way: with ages at sending, so that no two clocks are ever subtracted.
 
     Ages are microseconds before `sent`; `sent_utc_ms` is the sender's wall clock, for people.
-    `is_estimated` says that the ages come from wall clocks since the host was booted in between.
+    `is_estimated` says that the ages come from wall clocks since the host was booted in between,
+    `is_repeat` that an agent before this one may have told it already.
     """
 
     alarm: Alarm
@@ -79,6 +80,7 @@ class AlarmReport(Struct, frozen=True, kw_only=True):
     detected_age_us: int
     sent_utc_ms: int
     is_estimated: bool = False
+    is_repeat: bool = False
 
 
 class AlarmRecord(Struct, frozen=True, kw_only=True):

@@ -250,7 +250,7 @@ def _forget_grants(world: World) -> None:
 
 def _again(world: World) -> list[Action]:
     """The agent came back: whatever was under way may or may not have happened. Do it again."""
-    actions: list[Action] = [Report(alarm=alarm) for alarm in world.alarms.values()]
+    actions: list[Action] = [Report(alarm=alarm, is_repeat=True) for alarm in world.alarms.values()]
     open_ones = [i for i in world.incidents.values() if i.state is IncidentState.OPEN]
     actions += [TellIncident(incident=incident) for incident in open_ones]
     for record in list(world.vms.values()):
