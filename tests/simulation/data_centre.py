@@ -220,6 +220,17 @@ class DataCentre:
         one.pulse.leave(Plan.PULSE_RESTARTS, timing.PULSE_RESTART_LIMIT_MS)
         one.machine.later(takes_ms, one.pulse.begin)
 
+    def stop_services(self, host: str) -> None:
+        """All of Holdfast is ended there, as `systemctl stop 'holdfast-*'` does; VMs run on."""
+        one = self.hosts[host]
+        one.agent.kill(planned=True)
+        one.pulse.leave(Plan.PULSE_RESTARTS, timing.PULSE_RESTART_LIMIT_MS)
+
+    def start_services(self, host: str) -> None:
+        one = self.hosts[host]
+        one.pulse.begin()
+        self.start_agent(one)
+
     def swap_keys(self, one: str, other: str) -> None:
         """Somebody put the wrong files on two hosts; their agents know better."""
         first, second = self.hosts[one].pulse, self.hosts[other].pulse

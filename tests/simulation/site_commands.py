@@ -317,6 +317,8 @@ COMMANDS: dict[str, Command] = {
     "kill-pulse": _kill_pulse,
     "start-pulse": _start_pulse,
     "restart-pulse": _on_site("restart_pulse"),
+    "stop-services": _on_site("stop_services"),
+    "start-services": _on_site("start_services"),
     "kill-controller": _kill_controller,
     "start-controller": _start_controller,
     "wipe-controller": _wipe_controller,

@@ -14,6 +14,7 @@ PANICKED = "host-panicked"
 CUT_OFF = "host-cut-off"
 PULSE_AWAY = "pulse-away"
 UNBELIEVED = "not believed"
+ENDED = "Holdfast was ended there on purpose, and has not come back"
 
 
 class Meaning(Struct, frozen=True, kw_only=True):
@@ -86,7 +87,7 @@ def _meaning(
         )
     has_kernel = any(one.sign is Sign.KERNEL for one in spoke)
     if has_kernel and was_ended:
-        reason = "sends no pulse: Holdfast was ended there on purpose, and has not come back"
+        reason = f"sends no pulse: {ENDED}"
         return _lives(PULSE_AWAY, reason, "Holdfast was ended there on purpose")
     if has_kernel:
         return Meaning(
@@ -100,8 +101,8 @@ def _meaning(
         condition=LOST,
         effect=Effect.GONE,
         certainty=Certainty.SUSPECTED,
-        reason="is silent: it lost power, or is cut off",
-        cause="power lost, or cut off everywhere",
+        reason=f"is silent: {f'{ENDED}; or ' if was_ended else ''}it lost power, or is cut off",
+        cause=f"{'ended on purpose, ' if was_ended else ''}power lost, or cut off everywhere",
     )
 
 

@@ -1,6 +1,5 @@
 """One host, as it is heard: which planes, which boot, what it said it plans, who was asked."""
 
-from holdfast.detectors.host_silent import evidence
 from holdfast.detectors.host_silent.evidence import Meaning
 from holdfast.facts.hearing import LastGasp, Plan, PulsesRefused, Sign, WitnessKind, WitnessSpoke
 from holdfast.facts.instants import Instant, elapsed_ms
@@ -46,12 +45,24 @@ class Host:
 
 
 def is_booting(host: Host, seen: WitnessSpoke) -> bool:
-    """Its kernel answers where nothing did a while ago: it was not frozen, it starts."""
+    """Its kernel answers where nothing did a while ago: it was not frozen, it starts.
+
+    Not so while a kernel's answer stands: whoever probes again hears the same kernel.
+    """
     if seen.sign is not Sign.KERNEL or host.said is None:
         return False
-    was_dark = any(spoke.sign is Sign.NOTHING for spoke in host.signs.values())
+    signs = host.signs.values()
+    was_dark = any(spoke.sign is Sign.NOTHING and _is_of_probe(host, spoke) for spoke in signs)
+    stands = any(spoke.sign is Sign.KERNEL for spoke in signs)
     is_first = elapsed_ms(host.judged_at, seen.at) <= FIRST_LOOK_MS
-    return was_dark and not is_first and host.said.condition != evidence.FROZEN
+    return was_dark and not stands and not is_first
+
+
+def _is_of_probe(host: Host, spoke: WitnessSpoke) -> bool:
+    """Whether a kernel could have answered it. Other controllers tell of pulses, its own agent of
+    itself: of a kernel neither knows."""
+    is_own = spoke.kind is WitnessKind.AGENT and spoke.witness == host.host
+    return spoke.kind is not WitnessKind.CONTROLLER and not is_own
 
 
 def gasp_of(host: Host) -> str:
