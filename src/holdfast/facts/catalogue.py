@@ -25,6 +25,7 @@ class AlarmType(Struct, frozen=True, kw_only=True):
     covers: tuple[str, ...]
     pushed: bool = True  # Reported within a second; else found by polling, within `period_s`.
     period_s: int = 0
+    reported: str = ""  # When, where that is more than the two above can say.
 
 
 _VM = SubjectKind.VM
@@ -332,8 +333,12 @@ CATALOGUE: tuple[AlarmType, ...] = (
         event_type=EventType.PROCESSING,
         severity=Severity.MAJOR,
         probable_cause="APPLICATION_SUBSYSTEM_FAILURE",
-        means="No pulse comes, yet its agent answers: the pulse is dead, or its planes are cut.",
+        means=(
+            "No pulse comes, yet its agent or its kernel answers: the pulse is dead, its planes are"
+            " cut, or Holdfast was stopped there on purpose."
+        ),
         clears="When its pulses arrive again.",
+        reported="within a second. A pulse that said that it restarts is waited for, 5 s.",
         repair="There: holdfast status; start the service holdfast-pulse again. Its VMs run on.",
         covers=("H5", "H7"),
     ),
@@ -346,6 +351,11 @@ CATALOGUE: tuple[AlarmType, ...] = (
         probable_cause="APPLICATION_SUBSYSTEM_FAILURE",
         means="Its host pulses; the agent is dead, stuck or not linked: VM faults go unreported.",
         clears="When the agent is linked again and says that it is well.",
+        reported=(
+            "within a second where it is dead or stuck. One that said that it restarts is waited"
+            " for, 30 s; one that lives and lost its link, 8 s; one that has to come up after a"
+            " boot, 60 s."
+        ),
         repair="There: holdfast status; start the service holdfast-agent again. Its VMs run on.",
         covers=("H5", "H7"),
     ),

@@ -23,9 +23,10 @@ STEPS: dict[str, str] = {
 1. Start what ended there: `systemctl start holdfast.target`, or without systemd
    `/etc/init.d/holdfast start`. Its log says why it ended: `journalctl -u holdfast-pulse`, or
    `/var/log/holdfast/pulse.log`.
-2. Its VMs run on, are watched by its agent, and are restarted. But while the pulse is away, the
-   loss of the host itself is noticed late, when its link breaks.
-3. If the pulse runs, its way is cut: let UDP 7312 pass from the host to every controller.
+2. Its VMs run on; do not reset it. While its agent runs they are watched and restarted. Where all
+   of Holdfast was stopped, nothing watches them: look with `virsh list --all` on the host.
+3. While the pulse is away, the loss of the host itself is noticed late.
+4. If the pulse runs, its way is cut: let UDP 7312 pass from the host to every controller.
 """,
     "host-lost": """\
 1. Look at the host from outside: its console or BMC, its power, its switch ports. `holdfast

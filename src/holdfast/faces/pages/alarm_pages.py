@@ -6,7 +6,9 @@ from holdfast.facts.repairs import STEPS
 
 def page(row: AlarmType) -> str:
     """One page, in Markdown."""
-    if row.pushed and "H7" in row.covers:
+    if row.reported:
+        when = row.reported
+    elif row.pushed and "H7" in row.covers:
         when = "within a second: by a host's pulses and its link, or by their absence."
     elif row.pushed:
         when = "within a second: the kernel, QEMU or libvirt tells it."
