@@ -20,11 +20,14 @@ from holdfast.detectors.panel import Panel
 from holdfast.facts import wire
 from holdfast.facts.commands import Booted
 from holdfast.facts.promises import Disarm, Group
+from holdfast.facts.subjects import vm_subject
+from holdfast.facts.verdicts import Certainty, Effect, FaultRaised, VmRan
 from holdfast.policy.decide import Decider
 from holdfast.ports.hypervisor import CallFailed, CallOverran, TakenOver
-from tests.agent.scene import BOOT, HOST, domain_of, protection_of
+from tests.agent.scene import BOOT, HOST, domain_of, life_of, protection_of
 
 BEFORE = TakenOver(vm="a", autostart=False, on_crash="restart")
+VM, NAME = "6f1c1d3e", "web-6f1c1d3e"  # In no line by chance.
 ME = Identity(host=HOST, host_name="h", boot=BOOT, state_id="s", is_new_state=False)
 
 
@@ -151,6 +154,39 @@ def test_what_serves_is_not_recovered_and_that_is_a_refusal(tmp_path: Path) -> N
         assert refused.code == 4
         assert "has nothing to recover from" in refused.error
         assert (await scene.ask("recover", vm="nobody")).code == 2
+
+    play(scene, story())
+
+
+def test_the_story_of_a_vm_tells_who_switched_recovery_off_and_on_meanwhile(tmp_path: Path) -> None:
+    scene = make(tmp_path)
+
+    async def told_in_story() -> list[str]:
+        scene.journal.sync()
+        records = (await scene.ask("explain")).data["records"]
+        return [str(one["body"]["is"]) for one in records if one["kind"] == "input"]
+
+    async def story() -> None:
+        scene.hypervisor.define(domain_of(VM))
+        await scene.ask("grant", protection=PLAIN(protection_of(VM)))
+        await scene.ask("disarm", reason="new switch", seconds=60)
+        scene.loop.consume(VmRan(life=life_of(VM), name=NAME, at=now()))
+        scene.loop.consume(
+            FaultRaised(
+                detector="vm_gone",
+                condition="vm-gone",
+                subject=vm_subject(VM, NAME),
+                effect=Effect.GONE,
+                certainty=Certainty.CERTAIN,
+                fault_at=now(),
+                detected_at=now(),
+                reason="it was killed",
+                life=life_of(VM),
+            )
+        )
+        assert (await told_in_story())[-3:] == ["Disarmed", "VmRan", "FaultRaised"]
+        await scene.ask("arm")
+        assert (await told_in_story())[-1] == "Armed"
 
     play(scene, story())
 

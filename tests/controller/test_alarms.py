@@ -183,6 +183,8 @@ def test_each_change_of_an_alarm_is_an_event_in_its_order(tmp_path: Path) -> Non
             told = [msgspec.json.decode(raw, type=Event) for _, raw in batch.events]
             records = [msgspec.convert(e.data, AlarmRecord) for e in told if e.kind == "alarm"]
             assert [record.alarm.revision for record in records] == [1, 2, 3]
+            words = [event.text.partition(": ")[0] for event in told if event.kind == "alarm"]
+            assert words == ["raised (critical)", "changed (critical)", "cleared"]
             [host] = [event.text for event in told if event.kind == "host"]
             assert host == "the agent of host-a is linked"
 

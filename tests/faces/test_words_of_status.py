@@ -11,6 +11,7 @@ from msgspec import structs, to_builtins
 
 from holdfast.faces.cli.showing import show
 from holdfast.faces.cli.status_view import Around, make_view
+from holdfast.faces.pages.hosts import HostRow, agent_words
 from holdfast.faces.pages.status import StatusView, status_page, troubles
 from holdfast.facts import wire
 from tests.faces import examples as known
@@ -92,6 +93,12 @@ def test_a_silent_hosts_agent_is_not_said_to_be_here(is_silent: bool, said: str)
     text = page(make_view({**UP, "hosts": rows}, HERE))
     assert said in text
     assert ("here since" in text) is not is_silent
+
+
+def test_how_long_a_host_is_not_heard_is_said() -> None:
+    silent = HostRow(host="id-h2", host_name="h2", is_silent=True, silent_utc_ms=known.NOW_MS)
+    assert agent_words(silent, known.NOW_MS + 3_000).plain == "not heard for 3.0 s"
+    assert agent_words(structs.replace(silent, silent_utc_ms=0), 5).plain == "not heard"
 
 
 def test_what_reached_this_host_only_says_so_at_the_end(run: Run, run_dir: Any) -> None:

@@ -28,6 +28,8 @@ from holdfast.ports.journal import Record
 
 STORY_BEFORE_S = 30
 STORY_RECORDS = 2_000
+# Recovery was switched off or on for all VMs, also by the end of its time.
+OF_RECOVERY = (b'"is":"Armed"', b'"is":"Disarmed"', b'"condition":"disarmed"')
 
 
 class Commands:
@@ -204,8 +206,11 @@ class Commands:
 
 
 def _is_about(record: Record, incident: Incident) -> bool:
-    """Its VM or its id is named in the line, or the line tells of a gap in the story."""
+    """Its VM or its id is named in the line, or the line tells of a gap in the story; or it tells
+    that recovery was switched off or on for all, as long as the incident lasts."""
     if record.kind in ("snapshot", "note"):
         return record.kind == "note"
     body = bytes(record.body)
+    if any(word in body for word in OF_RECOVERY):
+        return incident.closed_at is None or record.at <= incident.closed_at
     return incident.vm.encode() in body or incident.id.encode() in body

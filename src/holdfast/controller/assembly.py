@@ -43,7 +43,7 @@ from holdfast.controller.status import agent_rows, status_of
 from holdfast.controller.timings import Timings
 from holdfast.controller.watching import FOLDER, forget, make_watch
 from holdfast.controller.watching import begin as begin_watch
-from holdfast.facts.alarms import Alarm, AlarmRecord
+from holdfast.facts.alarms import Alarm, AlarmRecord, AlarmState
 from holdfast.facts.events import EventKind
 from holdfast.facts.hearing import Hearing as Heard
 from holdfast.facts.incidents import Incident
@@ -288,7 +288,9 @@ class Controller:
 
     def _note_alarm(self, record: AlarmRecord) -> None:
         alarm = record.alarm
-        self.events.note(EventKind.ALARM, f"{alarm.state} ({alarm.severity}): {alarm.text}", record)
+        is_over = alarm.state is AlarmState.CLEARED  # Then its severity says that once more.
+        how = alarm.state if is_over else f"{alarm.state} ({alarm.severity})"
+        self.events.note(EventKind.ALARM, f"{how}: {alarm.text}", record)
 
     def _note_incident(self, incident: Incident) -> None:
         now = incident.step or incident.state

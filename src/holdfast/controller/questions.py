@@ -280,6 +280,8 @@ class Questions:
             return {**story, "host_words": words}
         agent = self._host_of_incident(asked)
         story = await self._pass_on(asked, agent, asked.args)
+        if isinstance(story, dict):
+            story["names"] = {one.host: one.host_name for one in self._agents.by_host.values()}
         return await self._with_others(story, f"agent of {agent.host_name}")
 
     async def _with_others(self, story: Any, owner: str) -> Any:

@@ -95,6 +95,7 @@ def test_every_answer_fits_its_type_and_says_nothing_beside_it(tmp_path: Path) -
                         assert not strange(row, route.gives), question
                 told = await ask(site, "explain", {"incident": "web-1"})
                 assert told["owner"] == "agent of host-a"
+                assert told["names"] == {"host-a": "host-a"}
                 assert told["records"][0] == {**RECORD, "from": "agent of host-a"}
                 shown = await ask(site, "host", {"host": "host-a"})
                 assert shown["host"]["is_up"]

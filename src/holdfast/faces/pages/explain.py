@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -48,6 +49,7 @@ class Line(Struct, frozen=True, kw_only=True):
     at: Instant
     text: str
     is_action: bool
+    bends: bool = False  # It was written down at that instant, perhaps by another clock.
 
 
 def explain_page(data: Mapping[str, Any]) -> Iterator[Any]:
@@ -92,7 +94,7 @@ def story(
         if cause is not None and not isinstance(cause.fact, told.Woke):
             lines.append(_line(cause, incident, known, is_action=False))
         lines += [_without_echo(_line(s, incident, known, is_action=True), cause) for s in done]
-    return _without_repeats(lines)
+    return _without_repeats(_never_backwards(lines))
 
 
 def headline(incident: Incident) -> Text:
@@ -272,17 +274,31 @@ def _with_count(step: Step, count: int) -> Step:
     return structs.replace(step, fact=act.Report(alarm=structs.replace(alarm, text=text)))
 
 
+def _never_backwards(lines: list[Line]) -> list[Line]:
+    """The lines are in the order of causes, and instants need not be: what another clock told
+    stands about when, and what was done was written down a little later. These bend to what
+    follows; what came in late is told when it came in."""
+    times = [line.at for line in lines]
+    for place in reversed(range(len(lines) - 1)):
+        if lines[place].bends:
+            times[place] = min(times[place : place + 2])
+    bent = accumulate(times, max)
+    return [structs.replace(line, at=at) for line, at in zip(lines, bent, strict=True)]
+
+
 def _line(step: Step, incident: Incident, names: Mapping[str, str], *, is_action: bool) -> Line:
     if step.fact is None:
         text = f"(something that this version does not know: {step.name or step.kind})"
     else:
         host = str(getattr(step.fact, "host", ""))
-        text = sentence(step.fact, names.get(host) or incident.name)
+        unnamed = f"host {host}" if host and not incident.host else incident.name
+        text = sentence(step.fact, names.get(host) or unnamed)
     if step.source:
         text = f"{step.source}: {text}"
     if step.times > 1:
         text = f"{text} ({step.times} times)"
-    return Line(at=_instant(step), text=text, is_action=is_action)
+    bends = is_action or bool(step.source)
+    return Line(at=_instant(step), text=text, is_action=is_action, bends=bends)
 
 
 def _without_echo(line: Line, cause: Step | None) -> Line:

@@ -10,6 +10,7 @@ from holdfast.faces.pages.alarms import alarm_line
 from holdfast.faces.pages.tables import BAD, GOOD, QUIET, UNSURE, ago, counted, facts, table
 from holdfast.faces.pages.vms import vms_table
 from holdfast.facts.alarms import AlarmRecord
+from holdfast.facts.instants import spoken
 from holdfast.facts.wire import VmSummary
 
 STYLES = {"well": GOOD, "odd": UNSURE, "bad": BAD}
@@ -91,8 +92,8 @@ def agent_words(one: HostRow, now_ms: int) -> Text:
     if one.is_amnesiac:
         return Text("lost its memory", style=BAD)
     if one.is_silent:
-        since = f" since {ago(one.silent_utc_ms, now_ms)}" if one.silent_utc_ms else ""
-        return Text(f"not heard{since}", style=BAD)
+        took = f" for {spoken(max(0, now_ms - one.silent_utc_ms))}" if one.silent_utc_ms else ""
+        return Text(f"not heard{took}", style=BAD)
     if not one.is_up:
         return Text("away", style=UNSURE)
     return Text(f"here since {ago(one.since_utc_ms, now_ms)}" if one.since_utc_ms else "here")

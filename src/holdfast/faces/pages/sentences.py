@@ -130,7 +130,8 @@ def _tell_tenure(fact: act.TellTenure, name: str) -> str:
 def _tell_incident(fact: act.TellIncident, name: str) -> str:
     incident = fact.incident
     if incident.state is IncidentState.OPEN:
-        return _ended(f"{name} {incident.step}" if incident.step else incident.title)
+        joint = ": " if incident.host else " "  # What is done about a host is a clause of its own.
+        return _ended(f"{name}{joint}{incident.step}" if incident.step else incident.title)
     if incident.recovered_ms is None:
         return _ended(f"The incident is closed: {incident.step or incident.title}")
     level = incident.level_ms

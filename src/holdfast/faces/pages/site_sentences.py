@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from holdfast.faces.pages.tables import counted
 from holdfast.facts import hearing as heard
 from holdfast.facts import site as told
 from holdfast.facts import verdicts as judged
@@ -82,7 +83,8 @@ def _shared(fact: told.AlarmShared, _name: str) -> str:
 
 
 def _vms(fact: told.VmsSet, name: str) -> str:
-    return f"Of {name} it is told that {len(fact.vms)} VMs run there."
+    run = "run" if len(fact.vms) != 1 else "runs"
+    return f"Of {name} it is told that {counted(len(fact.vms), 'VM')} {run} there."
 
 
 Say = Callable[[Any, str], str]
