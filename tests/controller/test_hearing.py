@@ -217,6 +217,21 @@ def test_an_ear_that_dies_is_begun_again_and_doubts_until_it_listens(site: Site)
     run(work())
 
 
+def test_an_ear_that_cannot_listen_says_why_until_it_can(site: Site) -> None:
+    async def work() -> None:
+        port = site.settings.pulse_port
+        why = f"UDP port {port} of 127.0.0.2 cannot be used: Address already in use"
+        async with site.running() as hearing:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+                taken.bind(("127.0.0.2", port))
+                doubted = await site.wait(heard.EarDoubted)
+            assert doubted.reason == f"the ear ended and is begun again: {why}"
+            assert hearing.counts()["why"] == why
+            await until(lambda: hearing.counts()["why"] == "")
+
+    run(work())
+
+
 @pytest.mark.slow
 def test_an_ear_that_is_stopped_for_good_is_replaced(site: Site) -> None:
     async def work() -> None:

@@ -22,6 +22,14 @@ PULSES: dict[str, Any] = {
     [
         ({}, True, "of 5 hosts awaited on plane a, b"),
         ({"is_up": False}, False, "nobody listens: the ear is begun again"),
+        (
+            {"is_doubted": True, "why": "UDP port 7312 of 10.0.0.1 cannot be used: it is taken"},
+            False,
+            (
+                "nobody listens: UDP port 7312 of 10.0.0.1 cannot be used: it is taken;"
+                " the ear is begun again"
+            ),
+        ),
         ({"is_doubted": True}, False, "the ear was slow: it hears all hosts anew"),
         (
             {"is_doubted": True, "let_in": ["10.0.0.4"]},

@@ -122,6 +122,14 @@ def test_what_is_not_toml_is_named_with_its_line(text: str, said: str) -> None:
         ("[exec.a]\ncommand = []", "f:2: command must be a list of words"),
         ("[exec.a]\ntimeout_s = 1", "f:1: [exec.a] lacks command"),
         ("[group.a]\nlevel = 1.5", "f:2: level must be a whole number from 1 to 3, not 1.5"),
+        (
+            '[plane.a]\naddress = "10.77.0.1"\n[plane.b]\naddress = "10.77.0.1"',
+            "f:3: [plane.b] a and b both have 10.77.0.1, and one address is one plane",
+        ),
+        (
+            '[controller.c]\naddress = "::1"\nplanes = { a = "fd00::1", b = "fd00:0::1" }',
+            "f:3: planes must have an address of its own for each plane: a and b both have fd00::1",
+        ),
         ("[group.a]\nrestarts_window_s = 0", "f:2: restarts_window_s must be a whole number"),
     ],
 )

@@ -305,10 +305,14 @@ def run(parent: _Parent) -> None:
 
 def main() -> None:
     die_with(int(sys.argv[2]))
+    parent = _Parent(int(sys.argv[1]))
     try:
-        run(_Parent(int(sys.argv[1])))
+        run(parent)
     except OSError as error:
-        sys.exit(f"ear: {error.filename or 'what it needs'} cannot be used: {error.strerror}")
+        why = f"{error.filename or 'what it needs'} cannot be used: {error.strerror}"
+        with contextlib.suppress(OSError):  # It may be the pipe itself.
+            parent.send([{"is": "ends", "why": why}])
+        sys.exit(f"ear: {why}")
 
 
 if __name__ == "__main__":

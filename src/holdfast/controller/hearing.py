@@ -110,6 +110,7 @@ class Hearing:
         self._held: dict[tuple[str, str], heard.PlaneSilent] = {}  # Until we are not slow.
         self._counts: dict[str, Any] = {}
         self._lacks: list[str] = []
+        self._last_words = ""  # Why the ear could not go on, until one listens again.
         self.restarts = 0
 
     async def run(self) -> None:
@@ -119,11 +120,12 @@ class Hearing:
             while True:
                 began = clock.monotonic_s()
                 await self._listen()
-                self._doubt("ear", 0.0, "the ear ended and is begun again")
+                why = f": {self._last_words}" if self._last_words else ""
+                self._doubt("ear", 0.0, f"the ear ended and is begun again{why}")
                 self.restarts += 1
                 is_early = clock.monotonic_s() - began < LONGEST_WAIT_S
                 wait_s = min(2 * wait_s, LONGEST_WAIT_S) if is_early else BEGIN_AGAIN_S
-                log.error("the ear ended and is begun again")
+                log.error("the ear ended and is begun again%s", why)
                 await asyncio.sleep(wait_s)
         finally:
             if self._worker is not None:
@@ -191,7 +193,8 @@ class Hearing:
         """For status: what the ear counted, and what it does without."""
         is_up = self._worker is not None and not self._worker.gone.is_set()
         told = {"is_up": is_up, "is_doubted": bool(self._doubts), "restarts": self.restarts}
-        return {**told, "planes": self.planes, "lacks": self._lacks, **self._counts}
+        more = {"why": self._last_words, "planes": self.planes, "lacks": self._lacks}
+        return {**told, **more, **self._counts}
 
     def make_probe(self, host: str, plane: str) -> Probe | None:
         """None when the host is not known to have an address on this plane."""
@@ -275,9 +278,11 @@ class Hearing:
                 if waited_ms <= SLOW_MS:
                     self._trust("controller")
             case "listening":
-                self._lacks = said["lacks"]
+                self._lacks, self._last_words = said["lacks"], ""
                 self._see(heard.EarBegan(at=clock.now()))
                 self._trust("ear")
+            case "ends":
+                self._last_words = said["why"]
             case "counts":
                 self._counts = {name: n for name, n in said.items() if name not in ("is", "at")}
             case "boots":

@@ -163,7 +163,29 @@ def _address(value: Any) -> str:
 def _addresses(value: Any) -> dict[str, str]:
     if not isinstance(value, dict) or not value:
         raise ValueError('must be an address for each plane, like { a = "10.0.0.1" }')
-    return {str(plane): _address(address) for plane, address in value.items()}
+    found = {str(plane): _address(address) for plane, address in value.items()}
+    names = shared_address(found)
+    if names:
+        raise ValueError(f"must have an address of its own for each plane: {same_address(*names)}")
+    return found
+
+
+def shared_address(planes: Mapping[str, str]) -> tuple[str, str, str] | None:
+    """The first two planes that have one address, and that address."""
+    seen: dict[str, str] = {}
+    for name, address in planes.items():
+        if address in seen:
+            return seen[address], name, address
+        seen[address] = name
+    return None
+
+
+def same_address(one: str, other: str, address: str) -> str:
+    """Why that cannot be, as a sentence without its end."""
+    return (
+        f"{one} and {other} both have {address}, and one address is one plane: two planes share"
+        " nothing that can fail"
+    )
 
 
 def _urls(value: Any) -> tuple[str, ...]:
@@ -249,6 +271,7 @@ class _Reader:
             fields |= self._section(section, checks, tree.get(section, {}))
         made = {kind: self._kind(kind, tree.get(kind, {})) for kind in KINDS}
         self._refuse_shared_names(tree)
+        self._refuse_shared_addresses(made["plane"])
         if self.problems:
             return Settings()
         return Settings(
@@ -316,6 +339,13 @@ class _Reader:
             for name in sorted(webhooks.keys() & execs.keys()):
                 text = f"[exec.{name}] has the name of [webhook.{name}]; give it another"
                 self._note(("exec", name), text)
+
+    def _refuse_shared_addresses(self, planes: tuple[Plane, ...]) -> None:
+        """A UDP port of one address is opened once: the second plane would leave the host deaf."""
+        found = shared_address({plane.name: plane.address for plane in planes})
+        if found:
+            text = f"[plane.{found[1]}] {same_address(*found)}; give it another, or take it away"
+            self._note(("plane", found[1]), text)
 
     def _note(self, path: Path, text: str, hint: list[str] | None = None) -> None:
         if hint and "did you mean" not in text:

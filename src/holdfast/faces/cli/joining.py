@@ -58,6 +58,9 @@ class Joiner:
         if len(parts) != TOKEN_PARTS or len(parts[2]) != SHA256_LETTERS:
             text = "this is no whole token: it has three parts with dots between them"
             raise Failure(text, "copy all of what `holdfast ca token new` printed", Exit.USAGE)
+        # Before the token is spent; what only the route says is not known yet.
+        typed = self._settings.own_planes | self._planes
+        site_setup.refuse_shared_address(typed, "holdfast join")
         key, request = make_key_and_request()
         asked = {
             "token": self._token,
@@ -166,6 +169,7 @@ class Joiner:
             known = ", ".join(plan.planes)
             text = f"the site has no plane {', '.join(sorted(unknown))}; it has {known}"
             raise Failure(text, code=Exit.USAGE)
+        site_setup.refuse_shared_address(found, "holdfast join, with a new token, and")
         return found
 
 

@@ -71,7 +71,7 @@ def init(site: Site, name: str | None, planes: tuple[str, ...], controllers: str
     if Certificates.is_here(settings.tls_dir):
         _grow(site, settings, config, controllers)
         return
-    own = _own_planes(settings, planes)
+    own = _own_planes(settings, planes, addresses_of_host())
     place = ControllerPlace(
         name=name_of_host(settings), address=next(iter(own.values())), planes=own
     )
@@ -144,14 +144,15 @@ def join(
         raise Failure(text, "holdfast status; to join another one: holdfast leave")
     if is_controller:
         services.etcd_program()
+    addresses = addresses_of_host()
     joiner = Joiner(
         settings=settings,
         config=config,
         place=controller_place,
         token=token,
         is_controller=is_controller,
-        planes=_read_planes(planes),
-        addresses=addresses_of_host(),
+        planes=_read_planes(planes, addresses),
+        addresses=addresses,
     )
     joiner.ask()
     try:
@@ -276,30 +277,27 @@ def _named(settings: Settings, name: str | None) -> Settings:
     return structs.replace(settings, host_name=name)
 
 
-def _read_planes(given: tuple[str, ...]) -> dict[str, str]:
+def _read_planes(given: tuple[str, ...], ours: list[str]) -> dict[str, str]:
     found = {}
     for text in given:
         name, _, address = text.partition("=")
-        if not NAME.fullmatch(name) or not _is_ours(address):
+        if not NAME.fullmatch(name) or address not in ours:
             raise Failure(
                 f"--plane {text}: it must be a name, and an address of this host",
-                f"this host has {', '.join(addresses_of_host()) or 'no address'}",
+                f"this host has {', '.join(ours) or 'no address'}",
                 Exit.USAGE,
             )
         found[name] = address
     return found
 
 
-def _is_ours(address: str) -> bool:
-    return address in addresses_of_host()
-
-
-def _own_planes(settings: Settings, given: tuple[str, ...]) -> dict[str, str]:
+def _own_planes(settings: Settings, given: tuple[str, ...], ours: list[str]) -> dict[str, str]:
     """What was typed, else what the settings say, else the address towards the others."""
-    found = settings.own_planes | _read_planes(given)
+    found = settings.own_planes | _read_planes(given, ours)
     if found:
+        site_setup.refuse_shared_address(found, "holdfast init")
         return found
-    address = address_towards("192.0.2.1") or next(iter(addresses_of_host()), "")
+    address = address_towards("192.0.2.1") or next(iter(ours), "")
     if not address:
         hint = "holdfast init --plane main=ADDRESS"
         raise Failure("no address of this host is known that others could reach", hint)

@@ -31,6 +31,7 @@ from holdfast.faces.cli.services import Machine, etcd_program, store_file
 from holdfast.faces.cli.settings import Site, load_settings
 from holdfast.facts.membership import SitePlan, StoreMember, client_url, peer_url
 from holdfast.facts.settings import DEFAULT_FILE, Settings
+from holdfast.facts.settings_reader import same_address, shared_address
 
 STORE_DATA = "store"
 READY_LIMIT_S = 60.0
@@ -78,6 +79,18 @@ def refuse_where_it_runs(settings: Settings, on: Machine) -> None:
     if running:
         names = " and the ".join(running)
         raise Failure(f"the {names} run here already, not as services", "end `holdfast up` first")
+
+
+def refuse_shared_address(planes: Mapping[str, str], command: str) -> None:
+    """However the planes became known: typed, written, or as the route goes."""
+    found = shared_address(planes)
+    if found:
+        raise Failure(
+            f"planes {same_address(*found)}",
+            f"one plane: leave one of them out; two: {command} --plane {found[1]}=ADDRESS, an"
+            " address of this host on the other network",
+            Exit.USAGE,
+        )
 
 
 def host_id(settings: Settings) -> str:

@@ -32,6 +32,7 @@ COUNTED = {
     "unknown_frames": "frames of unknown kinds came",
 }
 NOT_ASKED = "not asked yet"  # For a moment after the agent began; it is no trouble.
+PORT_IS_TAKEN = "once that is mended it listens by itself; which programs have UDP ports: ss -lunp"
 LIBVIRT = "VMs run on; restart libvirt when convenient: systemctl restart libvirtd"
 
 
@@ -169,6 +170,9 @@ def _program(name: str, told: Told | None, away: str, around: Around, of: str = 
 
 def _pulses(told: Told) -> Part:
     """What the controller's ear hears. What it refused is shown, and is no trouble of its own."""
+    if told.get("why"):  # Also while the next ear begins: it has not listened yet.
+        said = f"nobody listens: {told['why']}; the ear is begun again"
+        return Part(name="pulses", is_well=False, said=said, hint=PORT_IS_TAKEN)
     if not told.get("is_up"):
         return Part(name="pulses", is_well=False, said="nobody listens: the ear is begun again")
     flood = _flood(told)
