@@ -68,6 +68,34 @@ def test_a_controller_of_three_gets_all_units(systemd: Place) -> None:
     assert "@" not in "".join(path.read_text() for path in systemd.on.units.iterdir())
 
 
+def private_tmp(
+    python: str = "/opt/python", code: str = "/opt/h.py", state_dir: str = "/var/lib/h"
+) -> str:
+    on, settings = Machine(python=python, code=Path(code)), Settings(state_dir=state_dir)
+    return services._words(settings, "/etc/h/h.toml", on)["PRIVATE_TMP"]
+
+
+def test_what_lies_in_a_folder_for_temporary_files_is_not_hidden_from_its_service(
+    systemd: Place,
+) -> None:
+    """A private /tmp is empty: systemd would say 203/EXEC for ever."""
+    shutil.rmtree(systemd.folder / "bin")  # The etcd in it would count.
+    assert private_tmp() == "yes"
+    assert private_tmp(python="/tmp/h/.venv/bin/python") == "no"
+    assert private_tmp(code="/var/tmp/h/services.py") == "no"
+    assert private_tmp(state_dir="/var/tmp/state") == "no"
+    (systemd.folder / "hidden").symlink_to("/var/tmp/h")
+    assert private_tmp(python=f"{systemd.folder}/hidden/python") == "no"
+
+
+def test_the_units_leave_a_private_tmp_out_where_the_program_lies_there(systemd: Place) -> None:
+    systemd.on = structs.replace(systemd.on, python="/tmp/h/.venv/bin/python")
+    systemd.install(store="etcd")
+    for name in ("pulse", "store"):
+        text = (systemd.on.units / f"holdfast-{name}.service").read_text()
+        assert "\nPrivateTmp=no\n" in text
+
+
 def test_a_host_gets_no_controller(systemd: Place) -> None:
     systemd.install("h4")
     assert sorted(path.stem for path in systemd.on.units.iterdir()) == [

@@ -3,7 +3,6 @@
 When controllers join or leave, each controller ends by itself, to begin with the new settings.
 """
 
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,14 +11,19 @@ from typing import TypeVar
 from holdfast.faces.cli.calling import Away
 from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.faces.cli.hostname import name_of_host
-from holdfast.faces.cli.services import Machine, is_controller_here
+from holdfast.faces.cli.services import (
+    CONTROLLER,
+    Machine,
+    is_controller_here,
+    state_of_unit,
+    words_of,
+)
 from holdfast.faces.cli.supervise import PID_FILE, supervisor
 from holdfast.facts.settings import Settings
 
 PATIENCE_S, AGAIN_S = 15.0, 0.3
-SYSTEMD_LIMIT_S = 5.0
 UNIT = "holdfast-controller.service"
-LOG = "/var/log/holdfast/controller.log"
+ACTIVE = ("active", "activating", "reloading")  # Also one that waits to be started again.
 Answer = TypeVar("Answer")
 
 
@@ -33,7 +37,11 @@ def is_service_up(settings: Settings, on: Machine | None = None) -> bool:
             return True
     except Failure:
         return False
-    return machine.has_systemd and (machine.units / UNIT).exists() and _is_active()
+    return (
+        machine.has_systemd
+        and (machine.units / UNIT).exists()
+        and state_of_unit(CONTROLLER) in ACTIVE
+    )
 
 
 def wait_out(
@@ -57,25 +65,9 @@ def wait_out(
 
 
 def started_anew() -> Failure:
-    where = "journalctl -u holdfast-controller" if Machine().has_systemd else LOG
+    where = words_of(CONTROLLER, Machine())
     return Failure(
         "the controller of this host is being started anew, and does not answer yet",
         f"try again in a moment; why it ended: {where}",
         Exit.AWAY,
     )
-
-
-def _is_active() -> bool:
-    """A unit that waits to be started again is \"activating\"."""
-    try:
-        done = subprocess.run(
-            ["systemctl", "is-active", UNIT],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=SYSTEMD_LIMIT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.stdout.strip() in ("active", "activating", "reloading")

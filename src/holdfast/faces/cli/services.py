@@ -17,6 +17,8 @@ HOST_STOPS = "host-stops"
 TARGET = "holdfast.target"  # All of them: to start what ended, or to stop Holdfast here.
 TEMPLATES = Path(__file__).with_name("units")
 COMMAND_LIMIT_S = 90.0
+SYSTEMD_LIMIT_S = 5.0
+TEMPORARY = (Path("/tmp"), Path("/var/tmp"))  # A private one hides all that lies in these.
 Say = Callable[[str], None]
 
 
@@ -34,6 +36,7 @@ class Machine(Struct, frozen=True, kw_only=True):
     init_script: Path = Path("/etc/init.d/holdfast")
     systemd: Path = Path("/run/systemd/system")
     python: str = sys.executable
+    code: Path = Path(__file__)
 
     @property
     def has_systemd(self) -> bool:
@@ -87,13 +90,14 @@ def install(settings: Settings, config: str, host_name: str, say: Say, on: Machi
         _run("systemctl", "enable", "--quiet", *names, TARGET)
         _run("systemctl", "restart", *names)
         _run("systemctl", "start", TARGET)
-        say(f"services run, and start at boot: {', '.join(names)} (systemd)")
+        say(f"services were started, and start at boot: {', '.join(names)} (systemd)")
         return
     _write(on.init_script, _filled(TEMPLATES / "holdfast.init", words), 0o755)
     if shutil.which("update-rc.d"):
         _run("update-rc.d", "holdfast", "defaults")
     _run(str(on.init_script), "restart")
-    say(f"services run, and start at boot: {', '.join(_names(services))} ({on.init_script})")
+    names = _names(services)
+    say(f"services were started, and start at boot: {', '.join(names)} ({on.init_script})")
 
 
 def stop(names: Iterable[str], on: Machine) -> None:
@@ -138,6 +142,38 @@ def remove(say: Say, on: Machine) -> None:
         say(f"services ended and removed: {on.init_script}")
 
 
+def runs(name: str, settings: Settings, on: Machine) -> bool:
+    """Whether the program of a service lives at this moment."""
+    if on.has_systemd:
+        return state_of_unit(name) == "active"
+    try:
+        pid = int((Path(settings.run_dir) / f"{name}.pid").read_text())
+    except (OSError, ValueError):
+        return False
+    return Path(f"/proc/{pid}").exists()
+
+
+def state_of_unit(name: str) -> str:
+    """One that waits to be started again is "activating"; empty where systemd does not answer."""
+    try:
+        done = subprocess.run(
+            ["systemctl", "is-active", f"holdfast-{name}.service"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=SYSTEMD_LIMIT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip()
+
+
+def words_of(name: str, on: Machine) -> str:
+    """Where a service says why it ended."""
+    return f"journalctl -u holdfast-{name}" if on.has_systemd else f"/var/log/holdfast/{name}.log"
+
+
 def _names(services: list[Service]) -> list[str]:
     return [service.name for service in services]
 
@@ -147,14 +183,22 @@ def _words(settings: Settings, config: str, on: Machine) -> dict[str, str]:
     if config != DEFAULT_FILE:
         program += f" --config {config}"
     folders = (settings.state_dir, settings.run_dir, settings.cache_dir)
+    etcd = shutil.which("etcd") or "/usr/bin/etcd"
+    needed: tuple[str | Path, ...] = (on.python, on.code, config, settings.tls_dir, etcd, *folders)
     return {
+        "PRIVATE_TMP": "no" if any(map(_is_temporary, needed)) else "yes",
         "PROGRAM": program,
         "FOLDERS": " ".join(f"-{folder}" for folder in folders),
         "ETC": str(Path(config).parent),
         "RUN": settings.run_dir,
-        "ETCD": shutil.which("etcd") or "/usr/bin/etcd",
+        "ETCD": etcd,
         "STORE": str(store_file(config)),
     }
+
+
+def _is_temporary(needed: str | Path) -> bool:
+    path = Path(needed)
+    return any(one.is_relative_to(folder) for one in (path, path.resolve()) for folder in TEMPORARY)
 
 
 def _filled(template: Path, words: dict[str, str]) -> str:

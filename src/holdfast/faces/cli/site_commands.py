@@ -21,7 +21,7 @@ from holdfast.adapters.drivers.certificates import (
 )
 from holdfast.adapters.drivers.site_client import SiteAway, SiteClient, SiteRefused
 from holdfast.adapters.drivers.site_file import SiteFileWrong, remove_site
-from holdfast.faces.cli import asking, services, site_setup, site_words
+from holdfast.faces.cli import arriving, asking, services, site_setup, site_words
 from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.faces.cli.giving_back import give_back_all
 from holdfast.faces.cli.hostname import address_towards, addresses_of_host, name_of_host
@@ -91,7 +91,8 @@ def init(site: Site, name: str | None, planes: tuple[str, ...], controllers: str
     settings = site_setup.write_settings(config, plan, own, settings)
     services.install(settings, config, place.name, say, MACHINE)
     site.settings = settings
-    site_setup.wait_for_services(site, is_controller=True)
+    arriving.wait_for_services(site, MACHINE, is_controller=True)
+    arriving.wait_well(site, say, MACHINE)
     say(f"this is a site now, and {place.name} its controller; the CA's fingerprint is {ca[:16]}")
     say(controllers_mean([place.name], plan.store))
     click.echo("\nWhat to do next:")
@@ -115,7 +116,8 @@ def _grow(site: Site, settings: Settings, config: str, controllers: str | None) 
         run_on_etcd(settings, config, place.name, say, MACHINE)
     else:
         move_store(site, settings, config, place, say, MACHINE)
-    site_setup.wait_for_services(site, is_controller=True)
+    arriving.wait_for_services(site, MACHINE, is_controller=True)
+    arriving.wait_well(site, say, MACHINE)
     say("the store is in etcd now" + ("" if is_moved else "; what it was is kept beside it"))
     say(controllers_mean([one.name for one in site.settings.controllers], "etcd"))
 
@@ -161,10 +163,20 @@ def join(
         say(site_words.to_begin_anew(name_of_host(settings)))
         raise
     site.settings = settings
-    site_setup.wait_for_services(site, is_controller=is_controller)
+    arriving.wait_for_services(site, MACHINE, is_controller=is_controller)
     say(f"{name_of_host(settings)} belongs to the site")
+    _wait_well(site, is_controller=is_controller)
     if is_controller:
         say(controllers_mean([c.name for c in settings.controllers], settings.store))
+
+
+def _wait_well(site: Site, *, is_controller: bool) -> None:
+    """Who joins as a controller makes the others begin anew, one after the other."""
+    if is_controller:
+        say("the other controllers take it in: each is started anew for a moment")
+    steady_s = arriving.STEADY_S if is_controller else 0.0
+    if arriving.wait_well(site, say, MACHINE, steady_s=steady_s):
+        say("controllers, agents and pulses are well, as seen from here")
 
 
 @click.command()

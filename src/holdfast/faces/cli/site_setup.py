@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -25,18 +24,15 @@ from holdfast.adapters.drivers.site_file import SiteFileWrong, write_site
 from holdfast.agent.boot_word import keep_word
 from holdfast.faces.cli import asking
 from holdfast.faces.cli.asking import AGENT, CONTROLLER
-from holdfast.faces.cli.calling import Away
 from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.faces.cli.services import Machine, etcd_program, store_file
-from holdfast.faces.cli.settings import Site, load_settings
+from holdfast.faces.cli.settings import load_settings
 from holdfast.facts.membership import SitePlan, StoreMember, client_url, peer_url
 from holdfast.facts.settings import DEFAULT_FILE, Settings
 from holdfast.facts.settings_reader import same_address, shared_address
 
 STORE_DATA = "store"
-READY_LIMIT_S = 60.0
 END_LIMIT_S = 20.0
-POLL_S = 0.2
 Say = Callable[[str], None]
 
 ETCD = """# Written by `holdfast init` or `holdfast join`: this controller's member of the store.
@@ -178,25 +174,3 @@ def store_running(config: str) -> Iterator[None]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-
-def wait_for_services(site: Site, *, is_controller: bool) -> None:
-    """Until the programs of this host answer, and its agent is linked. Raises Failure."""
-    deadline = time.monotonic() + READY_LIMIT_S
-    while not _is_ready(site, is_controller=is_controller):
-        if time.monotonic() > deadline:
-            where = "journalctl -u 'holdfast-*'" if Machine().has_systemd else "/var/log/holdfast"
-            text = f"the services were started, and do not answer within {READY_LIMIT_S:g} s"
-            raise Failure(text, f"they say why: {where}", Exit.BROKEN)
-        time.sleep(POLL_S)
-
-
-def _is_ready(site: Site, *, is_controller: bool) -> bool:
-    """The agent says whether a controller welcomed it; the list of tokens is in the store."""
-    try:
-        told = asking.ask_program(site, AGENT, "status")
-        if is_controller:
-            asking.ask_program(site, CONTROLLER, "joins")
-    except (Away, Failure):
-        return False
-    return bool(told.get("controller"))
