@@ -1,5 +1,6 @@
 """The store moves whole or not at all: whatever breaks it off, the controller runs as before."""
 
+import asyncio
 import os
 import signal
 from pathlib import Path
@@ -8,11 +9,15 @@ import pytest
 from msgspec import structs
 
 from holdfast.adapters.drivers.authority import Authority, Subject
-from holdfast.faces.cli import site_growth
+from holdfast.adapters.drivers.certificates import Certificates
+from holdfast.adapters.simulated.store import StoreInMemory
+from holdfast.adapters.stores.sqlite import Sqlite
+from holdfast.faces.cli import site_commands, site_growth
 from holdfast.faces.cli.exits import Failure
 from holdfast.faces.cli.services import Machine
 from holdfast.faces.cli.settings import Site
 from holdfast.facts.settings import ControllerPlace, Settings
+from holdfast.ports.store import StoreAway
 from tests.controller.site import certify
 
 ADDRESS = "127.0.0.1"
@@ -159,3 +164,75 @@ def test_once_the_store_has_moved_the_same_command_goes_on(systemd: Growing) -> 
     systemd.program(systemd.folder / "bin" / "systemctl", "")
     site_growth.run_on_etcd(moved, config, "h1", said, systemd.on)
     assert "holdfast-store.service" in systemd.said[-1]
+
+
+class Filling:
+    """Instead of etcd: what is copied is kept in memory, or cannot be."""
+
+    def __init__(self, why: str = "") -> None:
+        self.store, self.why = StoreInMemory(), why
+
+    def __call__(self, old: Path, *_others: object) -> int:
+        if self.why:
+            raise StoreAway(self.why)
+        return asyncio.run(site_growth._copy(old, self.store))
+
+    def held(self) -> dict[str, bytes]:
+        return {key: one.value for key, one in asyncio.run(self.store.list("")).items()}
+
+
+def fill(new: Growing, filling: Filling) -> None:
+    site_growth.fill_new_store(new.settings, str(new.config), PLACE, new.said.append, filling)
+
+
+def keep_before(new: Growing, **records: bytes) -> Path:
+    """As `holdfast up` does on a host that belongs to no site yet."""
+    path = new.folder / "state" / "controller" / "store.db"
+    path.parent.mkdir(parents=True)
+
+    async def keep() -> None:
+        store = Sqlite(path)
+        for key, value in records.items():
+            await store.txn(holds={key: 0}, puts={key: value})
+        await store.close()
+
+    asyncio.run(keep())
+    return path
+
+
+def test_a_site_that_begins_with_etcd_keeps_what_was_protected_before(systemd: Growing) -> None:
+    path = keep_before(systemd, web=b"protected", gateways=b"a group", store=b"its name")
+    filling = Filling()
+    fill(systemd, filling)
+    assert filling.held() == {"web": b"protected", "gateways": b"a group"}
+    assert systemd.said[-1] == (
+        "2 records were copied into etcd; the file is kept as store.db.before-etcd"
+    )
+    assert path.exists(), "until the settings are written"
+    site_growth.keep_file(systemd.settings, systemd.said.append)
+    assert [one.name for one in path.parent.iterdir()] == ["store.db.before-etcd"]
+    assert (systemd.folder / "etc" / "store.yaml").exists()
+    assert not (systemd.folder / "calls").exists(), "nothing runs here yet"
+
+
+def test_a_copy_that_fails_leaves_the_file_and_no_store(systemd: Growing) -> None:
+    path = keep_before(systemd, web=b"protected")
+    with pytest.raises(Failure, match="the store could not be moved: no etcd"):
+        fill(systemd, Filling("no etcd"))
+    assert path.exists()
+    assert not (systemd.folder / "etc" / "store.yaml").exists()
+    fill(systemd, Filling())
+    assert systemd.said[-1].startswith("1 records were copied")
+
+
+def test_a_site_that_begins_with_etcd_on_a_new_host_copies_nothing(systemd: Growing) -> None:
+    fill(systemd, Filling("it is not asked"))
+    assert systemd.said == []
+    assert (systemd.folder / "etc" / "store.yaml").exists()
+
+
+def test_an_init_that_is_broken_off_can_be_typed_again(systemd: Growing) -> None:
+    systemd.certify()
+    with pytest.raises(KeyboardInterrupt), site_commands._a_site_or_none(systemd.settings):
+        raise KeyboardInterrupt
+    assert not Certificates.is_here(systemd.settings.tls_dir)

@@ -1,7 +1,8 @@
 """How a host comes to belong to a site, and how it ceases to: init, join, leave."""
 
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -15,6 +16,7 @@ from holdfast.adapters.drivers.authority import (
 )
 from holdfast.adapters.drivers.certificates import (
     CA_KEY,
+    CERTIFICATE,
     CertificateProblem,
     Certificates,
     write_private,
@@ -27,7 +29,7 @@ from holdfast.faces.cli.giving_back import give_back_all
 from holdfast.faces.cli.hostname import address_towards, addresses_of_host, name_of_host
 from holdfast.faces.cli.joining import Joiner
 from holdfast.faces.cli.settings import Site, pass_site
-from holdfast.faces.cli.site_growth import move_store, run_on_etcd
+from holdfast.faces.cli.site_growth import fill_new_store, keep_file, move_store, run_on_etcd
 from holdfast.faces.cli.site_words import controllers_mean
 from holdfast.facts.membership import site_plan
 from holdfast.facts.settings import DEFAULT_FILE, ControllerPlace, Plane, Settings
@@ -78,17 +80,17 @@ def init(site: Site, name: str | None, planes: tuple[str, ...], controllers: str
     has_etcd = controllers == "3"
     if has_etcd:
         services.etcd_program()
-    ca = _sign_ourselves(settings, place)
-    if has_etcd:
-        authority = Authority.make("Holdfast store")
-        site_setup.write_store_files(
-            settings, config, authority, name=place.name, address=place.address
-        )
     used = tuple(Plane(name=plane, address=address) for plane, address in own.items())
     plan = site_plan(
         structs.replace(settings, planes=used), [place], "etcd" if has_etcd else "sqlite"
     )
-    settings = site_setup.write_settings(config, plan, own, settings)
+    with _a_site_or_none(settings):
+        ca = _sign_ourselves(settings, place)
+        if has_etcd:
+            fill_new_store(settings, config, place, say)
+        settings = site_setup.write_settings(config, plan, own, settings)
+    if has_etcd:
+        keep_file(settings, say)
     services.install(settings, config, place.name, say, MACHINE)
     site.settings = settings
     arriving.wait_for_services(site, MACHINE, is_controller=True)
@@ -100,6 +102,16 @@ def init(site: Site, name: str | None, planes: tuple[str, ...], controllers: str
     if has_etcd:
         click.echo("  holdfast ca token new --controller   the same, for one more controller")
     click.echo("  holdfast status                      everything at a glance")
+
+
+@contextmanager
+def _a_site_or_none(settings: Settings) -> Iterator[None]:
+    """A certificate without a site would keep `init` from being typed again."""
+    try:
+        yield
+    except BaseException:
+        (Path(settings.tls_dir) / CERTIFICATE).unlink(missing_ok=True)
+        raise
 
 
 def _grow(site: Site, settings: Settings, config: str, controllers: str | None) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from holdfast.adapters.drivers.authority import Authority
@@ -17,12 +17,13 @@ from holdfast.faces.cli.services import CONTROLLER, Machine, Say
 from holdfast.faces.cli.settings import Site
 from holdfast.facts.membership import site_plan, store_endpoints
 from holdfast.facts.settings import ControllerPlace, Settings
-from holdfast.ports.store import StoreAway, TxnResult
+from holdfast.ports.store import Store, StoreAway, TxnResult
 
 # Terms are compared within one store: the new one gets a name of its own.
 STAYS = "store"
 KEPT = "store.db.before-etcd"
 READY_LIMIT_S = 60.0
+Fill = Callable[[Path, Settings, str, ControllerPlace], int]
 GO_ON = "holdfast init --controllers 3"
 
 
@@ -31,19 +32,45 @@ def move_store(
 ) -> None:
     """The controller is away meanwhile; the settings change only once all is copied, and whatever
     breaks it off before then leaves the site as it was. Raises Failure."""
-    old = Path(settings.state_dir) / "controller" / "store.db"
+    old = _file(settings)
     with _whole_or_not_at_all(settings, config):
         _make_room(settings, config, place)
         with _controller_paused(Path(config), say, on):
             count = _fill_etcd(old, settings, config, place)
             site.settings = _write_settings(settings, config)
     say(f"{count} records were copied into etcd")
+    keep_file(settings, say)
+    run_on_etcd(site.settings, config, place.name, say, on)
+
+
+def fill_new_store(
+    settings: Settings,
+    config: str,
+    place: ControllerPlace,
+    say: Say,
+    fill: Fill | None = None,
+) -> None:
+    """The store of a site that begins with etcd. What a controller kept in a file before there was
+    a site moves into it: nothing runs here now, and the file stays as it is. Raises Failure."""
+    old = _file(settings)
+    if not old.exists():
+        _write_files(settings, config, place)
+        return
+    say("what was kept here before is copied into etcd")
+    with _whole_or_not_at_all(settings, config):
+        _make_room(settings, config, place)
+        count = (fill or _fill_etcd)(old, settings, config, place)
+    say(f"{count} records were copied into etcd; the file is kept as {KEPT}")
+
+
+def keep_file(settings: Settings, say: Say) -> None:
+    """Under another name: nobody shall take it for the store."""
+    old = _file(settings)
     try:
         if old.exists():
             old.rename(old.with_name(KEPT))
     except OSError as error:  # No reason to leave the site without its controller.
         say(f"{old} is not used any more, and keeps its name: {error.strerror}")
-    run_on_etcd(site.settings, config, place.name, say, on)
 
 
 def run_on_etcd(settings: Settings, config: str, name: str, say: Say, on: Machine) -> None:
@@ -102,6 +129,10 @@ def _start_again(on: Machine) -> str:
 def _make_room(settings: Settings, config: str, place: ControllerPlace) -> None:
     if _data(settings).exists():  # Of a try that was killed; what was deleted since is in it.
         shutil.rmtree(_data(settings))
+    _write_files(settings, config, place)
+
+
+def _write_files(settings: Settings, config: str, place: ControllerPlace) -> None:
     site_setup.write_store_files(
         settings,
         config,
@@ -127,7 +158,11 @@ def _data(settings: Settings) -> Path:
     return Path(settings.state_dir) / site_setup.STORE_DATA
 
 
-async def _copy(old: Path, store: Etcd) -> int:
+def _file(settings: Settings) -> Path:
+    return Path(settings.state_dir) / "controller" / "store.db"
+
+
+async def _copy(old: Path, store: Store) -> int:
     """Into an etcd that holds nothing. Raises StoreAway."""
     before = Sqlite(old)
     try:
