@@ -109,7 +109,22 @@ def test_a_token_for_a_host_makes_no_controller(tmp_path: Path) -> None:
 
     text, hint = refused(tmp_path, story)
     assert "is for a host, not for a controller" in text
-    assert "--controller" in hint
+    assert hint.endswith("holdfast ca token new --controller")
+
+
+def test_a_token_for_a_controller_is_not_spent_on_a_plain_host(tmp_path: Path) -> None:
+    async def story(house: House) -> None:
+        token = await house.token(controller=True)
+        with pytest.raises(Unanswerable, match="is for a controller, and this host") as refused:
+            await house.join(token)
+        assert refused.value.hint.startswith("type it again with --controller")
+        assert house.issued("h4") == []
+        await house.join(token, controller=True)
+        await house.join(token, "h5", controller=True)
+
+    text, hint = refused(tmp_path, story)
+    assert "was used already, by h4" in text
+    assert hint.endswith("holdfast ca token new --controller")
 
 
 def test_a_site_with_its_store_in_a_file_takes_no_second_controller(tmp_path: Path) -> None:

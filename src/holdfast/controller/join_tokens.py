@@ -65,7 +65,11 @@ class JoinTokens:
             held = _refuse(held, word, secret)
             if is_controller and not held.is_controller:
                 text = f"the token {word} is for a host, not for a controller"
-                raise Unanswerable(text, "holdfast ca token new --controller")
+                raise Unanswerable(text, f"{NEW} --controller")
+            if held.is_controller and not is_controller:
+                text = f"the token {word} is for a controller, and this host would be none"
+                hint = "type it again with --controller: it serves still; or, for a host alone,"
+                raise Unanswerable(text, f"{hint} {NEW}")
             spent = structs.replace(held, used_by=host_name, used_utc_ms=utc_ms())
             return spent
 
@@ -135,13 +139,14 @@ def _refuse(held: JoinToken | None, word: str, secret: str) -> JoinToken:
     """The token if it serves. Raises Unanswerable."""
     if held is None or not hmac.compare_digest(held.secret_sha256, _hash(secret)):
         raise Unanswerable("this token is none of this site, or was mistyped", NEW)
+    new = f"{NEW} --controller" if held.is_controller else NEW
     if held.revoked_utc_ms:
-        raise Unanswerable(f"the token {word} was revoked", NEW)
+        raise Unanswerable(f"the token {word} was revoked", new)
     if held.used_by:
         text = f"the token {word} was used already, by {held.used_by}: each serves once"
-        raise Unanswerable(text, NEW)
+        raise Unanswerable(text, new)
     if held.until_utc_ms <= utc_ms():
-        raise Unanswerable(f"the token {word} has expired", NEW)
+        raise Unanswerable(f"the token {word} has expired", new)
     return held
 
 
