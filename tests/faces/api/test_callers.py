@@ -185,6 +185,12 @@ def test_a_revoked_certificate_sees_nothing(tmp_path: Path) -> None:
             ):
                 assert answer.status == 403
                 assert (await answer.json())["error"] == "the certificate of h4 is revoked"
+                async with session.post("/v1/leave", json={}) as refusal:
+                    told = await refusal.json()
+                assert told["error"] == "the certificate of h4 is revoked"
+                assert "holdfast leave --alone" in told["hint"]
+            async with site.there() as session, session.post("/v1/leave", json={}) as answer:
+                assert (await answer.json())["hint"] == "only hosts of this site may ask this"
 
     asyncio.run(work())
 

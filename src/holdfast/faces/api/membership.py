@@ -15,6 +15,11 @@ from holdfast.faces.api.refusals import Refusal, json_response, of_answer
 from holdfast.ports.answers import AWAY, Unanswerable
 from holdfast.ports.store import StoreAway
 
+PUT_OUT = (
+    "this host is none of the site's any more: holdfast leave --alone undoes what is here;"
+    " to belong to it again: holdfast join, with a new token"
+)
+
 ForPeer = Callable[[dict[str, Any], Peer], Awaitable[dict[str, Any]]]
 
 
@@ -57,7 +62,10 @@ async def _answered(work: Awaitable[dict[str, Any]]) -> web.Response:
 
 def _peer(request: web.Request, certificates: Certificates) -> Peer:
     transport = request.transport
+    shown = transport.get_extra_info("ssl_object") if transport else None
     try:
-        return certificates.peer(transport.get_extra_info("ssl_object") if transport else None)
+        return certificates.peer(shown)
     except CertificateProblem as problem:
-        raise Refusal(403, str(problem), "only hosts of this site may ask this") from None
+        is_put_out = shown is not None and bool(shown.getpeercert())
+        hint = PUT_OUT if is_put_out else "only hosts of this site may ask this"
+        raise Refusal(403, str(problem), hint) from None

@@ -17,15 +17,14 @@ from holdfast.adapters.drivers.authority import (
 from holdfast.adapters.drivers.certificates import (
     CA_KEY,
     CERTIFICATE,
-    CertificateProblem,
     Certificates,
     write_private,
 )
-from holdfast.adapters.drivers.site_client import SiteAway, SiteClient, SiteRefused
 from holdfast.adapters.drivers.site_file import SiteFileWrong, remove_site
 from holdfast.faces.cli import arriving, asking, services, site_setup, site_words
 from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.faces.cli.giving_back import give_back_all
+from holdfast.faces.cli.goodbye import left_to_do, say_goodbye
 from holdfast.faces.cli.hostname import address_towards, addresses_of_host, name_of_host
 from holdfast.faces.cli.joining import Joiner
 from holdfast.faces.cli.settings import Site, pass_site
@@ -208,40 +207,15 @@ def leave(site: Site, alone: bool, yes: bool) -> None:
     if not yes:
         click.confirm("Holdfast's services, certificates and records here go. Leave?", abort=True)
     if is_here and not alone:
-        _say_goodbye(settings)
+        say_goodbye(settings, say)
+    last_words = left_to_do(settings, is_here=is_here) if alone else ""
     services.remove(say, MACHINE)
     with _told("protected VMs keep on_crash = preserve"):
         for name in give_back_all(settings):
             say(f"{name} has its own settings back (on_crash)")
     _remove_files(settings, config)
-    if alone:
-        host = name_of_host(settings)
-        say(f"the site still knows {host}; on a controller: {site_words.put_out(host, 'left')}")
-
-
-def _say_goodbye(settings: Settings) -> None:
-    """Any controller that can do it; the first reason if none can."""
-    try:
-        certificates = Certificates(settings.tls_dir)
-    except CertificateProblem as problem:
-        raise Failure(str(problem), "holdfast leave --alone") from None
-    reasons: list[Failure] = []
-    own = name_of_host(settings)
-    # We ourselves last: a controller that ends its own membership cannot answer for it.
-    for place in sorted(settings.controllers, key=lambda one: one.name == own):
-        client = SiteClient(place.address, settings.api_port, certificates.client_context())
-        try:
-            client.post("/v1/leave", {})
-            say("the site has forgotten this host, and its certificate opens nothing any more")
-            return
-        except SiteRefused as refused:
-            reasons.append(Failure(str(refused), refused.hint, refused.code))
-            if refused.code != Exit.AWAY:
-                break
-        except SiteAway as away:
-            hint = "holdfast leave --alone undoes what is here, and the site is told later"
-            reasons.append(Failure(str(away), hint, Exit.AWAY))
-    raise reasons[-1] if reasons else Failure("no controller is known", "holdfast leave --alone")
+    if last_words:
+        say(last_words)
 
 
 def _remove_files(settings: Settings, config: str) -> None:
