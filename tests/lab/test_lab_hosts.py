@@ -96,7 +96,7 @@ def test_a_start_that_fails_takes_itself_away(tmp_path: Path) -> None:
 
 
 def test_two_labs_of_one_name_are_refused(lab: Lab) -> None:
-    with pytest.raises(LabError, match="is up"):
+    with pytest.raises(LabError, match=f"is up: `holdfast lab down --name {NAME}` takes"):
         Lab.up(1, name=NAME)
     assert all(host.is_powered_on for host in lab.hosts)
 

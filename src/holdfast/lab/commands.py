@@ -18,6 +18,15 @@ class NoHost(LabError):
     """The lab has no host of this name."""
 
 
+DEFAULT_LAB = "lab"
+
+
+def lab_command(verb: str, lab: str, rest: str = "") -> str:
+    """What a person types about this lab, and no other one."""
+    named = "" if lab == DEFAULT_LAB else f" --name {lab}"
+    return f"holdfast lab {verb}{named}{f' {rest}' if rest else ''}"
+
+
 # A login that is not root's may lack these in its PATH.
 SYSTEM_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"
 

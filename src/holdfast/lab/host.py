@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_DNS, uuid5
 
-from holdfast.lab.commands import LabError, system_environment
+from holdfast.lab.commands import LabError, lab_command, system_environment
 from holdfast.lab.freezer import Freezer
 from holdfast.lab.host_init import HOSTS_FILE, START_LIBVIRT, STOP_LIMIT_S
 from holdfast.lab.namespaces import (
@@ -274,7 +274,7 @@ def find_wire(lab: str) -> Holder:
     """The process that holds the wires of a lab; raises LabError when the lab is not up."""
     wire = Holder.load(wire_record(lab))
     if wire is None or not wire.is_alive():
-        raise LabError(f"lab {lab} is not up: `holdfast lab up`")
+        raise LabError(f"lab {lab} is not up: `{lab_command('up', lab)}`")
     return wire
 
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from holdfast.lab.commands import LabError, NoHost, NoLab
+from holdfast.lab.commands import DEFAULT_LAB, LabError, NoHost, NoLab, lab_command
 from holdfast.lab.freezer import remove_freezers, thaw_leftovers
 from holdfast.lab.host import STATE_FOLDER, Host, read_record, wire_record
 from holdfast.lab.host_init import DISK_FOLDERS, SYSTEMD, has_overlay, systemd_cgroups
@@ -46,7 +46,7 @@ class Lab:
     def up(
         cls,
         hosts: int = 3,
-        name: str = "lab",
+        name: str = DEFAULT_LAB,
         disks: Path | None = None,
         *,
         has_systemd: bool = False,
@@ -66,7 +66,7 @@ class Lab:
             raise LabError(f"a lab has 1 to {MOST_HOSTS} hosts, not {hosts}")
         with _only_one_at_a_time():
             if name in Lab.list_names():
-                raise LabError(f"lab {name} is up: `holdfast lab down` takes it away")
+                raise LabError(f"lab {name} is up: `{lab_command('down', name)}` takes it away")
             _make_mount_points()
             lab = cls._record_new(name, hosts, disks or _default_disks(name), has_systemd)
         try:
@@ -79,11 +79,11 @@ class Lab:
         return lab
 
     @classmethod
-    def find(cls, name: str = "lab") -> "Lab":
+    def find(cls, name: str = DEFAULT_LAB) -> "Lab":
         """Find a lab that is up; raises LabError if there is none of this name."""
         about = read_record(name)
         if about is None:
-            raise NoLab(f"lab {name} is not up: `holdfast lab up`")
+            raise NoLab(f"lab {name} is not up: `{lab_command('up', name)}`")
         disks = Path(about["disks"])
         numbers = range(1, about["hosts"] + 1)
         systemd = bool(about.get("has_systemd"))

@@ -9,11 +9,10 @@ import click
 from holdfast.faces.cli.choosing import Choices
 from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.faces.cli.showing import json_option, show, show_json
-from holdfast.lab.commands import LabError, NoHost, NoLab
+from holdfast.lab.commands import DEFAULT_LAB, LabError, NoHost, NoLab, lab_command
 from holdfast.lab.hosts import MOST_HOSTS, Lab
 
-DEFAULT_NAME = "lab"
-name_option = click.option("--name", default=DEFAULT_NAME, show_default=True, help="Which lab.")
+name_option = click.option("--name", default=DEFAULT_LAB, show_default=True, help="Which lab.")
 
 
 @contextmanager
@@ -48,7 +47,8 @@ def up(hosts: int, has_systemd: bool, name: str, as_json: bool) -> None:
     with _lab_errors():
         made = Lab.up(hosts=hosts, name=name, has_systemd=has_systemd)
         if not as_json:
-            click.echo(f"lab {name} is up; run something there: holdfast lab exec h1 -- virsh list")
+            there = lab_command("exec", name, "h1 -- virsh list")
+            click.echo(f"lab {name} is up; run something there: {there}")
         _show_status(made, as_json)
 
 

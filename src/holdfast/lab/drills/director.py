@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
-from holdfast.lab.commands import LabError
+from holdfast.lab.commands import DEFAULT_LAB, LabError
 from holdfast.lab.drills.agent_killed import AgentKilledThenVmKilled
 from holdfast.lab.drills.busy import busy_cores
 from holdfast.lab.drills.figures import Result
@@ -37,7 +37,6 @@ from holdfast.lab.event_watch import EventWatch
 from holdfast.lab.guest_image import build_guest_image
 from holdfast.lab.hosts import STATE_FOLDER, Host, Lab
 
-USUAL_LAB = "lab"
 SPARE_MIB = 1_024
 SITE_HOSTS = 5
 
@@ -223,7 +222,7 @@ def _find_host(place: Place, say: Say) -> Iterator[Host]:
             )
         yield ThisMachine()
         return
-    name = place.lab or USUAL_LAB
+    name = place.lab or DEFAULT_LAB
     if place.lab or name in Lab.list_names():
         lab = Lab.find(name)
         say(f"drilling on lab {name}, which is up")
