@@ -176,6 +176,7 @@ def test_controllers_ask_each_other_and_only_they_may(tmp_path: Path) -> None:
             await site.wait_leader()
             alpha, beta = site.controllers["alpha"], site.controllers["beta"]
             await wait_for(lambda: set(alpha.replicas.peers.shown().values()) == {"up"})
+            assert alpha.replicas.shown()["store_kind"] == "etcd"
             said = await alpha.replicas.peers.ask_peers("host-a")
             assert [(one.witness, one.sign) for one in said] == [
                 ("beta", Sign.UNKNOWN),

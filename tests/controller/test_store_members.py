@@ -40,7 +40,7 @@ def test_a_controller_joins_and_leaves(tmp_path: Path) -> None:
         await join_whole(house)
         assert house.etcd.voters == [FIRST, f"https://{H2}:2380"]
         told = await house.joining.leave({}, house.peer("h2", (H2,), is_controller=True))
-        assert told["controllers"] == ["h1"]
+        assert (told["controllers"], told["store"]) == (["h1"], "etcd")
         assert house.etcd.voters == [FIRST]
 
     run(tmp_path, story)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from msgspec import structs, to_builtins
 
+from holdfast.faces.cli import site_words
 from holdfast.faces.cli.showing import show
 from holdfast.faces.cli.status_view import Around, make_view
 from holdfast.faces.pages.hosts import HostRow, agent_words
@@ -118,3 +119,52 @@ def test_no_incident_yet_is_no_mistake(run: Run, run_dir: Any) -> None:
         ran = run("explain")
         assert (ran.code, ran.out, ran.err) == (0, "There has been no incident.\n", "")
         assert run("explain", "web-9").code == 2
+
+
+@pytest.mark.parametrize(
+    ("controllers", "few", "next_step"),
+    [
+        ({}, "one controller of three", "Let two more join: holdfast ca token new --controller"),
+        ({"h1": "here", "h2": "up"}, "two controllers of three", "Let one more join: holdfast ca"),
+    ],
+)
+def test_too_few_controllers_are_said_and_are_no_trouble(
+    controllers: dict[str, str], few: str, next_step: str, run: Run, run_dir: Any
+) -> None:
+    """Scripts wait for 0 while a site grows."""
+    told = {**UP, "controllers": controllers, "store_kind": "etcd", "incidents": []}
+    with (
+        answering(run_dir, "controller", {"status": told}),
+        answering(run_dir, "agent", {"status": HERE}),
+    ):
+        ran = run("status")
+    assert ran.code == 0
+    assert f"everything is well, but it has {few}\n" in ran.out
+    assert ran.out.splitlines()[-1].startswith(f"The site has {few}: ")
+    assert next_step in ran.out
+    assert "Nothing to do" not in ran.out
+
+
+def test_as_many_controllers_as_the_store_is_made_for_lack_nothing() -> None:
+    for told in ({**UP, "store_kind": "etcd"}, {**UP, "controllers": {}, "store_kind": "sqlite"}):
+        assert "of three" not in page(make_view(told, HERE))
+
+
+def test_who_revokes_a_controller_is_told_what_is_left(run: Run, run_dir: Any) -> None:
+    table: dict[str, Any] = {"certificate-revoke": {"revoked": ["1f"]}}
+    table["site"] = {"controllers": [{"name": "h1"}, {"name": "h2"}], "store": "etcd"}
+    words = ("ca", "certificate", "revoke", "h3", "--reason", "gone")
+    with answering(run_dir, "controller", table):
+        ran = run(*words)
+    assert (ran.code, ran.err) == (0, "")
+    assert "revoked: 1f; links that it had are closed\nholdfast: the site has two" in ran.out
+    with answering(run_dir, "controller", {"certificate-revoke": {"revoked": ["1f"]}}):
+        ran = run(*words)
+    assert ran.code == 0, "it is revoked, whatever is not known beside it"
+
+
+def test_a_controller_that_leaves_tells_what_is_left() -> None:
+    [said] = site_words.lacking({"controllers": ["h1", "h2"], "store": "etcd"})
+    assert said.startswith("the site has two controllers of three: ")
+    assert site_words.lacking({"controllers": ["h1"], "store": "sqlite"}) == []
+    assert site_words.lacking({"left": "h3"}) == [], "of an older controller"

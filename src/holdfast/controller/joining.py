@@ -265,7 +265,11 @@ class Joining:
                 "\n".join(f"holdfast vm unprotect {name}" for name in sorted(bound)),
             )
         await self.put_out(peer.host, peer.host_name, "it left", peer.host_name)
-        return {"left": peer.host_name, "controllers": sorted(self.members.controllers)}
+        return {
+            "left": peer.host_name,
+            "controllers": sorted(self.members.controllers),
+            "store": self._settings.store,
+        }
 
     async def read(self) -> None:
         """Raises Unanswerable."""

@@ -189,9 +189,11 @@ class Replicas:
 
     def shown(self) -> dict[str, Any]:
         """For status."""
+        kind = self._settings.store
         if self.is_alone:
-            return {"leader": self._leadership.leader, "controllers": {}}
+            return {"leader": self._leadership.leader, "controllers": {}, "store_kind": kind}
         return {
+            "store_kind": kind,
             "leader": self._leadership.leader,
             "controllers": {self._host_name: "here", **self.peers.shown()},
             "store_is_followed": self.following.is_live,

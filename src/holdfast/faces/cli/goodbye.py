@@ -1,7 +1,8 @@
 """A host that leaves says so to its site; and what is left to do there where it did not."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from holdfast.adapters.drivers.certificates import CertificateProblem, Certificates
 from holdfast.adapters.drivers.site_client import SiteAway, SiteClient, SiteRefused
@@ -26,12 +27,15 @@ def say_goodbye(
     found = _clients(settings) if clients is None else clients
     deadline = time.monotonic() + patience_s
     while True:
-        reason = _said_by_one(settings, found)
-        if reason is None:
+        told = _said_by_one(settings, found)
+        if not isinstance(told, Failure):
             say("the site has forgotten this host, and its certificate opens nothing any more")
+            if settings.place_of(name_of_host(settings)) is not None:
+                for lack in site_words.lacking(told):
+                    say(lack)
             return
-        if reason.code != Exit.AWAY or time.monotonic() > deadline:
-            raise reason
+        if told.code != Exit.AWAY or time.monotonic() > deadline:
+            raise told
         time.sleep(AGAIN_S)
 
 
@@ -53,22 +57,20 @@ def left_to_do(
     return f"the site still knows {own}; on a controller: {site_words.put_out(own, 'left')}"
 
 
-def _said_by_one(settings: Settings, clients: Sequence[SiteClient]) -> Failure | None:
-    """None once the site knows; else why it does not."""
+def _said_by_one(settings: Settings, clients: Sequence[SiteClient]) -> Failure | Mapping[str, Any]:
+    """What the site said once it knows; else why it does not."""
     own = name_of_host(settings)
     later = f"{ALONE} undoes what is here; then, on a controller: {site_words.put_out(own, 'left')}"
     reason = Failure("no controller is known", ALONE)
     for client in clients:
         try:
-            client.post("/v1/leave", {})
+            return client.post("/v1/leave", {})
         except SiteRefused as refused:
             reason = Failure(str(refused), refused.hint, refused.code)
             if refused.code != Exit.AWAY:
                 return reason
         except SiteAway as away:
             reason = Failure(str(away), f"try again in a moment; or: {later}", Exit.AWAY)
-        else:
-            return None
     return reason
 
 

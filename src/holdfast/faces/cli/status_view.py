@@ -8,6 +8,7 @@ from msgspec import Struct, structs
 
 from holdfast.faces.cli.asking import convert
 from holdfast.faces.cli.choosing import rows_of
+from holdfast.faces.cli.site_words import controllers_lack
 from holdfast.faces.pages.hosts import HostRow
 from holdfast.faces.pages.status import Delivery, Part, StatusView
 from holdfast.faces.pages.tables import counted
@@ -78,6 +79,9 @@ def make_view(
         reports_timed=upper.get("reports_timed"),
         disarm=convert(disarm, Disarm) if disarm else None,
         hosts=tuple(hosts) if has_others else (),
+        lack=controllers_lack(
+            len(upper.get("controllers") or ()) or 1, str(upper.get("store_kind", ""))
+        ),
         vms=tuple(convert(vms, list[VmSummary])),
         incidents=tuple(one for one in incidents if one.state is IncidentState.OPEN),
         open_alarms=int(upper.get("open_alarms", 0) or here.get("open_alarms", 0)),

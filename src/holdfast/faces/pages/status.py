@@ -61,6 +61,7 @@ class StatusView(Struct, frozen=True, kw_only=True):
     reports_timed: int | None = None
     disarm: Disarm | None = None
     hosts: tuple[HostRow, ...] = ()  # Of a site with more than this one.
+    lack: str = ""  # What too few controllers mean. No trouble: scripts wait while a site grows.
     vms: tuple[VmSummary, ...] = ()
     incidents: tuple[Incident, ...] = ()  # Open ones.
     open_alarms: int = 0
@@ -135,6 +136,8 @@ def _verdict(view: StatusView) -> Text:
         text = Text(f"{head}: everything is well", style=GOOD)
         if view.disarm:
             text.append(", but recovery is off", style=UNSURE)
+        elif view.lack:
+            text.append(f", but it has {view.lack.partition(':')[0]}", style=UNSURE)
         elif view.vms and loose == len(view.vms):
             text.append("; no VM is protected yet", style=UNSURE)
         return text
@@ -202,6 +205,8 @@ def _next(view: StatusView) -> Text:
         return Text(f"{word}. Its story: holdfast explain {newest.id}")
     if view.disarm:
         return Text("Switch recovery on again: holdfast arm")
+    if view.lack:
+        return Text(f"The site has {view.lack}", style=UNSURE)
     loose = [vm.name for vm in view.vms if not vm.is_protected and vm.is_running]
     if loose:
         return Text(f"To restart a VM when it fails: holdfast vm protect {loose[0]}")
