@@ -15,6 +15,7 @@ from holdfast.faces.cli.status_view import Around, make_view
 from holdfast.faces.pages.hosts import HostRow, agent_words
 from holdfast.faces.pages.status import StatusView, status_page, troubles
 from holdfast.facts import wire
+from holdfast.facts.catalogue import BY_ID
 from tests.faces import examples as known
 from tests.faces.conftest import Run
 from tests.faces.programs_that_answer import answering
@@ -168,3 +169,15 @@ def test_a_controller_that_leaves_tells_what_is_left() -> None:
     assert said.startswith("the site has two controllers of three: ")
     assert site_words.lacking({"controllers": ["h1"], "store": "sqlite"}) == []
     assert site_words.lacking({"left": "h3"}) == [], "of an older controller"
+
+
+def test_the_next_step_for_a_silent_host_is_that_of_its_alarm(run: Run, run_dir: Any) -> None:
+    lost = structs.replace(known.OPEN, host="id-h3", name="h3", vm="", life=None, needs_you="")
+    lost = structs.replace(lost, conditions=("host-plane-lost", "host-lost"), owner="nobody")
+    repair = BY_ID["host-lost"].repair
+    table = {"status": UP, "incidents": [to_builtins(lost)]}
+    table["explain"] = {"incident": to_builtins(lost), "records": []}
+    with answering(run_dir, "controller", table), answering(run_dir, "agent", {"status": HERE}):
+        for words in (["status"], ["incidents"], ["explain", lost.id]):
+            said = " ".join(run(*words).out.split())
+            assert f"if it stays so: {repair} If it never comes back: holdfast settle" in said

@@ -71,6 +71,7 @@ def test_a_host_that_is_only_cut_off_keeps_its_vms() -> None:
     assert scene.right("h1", "host-lost", was_wrong=True) == [
         "- host-lost h1",
         "- vm-on-lost-host web1 < host-lost",
+        "incident of h1 open, needs a person",
     ]
     assert scene.open() == ["host-cut-off h1"]
     assert scene.world.hosts["h1"].state is HostState.IMPAIRED

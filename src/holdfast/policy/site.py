@@ -315,9 +315,7 @@ class SiteDecider:
     def _page(self, record: HostRecord) -> list[Action]:
         """Nobody here can find out more: it is a person's from now on."""
         text = f"silent for {spoken(timing.PAGE_AFTER_MS)}: whether it is dead, a person must see"
-        wish = f"look at the power and the network of {record.name}"
-        wish += f"; holdfast explain {record.incident}"
-        return site_incidents.step(self.world, record.incident, text, wish)
+        return site_incidents.page(self.world, record.incident, text)
 
     def _take_over(self) -> list[Action]:
         """End what an earlier leader, or this controller before a restart, said and is over."""

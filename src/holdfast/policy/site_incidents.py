@@ -5,9 +5,12 @@ import zlib
 import msgspec
 
 from holdfast.facts.actions import Action, TellIncident
+from holdfast.facts.catalogue import BY_ID
 from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.promises import Owner
 from holdfast.facts.verdicts import Effect, FaultRaised
+from holdfast.policy import site_alarms
+from holdfast.policy.alarms import row_of
 from holdfast.policy.site_world import HostRecord, SiteWorld
 
 AWAITED = "its pulse is awaited, and others are asked whether it lives"
@@ -27,7 +30,16 @@ def open_or_join(world: SiteWorld, record: HostRecord, fault: FaultRaised) -> li
     cause = fault.cause or known.cause
     is_loss = fault.effect in (Effect.GONE, Effect.STUCK)
     step_now = known.step or (AWAITED if is_loss else "")
-    return _tell(world, known, conditions=conditions, cause=cause, title=title, step=step_now)
+    wish = _wish(world, known)
+    return _tell(
+        world,
+        known,
+        conditions=conditions,
+        cause=cause,
+        title=title,
+        step=step_now,
+        needs_you=wish,
+    )
 
 
 def _open(world: SiteWorld, record: HostRecord, fault: FaultRaised) -> Incident:
@@ -44,8 +56,9 @@ def _open(world: SiteWorld, record: HostRecord, fault: FaultRaised) -> Incident:
         cause=fault.cause,
         step=AWAITED if fault.effect in (Effect.GONE, Effect.STUCK) else "",
     )
-    world.incidents[incident.id] = incident
     record.incident = incident.id
+    incident = msgspec.structs.replace(incident, needs_you=_wish(world, incident))
+    world.incidents[incident.id] = incident
     return incident
 
 
@@ -58,11 +71,27 @@ def _id_for(world: SiteWorld, record: HostRecord, fault: FaultRaised) -> str:
     return found
 
 
-def step(world: SiteWorld, incident: str, text: str, needs_you: str = "") -> list[Action]:
+def page(world: SiteWorld, incident: str, text: str) -> list[Action]:
+    """A silence has stood for long enough: it is a person's from now on."""
     known = world.incidents.get(incident)
     if known is None or known.state is IncidentState.CLOSED:
         return []
-    return _tell(world, known, step=text, needs_you=needs_you)
+    return _tell(world, known, step=text, needs_you=_wish(world, known))
+
+
+def _wish(world: SiteWorld, incident: Incident) -> str:
+    """What a person should do, in the words of its alarm. For a fresh silence nothing yet."""
+    records = [one for one in world.hosts.values() if one.incident == incident.id and one.faults]
+    lost = [one for one in records if site_alarms.loss_of(one) is not None]
+    records = [one for one in lost if one.page_at is None] if lost else records
+    if not records:
+        return ""
+    record = records[0]
+    fault = site_alarms.loss_of(record) or next(iter(record.faults.values()))
+    together = world.losses.get(record.together)
+    if together is not None and lost:
+        return f"{together.name}: {BY_ID[site_alarms.TOGETHER].repair}"
+    return f"{record.name}: {row_of(fault.condition, fault.subject).repair}"
 
 
 def retitle(world: SiteWorld, incident: str, title: str) -> list[Action]:
@@ -71,16 +100,20 @@ def retitle(world: SiteWorld, incident: str, title: str) -> list[Action]:
 
 
 def close_if_over(world: SiteWorld, record: HostRecord, reason: str) -> list[Action]:
-    """When nothing is wrong any more with any host of it."""
+    """When nothing is wrong any more with any host of it; else what is left is what to do."""
     incident = record.incident
-    if record.faults or not incident:
+    if not incident:
         return []
-    record.incident = ""
-    if any(other.incident == incident for other in world.hosts.values()):
-        return []
+    if not record.faults:
+        record.incident = ""
     known = world.incidents.get(incident)
     if known is None or known.state is IncidentState.CLOSED:
         return []
+    left = [other for other in world.hosts.values() if other.incident == incident]
+    if left:
+        is_silent = any(site_alarms.loss_of(other) is not None for other in left)
+        step_now = known.step if is_silent else ""
+        return _tell(world, known, step=step_now, needs_you=_wish(world, known))
     return _tell(
         world,
         known,

@@ -13,7 +13,7 @@ from holdfast.faces.cli.choosing import Choices
 from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.faces.cli.settings import Site, pass_site
 from holdfast.faces.cli.showing import json_option, show, show_json
-from holdfast.faces.cli.site_words import controllers_lack
+from holdfast.faces.cli.site_words import lacking
 
 PATIENCE_S, AGAIN_S = 10.0, 0.3
 UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -134,10 +134,8 @@ def revoke_certificate(site: Site, name: str, reason: str) -> None:
     done: dict[str, Any] = ask_again(site, "certificate-revoke", name=name, reason=reason).data
     click.echo(f"holdfast: revoked: {', '.join(done['revoked'])}; links that it had are closed")
     with suppress(Failure):  # It is revoked; what the site is now, `status` tells as well.
-        plan = ask_again(site, "site").data
-        lack = controllers_lack(len(plan["controllers"]), plan["store"])
-        if lack:
-            click.echo(f"holdfast: the site has {lack}")
+        for lack in lacking(ask_again(site, "site").data):
+            click.echo(f"holdfast: {lack}")
 
 
 @ca.command()

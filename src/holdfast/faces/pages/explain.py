@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from holdfast.faces.pages.host_words import host_words
-from holdfast.faces.pages.incidents import way_out
+from holdfast.faces.pages.incidents import then
 from holdfast.faces.pages.sentences import Fact, sentence
 from holdfast.faces.pages.tables import BAD, GOOD, QUIET, STRONG, UNSURE, facts
 from holdfast.facts import actions as act
@@ -114,7 +114,7 @@ def needs_you(incident: Incident) -> Text:
     if incident.state is IncidentState.OPEN and incident.owner is Owner.HOLDFAST:
         return Text("Being mended: nothing to do.", style=UNSURE)
     if incident.state is IncidentState.OPEN and incident.host:
-        return Text(f"Nothing to do yet; {way_out(incident)}", style=UNSURE)
+        return Text(f"Nothing to do yet{then(incident)}", style=UNSURE)
     return Text("Nothing to do.", style=GOOD)
 
 

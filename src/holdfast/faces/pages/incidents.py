@@ -6,8 +6,11 @@ from typing import Any
 from rich.text import Text
 
 from holdfast.faces.pages.tables import BAD, GOOD, STRONG, UNSURE, clock, table
+from holdfast.facts.catalogue import BY_ID
 from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.instants import spoken
+
+LOSSES = ("host-lost", "host-frozen", "host-panicked")
 
 
 def incidents_page(incidents: Sequence[Incident], now_ms: int) -> Iterator[Any]:
@@ -61,7 +64,7 @@ def needs_you_line(incidents: Sequence[Incident]) -> Text:
     wanting = [incident.needs_you for incident in incidents if incident.needs_you]
     awaited = [one for one in incidents if one.host and one.state is IncidentState.OPEN]
     if not wanting and awaited:
-        lines = [f"{one.name} is awaited; {way_out(one)}" for one in awaited]
+        lines = [f"{one.name} is awaited{then(one)}" for one in awaited]
         return Text("Nothing to do yet: " + "\n                   ".join(lines), style=UNSURE)
     if not wanting:
         return Text("Nothing to do.", style=GOOD)
@@ -69,9 +72,13 @@ def needs_you_line(incidents: Sequence[Incident]) -> Text:
     return Text("Needs you: " + "\n           ".join(commands), style=BAD)
 
 
-def way_out(incident: Incident) -> str:
-    """How the incident of a host ends that never comes back."""
-    return f"if it never comes back: holdfast settle {incident.id}"
+def then(incident: Incident) -> str:
+    """What to do about a host that is silent, should it stay so, in the words of its alarm; and
+    how its incident ends if it never comes back."""
+    losses = [one for one in incident.conditions if one in LOSSES]
+    row = BY_ID.get((losses or incident.conditions or ("",))[-1])
+    repair = f"; if it stays so: {row.repair}" if row else "."
+    return f"{repair} If it never comes back: holdfast settle {incident.id}"
 
 
 def incident_line(incident: Incident, now_ms: int, at_ms: int = 0) -> Text:

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from holdfast.detectors import reporting_slow
 from holdfast.faces.pages.hosts import HostRow, hosts_table
-from holdfast.faces.pages.incidents import incident_line, way_out
+from holdfast.faces.pages.incidents import incident_line, then
 from holdfast.faces.pages.tables import (
     BAD,
     GOOD,
@@ -201,7 +201,7 @@ def _next(view: StatusView) -> Text:
         newest = (ours or view.incidents)[-1]
         word = "Being mended" if ours else "Left to its owner"
         if newest.host:
-            word = f"Nothing to do yet: {newest.name} is awaited; {way_out(newest)}"
+            word = f"Nothing to do yet: {newest.name} is awaited{then(newest)}"
         return Text(f"{word}. Its story: holdfast explain {newest.id}")
     if view.disarm:
         return Text("Switch recovery on again: holdfast arm")
