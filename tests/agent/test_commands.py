@@ -5,6 +5,8 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from holdfast.adapters.simulated.archive import ArchiveInMemory
 from holdfast.adapters.simulated.hypervisor import HypervisorInMemory
 from holdfast.agent.commands import Commands
@@ -19,12 +21,14 @@ from holdfast.agent.welcome import Welcomer
 from holdfast.detectors.panel import Panel
 from holdfast.facts import wire
 from holdfast.facts.commands import Booted
-from holdfast.facts.promises import Disarm, Group
+from holdfast.facts.promises import Disarm, Group, Owner
 from holdfast.facts.subjects import vm_subject
 from holdfast.facts.verdicts import Certainty, Effect, FaultRaised, VmRan
 from holdfast.policy.decide import Decider
 from holdfast.ports.hypervisor import CallFailed, CallOverran, TakenOver
 from tests.agent.scene import BOOT, HOST, domain_of, life_of, protection_of
+from tests.policy.inputs import group_set
+from tests.policy.scene import Scene as Policy
 
 BEFORE = TakenOver(vm="a", autostart=False, on_crash="restart")
 VM, NAME = "6f1c1d3e", "web-6f1c1d3e"  # In no line by chance.
@@ -187,6 +191,28 @@ def test_the_story_of_a_vm_tells_who_switched_recovery_off_and_on_meanwhile(tmp_
         assert (await told_in_story())[-3:] == ["Disarmed", "VmRan", "FaultRaised"]
         await scene.ask("arm")
         assert (await told_in_story())[-1] == "Armed"
+
+    play(scene, story())
+
+
+@pytest.mark.parametrize("owner", [None, Owner.EXTERNAL, Owner.NOBODY])
+def test_what_is_not_ours_to_restart_is_not_said_to_begin_anew(
+    tmp_path: Path, owner: Owner | None
+) -> None:
+    """Nothing would be started, and who asked would wait for it."""
+    scene = make(tmp_path)
+    told = Policy(is_protected=owner is not None)
+    if owner is not None:
+        told.step(group_set(5, Group(name="gold", owner=owner)))
+    told.kill()
+    scene.decider.world = told.lawful.decider.world
+
+    async def story() -> None:
+        refused = await scene.ask("recover", vm=told.web.vm)
+        assert refused.code == 4
+        assert refused.error.startswith("web is not restarted by Holdfast: ")
+        assert "virsh start web" in refused.hint
+        assert ("holdfast vm protect web" in refused.hint) is (owner is None)
 
     play(scene, story())
 

@@ -16,7 +16,7 @@ from holdfast.facts.hearing import HostExpected, PlaneHeard, PlaneSilent
 from holdfast.facts.instants import NS_PER_MS, Instant
 from holdfast.facts.settings import Webhook
 from tests.adapters.http_receiver import Receiver
-from tests.controller.fake_agent import FakeAgent, ask, summary, wait_for
+from tests.controller.fake_agent import FakeAgent, ask, ask_all, summary, wait_for
 from tests.controller.house import running, settings
 
 PLANES = ("a", "b")
@@ -136,5 +136,33 @@ def test_what_was_said_of_a_host_outlives_a_restart(tmp_path: Path) -> None:
 
             while not await is_cleared():  # noqa: ASYNC110  The test's own limit bounds it.
                 await asyncio.sleep(0.02)
+
+    asyncio.run(work())
+
+
+def test_a_silent_host_is_named_rather_than_its_agent(tmp_path: Path) -> None:
+    """Nobody can start an agent on a host without power."""
+
+    async def work() -> None:
+        async with running(settings(tmp_path)) as house:
+            watch = house.controller.watch
+            agent = FakeAgent(house.socket)
+            async with agent.link():
+                for number in range(3):
+                    watch.expect(f"host-{number}", f"host-{number}", "", PLANES)
+                watch.expect("host-a", "host-a", "boot-1", PLANES)
+                await agent.send(wire.Inventory(vms=(summary("vm-1", "web-1"),)))
+                await wait_for(lambda: bool(watch.decider.world.hosts["host-a"].vms))
+            await wait_for(lambda: house.controller.agents.by_host["host-a"].link is None)
+            refused = await ask_all(house.socket, "recover", vm="web-1")
+            assert refused.error == "the agent of host host-a is away"
+            hear(watch, "host-a", ago_ms=400)
+            silence(watch, "host-a")
+            await wait_for(lambda: watch.decider.world.is_open("host-a/boot-1:host-lost"))
+            for name in ("recover", "protect"):
+                refused = await ask_all(house.socket, name, vm="web-1")
+                assert refused.error.startswith("host host-a is silent: suspected to be lost; ")
+                assert refused.hint == "what to do about it: holdfast explain host-a"
+            assert (await ask(house.socket, "incident", incident="host-a"))["host"] == "host-a"
 
     asyncio.run(work())

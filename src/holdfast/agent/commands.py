@@ -21,6 +21,7 @@ from holdfast.facts import commands as told
 from holdfast.facts import wire
 from holdfast.facts.incidents import Incident
 from holdfast.facts.instants import NS_PER_MS, NS_PER_S, Instant
+from holdfast.policy import promise
 from holdfast.ports.answers import Unanswerable
 from holdfast.ports.archive import Archive
 from holdfast.ports.hypervisor import CallFailed, CallOverran, Domain, Hypervisor, TakenOver
@@ -155,6 +156,12 @@ class Commands:
         if not record.incident:
             text = f"{record.name} has nothing to recover from: it {record.state}"
             raise Unanswerable(text, f"holdfast vm show {record.name}")
+        not_ours = promise.not_ours(self._loop.decider.world, record)
+        if not_ours:
+            text = f"{record.name} is not restarted by Holdfast: {not_ours}"
+            itself = f"yourself: virsh {'reset' if record.runs else 'start'} {record.name}"
+            hint = f"let Holdfast do it: holdfast vm protect {record.name}; or {itself}"
+            raise Unanswerable(text, itself if record.protection else hint)
         self._loop.consume(told.RecoveryAsked(at=now(), vm=record.vm, by=asked.by))
         return {"state": record.state.value, "incident": record.incident}
 

@@ -92,6 +92,7 @@ class Agents:
         self.on_left: Callable[[Agent], None] = lambda _: None
         self.on_vms: Callable[[Agent], None] = lambda _: None
         self.on_forgotten: Callable[[str], None] = lambda _: None
+        self.silence_of: Callable[[str], str] = lambda _: ""  # Of a host, where it is silent.
         self.by_host: dict[str, Agent] = {}
         self._running: dict[str, list[str]] = {}  # Hosts that say so of a VM, the first one first.
         for host, value in shelf.all(SHELF).items():
@@ -206,6 +207,10 @@ class Agents:
             raise away(host)
         return agent
 
+    def away(self, agent: Agent) -> Unanswerable:
+        """That its agent is away, or that its whole host is."""
+        return away(agent.host_name, self.silence_of(agent.host))
+
     async def ask(
         self,
         agent: Agent,
@@ -218,7 +223,7 @@ class Agents:
     ) -> wire.Reply:
         """Raises Unanswerable when the agent is away, breaks off, or does not answer in time."""
         if agent.link is None:
-            raise away(agent.host_name)
+            raise self.away(agent)
         try:
             return await agent.link.ask(name, args, by=by, term=term, limit_s=limit_s)
         except TimeoutError:
@@ -229,7 +234,11 @@ class Agents:
             raise Unanswerable(text, "what it did is not known: holdfast status", AWAY) from None
 
 
-def away(host_name: str) -> Unanswerable:
+def away(host_name: str, silence: str = "") -> Unanswerable:
+    """`silence`: what is known of the host itself, where it is that which is away."""
+    if silence:
+        text = f"host {host_name} {silence}; it is awaited, and its agent cannot be asked"
+        return Unanswerable(text, f"what to do about it: holdfast explain {host_name}", AWAY)
     text = f"the agent of host {host_name} is away"
     return Unanswerable(text, f"start it there: sudo holdfast agent (on {host_name})", AWAY)
 

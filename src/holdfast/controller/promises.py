@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
-from holdfast.controller.agents import Agent, Agents, away
+from holdfast.controller.agents import Agent, Agents
 from holdfast.controller.registry import Known, Puts, Registry, Released
 from holdfast.facts import wire
 from holdfast.facts.promises import Answer, Protection, parse_answer
@@ -72,7 +72,7 @@ class Promises:
         """Raises Unanswerable, StoreAway."""
         agent, summary = self._agents.find_vm(vm)
         if agent.link is None:
-            raise away(agent.host_name)
+            raise self._agents.away(agent)
         self._check_group(group)
         read = _read_answer(answer)
         before = self._registry.protection(summary.vm)
@@ -99,7 +99,7 @@ class Promises:
         held = self._find(vm)
         agent = self._agents.find_host(held.tenure.host)
         if agent.link is None:
-            raise away(agent.host_name)
+            raise self._agents.away(agent)
         await self._registry.change(lambda: self._after_release(held.vm))
         reply = await self._agents.ask(agent, "release", {"vm": held.vm}, by=by, term=term)
         if reply.error:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from holdfast.controller.agents import Agent, Agents, away
+from holdfast.controller.agents import Agent, Agents
 from holdfast.controller.api_tokens import ApiTokens
 from holdfast.controller.audit import Audit
 from holdfast.controller.entries import Entries
@@ -301,7 +301,7 @@ class Questions:
         if agent.link is None:
             copy = await asyncio.to_thread(self._host_words.tell_vm, summary.vm, summary.name)
             if not copy["told_utc_ms"]:
-                raise away(agent.host_name)
+                raise self._agents.away(agent)
             return {"vm_copy": {**copy, "host_name": agent.host_name}}
         return await self._pass_on(asked, agent, {**asked.args, "vm": summary.vm})
 

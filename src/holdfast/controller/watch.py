@@ -25,7 +25,7 @@ from holdfast.facts.incidents import Incident
 from holdfast.facts.instants import NS_PER_MS, NS_PER_S, Instant
 from holdfast.facts.site import HostVm, SiteFact
 from holdfast.facts.wire import VmSummary
-from holdfast.policy.host_states import HostState
+from holdfast.policy.host_states import SILENT
 from holdfast.policy.site import SiteDecider
 from holdfast.policy.site_alarms import OF_SITES
 from holdfast.ports import clock
@@ -281,7 +281,7 @@ class Watch:
                 "boot": record.boot,
                 "state": record.state.name.lower(),
                 "said": record.state.value,
-                "is_silent": record.state in (HostState.LOST, HostState.STUCK),
+                "is_silent": record.state in SILENT,
                 "planes_heard": sorted(self._heard.get(record.host, ())),
                 "faults": sorted(record.faults),
                 "incident": record.incident,
@@ -289,6 +289,11 @@ class Watch:
             }
             for record in self.decider.world.hosts.values()
         ]
+
+    def silence_of(self, host: str) -> str:
+        """What is said of a host that is silent, or empty."""
+        record = self.decider.world.hosts.get(host)
+        return record.state.value if record is not None and record.state in SILENT else ""
 
     def story(self, incident: Incident) -> dict[str, Any]:
         """The journal's lines about it, with what was heard of its host. Blocks: use a thread."""

@@ -56,6 +56,7 @@ def make_watch(
     )
     agents.on_greeted = watch.greeted
     agents.on_left = watch.left
+    agents.silence_of = watch.silence_of
     agents.on_forgotten = witnesses.forget
     agents.on_vms = lambda agent: watch.set_vms(agent.host, agent.boot, agent.vms)
     return watch, witnesses
