@@ -13,6 +13,7 @@ from holdfast.adapters.drivers.shelf import Shelf
 from holdfast.adapters.simulated.store import StoreInMemory
 from holdfast.controller.agents import Agents
 from holdfast.controller.joining import Joining
+from holdfast.controller.questions import OF_SITE
 from holdfast.controller.site_questions import SiteQuestions
 from holdfast.facts import wire
 from holdfast.facts.membership import Issued
@@ -79,7 +80,9 @@ class House:
         self.forgotten.append(host)
 
     async def ask(self, name: str, /, **args: Any) -> Any:
-        handler = SiteQuestions(self.joining).handlers()[name]
+        handlers = SiteQuestions(self.joining).handlers()
+        assert set(handlers) == OF_SITE, "a controller without a site must know what it has not"
+        handler = handlers[name]
         return await handler(wire.Question(id=1, name=name, args=args, by="anna"))
 
     async def token(self, **args: Any) -> str:

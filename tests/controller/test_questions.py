@@ -11,6 +11,7 @@ import msgspec
 from websockets.asyncio.client import unix_connect
 
 from holdfast.controller.copies import FILE_BYTES, Copies
+from holdfast.controller.questions import OF_SITE
 from holdfast.facts import wire
 from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.instants import Instant
@@ -230,5 +231,17 @@ def test_a_copy_sent_by_an_agent_is_kept(tmp_path: Path) -> None:
                 await wait_for(copy.exists)
                 assert copy.read_text() == '{"n":1}\n{"n":2}\n'
                 assert list(copy.parent.iterdir()) == [copy], "it lists no other VM"
+
+    asyncio.run(work())
+
+
+def test_a_controller_without_a_site_says_that_it_has_none(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with running(settings(tmp_path)) as house:
+            for name in OF_SITE:
+                reply = await ask_all(house.socket, name)
+                assert reply.error == "this host belongs to no site"
+                assert reply.hint == "make one: sudo holdfast init"
+            assert "no question" in (await ask_all(house.socket, "sing")).error
 
     asyncio.run(work())

@@ -54,6 +54,30 @@ def test_what_needs_the_controller_says_so(run: Run, run_dir: Path, words: tuple
     assert ran.err.endswith("needs the controller; start it: sudo holdfast controller\n")
 
 
+def test_what_needs_the_controller_is_named_as_it_was_typed(run: Run, run_dir: Path) -> None:
+    with answering(run_dir, "agent", {}):
+        said = run("group", "set", "g").err
+    assert said.splitlines()[1].strip().startswith("holdfast group set needs the controller")
+
+
+@pytest.mark.parametrize("words", [("token", "new"), ("token", "list"), ("show",)])
+def test_without_a_site_there_is_no_ca_to_ask(
+    run: Run, site_dir: Path, run_dir: Path, words: tuple[str, ...]
+) -> None:
+    """Whatever runs here: a controller that belongs to none says so itself."""
+    with (site_dir / "holdfast.toml").open("a") as file:
+        file.write(f'[site]\ntls_dir = "{site_dir}/tls"\n')
+    said = "holdfast: this host belongs to no site\n  make one: sudo holdfast init\n"
+    assert run("ca", *words).err == said
+    with answering(run_dir, "agent", {}):
+        ran = run("ca", *words)
+    assert (ran.code, ran.err) == (2, said)
+    (site_dir / "tls").mkdir()
+    (site_dir / "tls" / "host.crt").write_text("of its site")
+    with answering(run_dir, "agent", {}):
+        assert "needs the controller; start it" in run("ca", *words).err
+
+
 def test_without_a_controller_the_agent_answers_and_that_is_said(run: Run, run_dir: Path) -> None:
     with answering(run_dir, "agent", {"vms": VMS}):
         ran = run("vm", "list")

@@ -26,6 +26,8 @@ from holdfast.facts.roles import Caller, Role
 from holdfast.policy.site_alarms import OF_SITES
 from holdfast.ports.answers import (
     AWAY,
+    MAKE_SITE,
+    NO_SITE,
     REFUSED,
     USAGE,
     LeaderElsewhere,
@@ -43,6 +45,8 @@ CHANGES = frozenset(
     "protect unprotect recover group-set group-forget disarm arm acknowledge settle"
     " api-token-create api-token-revoke join-new join-revoke certificate-revoke".split()
 )
+# What only the controller of a site is asked; `make run` and `holdfast up` have none.
+OF_SITE = frozenset("ca site joins join-new join-revoke certificates certificate-revoke".split())
 Handler = Callable[[wire.Question], Awaitable[Any]]
 
 
@@ -121,6 +125,8 @@ class Questions:
     async def ask(self, name: str, args: dict[str, Any], caller: Caller) -> Any:
         """The data of the answer. Raises Unanswerable."""
         handler = self._table.get(name)
+        if handler is None and name in OF_SITE:
+            raise Unanswerable(NO_SITE, MAKE_SITE, USAGE)
         if handler is None:
             raise unknown("question", name, self._table, "holdfast --help")
         question = wire.Question(id=0, name=name, args=args, by=caller.name)

@@ -26,6 +26,10 @@ class LeaderElsewhere(Unanswerable):
         self.leader = leader
 
 
+NO_SITE = "this host belongs to no site"
+MAKE_SITE = "make one: sudo holdfast init"
+
+
 def unknown(what: str, name: str, known: Iterable[str], lister: str) -> Unknown:
     """There is no such VM, group, ...: name the near ones, or the command that lists all."""
     near = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.5)

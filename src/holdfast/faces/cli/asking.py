@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
+import click
 import msgspec
 
 from holdfast.faces.api.routes import Route, route_for
@@ -86,7 +87,7 @@ def ask(site: Site, name: str, /, *, or_agent: bool = False, **args: Any) -> Sai
     if site.is_elsewhere:
         raise Failure(reason, "is it the right --controller?", Exit.AWAY)
     if not or_agent:
-        raise _needs_controller(site.settings, name, reason)
+        raise _needs_controller(site.settings, reason)
     note = f"{reason}: asked the agent of this host instead"
     try:
         return Said(ask_program(site, AGENT, name, **args), AGENT, note)
@@ -216,11 +217,12 @@ def _ask_agent(settings: Settings, name: str, args: dict[str, Any]) -> Any:
             return frame.data
 
 
-def _needs_controller(settings: Settings, name: str, reason: str) -> Failure:
+def _needs_controller(settings: Settings, reason: str) -> Failure:
     if not is_running(settings, AGENT):
         return nothing_runs(reason, "no agent runs here")
     start = starter() if has_services() else "sudo holdfast controller"
-    hint = f"{name} needs the controller; start it: {start}"
+    typed = click.get_current_context(silent=True)
+    hint = f"{typed.command_path if typed else 'this'} needs the controller; start it: {start}"
     return Failure(reason, hint, Exit.AWAY)
 
 

@@ -14,6 +14,7 @@ from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.faces.cli.settings import Site, pass_site
 from holdfast.faces.cli.showing import json_option, show, show_json
 from holdfast.faces.cli.site_words import lacking
+from holdfast.ports.answers import MAKE_SITE, NO_SITE
 
 PATIENCE_S, AGAIN_S = 10.0, 0.3
 UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -26,10 +27,19 @@ def ask_again(site: Site, name: str, /, **args: Any) -> Said:
         try:
             return ask(site, name, **args)
         except Failure as failure:
-            is_ours = Certificates.is_here(site.settings.tls_dir)
+            is_ours = _is_of_a_site(site)
+            if failure.code == Exit.AWAY and not (is_ours or site.is_elsewhere):
+                raise Failure(NO_SITE, MAKE_SITE, Exit.USAGE) from None
             if failure.code != Exit.AWAY or not is_ours or time.monotonic() > deadline:
                 raise
             time.sleep(AGAIN_S)
+
+
+def _is_of_a_site(site: Site) -> bool:
+    try:
+        return Certificates.is_here(site.settings.tls_dir)
+    except PermissionError:
+        return True  # Only root may look; the failure says that.
 
 
 def read_span(text: str) -> int:

@@ -33,6 +33,7 @@ from holdfast.faces.cli.site_words import controllers_mean
 from holdfast.facts.membership import site_plan
 from holdfast.facts.settings import DEFAULT_FILE, ControllerPlace, Plane, Settings
 from holdfast.facts.settings_reader import NAME
+from holdfast.ports.answers import NO_SITE
 
 DEFAULT_PLANE = "main"
 MACHINE = services.Machine()
@@ -203,7 +204,7 @@ def leave(site: Site, alone: bool, yes: bool) -> None:
     settings, config = site.settings, site.config or DEFAULT_FILE
     is_here = Certificates.is_here(settings.tls_dir)
     if not (is_here or alone or MACHINE.init_script.exists()):
-        raise Failure("this host belongs to no site", code=Exit.USAGE)
+        raise Failure(NO_SITE, code=Exit.USAGE)
     if not yes:
         click.confirm("Holdfast's services, certificates and records here go. Leave?", abort=True)
     if is_here and not alone:
