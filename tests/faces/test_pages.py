@@ -11,7 +11,7 @@ from rich.text import Text
 
 from holdfast.faces.cli.showing import show
 from holdfast.faces.cli.status_view import make_view
-from holdfast.faces.pages.alarms import alarm_line, alarms_page, catalogue_page
+from holdfast.faces.pages.alarms import alarms_page, catalogue_page, news_line
 from holdfast.faces.pages.drills import drill_page
 from holdfast.faces.pages.groups import group_page, groups_page
 from holdfast.faces.pages.host_words import left_words_page
@@ -85,6 +85,11 @@ def caused_by(root: str) -> AlarmRecord:
     return replace(known.SUSPECTED, alarm=alarm)
 
 
+def seen_and_changed() -> AlarmRecord:
+    """What it says since then is news again."""
+    return replace(known.SUSPECTED, changed_utc_ms=NOW_MS - 10_000)
+
+
 LOST_HOST: dict[str, Any] = {
     "host": "host-a",
     "host_name": "kvm-7",
@@ -143,13 +148,21 @@ PAGES: dict[str, Callable[[], Iterator[Any]]] = {
     "vm_failed": lambda: vm_page(known.DB_1, (known.OPEN,), NOW_MS),
     "groups": lambda: groups_page(known.GROUPS, known.VMS),
     "group": lambda: group_page(known.GROUPS[1], (known.WEB_1,)),
-    "alarms": lambda: alarms_page((known.RAISED, known.SUSPECTED, known.CLEARED), NOW_MS),
+    "alarms": lambda: alarms_page((known.CLEARED, known.RAISED, known.SUSPECTED), NOW_MS),
     "alarms_with_a_cause": lambda: alarms_page(
-        (known.RAISED, caused_by(known.RAISED.alarm.key), caused_by("h/b1:host-lost")), NOW_MS
+        (
+            known.CLEARED,
+            known.RAISED,
+            caused_by(known.RAISED.alarm.key),
+            caused_by(known.CLEARED.alarm.key),
+            caused_by("h/b1:host-lost"),
+        ),
+        NOW_MS,
     ),
     "alarms_when_there_is_none": lambda: alarms_page((), NOW_MS),
     "alarms_as_they_come": lambda: iter(
-        alarm_line(one, NOW_MS) for one in (known.RAISED, known.SUSPECTED, known.CLEARED)
+        news_line(one, NOW_MS)
+        for one in (known.RAISED, known.SUSPECTED, seen_and_changed(), known.CLEARED)
     ),
     "catalogue": lambda: catalogue_page((PUSHED, replace(PUSHED, pushed=False, period_s=12))),
     "last_words_of_a_host": lambda: left_words_page({"host_words": LOST_HOST}),

@@ -65,13 +65,13 @@ def show_catalogue(as_json: bool) -> None:
 def follow_alarms(site: Site, as_json: bool) -> None:
     """Never ends by itself."""
     # Late: only this option needs it.
-    from holdfast.faces.pages.alarms import alarm_line
+    from holdfast.faces.pages.alarms import news_line
 
     for record in alarm_stream(site, note):
         if as_json:
             click.echo(_json_line(record))
         else:
-            show([alarm_line(record, wall_ms())])
+            show([news_line(record, wall_ms())])
 
 
 def alarm_stream(site: Site, say: Callable[[str], None]) -> Iterator[AlarmRecord]:

@@ -192,7 +192,7 @@ def _suggestions(vms: list[VmSummary], program: str) -> object:
 def _watch(site: Site, children: Children) -> None:
     """For ever: alarms as they come, incidents as they change, programs as they die."""
     # Late: likewise.
-    from holdfast.faces.pages.alarms import alarm_line
+    from holdfast.faces.pages.alarms import news_line
     from holdfast.faces.pages.incidents import incident_line  # Late: likewise.
 
     alarms: queue.Queue[AlarmRecord] = queue.Queue()
@@ -202,7 +202,7 @@ def _watch(site: Site, children: Children) -> None:
     while True:
         children.look()
         with suppress(queue.Empty):
-            show([alarm_line(alarms.get(timeout=POLL_S), wall_ms())])
+            show([news_line(alarms.get(timeout=POLL_S), wall_ms())])
         if time.monotonic() < look_at:
             continue
         look_at = time.monotonic() + INCIDENTS_EVERY_S

@@ -10,13 +10,18 @@ from holdfast.facts.alarms import AlarmRecord, AlarmState, condition_of
 from holdfast.facts.catalogue import CATALOGUE, AlarmType
 from holdfast.facts.instants import spoken
 
+OVER = "-"  # Instead of a number.
+
 
 def alarms_page(records: Sequence[AlarmRecord], now_ms: int) -> Iterator[Any]:
-    """Numbers are those that `alarms ack` takes."""
+    """Numbers are those that `alarms ack` takes: open ones have them, and each the same in the
+    list of all."""
     if not records:
         yield Text("No open alarms.", style=GOOD)
         return
-    numbers = {record.alarm.key: number for number, record in enumerate(records, start=1)}
+    open_ones = [one for one in records if one.alarm.state is not AlarmState.CLEARED]
+    numbers = {one.alarm.key: OVER for one in records}
+    numbers |= {one.alarm.key: str(number) for number, one in enumerate(open_ones, start=1)}
     yield table(
         ("#", "SEVERITY", "SINCE", "SUBJECT", "ALARM", "WHAT"),
         [_row(numbers, record, now_ms) for record in records],
@@ -31,7 +36,7 @@ def _is_unacknowledged(record: AlarmRecord) -> bool:
     return not record.acknowledged_by and record.alarm.state is not AlarmState.CLEARED
 
 
-def _row(numbers: Mapping[str, int], record: AlarmRecord, now_ms: int) -> list[str | Text]:
+def _row(numbers: Mapping[str, str], record: AlarmRecord, now_ms: int) -> list[str | Text]:
     alarm = record.alarm
     is_cleared = alarm.state is AlarmState.CLEARED
     what = Text(alarm.text)
@@ -40,7 +45,7 @@ def _row(numbers: Mapping[str, int], record: AlarmRecord, now_ms: int) -> list[s
     for said in _beside(record, numbers, now_ms):
         what.append(f"\n{said}", style=QUIET)
     return [
-        str(numbers[alarm.key]),
+        numbers[alarm.key],
         severity("cleared" if is_cleared else str(alarm.severity)),
         clock(record.fault_utc_ms, now_ms),
         alarm.subject.name,
@@ -49,7 +54,7 @@ def _row(numbers: Mapping[str, int], record: AlarmRecord, now_ms: int) -> list[s
     ]
 
 
-def _beside(record: AlarmRecord, numbers: Mapping[str, int], now_ms: int) -> Iterator[str]:
+def _beside(record: AlarmRecord, numbers: Mapping[str, str], now_ms: int) -> Iterator[str]:
     alarm = record.alarm
     if record.fault_to_arrival_ms is not None:
         yield f"reported {spoken(record.fault_to_arrival_ms)} after the fault"
@@ -57,7 +62,9 @@ def _beside(record: AlarmRecord, numbers: Mapping[str, int], now_ms: int) -> Ite
         yield f"cleared {clock(record.cleared_utc_ms, now_ms)}"
     elif alarm.repair:
         yield alarm.repair
-    if alarm.root in numbers:
+    if numbers.get(alarm.root) == OVER:
+        yield f"caused by {condition_of(alarm.root)}, which is cleared"
+    elif alarm.root in numbers:
         yield f"caused by alarm {numbers[alarm.root]}"
     elif alarm.root:
         yield f"caused by {condition_of(alarm.root)}, which is not among these"
@@ -78,6 +85,16 @@ def alarm_line(record: AlarmRecord, now_ms: int) -> Text:
     if alarm.state is AlarmState.RAISED and record.fault_to_arrival_ms is not None:
         line.append(f"  (reported in {spoken(record.fault_to_arrival_ms)})", style=QUIET)
     return line
+
+
+def news_line(record: AlarmRecord, now_ms: int) -> Text:
+    """Likewise; that somebody has seen it is told as just that, not as one that was raised."""
+    is_open = record.alarm.state is not AlarmState.CLEARED
+    seen_ms = record.acknowledged_utc_ms or 0
+    if not (is_open and record.acknowledged_by and seen_ms >= record.changed_utc_ms):
+        return alarm_line(record, now_ms)
+    line = Text(f"{clock(seen_ms, now_ms)}  acknowledged by {record.acknowledged_by}", style=QUIET)
+    return line.append(f"  {record.alarm.subject.name}  {record.alarm.text}")
 
 
 def catalogue_page(rows: Iterable[AlarmType] = CATALOGUE) -> Iterator[Any]:
