@@ -1,7 +1,9 @@
 """Agents and controllers of a site over real TLS: who is let in, who is told, whom who obeys."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -249,6 +251,45 @@ def test_a_controller_that_does_not_lead_puts_a_host_out(tmp_path: Path) -> None
                 await wait_for(lambda: not any(c.agents.by_host for c in everybody))
 
     asyncio.run(work())
+
+
+@pytest.mark.parametrize("is_cut_off", [False, True])
+def test_a_controller_that_was_put_out_knows_it(tmp_path: Path, is_cut_off: bool) -> None:
+    """By the list of the site; where that is not reached any more, by those who refuse it."""
+
+    async def work() -> None:
+        one, other = StoreInMemory(), StoreInMemory()
+        async with site_of(tmp_path, [one, one, other if is_cut_off else one]) as site:
+            alpha, gamma = site.controllers["alpha"], site.controllers["gamma"]
+            await wait_for(lambda: set(gamma.replicas.peers.shown().values()) == {"up"})
+            assert not (await gamma.status())["is_put_out"]
+            assert gamma.certificates is not None
+            me = gamma.certificates.me
+            revoked = Issued(
+                serial=me.serial,
+                host=me.host,
+                host_name=me.host_name,
+                is_controller=True,
+                addresses=(),
+                made_utc_ms=1,
+                ends_utc_ms=1 << 50,
+                revoked_utc_ms=2,
+            )
+            key = f"{CERTIFICATES}/{me.serial}"
+            revision = held.revision if (held := await one.get(key)) else 0
+            await one.txn(holds={key: revision}, puts={key: msgspec.json.encode(revoked)})
+            await wait_until(gamma.status, "is_put_out")
+            assert not (await alpha.status())["is_put_out"]
+
+    asyncio.run(work())
+
+
+async def wait_until(ask: Callable[[], Awaitable[dict[str, Any]]], said: str) -> None:
+    for _ in range(300):
+        if (await ask())[said]:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"not {said} within 15 s")
 
 
 class Restorable(StoreInMemory):

@@ -181,3 +181,23 @@ def test_the_next_step_for_a_silent_host_is_that_of_its_alarm(run: Run, run_dir:
         for words in (["status"], ["incidents"], ["explain", lost.id]):
             said = " ".join(run(*words).out.split())
             assert f"if it stays so: {repair} If it never comes back: holdfast settle" in said
+
+
+def test_a_host_that_was_put_out_hears_that_first() -> None:
+    lost = structs.replace(known.OPEN, needs_you="h2: Look at its power and network.")
+    told = {**UP, "is_put_out": True, "incidents": [to_builtins(lost)], "open_alarms": 3}
+    said = page(make_view(told, HERE)).splitlines()
+    assert said[1] == "  this host was put out of the site"
+    assert said[-1] == "Needs you: this host was put out of the site: holdfast leave --alone"
+
+
+def test_open_alarms_are_not_nothing_to_do(run: Run, run_dir: Any) -> None:
+    told = {**UP, "incidents": [], "open_alarms": 2}
+    with (
+        answering(run_dir, "controller", {"status": told}),
+        answering(run_dir, "agent", {"status": HERE}),
+    ):
+        ran = run("status")
+    assert ran.code == 0
+    assert "everything is well, but 2 alarms are open\n" in ran.out
+    assert ran.out.splitlines()[-1] == "What is open, and what to do: holdfast alarms"

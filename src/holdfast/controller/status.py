@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from holdfast.adapters.drivers.certificates import revoked_words
 from holdfast.controller.agents import Agents
 from holdfast.facts.incidents import IncidentState
 
@@ -23,6 +24,7 @@ async def status_of(controller: "Controller") -> dict[str, Any]:
     return {
         "host_name": controller.host_name,
         "term": controller.leadership.term,
+        "is_put_out": _is_put_out(controller),
         "store": "answers" if controller.leadership.leader else controller.leadership.reason,
         "leader": controller.leadership.leader,
         "agents": agents,
@@ -50,6 +52,16 @@ async def status_of(controller: "Controller") -> dict[str, Any]:
         "unreadable": controller.registry.unreadable + controller.entries.unreadable,
         "records_lost": {name: read().count for name, read in controller.losses().items()},
     }
+
+
+def _is_put_out(controller: "Controller") -> bool:
+    """As the store's list has it, or another controller that refuses the certificate of ours."""
+    certificates = controller.certificates
+    if certificates is None:
+        return False
+    refusal = revoked_words(certificates.me.host_name)
+    is_refused = refusal in controller.replicas.peers.shown().values()
+    return is_refused or certificates.me.serial in certificates.revoked
 
 
 def agent_rows(agents: Agents) -> list[dict[str, Any]]:

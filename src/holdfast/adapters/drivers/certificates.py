@@ -121,7 +121,7 @@ class Certificates:
             raise CertificateProblem("no certificate was shown")
         peer = peer_of(found)
         if peer.serial in self.revoked:
-            raise CertificateProblem(f"the certificate of {peer.host_name} is revoked")
+            raise CertificateProblem(revoked_words(peer.host_name))
         if peer.ends_utc_ms <= clock.utc_ms():
             text = f"the certificate of {peer.host_name} has expired ({ANEW})"
             raise CertificateProblem(text)
@@ -197,6 +197,10 @@ def peer_of(found: dict[str, Any]) -> Peer:
         ends_utc_ms=int(ssl.cert_time_to_seconds(found["notAfter"])) * 1_000,
         names=tuple(value for _, value in found.get("subjectAltName", ())),
     )
+
+
+def revoked_words(host_name: str) -> str:
+    return f"the certificate of {host_name} is revoked"
 
 
 def explain(error: BaseException, whom: str) -> str:

@@ -79,6 +79,7 @@ def make_view(
         reports_timed=upper.get("reports_timed"),
         disarm=convert(disarm, Disarm) if disarm else None,
         hosts=tuple(hosts) if has_others else (),
+        is_put_out=bool(upper.get("is_put_out")) and not known.own_name,
         lack=controllers_lack(
             len(upper.get("controllers") or ()) or 1, str(upper.get("store_kind", ""))
         ),

@@ -27,6 +27,7 @@ from holdfast.facts.wire import VmSummary
 
 VMS_SHOWN = 10
 HOSTS_SHOWN = 10
+PUT_OUT = "this host was put out of the site"
 
 
 class Part(Struct, frozen=True, kw_only=True):
@@ -61,6 +62,7 @@ class StatusView(Struct, frozen=True, kw_only=True):
     reports_timed: int | None = None
     disarm: Disarm | None = None
     hosts: tuple[HostRow, ...] = ()  # Of a site with more than this one.
+    is_put_out: bool = False  # Of its site, by a person: what it hears of others says nothing.
     lack: str = ""  # What too few controllers mean. No trouble: scripts wait while a site grows.
     vms: tuple[VmSummary, ...] = ()
     incidents: tuple[Incident, ...] = ()  # Open ones.
@@ -70,7 +72,8 @@ class StatusView(Struct, frozen=True, kw_only=True):
 
 def troubles(view: StatusView) -> list[str]:
     """What is not well, worst first; empty when everything is."""
-    found = [f"incident {one.id}: {one.title}" for one in view.incidents if one.needs_you]
+    found = [PUT_OUT] if view.is_put_out else []
+    found += [f"incident {one.id}: {one.title}" for one in view.incidents if one.needs_you]
     found += [f"{part.name} {part.said}" for part in view.parts if not part.is_well]
     found += [f"incident {one.id}: {one.title}" for one in view.incidents if not one.needs_you]
     found += [f"{one.name} is not told: {one.reason}" for one in view.deliveries if not one.is_well]
@@ -138,6 +141,8 @@ def _verdict(view: StatusView) -> Text:
             text.append(", but recovery is off", style=UNSURE)
         elif view.lack:
             text.append(f", but it has {view.lack.partition(':')[0]}", style=UNSURE)
+        elif view.open_alarms:
+            text.append(f", but {counted(view.open_alarms, 'alarm is', 'alarms are')} open")
         elif view.vms and loose == len(view.vms):
             text.append("; no VM is protected yet", style=UNSURE)
         return text
@@ -190,6 +195,8 @@ def _recovery(disarm: Disarm | None, now_ms: int) -> Text:
 
 def _next(view: StatusView) -> Text:
     """Always ends with what to type, or that there is nothing to do."""
+    if view.is_put_out:
+        return Text(f"Needs you: {PUT_OUT}: holdfast leave --alone", style=BAD)
     needed = list(dict.fromkeys(one.needs_you for one in view.incidents if one.needs_you))
     if needed:
         return Text("Needs you: " + "\n           ".join(needed), style=BAD)
@@ -207,6 +214,8 @@ def _next(view: StatusView) -> Text:
         return Text("Switch recovery on again: holdfast arm")
     if view.lack:
         return Text(f"The site has {view.lack}", style=UNSURE)
+    if view.open_alarms and not troubles(view):
+        return Text("What is open, and what to do: holdfast alarms", style=UNSURE)
     loose = [vm.name for vm in view.vms if not vm.is_protected and vm.is_running]
     if loose:
         return Text(f"To restart a VM when it fails: holdfast vm protect {loose[0]}")
