@@ -217,6 +217,20 @@ def test_what_is_not_ours_to_restart_is_not_said_to_begin_anew(
     play(scene, story())
 
 
+def test_last_words_that_there_are_not_are_said_of_a_name(tmp_path: Path) -> None:
+    scene = make(tmp_path)
+    told = Policy()
+    scene.decider.world = told.lawful.decider.world
+
+    async def story() -> None:
+        for name in ("web", told.web.vm):
+            assert (
+                await scene.ask("last-words", vm=name)
+            ).error == "there are no last words of web"
+
+    play(scene, story())
+
+
 def test_a_refused_repeat_does_not_forget_the_first_record(tmp_path: Path) -> None:
     scene = make(tmp_path)
 

@@ -13,6 +13,7 @@ from websockets.asyncio.client import unix_connect
 from holdfast.controller.copies import FILE_BYTES, Copies
 from holdfast.controller.questions import OF_SITE
 from holdfast.facts import wire
+from holdfast.facts.change_words import said
 from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.instants import Instant
 from holdfast.facts.promises import Owner
@@ -243,5 +244,22 @@ def test_a_controller_without_a_site_says_that_it_has_none(tmp_path: Path) -> No
                 assert reply.error == "this host belongs to no site"
                 assert reply.hint == "make one: sudo holdfast init"
             assert "no question" in (await ask_all(house.socket, "sing")).error
+
+    asyncio.run(work())
+
+
+def test_a_change_names_the_vm_that_a_program_gave_by_its_uuid(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with running(settings(tmp_path)) as house:
+            agent = FakeAgent(house.socket)
+            async with agent.link():
+                await agent.send(wire.Inventory(vms=(summary(),)))
+                await wait_for(lambda: bool(house.controller.agents.all_vms()))
+                await ask_all(house.socket, "unprotect", vm="vm-1")
+                [change] = (await ask(house.socket, "audit"))["changes"]
+                assert change["args"] == {"vm": "vm-1", "vm_name": "web-1"}
+                assert said(change["what"], change["args"]) == "protect web-1 no longer"
+                texts = [one["text"] for one in (await ask(house.socket, "events"))["events"]]
+                assert any("protect web-1 no longer" in text for text in texts)
 
     asyncio.run(work())

@@ -203,13 +203,14 @@ class Commands:
 
     async def _last_words(self, asked: wire.Question) -> Any:
         name = str(asked.args["vm"])
-        ids = {s.name: s.vm for s in self._view.vms()}
-        vm = ids.get(name, name)
+        known = self._view.vms()
+        vm = next((one.vm for one in known if one.name == name), name)
         wanted = str(asked.args.get("incident") or "")
         for folder, bundle in self._archive.bundles(vm):
             if not wanted or bundle.incident == wanted:
                 return {"bundle": PLAIN(bundle), "folder": str(folder)}
-        raise Unanswerable(f"there are no last words of {name}", "holdfast incidents", 2)
+        whose = next((one.name for one in known if one.vm == vm), name)
+        raise Unanswerable(f"there are no last words of {whose}", "holdfast incidents", 2)
 
 
 def _is_about(record: Record, incident: Incident) -> bool:

@@ -184,6 +184,11 @@ class Agents:
         agent = self.by_host.get(host)
         return agent is not None and any(summary.vm == vm for summary in agent.vms)
 
+    def name_of(self, vm: str) -> str:
+        """Of a uuid; empty for one that nobody knows."""
+        found = (one.name for agent in self.by_host.values() for one in agent.vms if one.vm == vm)
+        return next(found, "")
+
     def find_vm(self, name: str) -> tuple[Agent, VmSummary]:
         """By uuid or name. Raises Unanswerable."""
         found = [

@@ -127,7 +127,7 @@ class Controller:
             leadership=self.leadership,
         )
         self.tokens = ApiTokens(self.registry)
-        self.audit = Audit(state / "audit", self.events)
+        self.audit = Audit(state / "audit", self.events, name_of=self.agents.name_of)
         self.questions = self._make_questions()
         self.door = self._make_door()
         self.departed = Departed(

@@ -15,7 +15,7 @@ from msgspec import structs
 
 from holdfast.adapters.drivers.private_folder import make_private_folder
 from holdfast.controller.events import Events
-from holdfast.facts.change_words import said
+from holdfast.facts.change_words import VM_NAME, said
 from holdfast.facts.events import Change, EventKind
 from holdfast.facts.instants import NS_PER_MS
 from holdfast.facts.roles import Caller
@@ -34,17 +34,19 @@ ARGUMENT_LETTERS = 500
 
 class Audit:
     """Lines of JSON in files of a bounded size. A disk that is full or stalled hinders no change:
-    that is counted, logged, and shown in status."""
+    that is counted, logged, and shown in status. `name_of` gives the name of a VM by its uuid."""
 
     def __init__(
         self,
         folder: Path,
         events: Events,
         *,
+        name_of: Callable[[str], str] = lambda _: "",
         file_bytes: int = FILE_BYTES,
         write_limit_s: float = WRITE_LIMIT_S,
     ) -> None:
         self._folder, self._events, self._file_bytes = folder, events, file_bytes
+        self._name_of = name_of
         self._write_limit_s = write_limit_s
         self._writer = ThreadPoolExecutor(1, "audit")
         self._stalled: asyncio.Future[None] | None = None
@@ -55,7 +57,7 @@ class Audit:
         self, what: str, args: dict[str, Any], caller: Caller, change: Callable[[], Awaitable[Any]]
     ) -> Any:
         """Do it between two lines. Raises what it raises."""
-        entry = _entry(what, args, caller)
+        entry = self._entry(what, args, caller)
         await self._write(entry)
         began = clock.now()
         outcome, reason = "failed", "it was given up before it had ended"
@@ -83,7 +85,7 @@ class Audit:
     async def not_permitted(
         self, what: str, args: dict[str, Any], caller: Caller, reason: str
     ) -> None:
-        entry = _entry(what, args, caller)
+        entry = self._entry(what, args, caller)
         await self._end(structs.replace(entry, outcome="not permitted", reason=reason))
 
     async def newest(self, limit: int) -> list[Change]:
@@ -92,6 +94,27 @@ class Audit:
 
     def losses(self) -> Losses:
         return self._lost
+
+    def _entry(self, what: str, args: dict[str, Any], caller: Caller) -> Change:
+        """With the name that a VM has now: programs name it by its uuid, and it may be gone when
+        somebody reads of it."""
+        shown = {
+            name: "..." if name in SECRETS else _short(value)
+            for name, value in args.items()
+            if value not in (None, "")
+        }
+        vm_name = self._name_of(str(args.get("vm") or ""))
+        if vm_name:
+            shown[VM_NAME] = vm_name
+        return Change(
+            id=uuid.uuid4().hex[:12],
+            utc_ms=clock.utc_ms(),
+            who=caller.name,
+            role=caller.role,
+            origin=caller.origin,
+            what=what,
+            args=shown,
+        )
 
     async def _end(self, entry: Change) -> None:
         await self._write(entry)
@@ -165,23 +188,6 @@ def sentence(entry: Change) -> str:
     about = said(entry.what, entry.args)
     why = f": {entry.reason}" if entry.reason else ""
     return f"{entry.who} ({entry.role}, {entry.origin}): {about}: {entry.outcome}{why}"
-
-
-def _entry(what: str, args: dict[str, Any], caller: Caller) -> Change:
-    shown = {
-        name: "..." if name in SECRETS else _short(value)
-        for name, value in args.items()
-        if value not in (None, "")
-    }
-    return Change(
-        id=uuid.uuid4().hex[:12],
-        utc_ms=clock.utc_ms(),
-        who=caller.name,
-        role=caller.role,
-        origin=caller.origin,
-        what=what,
-        args=shown,
-    )
 
 
 def _short(value: Any) -> Any:

@@ -5,6 +5,7 @@ from typing import Any
 
 from holdfast.facts.instants import spoken
 
+VM_NAME = "vm_name"  # Beside its uuid.
 Args = Mapping[str, Any]
 
 
@@ -53,7 +54,7 @@ def _group(args: Args) -> str:
 
 
 def _vm(args: Args) -> str:
-    return str(args.get("vm", "a VM"))
+    return str(args.get(VM_NAME) or args.get("vm") or "a VM")
 
 
 def _certificate(args: Args) -> str:
