@@ -213,9 +213,13 @@ class VmShown(Struct, frozen=True, kw_only=True):
 
 
 class Protected(Struct, frozen=True, kw_only=True):
+    """`answers_now`: what answers now in the way that was asked for, or empty; without it nobody
+    looked, or the VM does not run."""
+
     protection: Protection
     domain: dict[str, Any] = {}
     old_host_is_gone: str = ""
+    answers_now: str | None = None
 
 
 class Unprotected(Struct, frozen=True, kw_only=True):
@@ -285,12 +289,15 @@ class HostShown(Struct, frozen=True, kw_only=True):
 class Status(Struct, frozen=True, kw_only=True):
     """`store` is "answers", or what hinders it. `term` is null where this controller does not
     lead, `leader` who does. `controllers`: of each whether it is up, or why not; none: it is alone.
+    `store_kind` is sqlite or etcd; `is_put_out` says that somebody put this host out of its site.
     """
 
     host_name: str
     term: int | None
     leader: str
     store: str
+    store_kind: str
+    is_put_out: bool
     controllers: dict[str, str]
     hosts: tuple[Host, ...]
     agents: tuple[dict[str, Any], ...]
