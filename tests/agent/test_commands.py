@@ -9,6 +9,7 @@ import pytest
 
 from holdfast.adapters.simulated.archive import ArchiveInMemory
 from holdfast.adapters.simulated.hypervisor import HypervisorInMemory
+from holdfast.agent.answers import Answers
 from holdfast.agent.commands import Commands
 from holdfast.agent.health import Health
 from holdfast.agent.identity import Identity
@@ -21,13 +22,13 @@ from holdfast.agent.welcome import Welcomer
 from holdfast.detectors.panel import Panel
 from holdfast.facts import wire
 from holdfast.facts.commands import Booted
-from holdfast.facts.promises import Disarm, Group, Owner
+from holdfast.facts.promises import Answer, AnswerKind, Disarm, Group, Owner
 from holdfast.facts.subjects import vm_subject
 from holdfast.facts.verdicts import Certainty, Effect, FaultRaised, VmRan
 from holdfast.policy.decide import Decider
 from holdfast.ports.hypervisor import CallFailed, CallOverran, TakenOver
 from tests.agent.scene import BOOT, HOST, domain_of, life_of, protection_of
-from tests.policy.inputs import group_set
+from tests.policy.inputs import granted, group_set
 from tests.policy.scene import Scene as Policy
 
 BEFORE = TakenOver(vm="a", autostart=False, on_crash="restart")
@@ -64,10 +65,16 @@ class Scene:
         view = View(self.loop, dict, lambda _: "")
         self.questions = Questions()
         archive = ArchiveInMemory(folder)
-        commands = Commands(
-            self.loop, view, self.hypervisor, archive, folder / "journal", self.health
+        mine = Commands(
+            self.loop,
+            view,
+            self.hypervisor,
+            archive,
+            folder / "journal",
+            self.health,
+            Answers(self.hypervisor, lambda _: True, lambda _: False),
         )
-        commands.add_to(self.questions)
+        mine.add_to(self.questions)
         self.welcomer = Welcomer(self.loop, Inventory(self.hypervisor, view.vms), ME)
 
     async def ask(self, name: str, **args: Any) -> wire.Reply:
@@ -213,6 +220,27 @@ def test_what_is_not_ours_to_restart_is_not_said_to_begin_anew(
         assert refused.error.startswith("web is not restarted by Holdfast: ")
         assert "virsh start web" in refused.hint
         assert ("holdfast vm protect web" in refused.hint) is (owner is None)
+
+    play(scene, story())
+
+
+def test_whether_it_answers_now_is_looked_at_for_a_moment(tmp_path: Path) -> None:
+    scene = make(tmp_path)
+    told = Policy(is_protected=False)
+    told.step(granted(5, answer=Answer(kind=AnswerKind.AGENT)))
+    scene.decider.world = told.lawful.decider.world
+    vm = told.web.vm
+    scene.hypervisor.define(domain_of(vm))
+
+    async def story() -> None:
+        await scene.hypervisor.start(vm)
+        assert (await scene.ask("answers-now", vm=vm)).data == {"answers_now": ""}
+        scene.hypervisor.answering.add(vm)
+        said = {"answers_now": "its guest agent answers"}
+        assert (await scene.ask("answers-now", vm=vm)).data == said
+        assert (await scene.ask("answers-now", vm="nobody")).data == {"answers_now": None}
+        told.kill()
+        assert (await scene.ask("answers-now", vm=vm)).data == {"answers_now": None}
 
     play(scene, story())
 

@@ -57,6 +57,26 @@ def test_protect_is_stored_and_granted_before_it_is_answered(tmp_path: Path) -> 
     asyncio.run(work())
 
 
+def test_who_asks_for_an_answer_hears_whether_it_comes_now(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with running(settings(tmp_path)) as house:
+            agent = FakeAgent(house.socket)
+            agent.answers["answers-now"] = lambda q: wire.Reply(id=q.id, data={"answers_now": ""})
+            async with agent.link():
+                await greet(agent, house)
+                data = await ask(house.socket, "protect", vm="web-1", answer="tcp:22")
+                assert data["answers_now"] == ""
+                for other in ("", "running:5", "console:login:"):
+                    data = await ask(house.socket, "protect", vm="web-1", answer=other)
+                    assert "answers_now" not in data, "a moment does not show it"
+                agent.answers["answers-now"] = lambda q: wire.Reply(id=q.id, error="what?")
+                data = await ask(house.socket, "protect", vm="web-1", answer="agent")
+                assert "answers_now" not in data, "of an older agent"
+                assert data["protection"]["answer"]["kind"] == "agent"
+
+    asyncio.run(work())
+
+
 def test_the_same_boot_is_told_what_it_holds_and_a_new_boot_is_granted_anew(
     tmp_path: Path,
 ) -> None:

@@ -93,6 +93,26 @@ def test_alarms_of_the_agent_are_shown_though_only_the_vim_knows_all(
     assert "The guest kernel of db-1 panicked." in ran.out
 
 
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ("port 80 of 10.0.0.5 accepts connections", "and it does so now: port 80 of 10.0.0.5"),
+        ("", "but it does not answer that way now: after a restart"),
+        (None, ""),
+    ],
+)
+def test_protect_says_whether_it_answers_that_way_now(
+    found: str | None, said: str, run: Run, run_dir: Path
+) -> None:
+    table = {"vms": VMS, "protect": {"answers_now": found}}
+    with answering(run_dir, "controller", table):
+        ran = run("vm", "protect", "web-1", "--answers", "agent")
+    assert ran.code == 0
+    assert said in ran.out
+    assert ("holdfast vm protect web-1 --answers HOW" in ran.out) is (found == "")
+    assert ("now" in ran.out) is (found is not None)
+
+
 def test_an_alarm_is_acknowledged_by_its_number_name_or_key(run: Run, run_dir: Path) -> None:
     alarms = to_builtins([known.RAISED, known.SUSPECTED])
     table = {"alarms": alarms, "acknowledge": to_builtins(known.RAISED)}

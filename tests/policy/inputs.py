@@ -125,6 +125,7 @@ def granted(
     boot: str = BOOT,
     generation: int = 1,
     wanted: Wanted = Wanted.RUNNING,
+    answer: Answer = Answer(),  # noqa: B008  It is frozen.
 ) -> told.ProtectionGranted:
     tenure = Tenure(
         vm=f"uuid-{vm}",
@@ -134,7 +135,7 @@ def granted(
         state=TenureState.HELD,
         wanted=wanted,
     )
-    protection = Protection(vm=f"uuid-{vm}", name=vm, group=group, answer=Answer(), tenure=tenure)
+    protection = Protection(vm=f"uuid-{vm}", name=vm, group=group, answer=answer, tenure=tenure)
     return told.ProtectionGranted(at=at(ms), protection=protection, by="ann")
 
 

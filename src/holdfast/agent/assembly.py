@@ -146,6 +146,7 @@ class Agent:
             self.archive,
             self._state / "journal",
             self.health,
+            self.answers,
         ).add_to(self.questions)
         Witness(self._settings.answer_port, self._me.boot).add_to(self.questions)
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from holdfast.adapters.journals.segments import read
+from holdfast.agent.answers import Answers
 from holdfast.agent.health import Health
 from holdfast.agent.loop import Loop, now
 from holdfast.agent.questions import (
@@ -31,6 +32,7 @@ STORY_BEFORE_S = 30
 STORY_RECORDS = 2_000
 # Recovery was switched off or on for all VMs, also by the end of its time.
 OF_RECOVERY = (b'"is":"Armed"', b'"is":"Disarmed"', b'"condition":"disarmed"')
+ANSWERS_NOW_MS = 2_000
 
 
 class Commands:
@@ -42,9 +44,11 @@ class Commands:
         archive: Archive,
         journal: Path,
         health: Health,
+        answers: Answers,
     ) -> None:
         self._loop, self._view, self._hypervisor = loop, view, hypervisor
         self._archive, self._journal, self._health = archive, journal, health
+        self._answers = answers
 
     def add_to(self, questions: Questions) -> None:
         table = {
@@ -52,6 +56,7 @@ class Commands:
             "vms": self._vms,
             "grant": self._grant,
             "release": self._release,
+            "answers-now": self._answers_now,
             "group": self._group,
             "group-forget": self._group_forget,
             "disarm": self._disarm,
@@ -128,6 +133,16 @@ class Commands:
             self._health.forget_taken(vm)
         self._loop.consume(told.ProtectionEnded(at=now(), vm=vm, by=asked.by or "the controller"))
         return {}
+
+    async def _answers_now(self, asked: wire.Question) -> Any:
+        """What answers now in the way that is promised, or empty; None for a VM that does not
+        run."""
+        record = self._loop.decider.world.vms.get(str(asked.args["vm"]))
+        if record is None or not record.runs or not (record.protection and record.life):
+            return {"answers_now": None}
+        answer = record.protection.answer
+        found = await self._answers.wait_answer(record.life, answer, ANSWERS_NOW_MS)
+        return {"answers_now": found[0] if found else ""}
 
     async def _group(self, asked: wire.Question) -> Any:
         self._loop.consume(told.GroupSet(at=now(), group=read_group(asked.args)))

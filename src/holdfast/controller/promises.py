@@ -4,6 +4,7 @@ The store first, then the agent: what the agent did not hear of, its next greeti
 A tenure of no boot (empty) is held until a person protects the VM again: its agent forgot.
 """
 
+import contextlib
 import logging
 from typing import Any
 
@@ -13,7 +14,7 @@ from msgspec import structs
 from holdfast.controller.agents import Agent, Agents
 from holdfast.controller.registry import Known, Puts, Registry, Released
 from holdfast.facts import wire
-from holdfast.facts.promises import Answer, Protection, parse_answer
+from holdfast.facts.promises import Answer, AnswerKind, Protection, parse_answer
 from holdfast.facts.tenure import RESTORED, Tenure
 from holdfast.facts.wire import VmSummary
 from holdfast.policy import tenures
@@ -21,6 +22,10 @@ from holdfast.ports.answers import REFUSED, USAGE, Unanswerable, unknown
 from holdfast.ports.store import StoreAway
 
 log = logging.getLogger(__name__)
+
+# A console says its text once, and running on takes its time.
+SHOWN_AT_ONCE = (AnswerKind.AGENT, AnswerKind.TCP)
+ANSWERS_LIMIT_S = 5.0
 
 
 class Promises:
@@ -92,7 +97,23 @@ class Promises:
             await self._put_back(summary.vm, before, protection)
             raise
         said = {"old_host_is_gone": old_host_is_gone} if old_host_is_gone else {}
-        return {"protection": args["protection"], **told, **said}
+        now = await self._answers_now(agent, summary.vm, read, by, term)
+        return {"protection": args["protection"], **told, **said, **now}
+
+    async def _answers_now(
+        self, agent: Agent, vm: str, asked_for: Answer | None, by: str, term: int
+    ) -> dict[str, Any]:
+        """Whether it answers in the way that was just asked for, where a moment shows that. The
+        promise holds whatever comes of it; an older agent does not know the question."""
+        if asked_for is None or asked_for.kind not in SHOWN_AT_ONCE:
+            return {}
+        with contextlib.suppress(Unanswerable):
+            args, limit_s = {"vm": vm}, ANSWERS_LIMIT_S
+            ask = self._agents.ask(agent, "answers-now", args, by=by, term=term, limit_s=limit_s)
+            reply = await ask
+            if not reply.error and isinstance(reply.data, dict):
+                return {"answers_now": reply.data.get("answers_now")}
+        return {}
 
     async def unprotect(self, vm: str, by: str, term: int) -> Any:
         """Raises Unanswerable, StoreAway."""

@@ -110,6 +110,7 @@ def protect(
     after = _wait_protected(site, chosen.vm, group, str(args.get("answer") or ""))
     click.echo(f"{after.name} is protected: group {after.group}, owner {after.owner or 'holdfast'}")
     click.echo(f"it answers by: {after.answer}")
+    _say_answers_now(after.name, data.get("answers_now"))
     if after.obstacle:
         return click.secho(f"but it could not be restarted here: {after.obstacle}", fg="yellow")
     return click.echo("it can be restarted here")
@@ -140,6 +141,18 @@ def recover(site: Site, name: str, as_json: bool) -> None:
         return show_json(data)
     click.echo(f"recovery of {chosen.name} begins anew")
     return click.echo("watch it: holdfast incidents")
+
+
+def _say_answers_now(name: str, found: str | None) -> None:
+    """Of a VM that runs; a way that nobody can see work would be known only after a failure."""
+    if found:
+        click.echo(f"and it does so now: {found}")
+    elif found is not None:
+        text = "but it does not answer that way now: after a restart it would be handed over to you"
+        click.secho(text, fg="yellow")
+        click.echo(
+            f"  see that it does, or say another way: holdfast vm protect {name} --answers HOW"
+        )
 
 
 def _wait_protected(site: Site, vm: str, group: str, answer: str) -> VmSummary:
