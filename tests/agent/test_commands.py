@@ -224,6 +224,7 @@ def test_what_is_not_ours_to_restart_is_not_said_to_begin_anew(
     play(scene, story())
 
 
+@pytest.mark.slow
 def test_whether_it_answers_now_is_looked_at_for_a_moment(tmp_path: Path) -> None:
     scene = make(tmp_path)
     told = Policy(is_protected=False)

@@ -253,6 +253,7 @@ def test_a_controller_that_does_not_lead_puts_a_host_out(tmp_path: Path) -> None
     asyncio.run(work())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_cut_off", [False, True])
 def test_a_controller_that_was_put_out_knows_it(tmp_path: Path, is_cut_off: bool) -> None:
     """By the list of the site; where that is not reached any more, by those who refuse it."""

@@ -62,7 +62,11 @@ def test_what_needs_the_controller_is_named_as_it_was_typed(run: Run, run_dir: P
 
 @pytest.mark.parametrize("words", [("token", "new"), ("token", "list"), ("show",)])
 def test_without_a_site_there_is_no_ca_to_ask(
-    run: Run, site_dir: Path, run_dir: Path, words: tuple[str, ...]
+    run: Run,
+    site_dir: Path,
+    run_dir: Path,
+    words: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whatever runs here: a controller that belongs to none says so itself."""
     with (site_dir / "holdfast.toml").open("a") as file:
@@ -74,6 +78,7 @@ def test_without_a_site_there_is_no_ca_to_ask(
     assert (ran.code, ran.err) == (2, said)
     (site_dir / "tls").mkdir()
     (site_dir / "tls" / "host.crt").write_text("of its site")
+    monkeypatch.setattr(ca, "PATIENCE_S", 0.1)
     with answering(run_dir, "agent", {}):
         assert "needs the controller; start it" in run("ca", *words).err
 
