@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec import to_builtins
 
+from holdfast.faces.cli import ca
 from holdfast.facts import wire
 from tests.faces import examples as known
 from tests.faces.conftest import Run
