@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from msgspec import to_builtins
 
-from holdfast.faces.cli import ca
 from holdfast.facts import wire
 from tests.faces import examples as known
 from tests.faces.conftest import Run
@@ -63,11 +62,7 @@ def test_what_needs_the_controller_is_named_as_it_was_typed(run: Run, run_dir: P
 
 @pytest.mark.parametrize("words", [("token", "new"), ("token", "list"), ("show",)])
 def test_without_a_site_there_is_no_ca_to_ask(
-    run: Run,
-    site_dir: Path,
-    run_dir: Path,
-    words: tuple[str, ...],
-    monkeypatch: pytest.MonkeyPatch,
+    run: Run, site_dir: Path, run_dir: Path, words: tuple[str, ...]
 ) -> None:
     """Whatever runs here: a controller that belongs to none says so itself."""
     with (site_dir / "holdfast.toml").open("a") as file:
@@ -77,11 +72,16 @@ def test_without_a_site_there_is_no_ca_to_ask(
     with answering(run_dir, "agent", {}):
         ran = run("ca", *words)
     assert (ran.code, ran.err) == (2, said)
+
+
+@pytest.mark.slow
+def test_a_host_of_a_site_waits_for_its_controller(run: Run, site_dir: Path, run_dir: Path) -> None:
+    with (site_dir / "holdfast.toml").open("a") as file:
+        file.write(f'[site]\ntls_dir = "{site_dir}/tls"\n')
     (site_dir / "tls").mkdir()
     (site_dir / "tls" / "host.crt").write_text("of its site")
-    monkeypatch.setattr(ca, "PATIENCE_S", 0.1)
     with answering(run_dir, "agent", {}):
-        assert "needs the controller; start it" in run("ca", *words).err
+        assert "needs the controller; start it" in run("ca", "show").err
 
 
 def test_without_a_controller_the_agent_answers_and_that_is_said(run: Run, run_dir: Path) -> None:

@@ -167,11 +167,15 @@ def test_all_of_it_is_stopped_and_whatever_ended_is_started(
 
 
 def test_nothing_of_it_is_left_on_the_machine(three: tuple[Host, Host, Host]) -> None:
-    """Its services have private folders, in a layer of the host's own."""
+    """Its services have private folders, in a layer of the host's own; but not where the program
+    itself lies in what they would hide."""
     ours = "systemd-private-*-holdfast-pulse.service-*"
+    is_private = shown(three[0], "pulse", "PrivateTmp") == "yes"
+    assert is_private is not PROGRAM.startswith(("/tmp/", "/var/tmp/"))
     for folder in ("/tmp", "/var/tmp"):
-        [made] = three[0].path(folder).glob(ours)
-        assert not (Path(folder) / made.name).exists()
+        made = list(three[0].path(folder).glob(ours))
+        assert len(made) == is_private
+        assert not any((Path(folder) / one.name).exists() for one in made)
 
 
 def test_leaving_takes_the_units_away(three: tuple[Host, Host, Host]) -> None:

@@ -11,8 +11,8 @@ SITE_MUTANTS = (
     Mutant(
         "confirms a death that nobody has seen",
         "detectors/host_silent/evidence.py",
-        '        certainty=Certainty.SUSPECTED,\n        reason="is silent: it lost',
-        '        certainty=Certainty.CERTAIN,\n        reason="is silent: it lost',
+        '        certainty=Certainty.SUSPECTED,\n        reason=f"is silent: ',
+        '        certainty=Certainty.CERTAIN,\n        reason=f"is silent: ',
         CASES,
     ),
     Mutant(
