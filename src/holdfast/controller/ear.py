@@ -144,7 +144,9 @@ class Ear:
 
     def _catch_up(self, at: int, late: int) -> list[bool]:
         """Read what waited, as of when it came; excuse the time in which nothing came at all."""
+        self.hosts.is_late = True
         came = [ear.drain_late(self.hosts.take, self._emptied_at, self.clock) for ear in self.ears]
+        self.hosts.is_late = False
         heard = sorted(instant for instants in came for instant in instants)
         if late > 2 * self._period:
             borders = [self._emptied_at, *heard, self.clock.monotonic()]

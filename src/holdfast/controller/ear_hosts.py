@@ -100,6 +100,7 @@ class EarHosts:
         self.pressing: Counter[Sender] = Counter()  # Since somebody last cleared it.
         self.known_addresses: frozenset[str] = frozenset()  # Another's flood must not silence them.
         self.believed: dict[Sender, int] = {}  # Whoever sent a signed pulse, and when last.
+        self.is_late = False  # What is taken has waited: plane by plane, in no order of time.
         self.accepted = 0
         self._silence, self._period, self._longest = silence_ns, period_ns, longest_patience_ns
         self._often = period_ns // 8
@@ -250,7 +251,7 @@ class EarHosts:
             lines = [one for one in host.lines.values() if not one.is_silent and one.window]
             heard = [line.last for line in lines if line.window and line.window.boot == host.boot]
             if heard and at - max(heard) < self._silence:
-                if at >= max(heard):  # Else it waited in another socket, and is read late.
+                if not self.is_late:
                     self._cross(host, window, at)
                 return False
             del host.boots[window.boot]
