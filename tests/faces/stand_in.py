@@ -12,7 +12,8 @@ from msgspec import to_builtins
 
 from holdfast.faces.cli.children import Children
 from holdfast.faces.cli.settings import Site
-from holdfast.faces.cli.up import run_up, say
+from holdfast.faces.cli.showing import say
+from holdfast.faces.cli.up import run_up
 from tests.faces import examples as known
 from tests.faces.programs_that_answer import answering
 

@@ -12,7 +12,7 @@ from holdfast.faces.cli.asking import Said, ask
 from holdfast.faces.cli.choosing import Choices
 from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.faces.cli.settings import Site, pass_site
-from holdfast.faces.cli.showing import json_option, show, show_json
+from holdfast.faces.cli.showing import json_option, say, show, show_json
 from holdfast.faces.cli.site_words import lacking
 from holdfast.ports.answers import MAKE_SITE, NO_SITE
 
@@ -145,7 +145,7 @@ def revoke_certificate(site: Site, name: str, reason: str) -> None:
     click.echo(f"holdfast: revoked: {', '.join(done['revoked'])}; links that it had are closed")
     with suppress(Failure):  # It is revoked; what the site is now, `status` tells as well.
         for lack in lacking(ask_again(site, "site").data):
-            click.echo(f"holdfast: {lack}")
+            say(lack)
 
 
 @ca.command()

@@ -14,6 +14,7 @@ from holdfast.faces.cli.giving_back import give_back_all
 from holdfast.faces.cli.host_libvirt import running_vms, started_keeper, stop_started
 from holdfast.faces.cli.sample import NAME, remove_sample
 from holdfast.faces.cli.settings import Site, pass_site
+from holdfast.faces.cli.showing import say
 from holdfast.facts.settings import Settings
 
 # Written by the installer, which reads it after us to name the packages that stay.
@@ -75,7 +76,7 @@ def _give_back(settings: Settings) -> None:
         reason = f"protected VMs cannot be given their settings back: {failure.message}"
         raise Failure(reason, hint) from None
     for name in names:
-        click.echo(f"holdfast: {name} has its own settings back (on_crash)")
+        say(f"{name} has its own settings back (on_crash)")
 
 
 def _stop_libvirt(settings: Settings) -> None:

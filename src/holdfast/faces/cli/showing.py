@@ -46,6 +46,11 @@ def show_json(data: Any) -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(data), indent=2).decode())
 
 
+def say(text: str) -> None:
+    """What a command that takes a while is at, or did."""
+    click.echo(f"holdfast: {text}")
+
+
 def note(text: str) -> None:
     """Say something beside the output."""
     if text:

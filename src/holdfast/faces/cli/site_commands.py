@@ -28,6 +28,7 @@ from holdfast.faces.cli.goodbye import left_to_do, say_goodbye
 from holdfast.faces.cli.hostname import address_towards, addresses_of_host, name_of_host
 from holdfast.faces.cli.joining import Joiner
 from holdfast.faces.cli.settings import Site, pass_site
+from holdfast.faces.cli.showing import say
 from holdfast.faces.cli.site_growth import fill_new_store, keep_file, move_store, run_on_etcd
 from holdfast.faces.cli.site_words import controllers_mean
 from holdfast.facts.membership import site_plan
@@ -46,10 +47,6 @@ plane_option = click.option(
     multiple=True,
     help="A network that pulses go over, with this host's own address on it. Two are better.",
 )
-
-
-def say(text: str) -> None:
-    click.echo(f"holdfast: {text}")
 
 
 @click.command()

@@ -7,22 +7,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from holdfast.adapters.drivers.authority import Authority
-from holdfast.adapters.drivers.certificates import CertificateProblem, Certificates
-from holdfast.adapters.drivers.etcd_members import EtcdMembers, MembersAway
-from holdfast.adapters.stores.etcd import Etcd
+from holdfast.adapters.drivers.certificates import CertificateProblem
+from holdfast.adapters.drivers.etcd_members import MembersAway
 from holdfast.adapters.stores.sqlite import Sqlite
 from holdfast.faces.cli import services, site_setup
 from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.faces.cli.services import CONTROLLER, Machine, Say
 from holdfast.faces.cli.settings import Site
-from holdfast.facts.membership import site_plan, store_endpoints
+from holdfast.faces.cli.site_setup import etcd_data, store_database
+from holdfast.facts.membership import site_plan
 from holdfast.facts.settings import ControllerPlace, Settings
 from holdfast.ports.store import Store, StoreAway, TxnResult
 
 # Terms are compared within one store: the new one gets a name of its own.
 STAYS = "store"
 KEPT = "store.db.before-etcd"
-READY_LIMIT_S = 60.0
 Fill = Callable[[Path, Settings, str, ControllerPlace], int]
 GO_ON = "holdfast init --controllers 3"
 
@@ -32,7 +31,7 @@ def move_store(
 ) -> None:
     """The controller is away meanwhile; the settings change only once all is copied, and whatever
     breaks it off before then leaves the site as it was. Raises Failure."""
-    old = _file(settings)
+    old = store_database(settings)
     with _whole_or_not_at_all(settings, config):
         _make_room(settings, config, place)
         with _controller_paused(Path(config), say, on):
@@ -52,7 +51,7 @@ def fill_new_store(
 ) -> None:
     """The store of a site that begins with etcd. What a controller kept in a file before there was
     a site moves into it: nothing runs here now, and the file stays as it is. Raises Failure."""
-    old = _file(settings)
+    old = store_database(settings)
     if not old.exists():
         _write_files(settings, config, place)
         return
@@ -65,7 +64,7 @@ def fill_new_store(
 
 def keep_file(settings: Settings, say: Say) -> None:
     """Under another name: nobody shall take it for the store."""
-    old = _file(settings)
+    old = store_database(settings)
     try:
         if old.exists():
             old.rename(old.with_name(KEPT))
@@ -87,7 +86,7 @@ def _whole_or_not_at_all(settings: Settings, config: str) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        shutil.rmtree(_data(settings), ignore_errors=True)
+        shutil.rmtree(etcd_data(settings), ignore_errors=True)
         with contextlib.suppress(OSError):
             services.store_file(config).unlink(missing_ok=True)
         if isinstance(error, MembersAway | StoreAway | CertificateProblem | OSError):
@@ -127,8 +126,8 @@ def _start_again(on: Machine) -> str:
 
 
 def _make_room(settings: Settings, config: str, place: ControllerPlace) -> None:
-    if _data(settings).exists():  # Of a try that was killed; what was deleted since is in it.
-        shutil.rmtree(_data(settings))
+    if etcd_data(settings).exists():  # Of a try that was killed; what was deleted since is in it.
+        shutil.rmtree(etcd_data(settings))
     _write_files(settings, config, place)
 
 
@@ -143,23 +142,13 @@ def _write_files(settings: Settings, config: str, place: ControllerPlace) -> Non
 
 
 def _fill_etcd(old: Path, settings: Settings, config: str, place: ControllerPlace) -> int:
-    with site_setup.store_running(config):
-        tls = Certificates(settings.tls_dir).store_context()
-        EtcdMembers(store_endpoints([place]), tls).wait_ready(READY_LIMIT_S)
-        return asyncio.run(_copy(old, Etcd(store_endpoints([place]), tls)))
+    with site_setup.store_serving(settings, config, place) as (_, store):
+        return asyncio.run(_copy(old, store))
 
 
 def _write_settings(settings: Settings, config: str) -> Settings:
     plan = site_plan(settings, settings.controllers, "etcd")
     return site_setup.write_settings(config, plan, settings.own_planes, settings)
-
-
-def _data(settings: Settings) -> Path:
-    return Path(settings.state_dir) / site_setup.STORE_DATA
-
-
-def _file(settings: Settings) -> Path:
-    return Path(settings.state_dir) / "controller" / "store.db"
 
 
 async def _copy(old: Path, store: Store) -> int:

@@ -17,21 +17,30 @@ from holdfast.adapters.drivers.certificates import (
     STORE_CA_KEY,
     STORE_CERTIFICATE,
     STORE_KEY,
+    Certificates,
     write_private,
 )
+from holdfast.adapters.drivers.etcd_members import EtcdMembers
 from holdfast.adapters.drivers.private_folder import make_private_folder
 from holdfast.adapters.drivers.site_file import SiteFileWrong, write_site
+from holdfast.adapters.stores.etcd import Etcd
 from holdfast.agent.boot_word import keep_word
 from holdfast.faces.cli import asking
 from holdfast.faces.cli.asking import AGENT, CONTROLLER
 from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.faces.cli.services import Machine, etcd_program, store_file
 from holdfast.faces.cli.settings import load_settings
-from holdfast.facts.membership import SitePlan, StoreMember, client_url, peer_url
-from holdfast.facts.settings import DEFAULT_FILE, Settings
+from holdfast.facts.membership import (
+    SitePlan,
+    StoreMember,
+    client_url,
+    peer_url,
+    store_endpoints,
+)
+from holdfast.facts.settings import DEFAULT_FILE, ControllerPlace, Settings
 from holdfast.facts.settings_reader import same_address, shared_address
 
-STORE_DATA = "store"
+READY_LIMIT_S = 60.0
 END_LIMIT_S = 20.0
 Say = Callable[[str], None]
 
@@ -122,7 +131,7 @@ def write_store_files(
 ) -> None:
     """A certificate of the store's own CA, and etcd's settings. `members`: those to be joined."""
     folder = Path(settings.tls_dir)
-    data = Path(settings.state_dir) / STORE_DATA
+    data = etcd_data(settings)
     key, request = make_key_and_request()
     subject = Subject(host=name, host_name=name, addresses=(address,), is_controller=True)
     write_private(folder / STORE_CA, authority.certificate)
@@ -174,3 +183,27 @@ def store_running(config: str) -> Iterator[None]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+@contextlib.contextmanager
+def store_serving(
+    settings: Settings, config: str, place: ControllerPlace
+) -> Iterator[tuple[EtcdMembers, Etcd]]:
+    """Likewise, once it serves: its members, and what it holds. Raises MembersAway,
+    CertificateProblem."""
+    endpoints = store_endpoints([place])
+    tls = Certificates(settings.tls_dir).store_context()
+    with store_running(config):
+        members = EtcdMembers(endpoints, tls)
+        members.wait_ready(READY_LIMIT_S)
+        yield members, Etcd(endpoints, tls)
+
+
+def etcd_data(settings: Settings) -> Path:
+    """The folder of this host's etcd."""
+    return Path(settings.state_dir) / "store"
+
+
+def store_database(settings: Settings) -> Path:
+    """The file in which a controller that is alone keeps its store."""
+    return Path(settings.state_dir) / "controller" / "store.db"

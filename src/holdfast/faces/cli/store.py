@@ -8,10 +8,9 @@ from pathlib import Path
 
 import click
 
-from holdfast.adapters.drivers.certificates import CertificateProblem, Certificates
-from holdfast.adapters.drivers.etcd_members import EtcdMembers, MembersAway
+from holdfast.adapters.drivers.certificates import CertificateProblem
+from holdfast.adapters.drivers.etcd_members import MembersAway
 from holdfast.adapters.drivers.only_one import NotTheOnlyOne, only_one
-from holdfast.adapters.stores.etcd import Etcd
 from holdfast.adapters.stores.sqlite import Sqlite
 from holdfast.controller.restoring import Restored, restore
 from holdfast.faces.cli import site_setup
@@ -20,12 +19,12 @@ from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.faces.cli.hostname import name_of_host
 from holdfast.faces.cli.services import is_controller_here
 from holdfast.faces.cli.settings import Site, pass_site
+from holdfast.faces.cli.showing import say
 from holdfast.facts.membership import CLIENT_PORT, site_plan
 from holdfast.facts.settings import DEFAULT_FILE, ControllerPlace, Settings
 from holdfast.ports import clock
 from holdfast.ports.store import Store, StoreAway
 
-READY_LIMIT_S = 60.0
 LOOK_S = 1.0
 STOP = "systemctl stop 'holdfast-*'; without systemd: /etc/init.d/holdfast stop"
 
@@ -89,7 +88,7 @@ def _listens(address: str, port: int) -> bool:
 
 
 def _of_file(settings: Settings) -> Restored:
-    path = Path(settings.state_dir) / "controller" / "store.db"
+    path = site_setup.store_database(settings)
     if not path.exists():
         raise Failure(f"there is no store at {path}", "put the backup there first")
     for ending in ("-wal", "-shm"):
@@ -106,18 +105,15 @@ def _of_etcd(site: Site) -> Restored:
     place = settings.place_of(name_of_host(settings))
     if place is None:
         raise Failure("the settings do not name this controller", "holdfast config check")
-    data = Path(settings.state_dir) / site_setup.STORE_DATA
+    data = site_setup.etcd_data(settings)
     if not (data / "member").is_dir():
         raise Failure(f"there is no store at {data}", "etcdctl snapshot restore comes first")
     plan = site_plan(settings, [place], "etcd")
     try:
-        tls = Certificates(settings.tls_dir).store_context()
-        with site_setup.store_running(config):
-            members = EtcdMembers(plan.etcd_endpoints, tls)
-            members.wait_ready(READY_LIMIT_S)
+        with site_setup.store_serving(settings, config, place) as (members, opened):
             _refuse_others([one.name for one in members.members()])
             site.settings = site_setup.write_settings(config, plan, settings.own_planes, settings)
-            return _restore(Etcd(plan.etcd_endpoints, tls), place)
+            return _restore(opened, place)
     except (MembersAway, CertificateProblem) as error:
         raise Failure(
             f"the store here does not serve: {error}",
@@ -147,21 +143,17 @@ def _restore(opened: Store, place: ControllerPlace | None) -> Restored:
         raise Failure(f"the store was not made fit: {away}", code=Exit.BROKEN) from None
 
 
-def _say(text: str) -> None:
-    click.echo(f"holdfast: {text}")
-
-
 def _tell(done: Restored, settings: Settings) -> None:
-    _say("the store has a new identity; agents obey the controller that serves it from now on")
+    say("the store has a new identity; agents obey the controller that serves it from now on")
     if done.promises:
-        _say(
+        say(
             f"{_counted(done.promises, 'promise')} of it: each counts once the VM's own host has"
             " confirmed it; else it waits until a person protects the VM again"
         )
     if done.tokens:
-        _say(f"{_counted(done.tokens, 'join token')} of it ended, since it may have been used")
+        say(f"{_counted(done.tokens, 'join token')} of it ended, since it may have been used")
     if settings.store == "etcd":
-        _say(f"this controller is the only one, and asks its own etcd alone ({CLIENT_PORT})")
+        say(f"this controller is the only one, and asks its own etcd alone ({CLIENT_PORT})")
     click.echo("\nWhat to do next:")
     click.echo("  systemctl start holdfast.target    without systemd: /etc/init.d/holdfast start")
     for name in done.others:

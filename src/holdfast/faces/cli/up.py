@@ -28,7 +28,7 @@ from holdfast.faces.cli.incidents import read_incidents
 from holdfast.faces.cli.programs import checked_settings, config_option
 from holdfast.faces.cli.sample import NAME, make_sample
 from holdfast.faces.cli.settings import Site, pass_site
-from holdfast.faces.cli.showing import show, typable
+from holdfast.faces.cli.showing import say, show, typable
 from holdfast.faces.cli.vm import ask_vms
 from holdfast.facts.alarms import AlarmRecord
 from holdfast.facts.incidents import Incident, IncidentState
@@ -44,10 +44,6 @@ HOPELESS_DEATHS = 5
 
 class Stopped(BaseException):
     """Somebody asked us to end: Ctrl-C, or a service manager."""
-
-
-def say(text: str) -> None:
-    click.echo(f"holdfast: {text}")
 
 
 @click.command()
