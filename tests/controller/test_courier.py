@@ -7,11 +7,17 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from holdfast.adapters.outboxes.disk import DiskOutbox
 from holdfast.adapters.simulated.notifier import NotifierInMemory
+from holdfast.adapters.simulated.shelf import ShelfInMemory
 from holdfast.controller.courier import Courier
+from holdfast.controller.patience import LEFT_TO_LEADER_MS, Patience
 from holdfast.facts.alarms import AlarmRecord, record_of
+from holdfast.facts.verdicts import Certainty
+from holdfast.policy.timing import PAGE_AFTER_MS
+from holdfast.ports import clock
 from tests.controller.fake_agent import report, wait_for
 
 
@@ -28,10 +34,12 @@ def numbers(notifier: NotifierInMemory) -> list[int]:
 
 
 @contextlib.asynccontextmanager
-async def carrying(folder: Path, notifier: NotifierInMemory) -> AsyncIterator[Courier]:
+async def carrying(
+    folder: Path, notifier: NotifierInMemory, patience: Patience | None = None
+) -> AsyncIterator[Courier]:
     outbox = DiskOutbox(folder / notifier.name, "boot")
     refused = folder / "refused.jsonl"
-    courier = Courier(notifier, outbox, host="controller-1", parked=refused)
+    courier = Courier(notifier, outbox, host="controller-1", parked=refused, patience=patience)
     work = asyncio.create_task(courier.run())
     try:
         yield courier
@@ -199,5 +207,25 @@ def test_a_slow_one_delays_no_other(tmp_path: Path) -> None:
                 other.hand(record(number))
             await wait_for(lambda: len(quick.told) == 20)
             assert slow.told == []
+
+    asyncio.run(work())
+
+
+def test_a_page_that_is_due_is_told_at_once_by_who_comes_to_lead(tmp_path: Path) -> None:
+    async def work() -> None:
+        notifier, leads = NotifierInMemory(), False
+        shelf = ShelfInMemory()
+        patience = Patience(notifier.name, shelf)
+        patience.is_ours = lambda: leads
+        alarm = structs.replace(record(1).alarm, certainty=Certainty.SUSPECTED)
+        stood_ms = PAGE_AFTER_MS + 1_000
+        held = structs.replace(record(1), alarm=alarm, raised_utc_ms=clock.utc_ms() - stood_ms)
+        async with carrying(tmp_path, notifier, patience) as courier:
+            courier.hand(held)
+            await asyncio.sleep(0.1)
+            assert numbers(notifier) == [], "it is left to the leader for a while"
+            leads = True
+            courier.wake()
+            await wait_for(lambda: numbers(notifier) == [1], LEFT_TO_LEADER_MS / 2_000)
 
     asyncio.run(work())

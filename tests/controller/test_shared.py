@@ -104,7 +104,8 @@ def test_the_leader_hands_on_what_another_one_does_not_tell_in_time() -> None:
     async def work() -> None:
         store = StoreInMemory()
         async with Replica(store, "a").running() as a, Replica(store, "b").running() as b:
-            b.shared.adopt(2)
+            assert b.shared.adopt(2), "this term has only begun"
+            assert not b.shared.adopt(2)
             late, fresh = record(1), record(2)
             a.shared.note(late, told=("oss",))
             await wait_for(lambda: len(b.absorbed) == 1)

@@ -115,7 +115,6 @@ class Replicas:
         self._marks = {key: int(value) for key, value in sorted(shelf.all(SHARED).items())}
         self.peers = Peers(host_name, dials, journal)
         self.peers.heard = lambda host: HeardSaid(sign=sign_of(host))
-        self._led_term: int | None = None
         for courier in couriers if not self.is_alone else ():
             self._share_patience(courier)
 
@@ -178,14 +177,11 @@ class Replicas:
     def settle(self) -> None:
         """Now and then, while we lead and know what others shared: hand on what is missing."""
         term = self._leadership.term
-        if self.is_alone or term is None:
+        if self.is_alone or term is None or not self.following.is_live:
             return
-        if term != self._led_term:
-            self._led_term = term
+        if self.shared.adopt(term):
             for courier in self._couriers:
                 courier.wake()
-        if self.following.is_live:
-            self.shared.adopt(term)
 
     def shown(self) -> dict[str, Any]:
         """For status."""

@@ -104,8 +104,9 @@ class SharedAlarms:
             return notifier in (*known.told, *known.heard)
         return record.alarm.state is AlarmState.CLEARED and notifier in known.heard
 
-    def adopt(self, term: int) -> None:
-        """As the leader, again and again: hand on what some notifier is not known to have got."""
+    def adopt(self, term: int) -> bool:
+        """As the leader, again and again: hand on what some notifier is not known to have got.
+        Whether this term has only begun."""
         is_new, now = term != self._term, clock.monotonic_s()
         if is_new:
             self._term, self._open = term, {}
@@ -130,6 +131,7 @@ class SharedAlarms:
                 found.append((shared.record, due))
         if found:
             self._hand(found)
+        return is_new
 
     async def wait_safe(self, alarm: Alarm) -> None:
         """Return when its notifier has answered, or else the store has it; in any case soon."""

@@ -44,7 +44,9 @@ class _Agent:
         self.due: Instant | None = None
         self.is_away = False
         self.run = ("", "")  # Which boot and start of it was linked last.
-        self.has_planned = False  # Its pulse said that it ends on purpose, since that link.
+        # Its pulse said that it ends on purpose, since that link: agents of the version before
+        # say it nowhere else.
+        self.has_planned = False
 
     def why(self, now: Instant) -> str:
         """Why it is away by now, or empty. `due` is set where time alone may tell more."""
