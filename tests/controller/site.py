@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from holdfast.adapters.drivers.authority import Authority, Subject, make_key_and_request
-from holdfast.adapters.drivers.certificates import CA, CERTIFICATE, KEY, Certificates
+from holdfast.adapters.drivers.certificates import CA, CERTIFICATE, KEY, Certificates, Peer
 from holdfast.adapters.drivers.dials import tls_dial
 from holdfast.adapters.outboxes.disk import DiskOutbox
 from holdfast.agent.terms import Terms
@@ -17,6 +17,7 @@ from holdfast.controller.assembly import Controller
 from holdfast.facts import actions as act
 from holdfast.facts import wire
 from holdfast.facts.alarms import Alarm
+from holdfast.facts.membership import CERTIFICATES, Issued
 from holdfast.facts.observations import Observation
 from holdfast.facts.settings import ControllerPlace, Settings, Webhook
 from holdfast.facts.tenure import Tenure
@@ -37,6 +38,28 @@ def certify(folder: Path, authority: Authority, subject: Subject, valid_s: int =
     (folder / KEY).write_text(key)
     (folder / CERTIFICATE).write_text(signed.pem + authority.certificate)
     return folder
+
+
+def issued_to(me: Peer, *, revoked_utc_ms: int = 0) -> Issued:
+    """What the site's list says of a certificate."""
+    return Issued(
+        serial=me.serial,
+        host=me.host,
+        host_name=me.host_name,
+        is_controller=me.is_controller,
+        addresses=(),
+        made_utc_ms=1,
+        ends_utc_ms=me.ends_utc_ms,
+        revoked_utc_ms=revoked_utc_ms,
+    )
+
+
+async def list_certificate(store: Store, issued: Issued) -> None:
+    """Whatever the list said of it before."""
+    key = f"{CERTIFICATES}/{issued.serial}"
+    held = await store.get(key)
+    revision = held.revision if held is not None else 0
+    await store.txn(holds={key: revision}, puts={key: msgspec.json.encode(issued)})
 
 
 class Host:

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from msgspec import structs
 
@@ -15,11 +14,10 @@ from holdfast.facts import actions as act
 from holdfast.facts.alarms import Alarm
 from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.instants import Instant
-from holdfast.facts.membership import CERTIFICATES, Issued
 from holdfast.ports import clock
 from tests.controller.fake_agent import alarm, report, wait_for
 from tests.controller.house import House, running, settings
-from tests.controller.site import Host, Site, site_of
+from tests.controller.site import Host, Site, issued_to, list_certificate, site_of
 
 GONE = {"id-4": "h4"}
 
@@ -47,17 +45,7 @@ def incident(name: str = "web-1-0001") -> Incident:
 async def member(site: Site, store: StoreInMemory, name: str) -> AsyncIterator[Host]:
     """A host with its certificate on the site's list."""
     async with Host(site, name).running() as host:
-        issued = Issued(
-            serial=host.certificates.me.serial,
-            host=name,
-            host_name=name,
-            is_controller=False,
-            addresses=(),
-            made_utc_ms=1,
-            ends_utc_ms=1 << 50,
-        )
-        key = f"{CERTIFICATES}/{issued.serial}"
-        await store.txn(holds={}, puts={key: msgspec.json.encode(issued)})
+        await list_certificate(store, issued_to(host.certificates.me))
         await wait_for(host.up_at)
         yield host
 

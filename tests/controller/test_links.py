@@ -15,10 +15,9 @@ from holdfast.adapters.vims.builtin import Builtin
 from holdfast.facts import wire
 from holdfast.facts.alarms import AlarmRecord, AlarmState
 from holdfast.facts.hearing import Sign
-from holdfast.facts.membership import CERTIFICATES, Issued
 from tests.adapters.http_receiver import Receiver
 from tests.controller.fake_agent import alarm, ask_all, wait_for
-from tests.controller.site import NAMES, Host, certify, site_of
+from tests.controller.site import NAMES, Host, certify, issued_to, list_certificate, site_of
 
 
 def test_an_agent_is_linked_to_all_and_one_of_them_tells_the_notifier(tmp_path: Path) -> None:
@@ -135,19 +134,8 @@ def test_a_revoked_certificate_keeps_no_link_and_opens_none(tmp_path: Path) -> N
             await site.wait_leader()
             async with Host(site, "host-a").running() as host:
                 await wait_for(host.up_at)
-                serial = host.certificates.me.serial
-                revoked = Issued(
-                    serial=serial,
-                    host="host-a",
-                    host_name="host-a",
-                    is_controller=False,
-                    addresses=(),
-                    made_utc_ms=1,
-                    ends_utc_ms=1 << 50,
-                    revoked_utc_ms=2,
-                )
-                key = f"{CERTIFICATES}/{serial}"
-                await store.txn(holds={}, puts={key: msgspec.json.encode(revoked)})
+                revoked = issued_to(host.certificates.me, revoked_utc_ms=2)
+                await list_certificate(store, revoked)
                 await wait_for(lambda: not host.up_at())
                 await wait_for(lambda: "is revoked" in host.uplink.shown()["alpha"])
 
@@ -230,17 +218,8 @@ def test_a_controller_that_does_not_lead_puts_a_host_out(tmp_path: Path) -> None
                 await wait_for(lambda: host.uplink.shown()[leader] == "leads")
                 one = site.controllers[leader]
                 await wait_for(lambda: one.registry.known("host-a") is not None)
-                issued = Issued(
-                    serial=host.certificates.me.serial,
-                    host="host-a",
-                    host_name="host-a",
-                    is_controller=False,
-                    addresses=(),
-                    made_utc_ms=1,
-                    ends_utc_ms=1 << 50,
-                )
-                key = f"{CERTIFICATES}/{issued.serial}"
-                await store.txn(holds={}, puts={key: msgspec.json.encode(issued)})
+                issued = issued_to(host.certificates.me)
+                await list_certificate(store, issued)
                 done = await site.ask(
                     other, "certificate-revoke", name="host-a", reason="it was stolen"
                 )
@@ -265,20 +244,8 @@ def test_a_controller_that_was_put_out_knows_it(tmp_path: Path, is_cut_off: bool
             await wait_for(lambda: set(gamma.replicas.peers.shown().values()) == {"up"})
             assert not (await gamma.status())["is_put_out"]
             assert gamma.certificates is not None
-            me = gamma.certificates.me
-            revoked = Issued(
-                serial=me.serial,
-                host=me.host,
-                host_name=me.host_name,
-                is_controller=True,
-                addresses=(),
-                made_utc_ms=1,
-                ends_utc_ms=1 << 50,
-                revoked_utc_ms=2,
-            )
-            key = f"{CERTIFICATES}/{me.serial}"
-            revision = held.revision if (held := await one.get(key)) else 0
-            await one.txn(holds={key: revision}, puts={key: msgspec.json.encode(revoked)})
+            revoked = issued_to(gamma.certificates.me, revoked_utc_ms=2)
+            await list_certificate(one, revoked)
             await wait_until(gamma.status, "is_put_out")
             assert not (await alpha.status())["is_put_out"]
 

@@ -58,6 +58,15 @@ def told(receiver: Receiver) -> list[tuple[str, str]]:
     return [(alarm["condition"], alarm["state"]) for alarm in alarms]
 
 
+async def expect_all(watch: Watch, agent: FakeAgent, name: str) -> None:
+    """Four hosts; the agent of host-a, which has this name, tells of a VM."""
+    for number in range(3):
+        watch.expect(f"host-{number}", f"host-{number}", "", PLANES)
+    watch.expect("host-a", name, "boot-1", PLANES)
+    await agent.send(wire.Inventory(vms=(summary("vm-1", "web-1"),)))
+    await wait_for(lambda: bool(watch.decider.world.hosts["host-a"].vms))
+
+
 def _vms(watch: Watch) -> list[str]:
     return [vm.name for vm in watch.decider.world.hosts["host-a"].vms]
 
@@ -71,11 +80,7 @@ def test_a_lost_host_is_told_with_its_vms_and_taken_back(
             watch = house.controller.watch
             agent = FakeAgent(house.socket)
             async with agent.link():
-                for number in range(3):
-                    watch.expect(f"host-{number}", f"host-{number}", "", PLANES)
-                watch.expect("host-a", "alpha", "boot-1", PLANES)
-                await agent.send(wire.Inventory(vms=(summary("vm-1", "web-1"),)))
-                await wait_for(lambda: bool(watch.decider.world.hosts["host-a"].vms))
+                await expect_all(watch, agent, "alpha")
             hear(watch, "host-a", ago_ms=400)
             silence(watch, "host-a")
             await wait_for(lambda: len(told(receiver)) == 2)
@@ -148,11 +153,7 @@ def test_a_silent_host_is_named_rather_than_its_agent(tmp_path: Path) -> None:
             watch = house.controller.watch
             agent = FakeAgent(house.socket)
             async with agent.link():
-                for number in range(3):
-                    watch.expect(f"host-{number}", f"host-{number}", "", PLANES)
-                watch.expect("host-a", "host-a", "boot-1", PLANES)
-                await agent.send(wire.Inventory(vms=(summary("vm-1", "web-1"),)))
-                await wait_for(lambda: bool(watch.decider.world.hosts["host-a"].vms))
+                await expect_all(watch, agent, "host-a")
             await wait_for(lambda: house.controller.agents.by_host["host-a"].link is None)
             refused = await ask_all(house.socket, "recover", vm="web-1")
             assert refused.error == "the agent of host host-a is away"

@@ -12,7 +12,7 @@ from holdfast.adapters.drivers.certificates import Certificates
 from holdfast.faces.api.callers import FAILURES_ALLOWED, FAILURES_WITHIN_S, Failures
 from holdfast.facts.membership import CERTIFICATES, Issued
 from holdfast.facts.roles import Role
-from tests.controller.site import certify
+from tests.controller.site import certify, issued_to
 from tests.faces.api.site import api
 
 
@@ -167,16 +167,7 @@ def test_a_revoked_certificate_sees_nothing(tmp_path: Path) -> None:
                 assert (await session.get("/v1/status")).status == 200
             me, joining = Certificates(folder).me, site.controller.joining
             assert joining is not None
-            issued = Issued(
-                serial=me.serial,
-                host=me.host,
-                host_name=me.host_name,
-                is_controller=False,
-                addresses=(),
-                made_utc_ms=1,
-                ends_utc_ms=me.ends_utc_ms,
-                revoked_utc_ms=2,
-            )
+            issued = issued_to(me, revoked_utc_ms=2)
             await joining.members.change(CERTIFICATES, me.serial, Issued, lambda _: issued)
             await joining.look()
             async with (
