@@ -83,6 +83,7 @@ def test_a_plugin_of_the_right_shape_passes(tmp_path: Path) -> None:
     assert held, said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "after"),
     [

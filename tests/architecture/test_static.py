@@ -27,6 +27,7 @@ def test_the_types_hold() -> None:
     assert answer.returncode == 0, answer.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("checker", "text", "complaint"),
     [

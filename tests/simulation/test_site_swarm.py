@@ -19,7 +19,7 @@ GROUPS = min(WORLDS, 12)
 MUTANT_WORLDS = 12
 
 
-FAST_GROUPS = 2  # Of `make check`.
+FAST_GROUPS = 1  # Of `make check`.
 # Sites that once ended badly: faults kept over a restart, older revisions handed on, a dead link,
 # an end that was told and not shared before its controller lost power, an end of which nobody told
 # a pager that another controller had told meanwhile (two), news that waited for a receiver, a slow

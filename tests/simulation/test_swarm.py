@@ -14,7 +14,7 @@ WORLDS = int(os.environ.get("SEEDS") or (1 if os.environ.get("SEED") else 300))
 GROUPS = min(WORLDS, 10)
 
 
-FAST_GROUPS = 2  # Of `make check`.
+FAST_GROUPS = 1  # Of `make check`.
 
 
 @pytest.mark.parametrize(
