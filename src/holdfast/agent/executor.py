@@ -99,7 +99,14 @@ class Executor:
                 self._spawn(self._or_say(self._start(action), came.StartUnknown, action.incident))
             case act.AwaitAnswer():
                 self._await_answer(action)
-            case act.RestartElsewhere() | act.AskWitnesses():
+            case (
+                act.PutFence()
+                | act.SwitchOff()
+                | act.PutRecovery()
+                | act.RestartElsewhere()
+                | act.TakeBack()
+                | act.AskWitnesses()
+            ):
                 log.error("refused: %s has its seat at a controller", type(action).__name__)
 
     async def close(self) -> None:

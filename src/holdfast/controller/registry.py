@@ -14,9 +14,12 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
+from holdfast.facts.definitions import VmDefinition
+from holdfast.facts.fencing import Fence, HostFencing
 from holdfast.facts.instants import NS_PER_MS
 from holdfast.facts.membership import KINDS_OF_SITE
 from holdfast.facts.promises import DEFAULT_GROUP, Disarm, Group, Protection
+from holdfast.facts.recoveries import Recovery
 from holdfast.facts.tokens import Token
 from holdfast.ports.store import MOST_KEYS, Changed, Held, Store, StoreAway, TxnResult
 
@@ -63,6 +66,10 @@ KINDS: Mapping[str, type[Struct]] = {
     "agents": Known,
     "released": Released,
     "api-tokens": Token,
+    "definitions": VmDefinition,
+    "fencing": HostFencing,
+    "fences": Fence,
+    "recoveries": Recovery,
     DISARM: Disarm,
     STORE: StoreName,
 }
@@ -184,6 +191,25 @@ class Registry:
 
     def all_known(self) -> list[Known]:
         return list(self._all("agents", Known))
+
+    def definition(self, vm: str) -> VmDefinition | None:
+        return self._one(f"definitions/{vm}", VmDefinition)
+
+    def fencing(self, host: str) -> HostFencing:
+        """What is said of a host's fencing; nothing said: it is only reported."""
+        return self._one(f"fencing/{host}", HostFencing) or HostFencing(host=host)
+
+    def fence(self, host: str) -> Fence | None:
+        return self._one(f"fences/{host}", Fence)
+
+    def fences(self) -> dict[str, Fence]:
+        return {fence.host: fence for fence in self._all("fences", Fence)}
+
+    def recovery(self, vm: str) -> Recovery | None:
+        return self._one(f"recoveries/{vm}", Recovery)
+
+    def recoveries(self) -> dict[str, Recovery]:
+        return {one.vm: one for one in self._all("recoveries", Recovery)}
 
     def tokens(self) -> dict[str, Token]:
         return {token.name: token for token in self._all("api-tokens", Token)}

@@ -8,9 +8,11 @@ from enum import StrEnum
 from msgspec import Struct
 
 from holdfast.facts.alarms import Alarm
+from holdfast.facts.fencing import Fence
 from holdfast.facts.incidents import Incident
 from holdfast.facts.instants import Instant
 from holdfast.facts.promises import Answer
+from holdfast.facts.recoveries import Recovery
 from holdfast.facts.subjects import Incarnation
 from holdfast.facts.tenure import DeathProof, LocalProof, Tenure
 
@@ -86,13 +88,39 @@ class RestartHere(Act, frozen=True, kw_only=True):
     reason: str
 
 
-class RestartElsewhere(Act, frozen=True, kw_only=True):
-    """Start a VM on another host. Needs a proof of death; no policy emits it yet."""
+class PutFence(Act, frozen=True, kw_only=True):
+    """Commit a fence, or its next step, to the store. What the store took comes back as a fact."""
+
+    fence: Fence
+
+
+class SwitchOff(Act, frozen=True, kw_only=True):
+    """Switch a host off, and read its power back. Only for a fence that is committed."""
 
     incident: str
-    vm: str
-    target: str
+    fence: Fence
+
+
+class PutRecovery(Act, frozen=True, kw_only=True):
+    """Commit the start of a VM elsewhere, or its next step, together with the VM's tenure."""
+
+    recovery: Recovery
+
+
+class RestartElsewhere(Act, frozen=True, kw_only=True):
+    """Tell the target to start a VM whose recovery is committed. Repeats are harmless."""
+
+    incident: str
+    recovery: Recovery
     proof: DeathProof
+
+
+class TakeBack(Act, frozen=True, kw_only=True):
+    """Ask the target of a recovery that went wrong to prove the VM gone, and to hold it no more."""
+
+    incident: str
+    recovery: Recovery
+    reason: str
 
 
 class AwaitAnswer(Act, frozen=True, kw_only=True):
@@ -121,7 +149,11 @@ Action = (
     | ProveGone
     | EndVm
     | RestartHere
+    | PutFence
+    | SwitchOff
+    | PutRecovery
     | RestartElsewhere
+    | TakeBack
     | AwaitAnswer
     | AskWitnesses
 )
@@ -144,7 +176,11 @@ SEATS: dict[type[Act], Seat] = {
     ProveGone: Seat.AGENT,
     EndVm: Seat.AGENT,
     RestartHere: Seat.AGENT,
+    PutFence: Seat.LEADER,
+    SwitchOff: Seat.LEADER,
+    PutRecovery: Seat.LEADER,
     RestartElsewhere: Seat.LEADER,
+    TakeBack: Seat.LEADER,
     AwaitAnswer: Seat.AGENT,
     AskWitnesses: Seat.CONTROLLER,
 }

@@ -50,6 +50,27 @@ class RecoveryAsked(Told, frozen=True, kw_only=True):
     by: str
 
 
+class StartOrdered(Told, frozen=True, kw_only=True):
+    """The leader gave this host the tenure of a VM whose host is proven dead: start it here.
+
+    `was` names the host that it ran on; `fault_at` is when that died, by this host's clock;
+    `incident` is the controllers' about that host.
+    """
+
+    protection: Protection
+    was: str
+    fault_at: Instant
+    incident: str
+
+
+class CopyOutranked(Told, frozen=True, kw_only=True):
+    """Another host holds this VM in a higher generation: what runs of it here must end."""
+
+    vm: str
+    generation: int
+    holder: str
+
+
 class IncidentSettled(Told, frozen=True, kw_only=True):
     """A person says: this is dealt with. The incident closes and its alarms clear."""
 
@@ -65,6 +86,8 @@ Command = (
     | Disarmed
     | Armed
     | RecoveryAsked
+    | StartOrdered
+    | CopyOutranked
     | IncidentSettled
 )
 

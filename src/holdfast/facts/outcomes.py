@@ -4,7 +4,7 @@ from msgspec import Struct
 
 from holdfast.facts.instants import Instant
 from holdfast.facts.subjects import Incarnation
-from holdfast.facts.tenure import LocalProof
+from holdfast.facts.tenure import DeathProof, LocalProof
 
 
 class Done(Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
@@ -77,6 +77,41 @@ class LastWordsFailed(Done, frozen=True, kw_only=True):
     reason: str
 
 
+class SwitchedOff(Done, frozen=True, kw_only=True):
+    """A host's power was read back off: the proof covers what the fence named."""
+
+    host: str
+    number: int
+    proof: DeathProof
+
+
+class NotSwitchedOff(Done, frozen=True, kw_only=True):
+    """No device of the host's ladder could do it; `reason` says what each one said."""
+
+    host: str
+    number: int
+    reason: str
+
+
+class GivenBack(Done, frozen=True, kw_only=True):
+    """The target of a recovery says that it holds nothing of the VM: it refused, or took it back.
+
+    Its word is durable at the target before it is said.
+    """
+
+    vm: str
+    generation: int
+    reason: str
+
+
+class TargetSilent(Done, frozen=True, kw_only=True):
+    """The target did not answer: it may have started the VM, or may yet."""
+
+    vm: str
+    generation: int
+    reason: str
+
+
 Outcome = (
     GoneProven
     | GoneNotProven
@@ -90,3 +125,5 @@ Outcome = (
     | LastWordsCaptured
     | LastWordsFailed
 )
+
+SiteOutcome = SwitchedOff | NotSwitchedOff | GivenBack | TargetSilent

@@ -3,15 +3,74 @@
 from msgspec import Struct
 
 from holdfast.facts.alarms import Alarm
-from holdfast.facts.commands import IncidentSettled, Told, Woke
+from holdfast.facts.commands import (
+    Armed,
+    Disarmed,
+    GroupForgotten,
+    GroupSet,
+    IncidentSettled,
+    Told,
+    Woke,
+)
+from holdfast.facts.definitions import HostSize, VmNeeds
+from holdfast.facts.fencing import Fence, HostMode
+from holdfast.facts.outcomes import SiteOutcome
+from holdfast.facts.promises import Protection
+from holdfast.facts.recoveries import Recovery
 from holdfast.facts.verdicts import Verdict
 
 
 class HostVm(Struct, frozen=True, kw_only=True):
-    """A VM that runs on a host, as its agent said last."""
+    """A VM that runs on a host, as its agent said last.
+
+    `generation` is that of the agent's tenure, 0 without one; `is_serving`: it runs, and no answer
+    of its guest is awaited.
+    """
 
     vm: str
     name: str
+    memory_mib: int = 0
+    generation: int = 0
+    is_serving: bool = False
+
+
+class HostSized(Told, frozen=True, kw_only=True):
+    """What a host offers to VMs; `can_start`: its agent takes orders to start a VM of another."""
+
+    host: str
+    size: HostSize
+    can_start: bool = True
+
+
+class HostModeSet(Told, frozen=True, kw_only=True):
+    """What the store says of a host's fencing, without its secrets. `devices` are agents' names."""
+
+    host: str
+    mode: HostMode
+    devices: tuple[str, ...] = ()
+
+
+class PromiseSet(Told, frozen=True, kw_only=True):
+    """A protected VM as the store has it now, and what it needs, where that is known."""
+
+    protection: Protection
+    needs: VmNeeds | None = None
+
+
+class PromiseEnded(Told, frozen=True, kw_only=True):
+    vm: str
+
+
+class FenceSet(Told, frozen=True, kw_only=True):
+    """A fence as the store has it now."""
+
+    fence: Fence
+
+
+class RecoverySet(Told, frozen=True, kw_only=True):
+    """A recovery as the store has it now."""
+
+    recovery: Recovery
 
 
 class SiteBegan(Told, frozen=True, kw_only=True):
@@ -35,11 +94,13 @@ class HostLeft(Told, frozen=True, kw_only=True):
 
 
 class VmsSet(Told, frozen=True, kw_only=True):
-    """All VMs that run on a host in this boot: they are lost with it."""
+    """All VMs that run on a host in this boot: they are lost with it. Those that its agent has
+    given up are named beside them."""
 
     host: str
     boot: str
     vms: tuple[HostVm, ...]
+    given_up: tuple[HostVm, ...] = ()
 
 
 class LeadChanged(Told, frozen=True, kw_only=True):
@@ -62,6 +123,17 @@ SiteFact = (
     | LeadChanged
     | AlarmShared
     | IncidentSettled
+    | HostSized
+    | HostModeSet
+    | PromiseSet
+    | PromiseEnded
+    | FenceSet
+    | RecoverySet
+    | GroupSet
+    | GroupForgotten
+    | Disarmed
+    | Armed
+    | SiteOutcome
     | Woke
     | Verdict
 )

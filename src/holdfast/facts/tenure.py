@@ -55,17 +55,22 @@ class ProofKind(StrEnum):
     POWER = "power"
     WATCHDOG = "watchdog"
     STORAGE = "storage"
+    PERSON = "person"
 
 
 class DeathProof(Struct, frozen=True, kw_only=True):
     """That a host (host id, boot), or a VM's disks (VM, generation), can do no more harm.
 
-    A restart elsewhere takes one. Nothing makes one yet: no fencer is built in this release.
+    A restart elsewhere takes one. Only adapters make it, after they looked. `boot` is the newest
+    that it covers, `earlier` those before it; a boot that began later is not covered. `shown`
+    lists, in words, what was looked at; `by` is the person who gave it, or empty.
     """
 
     kind: ProofKind
     host: str
     boot: str
+    earlier: tuple[str, ...] = ()
     vm: str = ""
     generation: int = 0
     shown: tuple[str, ...] = ()
+    by: str = ""

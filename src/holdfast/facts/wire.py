@@ -10,11 +10,13 @@ import msgspec
 from msgspec import Struct
 
 from holdfast.facts.alarms import AlarmReport
+from holdfast.facts.definitions import HostSize, VmDefinition
 from holdfast.facts.incidents import Incident
 from holdfast.facts.promises import Disarm, Group, Protection
 from holdfast.facts.tenure import Tenure
 
 VERSION = 1
+STARTS_HERE = "starts-here"  # A feature: the agent takes orders to start a VM of another host.
 GREET = "greet"  # The question to an agent that it shall say Hello once more, on the same link.
 
 
@@ -44,6 +46,11 @@ class VmSummary(Struct, frozen=True, kw_only=True):
     watched_by: str = ""
     incident: str = ""
     restarts_left: int | None = None
+    memory_mib: int = 0
+    generation: int = 0  # Of the tenure that this agent holds; 0: none.
+    is_serving: bool = False  # It runs, and no answer of its guest is awaited.
+    is_given_up: bool = False  # It does not run, and its agent does nothing more about it.
+    elsewhere: str = ""  # Why no other host could start it, or empty.
 
 
 class Hello(Frame, frozen=True, kw_only=True):
@@ -112,6 +119,13 @@ class Inventory(Frame, frozen=True, kw_only=True):
     """All VMs of the host, sent on greeting and on change."""
 
     vms: tuple[VmSummary, ...]
+    size: HostSize | None = None
+
+
+class Definitions(Frame, frozen=True, kw_only=True):
+    """Protected VMs as they are defined now: on greeting all, then those that changed."""
+
+    definitions: tuple[VmDefinition, ...]
 
 
 class RecorderCopy(Frame, frozen=True, kw_only=True):
@@ -162,6 +176,7 @@ AnyFrame = (
     | Entry
     | EntryAnswered
     | Inventory
+    | Definitions
     | RecorderCopy
     | HostRecords
     | Question

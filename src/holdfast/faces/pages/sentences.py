@@ -206,7 +206,6 @@ _SAY: dict[type, Callable[[Any, str], str]] = {
     act.ProveGone: lambda _, n: f"Looking whether anything of {n} is left on this host.",
     act.EndVm: lambda f, _: f"Ending it: {_ended(f.reason)}",
     act.RestartHere: _restart,
-    act.RestartElsewhere: lambda f, n: f"Starting {n} on host {f.target}.",
     act.AwaitAnswer: _await_answer,
     **SITE,
     Gap: lambda f, _: f"Here {f.lost} lines of the journal are missing: {_ended(f.reason)}",

@@ -1,0 +1,37 @@
+"""What a VM is made of, so that another host can start it; and what a host has room for."""
+
+from msgspec import Struct
+
+
+class VmNeeds(Struct, frozen=True, kw_only=True):
+    """What a host must offer to run the VM. Memory in MiB, as libvirt's maximum says.
+
+    `obstacle` is the first thing that keeps the VM from running on any other host (a local disk,
+    a vTPM, a PCI device), as a sentence, or empty.
+    """
+
+    memory_mib: int
+    vcpus: int
+    bridges: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()  # libvirt's own, by name.
+    machine: str = ""  # QEMU's machine type.
+    obstacle: str = ""
+
+
+class VmDefinition(Struct, frozen=True, kw_only=True):
+    """libvirt's inactive XML of a VM, and what it needs. The store keeps it of protected VMs."""
+
+    vm: str
+    name: str
+    xml: str
+    needs: VmNeeds
+
+
+class HostSize(Struct, frozen=True, kw_only=True):
+    """What a host offers to VMs. `memory_mib` is what may be given to VMs in all."""
+
+    memory_mib: int
+    cpus: int
+    bridges: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    machines: tuple[str, ...] = ()  # QEMU's machine types; empty: not known, and not compared.
