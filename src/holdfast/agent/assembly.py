@@ -82,7 +82,7 @@ class Agent:
         panel = LoggedPanel(self.panel, defects)
         self.loop = Loop(panel, self.decider, self.journal, self._act, defects)
         self.vitals = Vitals(settings, me)
-        self.sight = Sight(settings.libvirt_uri, me.boot, self._see)
+        self.sight = Sight(settings.libvirt_uri, me.boot, self._see, settings.shared_paths)
         self.health = Health(state / "memo.json", self._shown)
         self.ends = Ends()
         self.archive = LocalDisk(state / "last-words", settings.last_words_mib << 20)
