@@ -146,7 +146,11 @@ class Promises:
         if held is None:
             return {}
         released = Released(generation=held.tenure.generation)
-        return {f"protections/{vm}": None, f"released/{vm}": released}
+        return {
+            f"protections/{vm}": None,
+            f"released/{vm}": released,
+            f"definitions/{vm}": None,
+        }
 
     def _after_greeting(self, hello: wire.Hello) -> Puts:
         known = self._registry.known(hello.host)
