@@ -266,7 +266,7 @@ class SimulatedController:
         )
         agents.on_greeted = watch.greeted
         agents.on_left = watch.left
-        agents.on_vms = lambda agent: watch.set_vms(agent.host, agent.boot, agent.vms)
+        agents.on_vms = watch.told
 
     def _make_replicas(self) -> None:
         assert self.leadership is not None

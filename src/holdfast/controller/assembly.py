@@ -14,7 +14,9 @@ import msgspec
 from holdfast.adapters.drivers.certificates import Certificates
 from holdfast.adapters.drivers.private_folder import make_private_folder
 from holdfast.adapters.drivers.shelf import Shelf
+from holdfast.adapters.fencers.fence_agent import FenceAgent
 from holdfast.adapters.vims.builtin import Builtin
+from holdfast.controller.acting import make_recoverer
 from holdfast.controller.agents import Agents
 from holdfast.controller.api_tokens import ApiTokens
 from holdfast.controller.audit import Audit
@@ -34,6 +36,7 @@ from holdfast.controller.host_words import HostWords
 from holdfast.controller.joining import Joining
 from holdfast.controller.known_hosts import follow_hosts
 from holdfast.controller.leadership import Leadership
+from holdfast.controller.notes import Notes
 from holdfast.controller.own_alarms import OwnAlarms, add_up
 from holdfast.controller.promises import Promises
 from holdfast.controller.questions import Questions
@@ -44,10 +47,9 @@ from holdfast.controller.status import agent_rows, status_of
 from holdfast.controller.timings import Timings
 from holdfast.controller.watching import FOLDER, forget, make_watch
 from holdfast.controller.watching import begin as begin_watch
-from holdfast.facts.alarms import Alarm, AlarmRecord, AlarmState
+from holdfast.facts.alarms import Alarm, AlarmRecord
 from holdfast.facts.events import EventKind
 from holdfast.facts.hearing import Hearing as Heard
-from holdfast.facts.incidents import Incident
 from holdfast.facts.instants import NS_PER_MS
 from holdfast.facts.settings import Settings
 from holdfast.ports.journal import Losses
@@ -89,6 +91,7 @@ class Controller:
         self.host_name = settings.host_name or socket.gethostname()
         self.shelf = Shelf(state / "kept.db")
         self.events = Events(state / "events.db")
+        self.notes = Notes(self.events, self.host_name)
         self.agents = Agents(self.shelf, lambda text: self.events.note(EventKind.HOST, text))
         self.timings = Timings(is_answered_outside=bool(settings.webhooks))
         self.vim = Builtin(state / "alarms.db", tell=self._tell, inventory=self._inventory)
@@ -127,6 +130,14 @@ class Controller:
             registry=self.registry,
             leadership=self.leadership,
         )
+        self.recoverer = make_recoverer(
+            registry=self.registry,
+            agents=self.agents,
+            watch=self.watch,
+            fencer=FenceAgent(),
+            leadership=self.leadership,
+            greeter=self.greeter,
+        )
         self.tokens = ApiTokens(self.registry)
         self.audit = Audit(state / "audit", self.events, name_of=self.agents.name_of)
         self.questions = self._make_questions()
@@ -140,7 +151,6 @@ class Controller:
         )
         self.joining = self._make_joining(self.certificates) if self.certificates else None
         self._settled_term: int | None = None
-        self._noted_term: int | None = None
         self.own_alarms = OwnAlarms(self.vim, self.host_name, boot)
 
     async def run(self) -> None:
@@ -166,7 +176,7 @@ class Controller:
                 await self.leadership.step()
                 await self._settle()
         self.events.note(EventKind.CONTROLLER, f"the controller on {self.host_name} began")
-        self._note_term()
+        self.notes.term(self.leadership)
         told = await self.vim.alarms(include_cleared=True)
         begin_watch(self.watch, self.agents, self.hearing, told)
         try:
@@ -190,7 +200,7 @@ class Controller:
             self.shelf,
             self.timings,
             self.promises.take_tenure,
-            self._note_incident,
+            self.notes.incident,
             safe=self._safe,
             leads_elsewhere=lambda: self.replicas.leads_elsewhere,
             is_alone=len(self._settings.controllers) < 2,
@@ -210,7 +220,7 @@ class Controller:
             couriers=self.couriers,
             sign_of=self.watch.sign_of,
             absorbed=self._absorbed,
-            seen=self._note_seen,
+            seen=self.notes.seen,
             journal=self._state / FOLDER,
             dials=dials,
             shelf=self.shelf,
@@ -274,39 +284,16 @@ class Controller:
         for courier in self.couriers:
             courier.hand(record)
         self.replicas.told(record)
-        self._note_alarm(record)
+        self.notes.alarm(record)
 
     def _absorbed(self, record: AlarmRecord) -> None:
         """Another controller told it to all notifiers."""
-        self._note_alarm(record)
+        self.notes.alarm(record)
         self.watch.shared(record)
 
     def _acknowledged(self, record: AlarmRecord) -> None:
-        self._note_seen(record)
+        self.notes.seen(record)
         self.replicas.acknowledged(record)
-
-    def _note_seen(self, record: AlarmRecord) -> None:
-        seen = f"{record.acknowledged_by} has seen: {record.alarm.text}"
-        self.events.note(EventKind.ALARM, seen, record)
-
-    def _note_alarm(self, record: AlarmRecord) -> None:
-        alarm = record.alarm
-        is_over = alarm.state is AlarmState.CLEARED  # Then its severity says that once more.
-        how = alarm.state if is_over else f"{alarm.state} ({alarm.severity})"
-        self.events.note(EventKind.ALARM, f"{how}: {alarm.text}", record)
-
-    def _note_incident(self, incident: Incident) -> None:
-        now = incident.step or incident.state
-        text = f"{incident.title}. Now: {now} ({incident.id})"
-        self.events.note(EventKind.INCIDENT, text, incident)
-
-    def _note_term(self) -> None:
-        term = self.leadership.term
-        if term != self._noted_term:
-            lead = f"it leads in term {term}" if term is not None else "it does not lead"
-            why = f": {self.leadership.reason}" if self.leadership.reason else ""
-            self.events.note(EventKind.LEADERSHIP, f"{self.host_name}: {lead}{why}")
-            self._noted_term = term
 
     def _answered(self, record: AlarmRecord, at: int) -> None:
         alarm = record.alarm
@@ -333,7 +320,7 @@ class Controller:
         """Once a second: what must be told of ourselves, and what waited for the store."""
         while True:
             await asyncio.sleep(LOOK_S)
-            self._note_term()
+            self.notes.term(self.leadership)
             await self._settle()
             try:
                 losses = add_up(self.losses())
@@ -375,6 +362,7 @@ class Controller:
         """What is half done is done again by the next start: nothing here must be waited for."""
         await self.entries.close()
         self.watch.close()
+        self.recoverer.close()
         try:
             await self.leadership.end()
         except Exception:

@@ -196,6 +196,13 @@ class Watch:
     def left(self, agent: Agent) -> None:
         self.see(LinkChanged(at=clock.now(), host=agent.host, boot=agent.boot, is_up=False))
 
+    def told(self, agent: Agent) -> None:
+        """Its agent said what runs there, and what it offers."""
+        if agent.size is not None:
+            can_start = wire.STARTS_HERE in agent.features
+            self.set_size(agent.host, agent.size, can_start=can_start)
+        self.set_vms(agent.host, agent.boot, agent.vms)
+
     def set_vms(self, host: str, boot: str, vms: tuple[VmSummary, ...]) -> None:
         runs = tuple(_host_vm(vm) for vm in vms if vm.is_running)
         given_up = tuple(_host_vm(vm) for vm in vms if vm.is_given_up)
