@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from uuid import NAMESPACE_DNS, uuid5
 
+from holdfast.adapters.simulated.bmc import PLANE, Bmcs
 from holdfast.adapters.simulated.clock import Clock
 from holdfast.adapters.simulated.cluster import StoreCluster
 from holdfast.adapters.simulated.machine import Machine
@@ -70,6 +71,8 @@ class DataCentre:
         self.rng = random.Random(seed)
         self.clock = Clock()
         self.network = Network(self.clock, self.rng, PLANES)
+        self.bmcs = Bmcs(self.clock, Network(self.clock, self.rng, [PLANE]))
+        self.boots_by_people: dict[str, int] = {}
         self.receiver, self.pager = Receiver(self.clock), Receiver(self.clock)
         names = [f"h{number}" for number in range(1, hosts + 1)]
         self.cluster = StoreCluster(
@@ -86,7 +89,9 @@ class DataCentre:
             host = self.hosts[name]
             carrier = Carrier(host.machine, self._answerer)
             told = (self.receiver, self.pager)
-            made = make_controller(host.machine, self.cluster, *told, carrier, self._peers)
+            made = make_controller(
+                host.machine, self.cluster, *told, carrier, self._peers, self.bmcs
+            )
             host.controller = self.controllers[name] = made
         for host in self.hosts.values():
             self._equip(host)
@@ -180,16 +185,24 @@ class DataCentre:
         return vm
 
     def host_of(self, vm: str) -> Host:
-        """Raises KeyError."""
-        for host in self.hosts.values():
-            if vm in host.machine.vms.vms:
-                return host
-        raise KeyError(vm)
+        """Where it runs, else where it ran last. Raises KeyError."""
+        have_it = [host for host in self.hosts.values() if vm in host.machine.vms.vms]
+        if not have_it:
+            raise KeyError(vm)
+        return max(have_it, key=lambda host: _recency(host.machine.vms.vms[vm]))
+
+    def define(self, vm: str, on: str) -> None:
+        """The same VM, on another host. One that is defined there stays as it is."""
+        there = self.hosts[on].machine.vms
+        if vm not in there.vms:
+            there.define(self.host_of(vm).machine.vms.vms[vm].elsewhere())
 
     def cut_power(self, host: str) -> None:
         self.hosts[host].machine.cut_power()
 
     def boot(self, host: str) -> None:
+        """By people: nobody else does."""
+        self.boots_by_people[host] = self.boots_by_people.get(host, 0) + 1
         self.hosts[host].machine.boot_again()
 
     def panic(self, host: str, *, gasps: bool) -> None:
@@ -253,3 +266,7 @@ class DataCentre:
         """Who is not named (the VIM, say) is reached by all."""
         for plane in planes:
             self.network.split(plane, groups)
+
+
+def _recency(vm: SimulatedVm) -> tuple[bool, bool, int]:
+    return vm.runs, vm.has_run, vm.began

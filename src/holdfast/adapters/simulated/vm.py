@@ -26,6 +26,7 @@ class SimulatedVm:
     is_mute: bool = False
     obeys_term: bool = False  # Its QEMU ends in order on SIGTERM, also while its guest is stuck.
     disk: str = ""
+    cannot_leave: str = ""  # Why it can run on no other host: a local disk, say.
     life: Incarnation | None = None
     began: int = 0
     has_run: bool = False  # Ever, on this host.
