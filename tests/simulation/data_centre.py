@@ -54,7 +54,7 @@ class Host:
 
 class DataCentre:
     """The first `controllers` of its hosts have one each, and a member of the store; the last
-    `older` ones have the version before."""
+    `older` ones have the version before. Each host has `bmcs`, the first one tried first."""
 
     def __init__(
         self,
@@ -64,6 +64,7 @@ class DataCentre:
         controllers: int = 3,
         racks: int = 0,
         older: int = 0,
+        bmcs: int = 0,
         make_controller: Callable[..., SimulatedController] = SimulatedController,
         make_agent: Callable[..., SimulatedAgent] = SimulatedAgent,
     ) -> None:
@@ -97,6 +98,10 @@ class DataCentre:
             self._equip(host)
         for name in names[hosts - older :]:
             self.hosts[name].agent.version = VERSION - 1
+
+        for host in self.hosts.values():
+            for number in range(1, bmcs + 1):
+                self.bmcs.add(host.machine, f"{host.machine.name}-bmc{number}")
 
     def _equip(self, host: Host) -> None:
         machine = host.machine
@@ -177,8 +182,9 @@ class DataCentre:
 
     # What befalls it.
 
-    def add_vm(self, host: str, name: str) -> SimulatedVm:
-        vm = SimulatedVm(name=name, uuid=str(uuid5(NAMESPACE_DNS, name)), memory_gb=0.1)
+    def add_vm(self, host: str, name: str, uuid: str = "", disk: str = "") -> SimulatedVm:
+        uuid = uuid or str(uuid5(NAMESPACE_DNS, name))
+        vm = SimulatedVm(name=name, uuid=uuid, memory_gb=0.1, disk=disk)
         vms = self.hosts[host].machine.vms
         vms.define(vm)
         vms.begin(name)
