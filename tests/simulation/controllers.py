@@ -71,7 +71,7 @@ class SimulatedController:
         bmcs: Bmcs,
     ) -> None:
         self.machine, self._cluster, self._receiver = machine, cluster, receiver
-        self.fencer = self.make_fencer(bmcs)
+        self.bmcs, self.fencer = bmcs, self.make_fencer(bmcs)
         self._pager = pager
         self._carrier, self._peers = carrier, peers
         self._ear: SimulatedEar | None = None

@@ -112,18 +112,21 @@ class People:
 
 def _confirmed(leader: SimulatedController, host: str, term: int) -> Fence:
     """As the program makes it of a person's word."""
-    known = leader.registry.known(host)
-    open_fence = leader.registry.fence(host)
-    fence = open_fence or Fence(
-        host=host,
-        name=host,
-        boot=known.boot if known else "",
-        incident="",
-        number=1,
-        term=term,
-        step=FenceStep.INTENDED,
-        reason=f"{WHO} says so",
-    )
+    known, before = leader.registry.known(host), leader.registry.fence(host)
+    boot = known.boot if known else ""
+    fence = before
+    if before is None or before.step is FenceStep.CLOSED or before.boot != boot:
+        fence = Fence(
+            host=host,
+            name=host,
+            boot=boot,
+            incident="",
+            number=before.number + 1 if before else 1,
+            term=term,
+            step=FenceStep.INTENDED,
+            reason=f"{WHO} says so",
+        )
+    assert fence is not None
     proof = DeathProof(
         kind=ProofKind.PERSON,
         host=host,
