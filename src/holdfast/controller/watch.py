@@ -81,6 +81,7 @@ class Watch:
         self._expected: dict[str, HostExpected] = {}
         self._unheard: dict[str, tuple[str, str, tuple[str, ...]]] = {}
         self._vms: dict[str, tuple[str, tuple[HostVm, ...]]] = {}  # As told last, by host.
+        self.on_seen: Callable[[Hearing], None] = lambda _: None  # Who remembers signs of life.
 
     async def run(self) -> None:
         """Until cancelled; `begin` comes first."""
@@ -129,6 +130,7 @@ class Watch:
         if not isinstance(seen, HostExpected | heard.PulsesRefused):
             self._journal.append("note", clock.now(), seen)
         self._turns.see(seen)
+        self.on_seen(seen)
         if isinstance(seen, heard.PlaneHeard):
             self._set_vms(seen.host, seen.boot)
 
