@@ -28,6 +28,8 @@ from holdfast.controller.departed import Departed
 from holdfast.controller.door import Door
 from holdfast.controller.entries import Entries
 from holdfast.controller.events import Events
+from holdfast.controller.fence_parts import make_fencing
+from holdfast.controller.fencing import fencing_words
 from holdfast.controller.greeting import Greeter
 from holdfast.controller.groups import Groups
 from holdfast.controller.hearing import Hearing
@@ -36,7 +38,7 @@ from holdfast.controller.host_words import HostWords
 from holdfast.controller.joining import Joining
 from holdfast.controller.known_hosts import follow_hosts
 from holdfast.controller.leadership import Leadership
-from holdfast.controller.notes import Notes
+from holdfast.controller.noting import Noting
 from holdfast.controller.own_alarms import OwnAlarms, add_up
 from holdfast.controller.promises import Promises
 from holdfast.controller.questions import Questions
@@ -52,6 +54,7 @@ from holdfast.facts.events import EventKind
 from holdfast.facts.hearing import Hearing as Heard
 from holdfast.facts.instants import NS_PER_MS
 from holdfast.facts.settings import Settings
+from holdfast.ports.fencer import Fencer
 from holdfast.ports.journal import Losses
 from holdfast.ports.keeper import keep_running
 from holdfast.ports.link import Dial
@@ -83,15 +86,15 @@ class Controller:
         store: Store | None = None,
         face: Face = no_face,
         peers: Sequence[Dial] | None = None,
+        fencer: Fencer | None = None,
     ) -> None:
         self._face = face
         state = Path(settings.state_dir) / "controller"
         make_private_folder(state)
-        self._settings, self._state, self._boot = settings, state, boot
+        self._settings, self._state, self.boot = settings, state, boot
         self.host_name = settings.host_name or socket.gethostname()
         self.shelf = Shelf(state / "kept.db")
         self.events = Events(state / "events.db")
-        self.notes = Notes(self.events, self.host_name)
         self.agents = Agents(self.shelf, lambda text: self.events.note(EventKind.HOST, text))
         self.timings = Timings(is_answered_outside=bool(settings.webhooks))
         self.vim = Builtin(state / "alarms.db", tell=self._tell, inventory=self._inventory)
@@ -103,6 +106,7 @@ class Controller:
         )
         self.store = store or make_store(settings, state, self.certificates)
         self.leadership = Leadership(self.store, self.host_name, self._began)
+        self.noting = Noting(self.events, self.leadership, self.host_name)
         self.registry = Registry(self.store, lambda: self.leadership.term)
         self.promises = Promises(self.registry, self.agents)
         self.groups = Groups(self.registry, self.agents, settings.groups)
@@ -130,17 +134,19 @@ class Controller:
             registry=self.registry,
             leadership=self.leadership,
         )
+        self.fencer = fencer or FenceAgent()
         self.recoverer = make_recoverer(
             registry=self.registry,
             agents=self.agents,
             watch=self.watch,
-            fencer=FenceAgent(),
+            fencer=self.fencer,
             leadership=self.leadership,
             greeter=self.greeter,
         )
         self.tokens = ApiTokens(self.registry)
         self.audit = Audit(state / "audit", self.events, name_of=self.agents.name_of)
         self.questions = self._make_questions()
+        self.rehearsals, self.fence_questions = make_fencing(self, self.fencer)
         self.door = self._make_door()
         self.departed = Departed(
             self.vim,
@@ -159,6 +165,7 @@ class Controller:
             "own alarms": self._look,
             "hearing": self.hearing.run,
             "watch": self.watch.run,
+            "rehearsals": self.rehearsals.run,
         }
         if self.joining is not None:
             tasks["the site's list"] = self.joining.run
@@ -176,7 +183,7 @@ class Controller:
                 await self.leadership.step()
                 await self._settle()
         self.events.note(EventKind.CONTROLLER, f"the controller on {self.host_name} began")
-        self.notes.term(self.leadership)
+        self.noting.term()
         told = await self.vim.alarms(include_cleared=True)
         begin_watch(self.watch, self.agents, self.hearing, told)
         try:
@@ -200,7 +207,7 @@ class Controller:
             self.shelf,
             self.timings,
             self.promises.take_tenure,
-            self.notes.incident,
+            self.noting.incident,
             safe=self._safe,
             leads_elsewhere=lambda: self.replicas.leads_elsewhere,
             is_alone=len(self._settings.controllers) < 2,
@@ -220,14 +227,19 @@ class Controller:
             couriers=self.couriers,
             sign_of=self.watch.sign_of,
             absorbed=self._absorbed,
-            seen=self.notes.seen,
+            seen=self.noting.seen,
             journal=self._state / FOLDER,
             dials=dials,
             shelf=self.shelf,
         )
 
     def _make_questions(self) -> Questions:
-        self.hosts = HostRows(self.agents, self.watch.host_rows, self.registry.all_known)
+        self.hosts = HostRows(
+            self.agents,
+            self.watch.host_rows,
+            self.registry.all_known,
+            lambda host: fencing_words(self.registry, host),
+        )
         questions = Questions(
             vim=self.vim,
             agents=self.agents,
@@ -284,15 +296,15 @@ class Controller:
         for courier in self.couriers:
             courier.hand(record)
         self.replicas.told(record)
-        self.notes.alarm(record)
+        self.noting.alarm(record)
 
     def _absorbed(self, record: AlarmRecord) -> None:
         """Another controller told it to all notifiers."""
-        self.notes.alarm(record)
+        self.noting.alarm(record)
         self.watch.shared(record)
 
     def _acknowledged(self, record: AlarmRecord) -> None:
-        self.notes.seen(record)
+        self.noting.seen(record)
         self.replicas.acknowledged(record)
 
     def _answered(self, record: AlarmRecord, at: int) -> None:
@@ -320,7 +332,7 @@ class Controller:
         """Once a second: what must be told of ourselves, and what waited for the store."""
         while True:
             await asyncio.sleep(LOOK_S)
-            self.notes.term(self.leadership)
+            self.noting.term()
             await self._settle()
             try:
                 losses = add_up(self.losses())

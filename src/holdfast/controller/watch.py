@@ -91,6 +91,7 @@ class Watch:
         self._unheard: dict[str, tuple[str, str, tuple[str, ...]]] = {}
         # As told last, by host: in which boot, those that run, those that were given up.
         self._vms: dict[str, tuple[str, tuple[HostVm, ...], tuple[HostVm, ...]]] = {}
+        self.on_seen: Callable[[Hearing], None] = lambda _: None  # Who remembers signs of life.
 
     async def run(self) -> None:
         """Until cancelled; `begin` comes first."""
@@ -139,6 +140,7 @@ class Watch:
         if not isinstance(seen, HostExpected | heard.PulsesRefused):
             self._journal.append("note", clock.now(), seen)
         self._turns.see(seen)
+        self.on_seen(seen)
         if isinstance(seen, heard.PlaneHeard):
             self._set_vms(seen.host, seen.boot)
 
