@@ -4,29 +4,10 @@ The documentation's pages (docs/operate) and `holdfast alarms --catalogue` come 
 Probable causes are those of X.733 / 3GPP TS 28.111.
 """
 
-from msgspec import Struct
-
+from holdfast.facts.alarm_types import AlarmType
 from holdfast.facts.alarms import EventType, Severity
+from holdfast.facts.catalogue_elsewhere import ELSEWHERE
 from holdfast.facts.subjects import SubjectKind
-
-
-class AlarmType(Struct, frozen=True, kw_only=True):
-    """`id` is the condition of the verdicts that raise it, the page's name and the metric label."""
-
-    id: str
-    title: str
-    subject: SubjectKind
-    event_type: EventType
-    severity: Severity
-    probable_cause: str
-    means: str
-    clears: str
-    repair: str
-    covers: tuple[str, ...]
-    pushed: bool = True  # Reported within a second; else found by polling, within `period_s`.
-    period_s: int = 0
-    reported: str = ""  # When, where that is more than the two above can say.
-
 
 _VM = SubjectKind.VM
 _SELF = SubjectKind.HOLDFAST
@@ -395,6 +376,7 @@ CATALOGUE: tuple[AlarmType, ...] = (
         repair="See its host's alarm, the root. Start it nowhere else while that host may live.",
         covers=("H5", "H6", "H7"),
     ),
+    *ELSEWHERE,
 )
 
 BY_ID: dict[str, AlarmType] = {row.id: row for row in CATALOGUE}
