@@ -308,22 +308,6 @@ CATALOGUE: tuple[AlarmType, ...] = (
         covers=("H5", "H7"),
     ),
     AlarmType(
-        id="host-unfenceable",
-        title="A host could not be fenced if it died now",
-        subject=_HOST,
-        event_type=EventType.EQUIPMENT,
-        severity=Severity.MAJOR,
-        probable_cause="LOSS_OF_REDUNDANCY",
-        means=(
-            "Holdfast is to act on this host, and none of its fence devices worked at the newest"
-            " rehearsal, or that is older than two days: its VMs would start nowhere else."
-        ),
-        clears="When a rehearsal finds a device that works, or its mode is report again.",
-        reported="within a minute of the rehearsal; each host is rehearsed once a day by itself.",
-        repair="holdfast fence list says why. Mend it, then: holdfast fence rehearse HOST.",
-        covers=("H5", "H7"),
-    ),
-    AlarmType(
         id="pulse-away",
         title="A host's pulse is away, and the host lives",
         subject=_HOST,
