@@ -24,6 +24,7 @@ from holdfast.facts import actions as act
 from holdfast.facts import wire
 from holdfast.facts.actions import Action
 from holdfast.facts.commands import Booted, Restarted
+from holdfast.facts.definitions import HostSize
 from holdfast.facts.observations import Observation
 from holdfast.policy import promise
 from holdfast.policy.decide import Decider
@@ -46,6 +47,9 @@ class NoDomains:
 
     async def domains(self) -> list[Domain]:
         return []
+
+    async def size(self) -> HostSize:
+        return HostSize(memory_mib=65_536, cpus=16)
 
 
 class SimulatedAgent:

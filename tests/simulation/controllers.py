@@ -21,6 +21,7 @@ from holdfast.adapters.vims.builtin import Builtin
 from holdfast.controller.agents import Agents
 from holdfast.controller.claims import Claims
 from holdfast.controller.courier import Courier
+from holdfast.controller.definitions import Definitions
 from holdfast.controller.door import Door
 from holdfast.controller.entries import Entries
 from holdfast.controller.gate import Visitor
@@ -202,6 +203,7 @@ class SimulatedController:
             greeter=self.greeter,
             copies=nothing,
             host_words=nothing,
+            definitions=Definitions(self.registry, self._claims[-1]),
             answer_peer=self.replicas.peers.answer,
         )
 

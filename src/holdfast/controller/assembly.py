@@ -21,6 +21,7 @@ from holdfast.controller.audit import Audit
 from holdfast.controller.claims import Claims
 from holdfast.controller.copies import Copies
 from holdfast.controller.couriers import make_couriers
+from holdfast.controller.definitions import Definitions
 from holdfast.controller.departed import Departed
 from holdfast.controller.door import Door
 from holdfast.controller.entries import Entries
@@ -238,9 +239,11 @@ class Controller:
         return questions
 
     def _make_door(self) -> Door:
+        claims = Claims(self.agents, self.vim.find)
         return Door(
             agents=self.agents,
-            claims=Claims(self.agents, self.vim.find),
+            claims=claims,
+            definitions=Definitions(self.registry, claims),
             entries=self.entries,
             questions=self.questions,
             greeter=self.greeter,

@@ -65,5 +65,6 @@ class Fence(Struct, frozen=True, kw_only=True):
     reason: str
     proof: DeathProof | None = None
     by: str = ""
+    doubt: str = ""  # Why its proof is not believed: only a person can go on.
     intended_utc_ms: int = 0
     proven_utc_ms: int = 0

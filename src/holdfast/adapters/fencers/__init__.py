@@ -1,0 +1,1 @@
+"""What switches a host off: a plug-in per way."""
