@@ -18,7 +18,8 @@ from holdfast.adapters.simulated.machine import Machine
 from holdfast.adapters.simulated.outbox import OutboxInMemory
 from holdfast.adapters.simulated.shelf import ShelfInMemory
 from holdfast.adapters.vims.builtin import Builtin
-from holdfast.controller.agents import Agents
+from holdfast.controller.acting import make_recoverer
+from holdfast.controller.agents import Agent, Agents
 from holdfast.controller.claims import Claims
 from holdfast.controller.courier import Courier
 from holdfast.controller.definitions import Definitions
@@ -39,6 +40,7 @@ from holdfast.controller.watch import Watch
 from holdfast.controller.watching import begin as begin_watch
 from holdfast.controller.witnesses import Witnesses
 from holdfast.detectors.panel import Panel, make_panel
+from holdfast.facts import wire
 from holdfast.facts.alarms import Alarm, AlarmRecord
 from holdfast.facts.hearing import Hearing as Heard
 from holdfast.policy.site import SiteDecider
@@ -193,6 +195,7 @@ class SimulatedController:
             registry=self.registry,
             leadership=self.leadership,
         )
+        self.make_acting()
         self._claims.append(Claims(self.agents, self.vim.find))
         nothing: Any = Unasked()
         self.door = Door(
@@ -256,7 +259,13 @@ class SimulatedController:
         )
         agents.on_greeted = watch.greeted
         agents.on_left = watch.left
-        agents.on_vms = lambda agent: watch.set_vms(agent.host, agent.boot, agent.vms)
+        agents.on_vms = self._told_vms
+
+    def _told_vms(self, agent: Agent) -> None:
+        self.watch.set_vms(agent.host, agent.boot, agent.vms)
+        if agent.size is not None:
+            can_start = wire.STARTS_HERE in agent.features
+            self.watch.set_size(agent.host, agent.size, can_start=can_start)
 
     def _make_replicas(self) -> None:
         assert self.leadership is not None
@@ -284,6 +293,17 @@ class SimulatedController:
 
     def make_fencer(self, bmcs: Bmcs) -> Fencer:
         return SimulatedFencer(self.machine, bmcs)
+
+    def make_acting(self) -> None:
+        assert self.leadership is not None
+        make_recoverer(
+            registry=self.registry,
+            agents=self.agents,
+            watch=self.watch,
+            fencer=self.fencer,
+            leadership=self.leadership,
+            greeter=self.greeter,
+        )
 
     def make_decider(self, world: SiteWorld | None) -> SiteDecider:
         return SiteDecider(world)
