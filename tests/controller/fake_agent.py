@@ -112,6 +112,10 @@ class FakeAgent:
         assert self._link is not None
         await self._link.send(wire.encode(frame), text=True)
 
+    async def hang_up(self) -> None:
+        assert self._link is not None
+        await self._link.close()
+
     async def tell(
         self,
         sequence: int,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from holdfast.controller.assembly import Controller
 from holdfast.facts.settings import Settings
+from holdfast.ports.fencer import Fencer
 from holdfast.ports.store import Store
 from tests.controller.fake_agent import wait_for
 from tests.ports import free_port
@@ -28,8 +29,10 @@ def settings(folder: Path, **fields: object) -> Settings:
 
 
 @contextlib.asynccontextmanager
-async def running(given: Settings, store: Store | None = None) -> AsyncIterator[House]:
-    controller = Controller(given, "boot", store)
+async def running(
+    given: Settings, store: Store | None = None, fencer: Fencer | None = None
+) -> AsyncIterator[House]:
+    controller = Controller(given, "boot", store, fencer=fencer)
     door = Path(given.run_dir) / "controller.sock"
     work = asyncio.create_task(controller.run())
     try:

@@ -17,6 +17,7 @@ from holdfast.agent.finding import found_gone
 from holdfast.agent.identity import Identity
 from holdfast.agent.inventory import Inventory
 from holdfast.agent.loop import Loop
+from holdfast.agent.starting import Starting
 from holdfast.agent.terms import Terms
 from holdfast.agent.uplink import Uplink
 from holdfast.agent.view import View
@@ -139,7 +140,8 @@ class SimulatedAgent:
         terms = machine.disk.setdefault("terms", Terms())
         assert isinstance(terms, Terms)
         self._welcomer = Welcomer(loop, self._inventory, me, terms)
-        self.orders = Orders(loop, host, terms, self._carrier)
+        starting = Starting(loop, libvirt, journal)
+        self.orders = Orders(loop, host, terms, self._carrier, starting)
         self.uplink = Uplink(
             dials=self._dials(machine),
             outbox=outbox,
@@ -244,6 +246,7 @@ class SimulatedAgent:
             boot=machine.boot,
             state_id=f"state of {name}",
             stream=self._outbox.stream,
+            features=() if is_old else (wire.STARTS_HERE,),
             tenures=tuple(kept),
             pulse_key="" if is_old else key_of(name).hex(),
             addresses={plane: address(plane, machine.name) for plane in planes},

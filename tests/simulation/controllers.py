@@ -19,7 +19,7 @@ from holdfast.adapters.simulated.outbox import OutboxInMemory
 from holdfast.adapters.simulated.shelf import ShelfInMemory
 from holdfast.adapters.vims.builtin import Builtin
 from holdfast.controller.acting import make_recoverer
-from holdfast.controller.agents import Agent, Agents
+from holdfast.controller.agents import Agents
 from holdfast.controller.claims import Claims
 from holdfast.controller.courier import Courier
 from holdfast.controller.definitions import Definitions
@@ -40,7 +40,6 @@ from holdfast.controller.watch import Watch
 from holdfast.controller.watching import begin as begin_watch
 from holdfast.controller.witnesses import Witnesses
 from holdfast.detectors.panel import Panel, make_panel
-from holdfast.facts import wire
 from holdfast.facts.alarms import Alarm, AlarmRecord
 from holdfast.facts.hearing import Hearing as Heard
 from holdfast.policy.site import SiteDecider
@@ -50,6 +49,7 @@ from holdfast.ports.fencer import Fencer
 from holdfast.ports.keeper import keep_running
 from holdfast.ports.link import Dial
 from holdfast.ports.notifier import Notifier
+from tests.simulation.controller_fencing import make_confirming
 from tests.simulation.controller_parts import Unasked, kept, settings_of
 from tests.simulation.ears import SimulatedEar
 from tests.simulation.probes import Carrier
@@ -196,6 +196,7 @@ class SimulatedController:
             leadership=self.leadership,
         )
         self.make_acting()
+        self.confirming = make_confirming(self)
         self._claims.append(Claims(self.agents, self.vim.find))
         nothing: Any = Unasked()
         self.door = Door(
@@ -259,13 +260,7 @@ class SimulatedController:
         )
         agents.on_greeted = watch.greeted
         agents.on_left = watch.left
-        agents.on_vms = self._told_vms
-
-    def _told_vms(self, agent: Agent) -> None:
-        self.watch.set_vms(agent.host, agent.boot, agent.vms)
-        if agent.size is not None:
-            can_start = wire.STARTS_HERE in agent.features
-            self.watch.set_size(agent.host, agent.size, can_start=can_start)
+        agents.on_vms = watch.told
 
     def _make_replicas(self) -> None:
         assert self.leadership is not None

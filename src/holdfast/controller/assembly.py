@@ -14,7 +14,9 @@ import msgspec
 from holdfast.adapters.drivers.certificates import Certificates
 from holdfast.adapters.drivers.private_folder import make_private_folder
 from holdfast.adapters.drivers.shelf import Shelf
+from holdfast.adapters.fencers.fence_agent import FenceAgent
 from holdfast.adapters.vims.builtin import Builtin
+from holdfast.controller.acting import make_recoverer
 from holdfast.controller.agents import Agents
 from holdfast.controller.api_tokens import ApiTokens
 from holdfast.controller.audit import Audit
@@ -26,6 +28,8 @@ from holdfast.controller.departed import Departed
 from holdfast.controller.door import Door
 from holdfast.controller.entries import Entries
 from holdfast.controller.events import Events
+from holdfast.controller.fence_parts import make_fencing
+from holdfast.controller.fencing import fencing_words
 from holdfast.controller.greeting import Greeter
 from holdfast.controller.groups import Groups
 from holdfast.controller.hearing import Hearing
@@ -34,6 +38,7 @@ from holdfast.controller.host_words import HostWords
 from holdfast.controller.joining import Joining
 from holdfast.controller.known_hosts import follow_hosts
 from holdfast.controller.leadership import Leadership
+from holdfast.controller.noting import Noting
 from holdfast.controller.own_alarms import OwnAlarms, add_up
 from holdfast.controller.promises import Promises
 from holdfast.controller.questions import Questions
@@ -44,12 +49,12 @@ from holdfast.controller.status import agent_rows, status_of
 from holdfast.controller.timings import Timings
 from holdfast.controller.watching import FOLDER, forget, make_watch
 from holdfast.controller.watching import begin as begin_watch
-from holdfast.facts.alarms import Alarm, AlarmRecord, AlarmState
+from holdfast.facts.alarms import Alarm, AlarmRecord
 from holdfast.facts.events import EventKind
 from holdfast.facts.hearing import Hearing as Heard
-from holdfast.facts.incidents import Incident
 from holdfast.facts.instants import NS_PER_MS
 from holdfast.facts.settings import Settings
+from holdfast.ports.fencer import Fencer
 from holdfast.ports.journal import Losses
 from holdfast.ports.keeper import keep_running
 from holdfast.ports.link import Dial
@@ -81,11 +86,12 @@ class Controller:
         store: Store | None = None,
         face: Face = no_face,
         peers: Sequence[Dial] | None = None,
+        fencer: Fencer | None = None,
     ) -> None:
         self._face = face
         state = Path(settings.state_dir) / "controller"
         make_private_folder(state)
-        self._settings, self._state, self._boot = settings, state, boot
+        self._settings, self._state, self.boot = settings, state, boot
         self.host_name = settings.host_name or socket.gethostname()
         self.shelf = Shelf(state / "kept.db")
         self.events = Events(state / "events.db")
@@ -100,6 +106,7 @@ class Controller:
         )
         self.store = store or make_store(settings, state, self.certificates)
         self.leadership = Leadership(self.store, self.host_name, self._began)
+        self.noting = Noting(self.events, self.leadership, self.host_name)
         self.registry = Registry(self.store, lambda: self.leadership.term)
         self.promises = Promises(self.registry, self.agents)
         self.groups = Groups(self.registry, self.agents, settings.groups)
@@ -127,9 +134,19 @@ class Controller:
             registry=self.registry,
             leadership=self.leadership,
         )
+        self.fencer = fencer or FenceAgent()
+        self.recoverer = make_recoverer(
+            registry=self.registry,
+            agents=self.agents,
+            watch=self.watch,
+            fencer=self.fencer,
+            leadership=self.leadership,
+            greeter=self.greeter,
+        )
         self.tokens = ApiTokens(self.registry)
         self.audit = Audit(state / "audit", self.events, name_of=self.agents.name_of)
         self.questions = self._make_questions()
+        self.rehearsals, self.fence_questions = make_fencing(self, self.fencer)
         self.door = self._make_door()
         self.departed = Departed(
             self.vim,
@@ -140,7 +157,6 @@ class Controller:
         )
         self.joining = self._make_joining(self.certificates) if self.certificates else None
         self._settled_term: int | None = None
-        self._noted_term: int | None = None
         self.own_alarms = OwnAlarms(self.vim, self.host_name, boot)
 
     async def run(self) -> None:
@@ -149,6 +165,7 @@ class Controller:
             "own alarms": self._look,
             "hearing": self.hearing.run,
             "watch": self.watch.run,
+            "rehearsals": self.rehearsals.run,
         }
         if self.joining is not None:
             tasks["the site's list"] = self.joining.run
@@ -166,7 +183,7 @@ class Controller:
                 await self.leadership.step()
                 await self._settle()
         self.events.note(EventKind.CONTROLLER, f"the controller on {self.host_name} began")
-        self._note_term()
+        self.noting.term()
         told = await self.vim.alarms(include_cleared=True)
         begin_watch(self.watch, self.agents, self.hearing, told)
         try:
@@ -190,7 +207,7 @@ class Controller:
             self.shelf,
             self.timings,
             self.promises.take_tenure,
-            self._note_incident,
+            self.noting.incident,
             safe=self._safe,
             leads_elsewhere=lambda: self.replicas.leads_elsewhere,
             is_alone=len(self._settings.controllers) < 2,
@@ -210,14 +227,19 @@ class Controller:
             couriers=self.couriers,
             sign_of=self.watch.sign_of,
             absorbed=self._absorbed,
-            seen=self._note_seen,
+            seen=self.noting.seen,
             journal=self._state / FOLDER,
             dials=dials,
             shelf=self.shelf,
         )
 
     def _make_questions(self) -> Questions:
-        self.hosts = HostRows(self.agents, self.watch.host_rows, self.registry.all_known)
+        self.hosts = HostRows(
+            self.agents,
+            self.watch.host_rows,
+            self.registry.all_known,
+            lambda host: fencing_words(self.registry, host),
+        )
         questions = Questions(
             vim=self.vim,
             agents=self.agents,
@@ -274,39 +296,16 @@ class Controller:
         for courier in self.couriers:
             courier.hand(record)
         self.replicas.told(record)
-        self._note_alarm(record)
+        self.noting.alarm(record)
 
     def _absorbed(self, record: AlarmRecord) -> None:
         """Another controller told it to all notifiers."""
-        self._note_alarm(record)
+        self.noting.alarm(record)
         self.watch.shared(record)
 
     def _acknowledged(self, record: AlarmRecord) -> None:
-        self._note_seen(record)
+        self.noting.seen(record)
         self.replicas.acknowledged(record)
-
-    def _note_seen(self, record: AlarmRecord) -> None:
-        seen = f"{record.acknowledged_by} has seen: {record.alarm.text}"
-        self.events.note(EventKind.ALARM, seen, record)
-
-    def _note_alarm(self, record: AlarmRecord) -> None:
-        alarm = record.alarm
-        is_over = alarm.state is AlarmState.CLEARED  # Then its severity says that once more.
-        how = alarm.state if is_over else f"{alarm.state} ({alarm.severity})"
-        self.events.note(EventKind.ALARM, f"{how}: {alarm.text}", record)
-
-    def _note_incident(self, incident: Incident) -> None:
-        now = incident.step or incident.state
-        text = f"{incident.title}. Now: {now} ({incident.id})"
-        self.events.note(EventKind.INCIDENT, text, incident)
-
-    def _note_term(self) -> None:
-        term = self.leadership.term
-        if term != self._noted_term:
-            lead = f"it leads in term {term}" if term is not None else "it does not lead"
-            why = f": {self.leadership.reason}" if self.leadership.reason else ""
-            self.events.note(EventKind.LEADERSHIP, f"{self.host_name}: {lead}{why}")
-            self._noted_term = term
 
     def _answered(self, record: AlarmRecord, at: int) -> None:
         alarm = record.alarm
@@ -333,7 +332,7 @@ class Controller:
         """Once a second: what must be told of ourselves, and what waited for the store."""
         while True:
             await asyncio.sleep(LOOK_S)
-            self._note_term()
+            self.noting.term()
             await self._settle()
             try:
                 losses = add_up(self.losses())
@@ -375,6 +374,7 @@ class Controller:
         """What is half done is done again by the next start: nothing here must be waited for."""
         await self.entries.close()
         self.watch.close()
+        self.recoverer.close()
         try:
             await self.leadership.end()
         except Exception:

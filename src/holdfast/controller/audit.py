@@ -17,6 +17,7 @@ from holdfast.adapters.drivers.private_folder import make_private_folder
 from holdfast.controller.events import Events
 from holdfast.facts.change_words import VM_NAME, said
 from holdfast.facts.events import Change, EventKind
+from holdfast.facts.fencing import is_secret_option
 from holdfast.facts.instants import NS_PER_MS
 from holdfast.facts.roles import Caller
 from holdfast.ports import clock
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 FILE_BYTES = 8 << 20
 FILES = 8
 WRITE_LIMIT_S = 2.0
-SECRETS = ("token", "secret", "csr")
+SECRETS = ("token", "secret", "secrets", "csr")
 ARGUMENT_LETTERS = 500
 
 
@@ -101,7 +102,7 @@ class Audit:
         shown = {
             name: "..." if name in SECRETS else _short(value)
             for name, value in args.items()
-            if value not in (None, "")
+            if value not in (None, "", {})
         }
         vm_name = self._name_of(str(args.get("vm") or ""))
         if vm_name:
@@ -191,6 +192,12 @@ def sentence(entry: Change) -> str:
 
 
 def _short(value: Any) -> Any:
+    """Of options by name also those hidden that hold a secret, and should not have."""
+    if isinstance(value, dict):
+        return {
+            str(name)[:ARGUMENT_LETTERS]: "..." if is_secret_option(str(name)) else _short(one)
+            for name, one in value.items()
+        }
     return value[:ARGUMENT_LETTERS] if isinstance(value, str) else value
 
 

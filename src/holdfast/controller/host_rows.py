@@ -12,15 +12,18 @@ WELL_STATES = ("serving", "unheard", "")
 
 
 class HostRows:
-    """`heard` gives what the watch makes of each host, `known` those that the store knows."""
+    """`heard` gives what the watch makes of each host, `known` those that the store knows,
+    `fencing` what becomes of one that dies."""
 
     def __init__(
         self,
         agents: Agents,
         heard: Callable[[], Iterable[dict[str, Any]]],
         known: Callable[[], Iterable[Known]],
+        fencing: Callable[[str], dict[str, Any]],
     ) -> None:
         self._agents, self._heard, self._known = agents, heard, known
+        self._fencing = fencing
 
     def all(self) -> list[dict[str, Any]]:
         """By name. A host is here if its agent was ever linked, or the site knows of it."""
@@ -28,7 +31,10 @@ class HostRows:
         known = {one.host: one for one in self._known()}
         hosts = dict.fromkeys([*self._agents.by_host, *known, *heard])
         rows = [
-            _row(host, self._agents.by_host.get(host), known.get(host), heard.get(host, {}))
+            {
+                **_row(host, self._agents.by_host.get(host), known.get(host), heard.get(host, {})),
+                **self._fencing(host),
+            }
             for host in hosts
         ]
         return sorted(rows, key=lambda row: str(row["host_name"]))

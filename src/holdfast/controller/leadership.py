@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from holdfast.ports.answers import AWAY, LeaderElsewhere, Unanswerable
 from holdfast.ports.clock import monotonic_s
 from holdfast.ports.store import Store, StoreAway
 
@@ -55,6 +56,16 @@ class Leadership:
         """None unless we lead, counted from when the last renewal was *sent*."""
         is_fresh = self._clock() < self._sent_at + (LEASE_MS - MARGIN_MS) / 1_000
         return self._term if is_fresh else None
+
+    def must_lead(self) -> int:
+        """The term, for what only the leader may do. Raises Unanswerable."""
+        term = self.term
+        if term is None:
+            text = f"nothing can be changed now: {self.reason}"
+            if self.leader:
+                raise LeaderElsewhere(text, self.leader)
+            raise Unanswerable(text, "alarms are still reported; see holdfast status", AWAY)
+        return term
 
     async def run(self) -> None:
         """Lead, or try to, until cancelled."""

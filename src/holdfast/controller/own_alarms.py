@@ -5,13 +5,11 @@ The limits are those of the agent's detectors of the same names.
 
 from collections.abc import Callable
 
+from holdfast.controller.raising import Wanted, set_alarm
 from holdfast.detectors import records_lost, reporting_slow
-from holdfast.facts.alarms import Alarm, AlarmRecord, AlarmReport, AlarmState, Severity, alarm_key
-from holdfast.facts.catalogue import BY_ID
-from holdfast.facts.instants import NS_PER_MS, Instant
+from holdfast.facts.alarms import alarm_key
+from holdfast.facts.instants import NS_PER_MS
 from holdfast.facts.subjects import Subject, SubjectKind
-from holdfast.facts.verdicts import Certainty
-from holdfast.ports import clock
 from holdfast.ports.journal import Losses
 from holdfast.ports.vim import Vim
 
@@ -50,35 +48,18 @@ class OwnAlarms:
         await self._set("notice-refused", bool(refused), refused, at)
 
     async def _set(self, condition: str, is_so: bool, text: str, at: int) -> None:
-        key = alarm_key(f"{self._host}/controller", condition)
-        before = await self._find(key)
-        is_open = before is not None and before.alarm.state is not AlarmState.CLEARED
-        if is_so == is_open:
-            return
-        row = BY_ID[condition]
-        alarm = Alarm(
-            key=key,
-            condition=condition,
-            revision=before.alarm.revision + 1 if before else 1,
-            state=AlarmState.RAISED if is_so else AlarmState.CLEARED,
-            subject=self._subject,
-            host=self._host,
-            boot=self._boot,
-            certainty=Certainty.CERTAIN,
-            severity=row.severity if is_so else Severity.CLEARED,
-            text=text if is_so else f"over: {row.title.lower()}",
-            fault_at=Instant(at),
-            detected_at=Instant(at),
-            repair=row.repair,
+        await set_alarm(
+            self._vim,
+            Wanted(
+                key=alarm_key(f"{self._host}/controller", condition),
+                condition=condition,
+                subject=self._subject,
+                host=self._host,
+                boot=self._boot,
+                text=text if is_so else "",
+            ),
+            at,
         )
-        utc_ms = clock.utc_ms()
-        await self._vim.report(
-            AlarmReport(alarm=alarm, fault_age_us=0, detected_age_us=0, sent_utc_ms=utc_ms)
-        )
-
-    async def _find(self, key: str) -> AlarmRecord | None:
-        records = await self._vim.alarms(include_cleared=True)
-        return next((record for record in records if record.alarm.key == key), None)
 
 
 def add_up(losses: dict[str, Callable[[], Losses]]) -> Losses:

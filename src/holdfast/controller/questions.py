@@ -30,7 +30,6 @@ from holdfast.ports.answers import (
     NO_SITE,
     REFUSED,
     USAGE,
-    LeaderElsewhere,
     Unanswerable,
     Unknown,
     unknown,
@@ -43,7 +42,8 @@ FORWARD_LIMIT_S = 25.0
 # What changes something, or says a secret: written into the audit.
 CHANGES = frozenset(
     "protect unprotect recover group-set group-forget disarm arm acknowledge settle"
-    " api-token-create api-token-revoke join-new join-revoke certificate-revoke".split()
+    " api-token-create api-token-revoke join-new join-revoke certificate-revoke"
+    " fence-set fence-clear fence-rehearse host-mode host-confirm-dead".split()
 )
 # What only the controller of a site is asked; `make run` and `holdfast up` have none.
 OF_SITE = frozenset("ca site joins join-new join-revoke certificates certificate-revoke".split())
@@ -193,12 +193,14 @@ class Questions:
             str(args.get("group") or ""),
             answer,
             asked.by,
-            self._lead(),
+            self._leadership.must_lead(),
             str(args.get("old_host_is_gone") or "").strip(),
         )
 
     async def _unprotect(self, asked: wire.Question) -> Any:
-        return await self._promises.unprotect(str(asked.args["vm"]), asked.by, self._lead())
+        return await self._promises.unprotect(
+            str(asked.args["vm"]), asked.by, self._leadership.must_lead()
+        )
 
     async def _recover(self, asked: wire.Question) -> Any:
         agent, summary = self._agents.find_vm(str(asked.args["vm"]))
@@ -208,16 +210,18 @@ class Questions:
         return PLAIN(self._groups.all())
 
     async def _group_set(self, asked: wire.Question) -> Any:
-        return await self._groups.set(asked.args, asked.by, self._lead())
+        return await self._groups.set(asked.args, asked.by, self._leadership.must_lead())
 
     async def _group_forget(self, asked: wire.Question) -> Any:
-        return await self._groups.forget(str(asked.args["name"]), asked.by, self._lead())
+        return await self._groups.forget(
+            str(asked.args["name"]), asked.by, self._leadership.must_lead()
+        )
 
     async def _disarm(self, asked: wire.Question) -> Any:
-        return await self._groups.disarm(asked.args, asked.by, self._lead())
+        return await self._groups.disarm(asked.args, asked.by, self._leadership.must_lead())
 
     async def _arm(self, asked: wire.Question) -> Any:
-        return await self._groups.arm(asked.by, self._lead())
+        return await self._groups.arm(asked.by, self._leadership.must_lead())
 
     async def _alarms(self, asked: wire.Question) -> Any:
         include_cleared = bool(asked.args.get("include_cleared"))
@@ -254,11 +258,11 @@ class Questions:
         return PLAIN(self._tokens.all())
 
     async def _token_create(self, asked: wire.Question) -> Any:
-        self._lead()
+        self._leadership.must_lead()
         return await self._tokens.create(asked.args, asked.by)
 
     async def _token_revoke(self, asked: wire.Question) -> Any:
-        self._lead()
+        self._leadership.must_lead()
         return await self._tokens.revoke(str(asked.args["name"]))
 
     async def _incidents(self, _asked: wire.Question) -> Any:
@@ -270,7 +274,7 @@ class Questions:
     async def _settle(self, asked: wire.Question) -> Any:
         _, incident = self._find_incident(asked)
         if incident.host and self.watch is not None:
-            self._lead()
+            self._leadership.must_lead()
             self.watch.settle(incident.id, asked.by)
             return PLAIN(self._find_incident(asked)[1])
         return await self._pass_on(asked, self._host_of_incident(asked), asked.args)
@@ -346,13 +350,3 @@ class Questions:
         if reply.error:
             raise Unanswerable(reply.error, reply.hint, reply.code)
         return reply.data
-
-    def _lead(self) -> int:
-        """The term, for what only the leader may do. Raises Unanswerable."""
-        term = self._leadership.term
-        if term is None:
-            text = f"nothing can be changed now: {self._leadership.reason}"
-            if self._leadership.leader:
-                raise LeaderElsewhere(text, self._leadership.leader)
-            raise Unanswerable(text, "alarms are still reported; see holdfast status", AWAY)
-        return term

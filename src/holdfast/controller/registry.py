@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from holdfast.facts.definitions import VmDefinition
-from holdfast.facts.fencing import Fence, HostFencing
+from holdfast.facts.fencing import Fence, HostFencing, Rehearsal
 from holdfast.facts.membership import KINDS_OF_SITE
 from holdfast.facts.promises import DEFAULT_GROUP, Disarm, Group, Protection
 from holdfast.facts.recoveries import Recovery
@@ -68,6 +68,7 @@ KINDS: Mapping[str, type[Struct]] = {
     "definitions": VmDefinition,
     "fencing": HostFencing,
     "fences": Fence,
+    "rehearsals": Rehearsal,
     "recoveries": Recovery,
     DISARM: Disarm,
     STORE: StoreName,
@@ -197,6 +198,13 @@ class Registry:
     def fencing(self, host: str) -> HostFencing:
         """What is said of a host's fencing; nothing said: it is only reported."""
         return self._one(f"fencing/{host}", HostFencing) or HostFencing(host=host)
+
+    def all_fencing(self) -> list[HostFencing]:
+        """Of hosts of which anything is said."""
+        return list(self._all("fencing", HostFencing))
+
+    def rehearsal(self, host: str) -> Rehearsal | None:
+        return self._one(f"rehearsals/{host}", Rehearsal)
 
     def fence(self, host: str) -> Fence | None:
         return self._one(f"fences/{host}", Fence)

@@ -32,7 +32,8 @@ def make_joining(
         """Raises NotLeading, StoreAway."""
         if leadership.term is None:
             raise NotLeading(f"this controller does not lead: {leadership.reason}")
-        await registry.change(lambda: {f"agents/{host}": None})
+        kept = ("agents", "fencing", "rehearsals")  # With it goes what its BMC was told in trust.
+        await registry.change(lambda: {f"{kind}/{host}": None for kind in kept})
 
     joining = Joining(
         settings=settings,

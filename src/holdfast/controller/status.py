@@ -42,6 +42,7 @@ async def status_of(controller: "Controller") -> dict[str, Any]:
         "open_alarms": len(alarms),
         "pulses": controller.hearing.counts(),
         "hosts": controller.hosts.all(),
+        "fencing": controller.fence_questions.gauge(),
         "gaps": controller.entries.gaps,
         "duplicates": controller.entries.duplicates,
         "defects": controller.entries.defects,

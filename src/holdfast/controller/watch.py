@@ -91,6 +91,7 @@ class Watch:
         self._unheard: dict[str, tuple[str, str, tuple[str, ...]]] = {}
         # As told last, by host: in which boot, those that run, those that were given up.
         self._vms: dict[str, tuple[str, tuple[HostVm, ...], tuple[HostVm, ...]]] = {}
+        self.on_seen: Callable[[Hearing], None] = lambda _: None  # Who remembers signs of life.
 
     async def run(self) -> None:
         """Until cancelled; `begin` comes first."""
@@ -139,6 +140,7 @@ class Watch:
         if not isinstance(seen, HostExpected | heard.PulsesRefused):
             self._journal.append("note", clock.now(), seen)
         self._turns.see(seen)
+        self.on_seen(seen)
         if isinstance(seen, heard.PlaneHeard):
             self._set_vms(seen.host, seen.boot)
 
@@ -195,6 +197,13 @@ class Watch:
 
     def left(self, agent: Agent) -> None:
         self.see(LinkChanged(at=clock.now(), host=agent.host, boot=agent.boot, is_up=False))
+
+    def told(self, agent: Agent) -> None:
+        """Its agent said what runs there, and what it offers."""
+        if agent.size is not None:
+            can_start = wire.STARTS_HERE in agent.features
+            self.set_size(agent.host, agent.size, can_start=can_start)
+        self.set_vms(agent.host, agent.boot, agent.vms)
 
     def set_vms(self, host: str, boot: str, vms: tuple[VmSummary, ...]) -> None:
         runs = tuple(_host_vm(vm) for vm in vms if vm.is_running)

@@ -62,6 +62,37 @@ def _certificate(args: Args) -> str:
     return f"put {whose} out of the site{_why(args)}"
 
 
+def _fence(args: Args) -> str:
+    """Its secrets are left out by whoever wrote it down."""
+    options = args.get("options")
+    words = [f"{k} {v}" for k, v in options.items()] if isinstance(options, Mapping) else []
+    rest = f" ({', '.join(words)})" if words else ""
+    place = f" at place {args['level']}" if args.get("level") else ""
+    return f"set the fence device {args.get('agent', '')} of {_host(args)}{place}{rest}"
+
+
+def _clear_fence(args: Args) -> str:
+    if args.get("level"):
+        return f"take the fence device at place {args['level']} away from {_host(args)}"
+    return f"take all fence devices away from {_host(args)}"
+
+
+def _mode(args: Args) -> str:
+    if args.get("mode") == "act":
+        return f"let Holdfast act when {_host(args)} dies"
+    return f"only report of {_host(args)} ({args.get('mode', '')})"
+
+
+def _confirm_dead(args: Args) -> str:
+    if args.get("confirmed"):
+        return f"say that {_host(args)} is dead: {args.get('because') or 'no reason given'}"
+    return f"look for signs of life of {_host(args)}"
+
+
+def _host(args: Args) -> str:
+    return str(args.get("host") or "every host")
+
+
 _WORDS: dict[str, Callable[[Args], str]] = {
     "protect": _protect,
     "unprotect": lambda a: f"protect {_vm(a)} no longer",
@@ -80,6 +111,11 @@ _WORDS: dict[str, Callable[[Args], str]] = {
     "join-new": _joining,
     "join-revoke": lambda a: f"revoke the joining token {a.get('id', '')}",
     "certificate-revoke": _certificate,
+    "fence-set": _fence,
+    "fence-clear": _clear_fence,
+    "fence-rehearse": lambda a: f"rehearse the fence devices of {_host(a)}",
+    "host-mode": _mode,
+    "host-confirm-dead": _confirm_dead,
 }
 
 

@@ -26,6 +26,12 @@ class FenceDevice(Struct, frozen=True, kw_only=True):
     secrets: dict[str, str] = {}
     deadline_s: int = 40
 
+    def __repr__(self) -> str:
+        """Secrets stay out of logs and of errors."""
+        options = ", ".join(f"{name}={value}" for name, value in self.options.items())
+        named = f" and {', '.join(self.secrets)}" if self.secrets else ""
+        return f"{type(self).__name__}({self.agent} with {options}{named})"
+
 
 class HostFencing(Struct, frozen=True, kw_only=True):
     """What the store says of one host: whether Holdfast acts on it, and its ladder of devices.
@@ -68,3 +74,41 @@ class Fence(Struct, frozen=True, kw_only=True):
     doubt: str = ""  # Why its proof is not believed: only a person can go on.
     intended_utc_ms: int = 0
     proven_utc_ms: int = 0
+
+
+class DeviceTried(Struct, frozen=True, kw_only=True):
+    """What a device said when it was asked for a host's power. Nothing was switched.
+
+    `said` is on or off, or a sentence that says why it does not work.
+    """
+
+    agent: str
+    is_well: bool
+    said: str
+
+
+class Rehearsal(Struct, frozen=True, kw_only=True):
+    """The newest rehearsal of a host's ladder, kept in the store: of each device what it said.
+
+    It ends with the ladder that it is of. `by` is the person who asked for it, or empty.
+    """
+
+    host: str
+    devices: tuple[DeviceTried, ...]
+    utc_ms: int
+    by: str = ""
+
+    @property
+    def is_well(self) -> bool:
+        """Whether at least one device worked."""
+        return any(one.is_well for one in self.devices)
+
+
+_SECRET_WORDS = ("passw", "passphrase", "pwd", "secret", "token", "community")
+_NO_SECRET = ("script", "file")
+
+
+def is_secret_option(name: str) -> bool:
+    """Whether an option of a fence agent holds a secret, as its name says."""
+    plain = name.lower()
+    return any(one in plain for one in _SECRET_WORDS) and not plain.endswith(_NO_SECRET)

@@ -28,6 +28,16 @@ STEPS: dict[str, str] = {
 3. While the pulse is away, the loss of the host itself is noticed late.
 4. If the pulse runs, its way is cut: let UDP 7312 pass from the host to every controller.
 """,
+    "host-unfenceable": """\
+1. `holdfast fence list` says of each device of the host what it answered. While this alarm is open
+   the host's VMs run on, and nothing is done to it; only if it dies now they start nowhere else.
+2. *does not answer*, or a refused login: look at the BMC's address, its network, its user. Set the
+   device anew if its address or password changed: `holdfast fence set HOST AGENT ...`.
+3. *says off while the host pulses*: the device belongs to another machine. **It would switch off
+   the wrong one.** Take it away at once: `holdfast fence clear HOST`, then find the right one.
+4. `holdfast fence rehearse HOST` tries again, and harms nothing. Where it cannot be mended soon,
+   say that a person acts on this host: `holdfast host mode HOST report`.
+""",
     "host-lost": """\
 1. Look at the host from outside: its console or BMC, its power, its switch ports. `holdfast
    explain` tells who heard what of it, and when.

@@ -8,8 +8,9 @@ from msgspec import Struct
 class Role(StrEnum):
     """Each may do what those before it may, and more.
 
-    See: read all but tokens. Operate: acknowledge, settle, recover, disarm, arm, protect.
-    Administer: groups, tokens, and whatever only a person who answers for the site may say.
+    See: read all but tokens and fence devices. Operate: acknowledge, settle, recover, disarm, arm,
+    protect, rehearse. Administer: groups, tokens, how hosts are fenced, and whatever only a
+    person who answers for the site may say.
     """
 
     SEE = "see"

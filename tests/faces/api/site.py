@@ -16,6 +16,7 @@ from holdfast.controller.assembly import Controller
 from holdfast.faces.api.listening import SOCKET, serving
 from holdfast.facts.roles import Caller, Role
 from holdfast.facts.settings import ControllerPlace, Settings
+from holdfast.ports.fencer import Fencer
 from holdfast.ports.store import Store
 from tests.controller.fake_agent import wait_for
 from tests.controller.site import certify
@@ -73,7 +74,10 @@ class Api:
 
 @contextlib.asynccontextmanager
 async def api(
-    folder: Path, beside: Api | None = None, store: Store | None = None
+    folder: Path,
+    beside: Api | None = None,
+    store: Store | None = None,
+    fencer: Fencer | None = None,
 ) -> AsyncIterator[Api]:
     """`beside`: a second controller, which shares the store of that one and follows it."""
     number = 2 if beside else 1
@@ -94,7 +98,11 @@ async def api(
         pulse_port=0,
     )
     controller = Controller(
-        given, "boot", store, face=lambda one: serving(one, given, address if store else "")
+        given,
+        "boot",
+        store,
+        face=lambda one: serving(one, given, address if store else ""),
+        fencer=fencer,
     )
     leader = controller.leadership
     work = asyncio.create_task(controller.run())

@@ -12,6 +12,8 @@ from holdfast.faces.api.routes import route_for
 from holdfast.facts import wire
 from holdfast.facts.incidents import IncidentState
 from tests.controller.fake_agent import FakeAgent, report, summary, wait_for
+from tests.controller.fake_fencer import FakeFencer
+from tests.controller.test_fencing import IPMI
 from tests.controller.test_questions import incident
 from tests.faces.api.site import Api, api
 
@@ -39,6 +41,13 @@ ASKED: list[tuple[str, dict[str, Any]]] = [
     ("disarm", {"reason": "x"}),
     ("arm", {}),
     ("api-tokens", {}),
+    ("fence-set", {"host": "host-a", **IPMI}),
+    ("fence-rehearse", {"host": "host-a"}),
+    ("fence-rehearse", {}),
+    ("fence-list", {}),
+    ("host-mode", {"host": "host-a", "mode": "act"}),
+    ("host-confirm-dead", {"host": "host-a"}),
+    ("fence-clear", {"host": "host-a"}),
     ("events", {}),
     ("audit", {}),
 ]
@@ -67,7 +76,7 @@ async def ask(site: Api, question: str, args: dict[str, Any]) -> Any:
 @pytest.mark.timeout(120)
 def test_every_answer_fits_its_type_and_says_nothing_beside_it(tmp_path: Path) -> None:
     async def work() -> None:
-        async with api(tmp_path) as site:
+        async with api(tmp_path, fencer=FakeFencer()) as site:
             agent = FakeAgent(tmp_path / "run" / "controller.sock")
             agent.answers["grant"] = lambda q: wire.Reply(
                 id=q.id, data={"protection": q.args["protection"], "domain": {"name": "web-1"}}

@@ -1,1 +1,1 @@
-"""What switches a host off: a plug-in per way."""
+"""What switches a host off, and reads its power back: a plug-in per way."""

@@ -32,7 +32,7 @@ LOOK, ACT, SITE, RUN, TRY = "Look", "Act", "Site", "Run", "Try out"
 
 COMMANDS: dict[str, Place] = {
     "status": Place(LOOK, "status", "status", "Is everything well, and what to do if not"),
-    "host": Place(LOOK, "host", "host", "List and show hosts"),
+    "host": Place(LOOK, "host", "host", "List and show hosts; say what is done when one dies"),
     "vm": Place(LOOK, "vm", "vm", "List, show, protect, unprotect and recover VMs"),
     "group": Place(LOOK, "group", "group", "List, show, set and forget groups of VMs"),
     "alarms": Place(LOOK, "alarms", "alarms", "List, follow and acknowledge alarms"),
@@ -43,6 +43,7 @@ COMMANDS: dict[str, Place] = {
     "audit": Place(LOOK, "events", "audit", "Tell who changed what"),
     "disarm": Place(ACT, "arming", "disarm", "Switch automatic recovery off for a while"),
     "arm": Place(ACT, "arming", "arm", "Switch automatic recovery on again"),
+    "fence": Place(ACT, "fence", "fence", "Say how hosts can be switched off, and try it"),
     "settle": Place(ACT, "incidents", "settle", "Close an incident that a person dealt with"),
     "init": Place(SITE, "site_commands", "init", "Make a site, with this host as controller"),
     "join": Place(SITE, "site_commands", "join", "Let this host belong to a site"),

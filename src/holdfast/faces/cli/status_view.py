@@ -115,6 +115,25 @@ def _site_parts(
         yield _controllers(list(told["controllers"]), missed, str(told.get("leader", "")))
     if told.get("pulses"):
         yield _pulses(told["pulses"])
+    if len(hosts) > 1 and told.get("fencing"):
+        yield _fencing(hosts)
+
+
+def _fencing(hosts: list[HostRow]) -> Part:
+    """On which hosts Holdfast acts, and whether it could now."""
+    acting = [row for row in hosts if row.mode == "act"]
+    odd = [row for row in acting if row.is_at_risk]
+    if odd:
+        first = odd[0]
+        more = f", and {len(odd) - 1} more" if len(odd) > 1 else ""
+        said = f"could not switch off {first.host_name}{more} now: {first.why_not_fenceable}"
+        hint = f"see to its fence device, then: holdfast fence rehearse {first.host_name}"
+        return Part(name="fencing", is_well=False, said=said, hint=hint)
+    if not acting:
+        said = "on no host: one that dies is reported, and a person acts"
+    else:
+        said = f"on {len(acting)} of {len(hosts)} hosts; each could be switched off now"
+    return Part(name="fencing", is_well=True, said=said)
 
 
 def _parts_here(told: Told | None, away: str, around: Around) -> Iterator[Part]:

@@ -38,6 +38,15 @@ class HostRow(Struct, frozen=True, kw_only=True):
     incident: str = ""
     is_silent: bool = False
     silent_utc_ms: int = 0  # Since when, where its incident says so.
+    mode: str = "report"  # What is done when it dies: nothing, or act.
+    is_fenceable: bool = False
+    why_not_fenceable: str = ""
+    fence_devices: tuple[str, ...] = ()
+
+    @property
+    def is_at_risk(self) -> bool:
+        """Holdfast is to act on it, and could not."""
+        return self.mode == "act" and not self.is_fenceable
 
 
 class HostView(Struct, frozen=True, kw_only=True):
@@ -54,10 +63,19 @@ def hosts_page(rows: Sequence[HostRow], now_ms: int) -> Iterator[Any]:
 
 
 def hosts_table(rows: Sequence[HostRow], now_ms: int) -> Any:
+    """What is done when one dies is shown where anything is known of that."""
+    has_modes = any(one.fence_devices for one in rows)
     return table(
-        ("HOST", "AGENT", "VMS", "HEARD", "STATE"),
+        ("HOST", "AGENT", "VMS", "HEARD", *(["MODE"] if has_modes else []), "STATE"),
         [
-            (one.host_name, agent_words(one, now_ms), str(one.vms), heard(one), state(one))
+            (
+                one.host_name,
+                agent_words(one, now_ms),
+                str(one.vms),
+                heard(one),
+                *([mode(one)] if has_modes else []),
+                state(one),
+            )
             for one in rows
         ],
     )
@@ -73,6 +91,7 @@ def host_page(view: HostView, now_ms: int) -> Iterator[Any]:
         ("Agent", agent_words(one, now_ms)),
     ]
     rows += [(f"Plane {name}", _plane(name, one)) for name in one.planes]
+    rows += _fencing(one)
     rows += [("Faults", ", ".join(one.faults))] if one.faults else []
     rows += [("Incident", f"holdfast explain {one.incident}")] if one.incident else []
     rows += [(name, value) for name, value in (("Rack", one.rack), ("Switch", one.switch)) if value]
@@ -86,6 +105,27 @@ def host_page(view: HostView, now_ms: int) -> Iterator[Any]:
         yield from vms_table(view.vms)
     else:
         yield Text("No VM is known there.", style=QUIET)
+
+
+def _fencing(one: HostRow) -> list[tuple[str, str | Text]]:
+    if one.mode == "act":
+        does = "act: when it dies it is switched off, and its VMs start elsewhere"
+    else:
+        does = "report: when it dies nothing is done to it"
+    if one.is_fenceable:
+        able = Text(f"yes, by {', '.join(one.fence_devices)}")
+    else:
+        helps = "rehearse" if one.fence_devices else "set"
+        able = Text(f"no: {one.why_not_fenceable or 'it has no fence device'}")
+        able.append(f"; what helps: holdfast fence {helps} {one.host_name}")
+        able.stylize(BAD if one.is_at_risk else QUIET)
+    return [("Mode", does), ("Fenceable", able)]
+
+
+def mode(one: HostRow) -> Text:
+    if one.is_at_risk:
+        return Text("act, not fenceable", style=BAD)
+    return Text(one.mode, style="" if one.mode == "act" else QUIET)
 
 
 def agent_words(one: HostRow, now_ms: int) -> Text:
