@@ -136,16 +136,83 @@ class HypervisorContract:
 
         self.play(story)
 
+    def test_a_definition_can_be_taken_back_and_starts_nothing(self) -> None:
+        async def story(hypervisor: Hypervisor) -> None:
+            told = await hypervisor.definition(self.vm)
+            assert (told.vm, told.name) == (self.vm, self.vm_name)
+            assert told.needs.vcpus == 1
+            other = msgspec.structs.replace(
+                told, xml=told.xml.replace("<on_crash>destroy<", "<on_crash>preserve<")
+            )
+            for _ in range(2):  # Once more changes nothing.
+                await hypervisor.define(other)
+                domain = await hypervisor.domain(self.vm)
+                assert (domain.on_crash, domain.state) == ("preserve", "shut off")
+            await hypervisor.define(told)
+            assert await hypervisor.definition(self.vm) == told
+
+        self.play(story)
+
+    def test_a_vm_that_runs_is_redefined_and_runs_on(self) -> None:
+        async def story(hypervisor: Hypervisor) -> None:
+            told = await hypervisor.definition(self.vm)
+            life = await hypervisor.start(self.vm)
+            during = await hypervisor.definition(self.vm)
+            assert "<on_crash>destroy<" in during.xml
+            await hypervisor.define(during)
+            assert await hypervisor.start(self.vm) == life
+            await hypervisor.end(life)
+            await hypervisor.define(told)
+
+        self.play(story)
+
+    def test_what_is_no_definition_is_refused_for_good(self) -> None:
+        async def story(hypervisor: Hypervisor) -> None:
+            told = await hypervisor.definition(self.vm)
+            for call in (hypervisor.define, hypervisor.judge):
+                with pytest.raises(CallFailed) as failure:
+                    await call(msgspec.structs.replace(told, xml="<domain><name>half"))
+                assert failure.value.is_final
+
+        self.play(story)
+
+    def test_what_a_host_lacks_is_said_before_anything_is_defined(self) -> None:
+        async def story(hypervisor: Hypervisor) -> None:
+            told = await hypervisor.definition(self.vm)
+            bridge = "<devices><interface type='bridge'><source bridge='br-none'/></interface>"
+            other = msgspec.structs.replace(told, xml=told.xml.replace("<devices>", bridge))
+            said = await hypervisor.judge(other)
+            # Local storage comes before what else is missing.
+            assert said
+            assert said == told.needs.obstacle or "no bridge br-none" in said
+            assert await hypervisor.definition(self.vm) == told, "nothing was changed"
+
+        self.play(story)
+
+    def test_a_host_has_a_size(self) -> None:
+        async def story(hypervisor: Hypervisor) -> None:
+            size = await hypervisor.size()
+            assert size.memory_mib > 0
+            assert size.cpus > 0
+
+        self.play(story)
+
     def test_a_vm_that_is_not_defined_is_refused_for_good(self) -> None:
         async def story(hypervisor: Hypervisor) -> list[bool]:
             finals = []
-            for call in (hypervisor.domain, hypervisor.start, hypervisor.take_over):
+            calls = (
+                hypervisor.domain,
+                hypervisor.start,
+                hypervisor.take_over,
+                hypervisor.definition,
+            )
+            for call in calls:
                 with pytest.raises(CallFailed) as failure:
                     await call(UNKNOWN)
                 finals.append(failure.value.is_final)
             return finals
 
-        assert self.play(story) == [True, True, True]
+        assert self.play(story) == [True, True, True, True]
 
     def test_what_is_taken_over_can_be_given_back(self) -> None:
         async def story(hypervisor: Hypervisor) -> list[str]:

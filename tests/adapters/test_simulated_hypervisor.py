@@ -24,7 +24,7 @@ class TestHypervisorInMemory(HypervisorContract):
 
     def make(self) -> Hypervisor:
         self.hypervisor = HypervisorInMemory(BOOT)
-        self.hypervisor.define(WEB)
+        self.hypervisor.add(WEB)
         return self.hypervisor
 
     def kill(self, life: Incarnation) -> None:
@@ -34,7 +34,7 @@ class TestHypervisorInMemory(HypervisorContract):
 def test_bad_days() -> None:
     async def story() -> None:
         hypervisor = HypervisorInMemory(BOOT)
-        hypervisor.define(WEB)
+        hypervisor.add(WEB)
         hypervisor.refuses["vm-1"] = CallFailed("no memory")
         with pytest.raises(CallFailed, match="no memory"):
             await hypervisor.start("vm-1")

@@ -19,9 +19,7 @@ class Scene:
     def __init__(self, folder: Path, *, has_agent: bool = False) -> None:
         self.console = folder / "console.log"
         self.hypervisor = HypervisorInMemory(BOOT)
-        self.hypervisor.define(
-            msgspec.structs.replace(domain_of("a"), console_log=str(self.console))
-        )
+        self.hypervisor.add(msgspec.structs.replace(domain_of("a"), console_log=str(self.console)))
         self.life = asyncio.run(self.hypervisor.start("a"))
         self.answers = Answers(
             self.hypervisor, lambda life: self.hypervisor.life("a") == life, lambda _: has_agent

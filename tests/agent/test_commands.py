@@ -60,7 +60,7 @@ class Scene:
         self.loop.consume(Booted(at=now(), host=HOST, host_name="h", boot=BOOT, state_id="s"))
         self.memo = folder / "memo.json"
         self.hypervisor = Watched(self.memo)
-        self.hypervisor.define(domain_of("a"))
+        self.hypervisor.add(domain_of("a"))
         self.health = Health(self.memo, dict)
         view = View(self.loop, dict, lambda _: "")
         self.questions = Questions()
@@ -178,7 +178,7 @@ def test_the_story_of_a_vm_tells_who_switched_recovery_off_and_on_meanwhile(tmp_
         return [str(one["body"]["is"]) for one in records if one["kind"] == "input"]
 
     async def story() -> None:
-        scene.hypervisor.define(domain_of(VM))
+        scene.hypervisor.add(domain_of(VM))
         await scene.ask("grant", protection=PLAIN(protection_of(VM)))
         await scene.ask("disarm", reason="new switch", seconds=60)
         scene.loop.consume(VmRan(life=life_of(VM), name=NAME, at=now()))
@@ -231,7 +231,7 @@ def test_whether_it_answers_now_is_looked_at_for_a_moment(tmp_path: Path) -> Non
     told.step(granted(5, answer=Answer(kind=AnswerKind.AGENT)))
     scene.decider.world = told.lawful.decider.world
     vm = told.web.vm
-    scene.hypervisor.define(domain_of(vm))
+    scene.hypervisor.add(domain_of(vm))
 
     async def story() -> None:
         await scene.hypervisor.start(vm)

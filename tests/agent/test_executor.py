@@ -68,7 +68,7 @@ class Scene:
             Booted(at=now(), host=HOST, host_name="h", boot=BOOT, state_id="s", is_amnesiac=False)
         )
         for vm in vms:
-            self.hypervisor.define(domain_of(vm))
+            self.hypervisor.add(domain_of(vm))
             granted = ProtectionGranted(at=now(), protection=protection_of(vm), by="me")
             self.decider.step(granted)
             record = self.decider.world.vms[vm]
@@ -251,7 +251,7 @@ def prove(vm: str) -> act.ProveGone:
 def test_an_end_that_somebody_wanted_is_said_with_the_proof() -> None:
     async def story() -> None:
         scene = Scene("a")
-        scene.hypervisor.define(domain_of("a", reason="destroyed"))
+        scene.hypervisor.add(domain_of("a", reason="destroyed"))
         proven = await scene.outcome(prove("a"))
         assert isinstance(proven, came.GoneProven)
         assert proven.wanted == "libvirt says destroyed"
@@ -263,7 +263,7 @@ def test_an_end_that_somebody_wanted_is_said_with_the_proof() -> None:
 def test_nothing_is_proven_while_libvirt_says_that_it_runs() -> None:
     async def story() -> None:
         scene = Scene("a")
-        scene.hypervisor.define(domain_of("a", "running", "booted"))
+        scene.hypervisor.add(domain_of("a", "running", "booted"))
         failed = await scene.outcome(prove("a"))
         assert isinstance(failed, came.GoneNotProven)
         assert failed.reason == "libvirt still says running"

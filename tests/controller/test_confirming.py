@@ -282,7 +282,7 @@ def test_its_devices_are_asked_and_an_answer_is_shown() -> None:
         await scene.begin(protection("vm-1"))
         await scene.put("fencing/h4-id", ladder("1", "2"))
         signs = (await scene.ask())["signs"]
-        assert f"{AGENT}, asked now: its power is on" in signs
+        assert f"{AGENT}, asked now for its power: it is on" in signs
         assert f"{AGENT}, asked now for its power: login failed" in signs
 
     asyncio.run(work())

@@ -18,8 +18,8 @@ from holdfast.faces.pages.host_words import left_words_page
 from holdfast.faces.pages.incidents import incident_line, incidents_page
 from holdfast.faces.pages.status import Delivery, Part, StatusView, status_page, troubles
 from holdfast.faces.pages.vms import vm_page, vms_page
+from holdfast.facts.alarm_types import AlarmType
 from holdfast.facts.alarms import AlarmRecord, EventType, Severity
-from holdfast.facts.catalogue import AlarmType
 from holdfast.facts.subjects import SubjectKind
 from holdfast.lab.drills.figures import Goal, Result, Spread
 from tests.faces import examples as known

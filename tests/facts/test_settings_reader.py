@@ -62,6 +62,11 @@ def test_no_settings_are_the_defaults() -> None:
     assert read_settings("", "f") == Settings()
 
 
+def test_shared_paths_are_folders() -> None:
+    text = '[libvirt]\nshared_paths = ["/srv/a", "/dev/shared"]'
+    assert read_settings(text, "f").shared_paths == ("/srv/a", "/dev/shared")
+
+
 def test_every_mistake_is_named_at_once_with_its_line() -> None:
     assert mistakes(MANY_MISTAKES) == ALL_NAMED
 
@@ -130,6 +135,9 @@ def test_what_is_not_toml_is_named_with_its_line(text: str, said: str) -> None:
             '[controller.c]\naddress = "::1"\nplanes = { a = "fd00::1", b = "fd00:0::1" }',
             "f:3: planes must have an address of its own for each plane: a and b both have fd00::1",
         ),
+        ('[libvirt]\nshared_paths = "/srv"', "f:2: shared_paths must be a list of folders"),
+        ('[libvirt]\nshared_paths = ["srv"]', "f:2: shared_paths must be an absolute path"),
+        ('[libvirt]\nshared_paths = ["/"]', "f:2: shared_paths must not name /"),
         ("[group.a]\nrestarts_window_s = 0", "f:2: restarts_window_s must be a whole number"),
     ],
 )

@@ -14,6 +14,7 @@ from holdfast.facts.subjects import SubjectKind
 from holdfast.facts.verdicts import Certainty, Effect, FaultRaised, HostHeard
 from holdfast.policy.host_states import SILENT, HostState
 from holdfast.policy.site import SiteDecider
+from tests.policy.fence_laws import ActingLaws
 
 OF_LOSS = ("host-lost", "host-frozen", "host-panicked", "racks-lost", "vm-on-lost-host")
 
@@ -31,6 +32,7 @@ class LawfulSite:
         self._said: dict[str, Alarm] = {}
         self._heard: dict[str, str] = {}  # Host to the boot in which it pulses.
         self._term = 0
+        self.acting = ActingLaws()
 
     def deadline(self) -> Instant | None:
         return self.decider.deadline()
@@ -51,8 +53,11 @@ class LawfulSite:
                 self._heard.pop(fact.subject.id, None)
             case _:
                 pass
+        self.acting.follow(fact)
         actions = self.decider.step(fact)
         for action in actions:
+            if laws := self.acting.broken(action):
+                raise LawBroken(f"{'; '.join(laws)}: {action}\nafter {fact}")
             if isinstance(action, Report):
                 self._judge_report(action.alarm, fact)
             self.asked += isinstance(action, AskWitnesses)
@@ -85,7 +90,9 @@ class LawfulSite:
             and not self._term
             and not is_own,
             "nothing is confirmed that may live": alarm.condition in OF_LOSS
-            and alarm.certainty is Certainty.CERTAIN,
+            and alarm.certainty is Certainty.CERTAIN
+            and not is_cleared
+            and not self._is_proven(alarm),
             "only what is open is cleared": is_cleared and not was_open,
             "what changes is open": alarm.state is AlarmState.CHANGED and not was_open,
             "a leader signs what it says": bool(self._term) != ("term" in alarm.details)
@@ -97,6 +104,13 @@ class LawfulSite:
         self.raised += alarm.state is AlarmState.RAISED
         self.cleared += is_cleared
         self._note(alarm)
+
+    def _is_proven(self, alarm: Alarm) -> bool:
+        """Its host is dead by a committed proof."""
+        host = alarm.subject.id
+        if alarm.condition == "vm-on-lost-host":
+            host = alarm.root.partition("/")[0]
+        return self.acting.is_proven(host)
 
     def _judge_order(self, actions: list[Action], fact: SiteFact) -> None:
         """Reports come first, and of them the root before what hangs below it."""

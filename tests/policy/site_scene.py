@@ -66,7 +66,7 @@ class SiteScene:
         return self.lawful.decider.world
 
     def give(self, fact: SiteFact) -> list[str]:
-        return list(_short(self.lawful.step(fact)))
+        return list(short(self.lawful.step(fact)))
 
     def lead(self, term: int) -> list[str]:
         return self.give(told.LeadChanged(at=at(self.ms), term=term))
@@ -80,7 +80,14 @@ class SiteScene:
         now = at(self.ms)
         return self.give(told.VmsSet(at=now, host=host, boot=boot_of(host, boot), vms=vms))
 
-    def wrong(self, host: str, condition: str, boot: int = 1, text: str = "") -> list[str]:
+    def wrong(
+        self,
+        host: str,
+        condition: str,
+        boot: int = 1,
+        text: str = "",
+        evidence: dict[str, str] | None = None,
+    ) -> list[str]:
         is_sure = EFFECTS[condition] in (Effect.DEGRADED, Effect.DOOMED)
         is_own = condition.startswith("controller")
         fault = FaultRaised(
@@ -94,6 +101,7 @@ class SiteScene:
             reason=text or f"{host} has {condition}",
             boot="" if is_own else boot_of(host, boot),
             cause="a cause",
+            evidence=evidence or {},
         )
         return self.give(fault)
 
@@ -130,16 +138,21 @@ class SiteScene:
 
     def reborn(self) -> None:
         """As after kill -9: the world comes from its snapshot."""
-        kept = msgspec.json.encode(self.world)
+        kept, acting = msgspec.json.encode(self.world), self.lawful.acting
         self.lawful = LawfulSite(SiteDecider(msgspec.json.decode(kept, type=SiteWorld)))
         for alarm in self.world.reported.values():
             self.lawful._note(alarm)
+        self.lawful.acting = acting
+
+    def begin_again(self, name: str = "c1") -> None:
+        """As after a restart of the controller in the same boot."""
+        self.give(told.SiteBegan(at=at(self.ms), controller=name, boot="cb1"))
 
     def open(self) -> list[str]:
         return sorted(_name(a) for key, a in self.world.reported.items() if self.world.is_open(key))
 
 
-def _short(actions: list[Action]) -> Iterator[str]:
+def short(actions: list[Action]) -> Iterator[str]:
     """`+ host-lost h1`, `- vm-on-lost-host web1 < host-lost`, `incident h1-xxxx open`, `ask h1`."""
     for action in actions:
         match action:

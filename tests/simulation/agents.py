@@ -15,6 +15,7 @@ from holdfast.agent.finding import found_gone
 from holdfast.agent.identity import Identity
 from holdfast.agent.inventory import Inventory
 from holdfast.agent.loop import Loop
+from holdfast.agent.terms import Terms
 from holdfast.agent.uplink import Uplink
 from holdfast.agent.view import View
 from holdfast.agent.welcome import Welcomer
@@ -23,12 +24,14 @@ from holdfast.facts import actions as act
 from holdfast.facts import wire
 from holdfast.facts.actions import Action
 from holdfast.facts.commands import Booted, Restarted
+from holdfast.facts.definitions import HostSize
 from holdfast.facts.observations import Observation
 from holdfast.policy import promise
 from holdfast.policy.decide import Decider
 from holdfast.policy.world import World
 from holdfast.ports.hypervisor import Domain
 from holdfast.ports.link import Connection, Dial
+from tests.simulation.orders import Orders
 from tests.simulation.probes import Carrier, address
 from tests.simulation.pulses import key_of
 from tests.stories.executor import SimulatedExecutor
@@ -44,6 +47,9 @@ class NoDomains:
 
     async def domains(self) -> list[Domain]:
         return []
+
+    async def size(self) -> HostSize:
+        return HostSize(memory_mib=65_536, cpus=16)
 
 
 class SimulatedAgent:
@@ -132,7 +138,10 @@ class SimulatedAgent:
         )
         view = View(loop, dict, lambda _vm: "simulated")
         self._inventory = Inventory(NoDomains(), view.vms)  # type: ignore[arg-type]
-        welcomer = Welcomer(loop, self._inventory, me)
+        terms = machine.disk.setdefault("terms", Terms())
+        assert isinstance(terms, Terms)
+        welcomer = Welcomer(loop, self._inventory, me, terms)
+        self.orders = Orders(loop, host, terms, self._carrier)
         self.uplink = Uplink(
             dials=self._dials(machine),
             outbox=outbox,
@@ -140,7 +149,7 @@ class SimulatedAgent:
             host=self.poses_as,
             hello=self._hello,
             welcomed=welcomer.welcomed,
-            obey=self._obey,
+            obey=self.orders.answer,
             see=loop.see,
         )
         self._inventory.tell = self.uplink.send
@@ -224,16 +233,6 @@ class SimulatedAgent:
             addresses={plane: address(plane, machine.name) for plane in planes},
             rack=self._rack,
         )
-
-    async def _obey(self, question: wire.Question) -> wire.Reply:
-        """Who lives, and what a witness is asked for; the rest plays no part here."""
-        if question.name != "witness":
-            return wire.Reply(id=question.id, data={})
-        args = question.args
-        data, is_kernel = await self._carrier.carry(
-            args["address"], args["port"], bytes.fromhex(args["data"]), args["limit_ms"]
-        )
-        return wire.Reply(id=question.id, data={"data": data.hex(), "is_kernel": is_kernel})
 
 
 def void(_: object) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from holdfast.adapters.drivers.certificates import Peer
+from holdfast.adapters.simulated.bmc import Bmcs, SimulatedFencer
 from holdfast.adapters.simulated.cluster import StoreCluster
 from holdfast.adapters.simulated.connection import End
 from holdfast.adapters.simulated.journal import JournalInMemory
@@ -20,6 +21,7 @@ from holdfast.adapters.vims.builtin import Builtin
 from holdfast.controller.agents import Agents
 from holdfast.controller.claims import Claims
 from holdfast.controller.courier import Courier
+from holdfast.controller.definitions import Definitions
 from holdfast.controller.door import Door
 from holdfast.controller.entries import Entries
 from holdfast.controller.gate import Visitor
@@ -39,34 +41,21 @@ from holdfast.controller.witnesses import Witnesses
 from holdfast.detectors.panel import Panel, make_panel
 from holdfast.facts.alarms import Alarm, AlarmRecord
 from holdfast.facts.hearing import Hearing as Heard
-from holdfast.facts.settings import ControllerPlace, Settings, Webhook
 from holdfast.policy.site import SiteDecider
 from holdfast.policy.site_world import SiteWorld
 from holdfast.ports import clock
+from holdfast.ports.fencer import Fencer
 from holdfast.ports.keeper import keep_running
 from holdfast.ports.link import Dial
 from holdfast.ports.notifier import Notifier
+from tests.simulation.controller_parts import Unasked, kept, settings_of
 from tests.simulation.ears import SimulatedEar
-from tests.simulation.probes import Carrier, address
+from tests.simulation.probes import Carrier
 from tests.simulation.receivers import Receiver, SimulatedPager, SimulatedWebhook
 
 FIRST_LIMIT_S = 3.0
 FAR_AWAY_UTC_MS = 1 << 60
 LOOK_S = 1.0
-
-
-class Unasked:
-    """What plays no part here: copies, last words of hosts, questions of people."""
-
-    def add(self, pieces: Any) -> None:
-        pass
-
-    def take(self, host: str, frame: Any) -> None:
-        pass
-
-    async def answer(self, _question: Any) -> Any:
-        return
-        yield
 
 
 class SimulatedController:
@@ -80,8 +69,10 @@ class SimulatedController:
         pager: Receiver,
         carrier: Carrier,
         peers: Callable[[Machine], list[Dial]],
+        bmcs: Bmcs,
     ) -> None:
         self.machine, self._cluster, self._receiver = machine, cluster, receiver
+        self.bmcs, self.fencer = bmcs, self.make_fencer(bmcs)
         self._pager = pager
         self._carrier, self._peers = carrier, peers
         self._ear: SimulatedEar | None = None
@@ -169,10 +160,10 @@ class SimulatedController:
         """As controller/assembly.py, with other adapters."""
         machine = self.machine
         self.store = self._cluster.client(machine.name)
-        self.shelf = _kept(machine, "shelf", ShelfInMemory)
+        self.shelf = kept(machine, "shelf", ShelfInMemory)
         self.agents = Agents(self.shelf)
         self.timings = Timings(is_answered_outside=True)
-        self.vim = Builtin(Path(), tell=self._tell, shelf=_kept(machine, "alarms", ShelfInMemory))
+        self.vim = Builtin(Path(), tell=self._tell, shelf=kept(machine, "alarms", ShelfInMemory))
         webhook = SimulatedWebhook(machine, self._receiver)
         self.courier = self._make_courier(webhook, self._answered)
         pager = SimulatedPager(machine, self._pager)
@@ -212,6 +203,7 @@ class SimulatedController:
             greeter=self.greeter,
             copies=nothing,
             host_words=nothing,
+            definitions=Definitions(self.registry, self._claims[-1]),
             answer_peer=self.replicas.peers.answer,
         )
 
@@ -222,7 +214,7 @@ class SimulatedController:
         patience: Patience | None = None,
     ) -> Courier:
         machine = self.machine
-        outbox = _kept(machine, f"courier {notifier.name}", self.make_outbox)
+        outbox = kept(machine, f"courier {notifier.name}", self.make_outbox)
         outbox.begin_stream(f"{machine.name} {machine.own.monotonic_ns()} {machine.boot}")
         return Courier(
             notifier,
@@ -237,7 +229,7 @@ class SimulatedController:
     def _make_watch(self) -> None:
         """As controller/watching.py, with a journal in memory."""
         machine, agents = self.machine, self.agents
-        self.settings = _settings(self._cluster.members, machine)
+        self.settings = settings_of(self._cluster.members, machine)
         self.hearing = Hearing(
             self.settings,
             self._see,
@@ -264,7 +256,7 @@ class SimulatedController:
         )
         agents.on_greeted = watch.greeted
         agents.on_left = watch.left
-        agents.on_vms = lambda agent: watch.set_vms(agent.host, agent.boot, agent.vms)
+        agents.on_vms = watch.told
 
     def _make_replicas(self) -> None:
         assert self.leadership is not None
@@ -289,6 +281,9 @@ class SimulatedController:
     # What a mutant may do otherwise.
 
     make_outbox = OutboxInMemory
+
+    def make_fencer(self, bmcs: Bmcs) -> Fencer:
+        return SimulatedFencer(self.machine, bmcs)
 
     def make_decider(self, world: SiteWorld | None) -> SiteDecider:
         return SiteDecider(world)
@@ -369,21 +364,3 @@ class SimulatedController:
 
     def _said(self, name: str, failure: BaseException | None) -> None:
         self.failed.append(f"{name} of {self.name} ended: {failure!r}")
-
-
-def _kept(machine: Machine, name: str, kind: Callable[[], Any]) -> Any:
-    return machine.disk.setdefault(f"controller {name}", kind())
-
-
-def _settings(members: list[str], machine: Machine) -> Settings:
-    """Those of a controller's host: where each of them is, on each plane, and whom they tell."""
-    planes = machine.network.planes
-    places = [
-        ControllerPlace(
-            name=name, address=name, planes={plane: address(plane, name) for plane in planes}
-        )
-        for name in members
-    ]
-    return Settings(
-        controllers=tuple(places), webhooks=(Webhook(name="vim", url="http://vim.example/"),)
-    )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from uuid import NAMESPACE_DNS, uuid5
 
+from holdfast.adapters.simulated.bmc import PLANE, Bmcs
 from holdfast.adapters.simulated.clock import Clock
 from holdfast.adapters.simulated.cluster import StoreCluster
 from holdfast.adapters.simulated.machine import Machine
@@ -53,7 +54,7 @@ class Host:
 
 class DataCentre:
     """The first `controllers` of its hosts have one each, and a member of the store; the last
-    `older` ones have the version before."""
+    `older` ones have the version before. Each host has `bmcs`, the first one tried first."""
 
     def __init__(
         self,
@@ -63,6 +64,7 @@ class DataCentre:
         controllers: int = 3,
         racks: int = 0,
         older: int = 0,
+        bmcs: int = 0,
         make_controller: Callable[..., SimulatedController] = SimulatedController,
         make_agent: Callable[..., SimulatedAgent] = SimulatedAgent,
     ) -> None:
@@ -70,6 +72,8 @@ class DataCentre:
         self.rng = random.Random(seed)
         self.clock = Clock()
         self.network = Network(self.clock, self.rng, PLANES)
+        self.bmcs = Bmcs(self.clock, Network(self.clock, self.rng, [PLANE]))
+        self.boots_by_people: dict[str, int] = {}
         self.receiver, self.pager = Receiver(self.clock), Receiver(self.clock)
         names = [f"h{number}" for number in range(1, hosts + 1)]
         self.cluster = StoreCluster(
@@ -86,12 +90,18 @@ class DataCentre:
             host = self.hosts[name]
             carrier = Carrier(host.machine, self._answerer)
             told = (self.receiver, self.pager)
-            made = make_controller(host.machine, self.cluster, *told, carrier, self._peers)
+            made = make_controller(
+                host.machine, self.cluster, *told, carrier, self._peers, self.bmcs
+            )
             host.controller = self.controllers[name] = made
         for host in self.hosts.values():
             self._equip(host)
         for name in names[hosts - older :]:
             self.hosts[name].agent.version = VERSION - 1
+
+        for host in self.hosts.values():
+            for number in range(1, bmcs + 1):
+                self.bmcs.add(host.machine, f"{host.machine.name}-bmc{number}")
 
     def _equip(self, host: Host) -> None:
         machine = host.machine
@@ -172,24 +182,33 @@ class DataCentre:
 
     # What befalls it.
 
-    def add_vm(self, host: str, name: str) -> SimulatedVm:
-        vm = SimulatedVm(name=name, uuid=str(uuid5(NAMESPACE_DNS, name)), memory_gb=0.1)
+    def add_vm(self, host: str, name: str, uuid: str = "", disk: str = "") -> SimulatedVm:
+        uuid = uuid or str(uuid5(NAMESPACE_DNS, name))
+        vm = SimulatedVm(name=name, uuid=uuid, memory_gb=0.1, disk=disk)
         vms = self.hosts[host].machine.vms
         vms.define(vm)
         vms.begin(name)
         return vm
 
     def host_of(self, vm: str) -> Host:
-        """Raises KeyError."""
-        for host in self.hosts.values():
-            if vm in host.machine.vms.vms:
-                return host
-        raise KeyError(vm)
+        """Where it runs, else where it ran last. Raises KeyError."""
+        have_it = [host for host in self.hosts.values() if vm in host.machine.vms.vms]
+        if not have_it:
+            raise KeyError(vm)
+        return max(have_it, key=lambda host: _recency(host.machine.vms.vms[vm]))
+
+    def define(self, vm: str, on: str) -> None:
+        """The same VM, on another host. One that is defined there stays as it is."""
+        there = self.hosts[on].machine.vms
+        if vm not in there.vms:
+            there.define(self.host_of(vm).machine.vms.vms[vm].elsewhere())
 
     def cut_power(self, host: str) -> None:
         self.hosts[host].machine.cut_power()
 
     def boot(self, host: str) -> None:
+        """By people: nobody else does."""
+        self.boots_by_people[host] = self.boots_by_people.get(host, 0) + 1
         self.hosts[host].machine.boot_again()
 
     def panic(self, host: str, *, gasps: bool) -> None:
@@ -253,3 +272,7 @@ class DataCentre:
         """Who is not named (the VIM, say) is reached by all."""
         for plane in planes:
             self.network.split(plane, groups)
+
+
+def _recency(vm: SimulatedVm) -> tuple[bool, bool, int]:
+    return vm.runs, vm.has_run, vm.began

@@ -2,23 +2,16 @@
 
 import re
 import shlex
-from collections.abc import Callable
 from typing import Any
 
 from holdfast.adapters.simulated.network import Weather
 from holdfast.facts.wire import VERSION
+from tests.simulation.fence_commands import FENCE_COMMANDS, power_shown
 from tests.simulation.site_stage import SiteStage
+from tests.simulation.story_lines import UNITS_MS, BadStory, Command, Options, Words
 
-Words = list[str]
-Options = dict[str, str]
-Command = Callable[[SiteStage, Words, Options], list[str] | None]
 ROLES = {"leader", "second", "third"}
 WORD = re.compile(r"\w+")
-UNITS_MS = {"ms": 1.0, "s": 1_000.0, "min": 60_000.0, "h": 3_600_000.0}
-
-
-class BadStory(Exception):
-    """A line of a story cannot be played; which, and why."""
 
 
 def open_stage(line: str, **more: Any) -> SiteStage:
@@ -60,10 +53,6 @@ def _named(stage: SiteStage, word: str) -> str:
 def _advance(stage: SiteStage, words: Words, _options: Options) -> None:
     number, unit = words
     stage.advance(float(number) * UNITS_MS[unit])
-
-
-def _vm(stage: SiteStage, words: Words, options: Options) -> None:
-    stage.site.add_vm(options["on"], words[0])
 
 
 def _power_cut(stage: SiteStage, words: Words, _options: Options) -> None:
@@ -174,12 +163,6 @@ def _kill_vm(stage: SiteStage, words: Words, _options: Options) -> None:
         host = stage.site.host_of(name)
         stage.laws.vm_killed(host, name)
         host.machine.vms.kill(name)
-
-
-def _start_vm(stage: SiteStage, words: Words, _options: Options) -> None:
-    for name in words:
-        stage.site.host_of(name).machine.vms.begin(name)
-        stage.laws.vm_started(name)
 
 
 def _cut(stage: SiteStage, _words: Words, options: Options) -> None:
@@ -296,14 +279,13 @@ def _status(stage: SiteStage, _words: Words, _options: Options) -> list[str]:
         f"leads: {', '.join(leaders) or 'nobody'}",
         f"open alarms: {', '.join(alarms) or 'none'}",
         f"running VMs: {', '.join(running) or 'none'}",
+        *power_shown(stage),
     ]
 
 
 COMMANDS: dict[str, Command] = {
     "advance": _advance,
-    "vm": _vm,
     "kill": _kill_vm,
-    "start": _start_vm,
     "power-cut": _power_cut,
     "boot": _on_site("boot"),
     "shut-down": _shut_down,
@@ -338,4 +320,5 @@ COMMANDS: dict[str, Command] = {
     "clone": _clone,
     "upgrade": _upgrade,
     "status": _status,
+    **FENCE_COMMANDS,
 }

@@ -4,22 +4,23 @@ Truth is what was done to machines, processes and networks; nothing here is take
 program believes, but where a law is about that belief.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from holdfast.adapters.simulated.network import Weather
 from holdfast.detectors.host_silent import NEVER_HEARD_MS
-from holdfast.facts.alarms import AlarmState
+from holdfast.facts.alarms import Alarm, AlarmState
 from holdfast.facts.instants import NS_PER_MS, NS_PER_S
 from holdfast.facts.layers import Plan
 from holdfast.facts.verdicts import Certainty
 from holdfast.policy import timing
-from holdfast.policy.host_states import SILENT, HostState
+from holdfast.policy.host_states import SILENT
 from holdfast.policy.site_world import SiteWorld
 from tests.simulation import receivers
 from tests.simulation.controllers import SimulatedController
 from tests.simulation.data_centre import DataCentre, Host
 from tests.simulation.receivers import Arrived
+from tests.simulation.site_end import left_over
 
 REPORT_NS = timing.REPORT_LIMIT_MS * NS_PER_MS
 TICK_MS = 100.0
@@ -74,7 +75,10 @@ class SiteLaws:
     _dead_since: dict[str, int] = field(default_factory=dict)
     _sequences: dict[tuple[str, str], int] = field(default_factory=dict)
     _revisions: dict[tuple[str, str], int] = field(default_factory=dict)
-    _may_end: set[str] = field(default_factory=set)  # VMs that somebody ended, or whose host fell.
+    # Alarms that may be open when all is over: a person has what is left.
+    may_stay: Callable[[Alarm], bool] = lambda _: False
+    # On which hosts which VMs were ended by somebody, or fell with their host.
+    _may_end: set[tuple[str, str]] = field(default_factory=set)
     _broken: list[LawBroken] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -85,7 +89,7 @@ class SiteLaws:
     def lost(self, host: str) -> None:
         """Its power is cut, or its kernel or all its programs stop: nobody hears it any more."""
         one = self.site.hosts[host]
-        self._may_end |= set(one.machine.vms.vms)
+        self._may_end |= _all_on(one)
         if self._knows_alive(one) and one.pulse.plan is not Plan.HOST_STOPS:
             key = f"{host}/{one.machine.boot}:"
             is_planned = one.pulse.plan is Plan.PULSE_RESTARTS  # It said how long that may last.
@@ -99,17 +103,21 @@ class SiteLaws:
 
     def vm_killed(self, host: Host, name: str) -> None:
         vm = host.machine.vms.vms[name]
-        self._may_end.add(name)
+        self.vm_may_end(host, name)
         is_watched = self._knows_alive(host) and self._agent_is_well(host)
         if vm.life is not None and not vm.is_ending and is_watched:
             self._expect(f"has lost {name}", host, f"{vm.life.key}:", ("vm-gone",))
 
     def vms_stopped(self, host: str) -> None:
         """On purpose, with their host."""
-        self._may_end |= set(self.site.hosts[host].machine.vms.vms)
+        self._may_end |= _all_on(self.site.hosts[host])
 
-    def vm_started(self, name: str) -> None:
-        self._may_end.discard(name)
+    def vm_may_end(self, host: Host, name: str) -> None:
+        """It is ended there on purpose, or may be."""
+        self._may_end.add((host.machine.name, name))
+
+    def vm_started(self, host: Host, name: str) -> None:
+        self._may_end.discard((host.machine.name, name))
 
     def heard(self, arrived: Arrived) -> None:
         """Something has arrived at the VIM."""
@@ -160,13 +168,13 @@ class SiteLaws:
         stream = (arrived.controller, notice.stream)
         last = self._sequences.get(stream, 0)
         if notice.sequence not in (last, last + 1) and not notice.gap:
-            self._break(
+            self.breach(
                 f"no report is lost: {arrived.controller} sent {notice.sequence} after {last}"
             )
         self._sequences[stream] = max(last, notice.sequence)
         name = (arrived.controller, alarm.key)
         if alarm.revision < self._revisions.get(name, 0):
-            self._break(f"revisions keep their order: {arrived.controller} sent an older {alarm}")
+            self.breach(f"revisions keep their order: {arrived.controller} sent an older {alarm}")
         self._revisions[name] = alarm.revision
 
     def _judge_certainty(self, arrived: Arrived) -> None:
@@ -176,17 +184,17 @@ class SiteLaws:
         name, _, boot = alarm.key.rpartition(":")[0].partition("/")
         machine = self.site.hosts[name].machine
         if machine.is_up and machine.boot == boot:
-            self._break(f"nothing is confirmed that lives: {alarm.key}, {alarm.text}")
+            self.breach(f"nothing is confirmed that lives: {alarm.key}, {alarm.text}")
 
     def _judge_vms(self) -> None:
         for name, host in self.site.hosts.items():
             if not host.machine.is_up:
-                self._may_end |= set(host.machine.vms.vms)
+                self._may_end |= _all_on(host)
                 continue
             for vm in host.machine.vms.vms.values():
-                if not vm.runs and vm.name not in self._may_end:
-                    self._may_end.add(vm.name)
-                    self._break(
+                if vm.has_run and not vm.runs and (name, vm.name) not in self._may_end:
+                    self.vm_may_end(host, vm.name)
+                    self.breach(
                         f"losing controllers or store stops no VM: {vm.name} ended on {name}"
                     )
 
@@ -198,13 +206,13 @@ class SiteLaws:
                 continue
             world = decider.world
             if world.defects:
-                self._break(f"no state without an exit: {name}: {world.newest_defect}")
+                self.breach(f"no state without an exit: {name}: {world.newest_defect}")
             due, now = decider.deadline(), controller.machine.own.monotonic_ns()
             if due is not None and now - due > OVERDUE_NS and self._was_well(name, OVERDUE_NS):
-                self._break(f"no state without an exit: {name} should have been woken at {due}")
+                self.breach(f"no state without an exit: {name} should have been woken at {due}")
             for record in world.hosts.values():
                 if record.state in SILENT and record.ask_at is None:
-                    self._break(f"no state without an exit: {name} asks nobody of {record.name}")
+                    self.breach(f"no state without an exit: {name} asks nobody of {record.name}")
             if controller.leads() and self._was_well(name, PERSON_NS):
                 self._judge_handing_over(name, world)
 
@@ -218,7 +226,7 @@ class SiteLaws:
                 continue
             incident = world.incidents.get(record.incident)
             if incident is None or not incident.needs_you:
-                self._break(f"alarms end with a person: nobody is asked about {record.name}")
+                self.breach(f"alarms end with a person: nobody is asked about {record.name}")
 
     # Every fault is reported within one second, by somebody who is in order.
 
@@ -254,7 +262,7 @@ class SiteLaws:
         if not able:
             self.excused += 1
             return
-        self._break(
+        self.breach(
             f"every pushed fault is reported within one second: {fault.host.machine.name}"
             f" {fault.what} at {fault.at / NS_PER_S} s, and {', '.join(able)} told nobody"
         )
@@ -269,7 +277,7 @@ class SiteLaws:
                 continue
             if now - fault.at > LATE_NS and self._somebody_knows(fault, LATE_NS):
                 self.faults.remove(fault)
-                self._break(
+                self.breach(
                     f"every fault is reported in the end: {fault.host.machine.name} {fault.what}"
                     f" at {fault.at / NS_PER_S} s, and it is {now / NS_PER_S} s"
                 )
@@ -348,45 +356,17 @@ class SiteLaws:
     def at_the_end(self) -> None:
         """Raises LawBroken."""
         self.look()
-        broken = list(self._left_over())
+        broken = list(left_over(self.site, self.may_stay))
         if broken:
             raise LawBroken("; ".join(broken[:5]))
 
-    def _left_over(self) -> Iterator[str]:
-        receiver = self.site.receiver
-        for alarm in receiver.open():
-            yield f"alarms end cleared, or with a person: {alarm.key} is open: {alarm.text}"
-        for alarm in self.site.pager.open():
-            yield f"alarms end cleared, or with a person: who was paged has {alarm.key} open still"
-        for host in self.site.hosts.values():
-            if host.agent.uplink is not None and host.agent.waiting:
-                yield f"no report is lost: {host.agent.waiting} wait on {host.machine.name}"
-            for key, revision in host.agent.said.items():
-                known = receiver.alarms.get(key)
-                if known is None or known.revision < revision:
-                    yield f"no report is lost: {key} of revision {revision} never arrived"
-        leaders = [name for name, one in self.site.controllers.items() if one.leads()]
-        if len(leaders) != 1:
-            yield f"one leads in the end, and not {leaders}"
-        for name, controller in self.site.controllers.items():
-            yield from self._of_controller(name, controller)
-
-    def _of_controller(self, name: str, controller: SimulatedController) -> Iterator[str]:
-        decider = controller.decider
-        if decider is None:
-            yield f"{name} does not run"
-            return
-        for record in decider.world.hosts.values():
-            if record.state is not HostState.SERVING:
-                yield f"no state without an exit: {name} believes {record.name} {record.state}"
-        if controller.watch.defects.counts:
-            yield f"{name} met defects: {controller.watch.defects.counts}"
-        if waiting := sum(one.delivery().backlog for one in controller.couriers):
-            yield f"no report is lost: {waiting} wait at {name}"
-
-    def _break(self, text: str) -> None:
+    def breach(self, text: str) -> None:
         """Reports arrive deep within a process: it is raised at the next look, outside of it."""
         self._broken.append(LawBroken(text))
+
+
+def _all_on(host: Host) -> set[tuple[str, str]]:
+    return {(host.machine.name, name) for name in host.machine.vms.vms}
 
 
 def _note(since: _Since, now: int, *, is_well: bool) -> None:

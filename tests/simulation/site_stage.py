@@ -5,6 +5,7 @@ from typing import Any
 from holdfast.facts.alarms import Alarm, AlarmState
 from holdfast.facts.instants import NS_PER_S
 from tests.simulation.data_centre import DataCentre
+from tests.simulation.fence_laws import FenceLaws
 from tests.simulation.receivers import Arrived
 from tests.simulation.site_laws import SiteLaws
 
@@ -18,6 +19,7 @@ class SiteStage:
     def __init__(self, seed: int = 0, at_rest_ms: float = AT_REST_MS, **site: Any) -> None:
         self.site = DataCentre(seed, **site)
         self.laws = SiteLaws(self.site)
+        self.fences = FenceLaws(self.site, self.laws)
         self.said: list[str] = []
         self._known: set[tuple[str, int, AlarmState]] = set()
         self.paged: list[str] = []

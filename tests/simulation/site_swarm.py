@@ -68,6 +68,8 @@ AT_REST_MS = 6_000.0  # Trouble may come before everybody is settled.
 class SiteSwarm:
     """`script` is the story so far, so that a failure can be played by hand."""
 
+    more = ""  # Of the line that opens the site.
+
     def __init__(
         self,
         seed: int,
@@ -82,7 +84,7 @@ class SiteSwarm:
         self._trouble, self._pauses = trouble or TROUBLE, pauses
         hosts, controllers = self.rng.choice(((3, 3), (4, 3), (5, 3), (3, 1), (4, 1)))
         racks = self.rng.choice(("", " racks=2"))
-        self._open = f"site hosts={hosts} controllers={controllers}{racks}"
+        self._open = f"site hosts={hosts} controllers={controllers}{racks}{self.more}"
         self._parts = {
             "seed": seed,
             "at_rest_ms": AT_REST_MS,
@@ -99,15 +101,23 @@ class SiteSwarm:
             for host in self.stage.site.hosts:
                 self._do(f"vm vm-{host} on={host}")
             self._do("advance 3 s")
+            self._prepare()
             for _ in range(turns):
                 self._cause_trouble()
             self._set_right()
-            self.stage.laws.at_the_end()
+            self._judge_end()
         except Exception as failure:
             story = "\n".join(self.script)
             raise AssertionError(f"{failure}\nafter this story:\n{story}") from failure
         finally:
             self.stage.end()
+
+    def _prepare(self) -> None:
+        """What people have said before any trouble comes."""
+
+    def _judge_end(self) -> None:
+        """Raises LawBroken."""
+        self.stage.laws.at_the_end()
 
     def _do(self, line: str) -> None:
         self.script.append(line)
@@ -185,6 +195,15 @@ class SiteSwarm:
 
     def _set_right(self) -> None:
         """Everything that was broken is mended, and everybody gets the time that it needs."""
+        self._mend()
+        self._begin_all()
+        for host in self.stage.site.hosts.values():
+            for vm in host.machine.vms.vms.values():
+                if not vm.runs:
+                    self._do(f"start {vm.name}")
+        self._do("advance 18 s")  # A new leader takes over what is over after 12 s.
+
+    def _mend(self) -> None:
         for line in ("mend", "store well", "vim back"):
             self._do(line)
         for name, host in self.stage.site.hosts.items():
@@ -192,17 +211,14 @@ class SiteSwarm:
             if host.machine.is_frozen:
                 self._do(f"resume {name}")
         self._do("advance 3 s")  # Who was told to stop has stopped by now.
+
+    def _begin_all(self) -> None:
         for name in self.stage.site.hosts:
             self._begin_machine(name)
         self._do("advance 3 s")
         for name in self.stage.site.hosts:
             self._begin_processes(name)
         self._do("advance 9 s")
-        for host in self.stage.site.hosts.values():
-            for vm in host.machine.vms.vms.values():
-                if not vm.runs:
-                    self._do(f"start {vm.name}")
-        self._do("advance 18 s")  # A new leader takes over what is over after 12 s.
 
     def _begin_machine(self, name: str) -> None:
         machine = self.stage.site.hosts[name].machine

@@ -1,5 +1,6 @@
 """An executor in virtual time: what policy asks for takes as long as the real thing was seen to."""
 
+import functools
 from collections.abc import Callable
 
 from holdfast.adapters.simulated.host import SimulatedHost
@@ -145,11 +146,14 @@ class SimulatedExecutor:
         elif vm.fails_to_start:
             vm.fails_to_start -= 1
             refusal = "libvirt: cannot access storage file '/srv/web.img'"
+        elif not self._host.has_room_for(vm) and not vm.runs:
+            refusal = "libvirt: cannot set up guest memory 'pc.ram': Cannot allocate memory"
         if refusal or vm is None:
             self._later(START_MS, lambda: self._not_started(asked, refusal, is_final=is_final))
         else:
             epoch = self._epoch
-            self._host.later(START_MS, lambda: self._spawn(asked, vm, epoch))
+            spawn = functools.partial(self._spawn, asked, vm, epoch)
+            self._host.later(START_MS, lambda: self._host.when_it_runs(spawn))
 
     def _not_started(self, asked: act.RestartHere, reason: str, *, is_final: bool) -> Outcome:
         at = self._host.now()
@@ -171,7 +175,7 @@ class SimulatedExecutor:
         return came.StartUnknown(incident=asked.incident, at=self._host.now(), reason=reason)
 
     def _begin(self, asked: act.RestartHere, vm: SimulatedVm, epoch: int) -> None:
-        life = self._host.begin(vm.name)
+        life = self._host.begin(vm.name, asked.tenure.generation)
         if epoch == self._epoch:
             incident, at = asked.incident, self._host.now()
             self._hear(came.VmStarted(incident=incident, at=at, life=life))

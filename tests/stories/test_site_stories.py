@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.site_commands import BadStory, open_stage, play
+from tests.simulation.site_commands import open_stage, play
 from tests.simulation.site_stage import SiteStage
+from tests.simulation.story_lines import BadStory
 from tests.stories.test_stories import COVERS, DASHES
 
 HERE = Path(__file__).parent / "sites"

@@ -16,6 +16,7 @@ from holdfast.adapters.sensors.kernel_log import KernelLog
 from holdfast.agent.answers import Answers
 from holdfast.agent.commands import Commands
 from holdfast.agent.controllers import controllers_of
+from holdfast.agent.definitions import Definitions
 from holdfast.agent.door import open_door
 from holdfast.agent.ends import Ends
 from holdfast.agent.executor import Executor
@@ -82,14 +83,17 @@ class Agent:
         panel = LoggedPanel(self.panel, defects)
         self.loop = Loop(panel, self.decider, self.journal, self._act, defects)
         self.vitals = Vitals(settings, me)
-        self.sight = Sight(settings.libvirt_uri, me.boot, self._see)
+        self.sight = Sight(settings.libvirt_uri, me.boot, self._see, settings.shared_paths)
         self.health = Health(state / "memo.json", self._shown)
         self.ends = Ends()
         self.archive = LocalDisk(state / "last-words", settings.last_words_mib << 20)
         self.recorder = Recorder(
             state / "recorder", me.boot, self._watched, ring_bytes=settings.recorder_mib << 20
         )
-        self.view = View(self.loop, self._domains, self.sight.watched_by)
+        self.definitions = Definitions(self.sight.hypervisor, self._protected)
+        self.view = View(
+            self.loop, self._domains, self.sight.watched_by, self.definitions.elsewhere
+        )
         self.inventory = Inventory(self.sight.hypervisor, self.view.vms)
         self.outbox = DiskOutbox(state / "outbox", me.boot, settings.outbox_mib << 20)
         self.questions = Questions()
@@ -107,8 +111,9 @@ class Agent:
             obey=self.terms.guard(self.questions.answer),
             see=self.loop.see,
         )
-        self.inventory.tell = self.uplink.send
-        self.loop.after_turn = self.inventory.policy_moved
+        self.inventory.tell = self.definitions.tell = self.uplink.send
+        self.definitions.changed = self.inventory.policy_moved
+        self.loop.after_turn = self._policy_moved
         self.answers = Answers(
             self.sight.hypervisor, self.sight.runs, self.health.has_agent, self._see
         )
@@ -159,6 +164,14 @@ class Agent:
     def _domains(self) -> Any:
         return self.inventory.domains()
 
+    def _protected(self) -> dict[str, str]:
+        """By uuid, with their names."""
+        return {r.vm: r.name for r in self.decider.world.vms.values() if r.protection}
+
+    def _policy_moved(self) -> None:
+        self.inventory.policy_moved()
+        self.definitions.policy_moved()
+
     async def run(self) -> None:
         self._begin()
         gc.freeze()  # What lives as long as the agent need not be looked at again and again.
@@ -166,6 +179,7 @@ class Agent:
             self.uplink.run,
             self.recorder.run,
             self.inventory.run,
+            self.definitions.run,
             self._copy,
             self.host_records.run,
             self._sync,
@@ -233,6 +247,7 @@ class Agent:
         self.sight.note(seen)
         self.ends.see(seen)
         self.inventory.see(seen)
+        self.definitions.see(seen)
         self.vitals.see(seen)
         if isinstance(seen, LifecycleSeen):
             self.recorder.note(seen.vm, "lifecycle", f"{seen.event} {seen.detail}", seen.at)
@@ -252,6 +267,7 @@ class Agent:
 
     def _welcomed(self, welcome: wire.Welcome) -> None:
         self.welcomer.welcomed(welcome)
+        self.definitions.tell_anew()
         self.host_records.greeted()
 
     def _hello(self) -> wire.Hello:
@@ -264,6 +280,7 @@ class Agent:
             boot=self._me.boot,
             state_id=self._me.state_id,
             stream=self.outbox.stream,
+            features=(wire.STARTS_HERE,),
             is_amnesiac=world.is_amnesiac,
             tenures=tuple(kept),
             pulse_key=self.vitals.key,

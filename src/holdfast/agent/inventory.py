@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Callable
 
 from holdfast.facts import wire
+from holdfast.facts.definitions import HostSize
 from holdfast.facts.observations import LibvirtAnswered, LifecycleSeen, Observation
 from holdfast.ports.hypervisor import CallFailed, Domain, Hypervisor
 
@@ -23,7 +24,8 @@ class Inventory:
         self._domains: dict[str, Domain] = {}
         self._woken = asyncio.Event()
         self._must_read = True
-        self._told: tuple[wire.VmSummary, ...] | None = None
+        self._size: HostSize | None = None
+        self._told: wire.Inventory | None = None
         self.tell: Callable[[wire.Inventory], None] = lambda _: None
 
     def domains(self) -> dict[str, Domain]:
@@ -34,7 +36,7 @@ class Inventory:
 
     def told_running(self) -> set[str]:
         """The VMs that run, as the controllers were told last."""
-        return {one.vm for one in self._told or () if one.is_running}
+        return {one.vm for one in self._told.vms if one.is_running} if self._told else set()
 
     def see(self, seen: Observation) -> None:
         if isinstance(seen, LifecycleSeen | LibvirtAnswered):
@@ -51,14 +53,15 @@ class Inventory:
         self.tell_changes()
 
     def tell_changes(self) -> None:
-        vms = tuple(self._summaries())
-        if vms != self._told:
-            self._told = vms
-            self.tell(wire.Inventory(vms=vms))
+        now = wire.Inventory(vms=tuple(self._summaries()), size=self._size)
+        if now != self._told:
+            self._told = now
+            self.tell(now)
 
     async def read(self) -> None:
         with contextlib.suppress(CallFailed):  # A verdict of its own: keep what was known.
             self._domains = {d.vm: d for d in await self._hypervisor.domains()}
+            self._size = await self._hypervisor.size()
         self.tell_changes()
 
     async def run(self) -> None:

@@ -26,7 +26,7 @@ from holdfast.ports.sensor import See, Sensor
 class Sight:
     """`see` of the agent must pass every observation through `note`, which keeps names current."""
 
-    def __init__(self, uri: str, boot: str, see: See) -> None:
+    def __init__(self, uri: str, boot: str, see: See, shared_paths: tuple[str, ...] = ()) -> None:
         self._see = see
         self._client = LibvirtClient(uri)
         self._client.see = see
@@ -35,6 +35,7 @@ class Sight:
             self._client,
             boot,
             rescan=self.processes.rescan,
+            shared_paths=shared_paths,
         )
         self._agents = GuestAgent(self._client, self.running)
         self._events = LibvirtEvents(

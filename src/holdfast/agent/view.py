@@ -11,20 +11,26 @@ from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.instants import NS_PER_MS
 from holdfast.policy import promise
 from holdfast.policy.vm_states import VmState
-from holdfast.policy.world import VmRecord
+from holdfast.policy.world import VmRecord, World
 from holdfast.ports import clock
 from holdfast.ports.hypervisor import Domain
 
 
 class View:
-    """`domains` is what libvirt last said of its VMs; `watched_by` which mechanism watches one."""
+    """`domains` is what libvirt last said of its VMs; `watched_by` which mechanism watches one;
+    `elsewhere` why no other host could start it."""
 
     def __init__(
-        self, loop: Loop, domains: Callable[[], dict[str, Domain]], watched_by: Callable[[str], str]
+        self,
+        loop: Loop,
+        domains: Callable[[], dict[str, Domain]],
+        watched_by: Callable[[str], str],
+        elsewhere: Callable[[str], str] = lambda _: "",
     ) -> None:
         self._loop = loop
         self._domains = domains
         self._watched_by = watched_by
+        self._elsewhere = elsewhere
 
     def vms(self) -> list[wire.VmSummary]:
         """Running and defined VMs alike, by name."""
@@ -58,6 +64,11 @@ class View:
             watched_by=self._watched_by(record.vm) if is_running else "",
             incident=record.incident,
             restarts_left=max(0, left) if kept else None,
+            memory_mib=domain.memory_mib if domain else 0,
+            generation=_generation(world, record),
+            is_serving=record.runs and not record.is_awaited,
+            is_given_up=not is_running and _is_given_up(record),
+            elsewhere=self._elsewhere(record.vm) if kept else "",
         )
 
     def incidents(self) -> list[Incident]:
@@ -96,6 +107,19 @@ def _state(record: VmRecord, domain: Domain | None) -> str:
     return record.state.value
 
 
+def _generation(world: World, record: VmRecord) -> int:
+    """Of the tenure that this host holds in this boot."""
+    if record.protection is None or not promise.is_held_here(world, record):
+        return 0
+    tenure = record.protection.tenure
+    return tenure.generation if tenure.boot == world.boot else 0
+
+
+def _is_given_up(record: VmRecord) -> bool:
+    """A start that may yet happen is not given up."""
+    return record.state is VmState.HANDED_OVER and not record.start_in_flight
+
+
 def _transient(domain: Domain | None) -> str:
     if domain is not None and not domain.is_persistent:
         return "it is transient: libvirt keeps no definition to start it from"
@@ -111,4 +135,5 @@ def _defined(domain: Domain) -> wire.VmSummary:
         is_running=is_running,
         is_protected=False,
         obstacle="it is not protected",
+        memory_mib=domain.memory_mib,
     )

@@ -10,6 +10,7 @@ from msgspec import structs
 
 from holdfast.adapters.drivers.shelf import Shelf
 from holdfast.facts import wire
+from holdfast.facts.definitions import HostSize
 from holdfast.facts.tenure import Tenure
 from holdfast.facts.wire import VmSummary
 from holdfast.ports import clock
@@ -80,6 +81,8 @@ class Agent:
         self.vms: tuple[VmSummary, ...] = ()
         self.tenures: dict[str, Tenure] = {}  # As it said when it greeted.
         self.has_told_vms = False  # Since this controller started.
+        self.size: HostSize | None = None  # As it said last.
+        self.features: tuple[str, ...] = ()
 
 
 class Agents:
@@ -110,6 +113,7 @@ class Agents:
             hello.boot,
             hello.is_amnesiac,
         )
+        agent.features = hello.features
         agent.tenures = {tenure.vm: tenure for tenure in hello.tenures}
         agent.link = link
         agent.since_utc_ms = clock.utc_ms()
@@ -142,9 +146,12 @@ class Agents:
         """Not one that left the site: frames of its last link may come after that."""
         return self.by_host.get(agent.host) is agent
 
-    def take_inventory(self, agent: Agent, vms: tuple[VmSummary, ...]) -> None:
+    def take_inventory(
+        self, agent: Agent, vms: tuple[VmSummary, ...], size: HostSize | None = None
+    ) -> None:
         if not self.is_known(agent):
             return
+        agent.size = size or agent.size
         self._set_vms(agent, vms)
         agent.has_told_vms = True
         kept = msgspec.json.encode([agent.host_name, vms])

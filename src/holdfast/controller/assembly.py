@@ -14,18 +14,21 @@ import msgspec
 from holdfast.adapters.drivers.certificates import Certificates
 from holdfast.adapters.drivers.private_folder import make_private_folder
 from holdfast.adapters.drivers.shelf import Shelf
+from holdfast.adapters.fencers.fence_agent import FenceAgent
 from holdfast.adapters.vims.builtin import Builtin
+from holdfast.controller.acting import make_recoverer
 from holdfast.controller.agents import Agents
 from holdfast.controller.api_tokens import ApiTokens
 from holdfast.controller.audit import Audit
 from holdfast.controller.claims import Claims
 from holdfast.controller.copies import Copies
 from holdfast.controller.couriers import make_couriers
+from holdfast.controller.definitions import Definitions
 from holdfast.controller.departed import Departed
 from holdfast.controller.door import Door
 from holdfast.controller.entries import Entries
 from holdfast.controller.events import Events
-from holdfast.controller.fence_parts import find_fencer, make_fencing
+from holdfast.controller.fence_parts import make_fencing
 from holdfast.controller.fencing import fencing_words
 from holdfast.controller.greeting import Greeter
 from holdfast.controller.groups import Groups
@@ -35,7 +38,7 @@ from holdfast.controller.host_words import HostWords
 from holdfast.controller.joining import Joining
 from holdfast.controller.known_hosts import follow_hosts
 from holdfast.controller.leadership import Leadership
-from holdfast.controller.noting import Noting
+from holdfast.controller.notes import Notes
 from holdfast.controller.own_alarms import OwnAlarms, add_up
 from holdfast.controller.promises import Promises
 from holdfast.controller.questions import Questions
@@ -90,8 +93,10 @@ class Controller:
         make_private_folder(state)
         self._settings, self._state, self.boot = settings, state, boot
         self.host_name = settings.host_name or socket.gethostname()
+        self.fencer = fencer or FenceAgent()
         self.shelf = Shelf(state / "kept.db")
         self.events = Events(state / "events.db")
+        self.notes = Notes(self.events, self.host_name)
         self.agents = Agents(self.shelf, lambda text: self.events.note(EventKind.HOST, text))
         self.timings = Timings(is_answered_outside=bool(settings.webhooks))
         self.vim = Builtin(state / "alarms.db", tell=self._tell, inventory=self._inventory)
@@ -103,7 +108,6 @@ class Controller:
         )
         self.store = store or make_store(settings, state, self.certificates)
         self.leadership = Leadership(self.store, self.host_name, self._began)
-        self.noting = Noting(self.events, self.leadership, self.host_name)
         self.registry = Registry(self.store, lambda: self.leadership.term)
         self.promises = Promises(self.registry, self.agents)
         self.groups = Groups(self.registry, self.agents, settings.groups)
@@ -131,10 +135,18 @@ class Controller:
             registry=self.registry,
             leadership=self.leadership,
         )
+        self.recoverer = make_recoverer(
+            registry=self.registry,
+            agents=self.agents,
+            watch=self.watch,
+            fencer=self.fencer,
+            leadership=self.leadership,
+            greeter=self.greeter,
+        )
         self.tokens = ApiTokens(self.registry)
         self.audit = Audit(state / "audit", self.events, name_of=self.agents.name_of)
         self.questions = self._make_questions()
-        self.rehearsals, self.fence_questions = make_fencing(self, fencer or find_fencer())
+        self.rehearsals, self.fence_questions = make_fencing(self, self.fencer)
         self.door = self._make_door()
         self.departed = Departed(
             self.vim,
@@ -171,7 +183,7 @@ class Controller:
                 await self.leadership.step()
                 await self._settle()
         self.events.note(EventKind.CONTROLLER, f"the controller on {self.host_name} began")
-        self.noting.term()
+        self.notes.term(self.leadership)
         told = await self.vim.alarms(include_cleared=True)
         begin_watch(self.watch, self.agents, self.hearing, told)
         try:
@@ -195,7 +207,7 @@ class Controller:
             self.shelf,
             self.timings,
             self.promises.take_tenure,
-            self.noting.incident,
+            self.notes.incident,
             safe=self._safe,
             leads_elsewhere=lambda: self.replicas.leads_elsewhere,
             is_alone=len(self._settings.controllers) < 2,
@@ -215,7 +227,7 @@ class Controller:
             couriers=self.couriers,
             sign_of=self.watch.sign_of,
             absorbed=self._absorbed,
-            seen=self.noting.seen,
+            seen=self.notes.seen,
             journal=self._state / FOLDER,
             dials=dials,
             shelf=self.shelf,
@@ -249,9 +261,11 @@ class Controller:
         return questions
 
     def _make_door(self) -> Door:
+        claims = Claims(self.agents, self.vim.find)
         return Door(
             agents=self.agents,
-            claims=Claims(self.agents, self.vim.find),
+            claims=claims,
+            definitions=Definitions(self.registry, claims),
             entries=self.entries,
             questions=self.questions,
             greeter=self.greeter,
@@ -282,15 +296,15 @@ class Controller:
         for courier in self.couriers:
             courier.hand(record)
         self.replicas.told(record)
-        self.noting.alarm(record)
+        self.notes.alarm(record)
 
     def _absorbed(self, record: AlarmRecord) -> None:
         """Another controller told it to all notifiers."""
-        self.noting.alarm(record)
+        self.notes.alarm(record)
         self.watch.shared(record)
 
     def _acknowledged(self, record: AlarmRecord) -> None:
-        self.noting.seen(record)
+        self.notes.seen(record)
         self.replicas.acknowledged(record)
 
     def _answered(self, record: AlarmRecord, at: int) -> None:
@@ -318,7 +332,7 @@ class Controller:
         """Once a second: what must be told of ourselves, and what waited for the store."""
         while True:
             await asyncio.sleep(LOOK_S)
-            self.noting.term()
+            self.notes.term(self.leadership)
             await self._settle()
             try:
                 losses = add_up(self.losses())
@@ -360,6 +374,7 @@ class Controller:
         """What is half done is done again by the next start: nothing here must be waited for."""
         await self.entries.close()
         self.watch.close()
+        self.recoverer.close()
         try:
             await self.leadership.end()
         except Exception:

@@ -13,6 +13,8 @@ from msgspec import structs
 from holdfast.controller.agents import Agent, Agents
 from holdfast.facts import wire
 from holdfast.facts.alarms import Alarm, AlarmRecord
+from holdfast.facts.definitions import VmDefinition
+from holdfast.facts.promises import Protection
 from holdfast.policy.site_alarms import OF_SITES
 
 log = logging.getLogger(__name__)
@@ -79,6 +81,25 @@ class Claims:
                 own[vm] = piece
             elif not listed[vm]:
                 self._refuse(f"{_named(agent)} copies {vm}, which runs on {runner.host_name}")
+        return own
+
+    def own_definitions(
+        self,
+        told: tuple[VmDefinition, ...],
+        agent: Agent,
+        find: Callable[[str], Protection | None],
+    ) -> list[VmDefinition]:
+        """Those of VMs that the store gives to its host: how a VM is defined is its holder's to
+        say. Of one that is not protected nothing is kept."""
+        own = []
+        for one in told:
+            held = find(one.vm)
+            if held is not None and held.tenure.host == agent.host:
+                own.append(one)
+            elif held is not None:
+                self._refuse(
+                    f"{_named(agent)} says how {held.name} is defined, and does not hold it"
+                )
         return own
 
     def _refuse(self, text: str) -> None:

@@ -14,6 +14,7 @@ from holdfast.adapters.drivers.private_socket import private_socket
 from holdfast.controller.agents import Agent, Agents, Link
 from holdfast.controller.claims import Claims
 from holdfast.controller.copies import Copies
+from holdfast.controller.definitions import Definitions
 from holdfast.controller.entries import Entries
 from holdfast.controller.gate import Gate, Visitor
 from holdfast.controller.greeting import Greeter, refusal
@@ -40,6 +41,7 @@ class Door:
         greeter: Greeter,
         copies: Copies,
         host_words: HostWords,
+        definitions: Definitions,
         answer_peer: Callable[[wire.Question], Awaitable[wire.Reply]] | None = None,
     ) -> None:
         """`answer_peer` answers other controllers."""
@@ -47,6 +49,7 @@ class Door:
         self.claims = claims
         self._agents, self._entries, self._questions = agents, entries, questions
         self._greeter, self._copies, self._host_words = greeter, copies, host_words
+        self._definitions = definitions
         self.unknown = 0
 
     @contextlib.asynccontextmanager
@@ -110,7 +113,9 @@ class Door:
             case wire.Reply():
                 link.replied(frame)
             case wire.Inventory():
-                self._agents.take_inventory(agent, frame.vms)
+                self._agents.take_inventory(agent, frame.vms, frame.size)
+            case wire.Definitions():
+                self._definitions.take(agent, frame.definitions)
             case wire.RecorderCopy():
                 own = self.claims.own_copies(frame.pieces, agent)
                 await asyncio.to_thread(self._copies.add, own)

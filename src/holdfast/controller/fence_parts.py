@@ -9,41 +9,10 @@ from holdfast.controller.fencing import Fencing
 from holdfast.controller.life_signs import LifeSigns
 from holdfast.controller.rehearsal import Rehearsals
 from holdfast.facts.events import EventKind
-from holdfast.facts.fencing import Fence, FenceDevice
-from holdfast.facts.tenure import DeathProof
-from holdfast.ports.fencer import FenceFailed, Fencer, PowerState
-from holdfast.ports.plugins import UnknownPlugin, load
+from holdfast.ports.fencer import Fencer
 
 if TYPE_CHECKING:
     from holdfast.controller.assembly import Controller
-
-FENCERS, FENCER = "holdfast.adapters.fencers", "fence_agent"
-
-
-def find_fencer() -> Fencer:
-    """The plug-in that runs fence agents."""
-    try:
-        made: Fencer = load(FENCERS, FENCER)()
-    except UnknownPlugin as missing:
-        return NoFencer(str(missing))
-    return made
-
-
-class NoFencer:
-    """Where that plug-in is not installed: hosts are reported, and nothing can be promised."""
-
-    def __init__(self, reason: str) -> None:
-        self._reason = reason
-
-    async def check(self, device: FenceDevice) -> None:
-        raise FenceFailed(f"{device.agent} cannot be run: {self._reason}")
-
-    async def power(self, device: FenceDevice) -> PowerState:
-        raise FenceFailed(f"{device.agent} cannot be run: {self._reason}")
-
-    async def switch_off(self, fence: Fence, device: FenceDevice) -> DeathProof:
-        text = f"{fence.name} cannot be switched off by {device.agent}: {self._reason}"
-        raise FenceFailed(text)
 
 
 def make_fencing(one: "Controller", fencer: Fencer) -> tuple[Rehearsals, FenceQuestions]:

@@ -72,6 +72,12 @@ class Greeter:
         await link.send(refusal(text))
         raise ConnectionError(text)
 
+    def grant_anew(self, host: str) -> None:
+        """What kept it from being granted its VMs is over: it is asked to greet once more."""
+        agent = self._agents.by_host.get(host)
+        if agent is not None and agent.link is not None:
+            agent.link.greeted_in = 0
+
     def greet_again(self) -> None:
         """A new term, or the store is back: agents hear what they could not be told."""
         term = self._leadership.term

@@ -14,6 +14,7 @@ from msgspec import structs
 from holdfast.controller.agents import Agent, Agents
 from holdfast.controller.registry import Known, Puts, Registry, Released
 from holdfast.facts import wire
+from holdfast.facts.fencing import FenceStep
 from holdfast.facts.promises import Answer, AnswerKind, Protection, parse_answer
 from holdfast.facts.tenure import RESTORED, Tenure
 from holdfast.facts.wire import VmSummary
@@ -145,14 +146,21 @@ class Promises:
         if held is None:
             return {}
         released = Released(generation=held.tenure.generation)
-        return {f"protections/{vm}": None, f"released/{vm}": released}
+        return {
+            f"protections/{vm}": None,
+            f"released/{vm}": released,
+            f"definitions/{vm}": None,
+        }
 
     def _after_greeting(self, hello: wire.Hello) -> Puts:
         known = self._registry.known(hello.host)
         forgot = hello.is_amnesiac or (known is not None and known.state_id != hello.state_id)
         copies = {tenure.vm: tenure for tenure in hello.tenures}
         puts: dict[str, Known | Protection] = {}
-        for held in self.of_host(hello.host):
+        # Whoever is being switched off is granted nothing anew: it greets again when that is done.
+        fence = self._registry.fence(hello.host)
+        is_fenced = fence is not None and fence.step is FenceStep.INTENDED
+        for held in self.of_host(hello.host) if not is_fenced else ():
             after = (
                 tenures.forgotten(held.tenure)
                 if forgot

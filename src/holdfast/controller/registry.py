@@ -5,7 +5,6 @@ read again and the function asked anew: what is already so is not put twice.
 """
 
 import asyncio
-import time
 import uuid
 from collections.abc import Callable, Mapping
 from itertools import islice
@@ -16,11 +15,11 @@ from msgspec import Struct
 
 from holdfast.facts.definitions import VmDefinition
 from holdfast.facts.fencing import Fence, HostFencing, Rehearsal
-from holdfast.facts.instants import NS_PER_MS
 from holdfast.facts.membership import KINDS_OF_SITE
 from holdfast.facts.promises import DEFAULT_GROUP, Disarm, Group, Protection
 from holdfast.facts.recoveries import Recovery
 from holdfast.facts.tokens import Token
+from holdfast.ports import clock
 from holdfast.ports.store import MOST_KEYS, Changed, Held, Store, StoreAway, TxnResult
 
 TRIES = 5
@@ -225,7 +224,7 @@ class Registry:
     def disarm(self) -> Disarm | None:
         """None also once it has ended by itself."""
         held = self._one(DISARM, Disarm)
-        if held is None or held.until_utc_ms <= time.time_ns() // NS_PER_MS:
+        if held is None or held.until_utc_ms <= clock.utc_ms():
             return None
         return held
 

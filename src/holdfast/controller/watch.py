@@ -20,6 +20,7 @@ from holdfast.facts import wire
 from holdfast.facts.actions import Action, AskWitnesses, Report, TellIncident
 from holdfast.facts.alarms import Alarm, AlarmRecord, AlarmReport, condition_of
 from holdfast.facts.commands import IncidentSettled
+from holdfast.facts.definitions import HostSize
 from holdfast.facts.hearing import Hearing, HostExpected, HostForgotten, LinkChanged, Sign
 from holdfast.facts.incidents import Incident
 from holdfast.facts.instants import NS_PER_MS, NS_PER_S, Instant
@@ -28,6 +29,7 @@ from holdfast.facts.wire import VmSummary
 from holdfast.policy.host_states import SILENT
 from holdfast.policy.site import SiteDecider
 from holdfast.policy.site_alarms import OF_SITES
+from holdfast.policy.site_world import loss_of
 from holdfast.ports import clock
 from holdfast.ports.defects import Defects, LoggedPanel
 from holdfast.ports.journal import Journal, Record
@@ -43,11 +45,16 @@ US = 1_000
 PLAIN = msgspec.to_builtins
 
 
+def refuse(action: Action) -> None:
+    log.error("refused: %s has no seat at a controller", type(action).__name__)
+
+
 class Watch:
     """`report` hands an alarm to the VIM, `keep` shows an incident, `ask` asks witnesses.
 
-    `folder` is where the journal lies, for those who ask for a story; `term` is that of this
-    controller while it leads, else None; `is_reliable` says whether its ear can be believed now.
+    `recover` carries out what a leader does about hosts and their VMs. `folder` is where the
+    journal lies, for those who ask for a story; `term` is that of this controller while it leads,
+    else None; `is_reliable` says whether its ear can be believed now.
     """
 
     def __init__(
@@ -64,12 +71,14 @@ class Watch:
         term: Callable[[], int | None],
         is_reliable: Callable[[], bool],
         panel: Panel | None = None,
+        recover: Callable[[Action], None] = refuse,
     ) -> None:
         self.defects = Defects()
         self.decider = decider
         self.controller, self._boot, self._folder = controller, boot, folder
         self._journal = journal
         self._report, self._keep, self._ask, self._term = report, keep, ask, term
+        self.recover = recover
         found = panel or make_panel(seat="controller")
         logged = LoggedPanel(found, self.defects)
         self._turns: Turns[SiteFact] = Turns(logged, decider, journal, self._act, self.defects)
@@ -80,7 +89,8 @@ class Watch:
         self._heard: dict[str, set[str]] = {}
         self._expected: dict[str, HostExpected] = {}
         self._unheard: dict[str, tuple[str, str, tuple[str, ...]]] = {}
-        self._vms: dict[str, tuple[str, tuple[HostVm, ...]]] = {}  # As told last, by host.
+        # As told last, by host: in which boot, those that run, those that were given up.
+        self._vms: dict[str, tuple[str, tuple[HostVm, ...], tuple[HostVm, ...]]] = {}
         self.on_seen: Callable[[Hearing], None] = lambda _: None  # Who remembers signs of life.
 
     async def run(self) -> None:
@@ -188,18 +198,47 @@ class Watch:
     def left(self, agent: Agent) -> None:
         self.see(LinkChanged(at=clock.now(), host=agent.host, boot=agent.boot, is_up=False))
 
+    def told(self, agent: Agent) -> None:
+        """Its agent said what runs there, and what it offers."""
+        if agent.size is not None:
+            can_start = wire.STARTS_HERE in agent.features
+            self.set_size(agent.host, agent.size, can_start=can_start)
+        self.set_vms(agent.host, agent.boot, agent.vms)
+
     def set_vms(self, host: str, boot: str, vms: tuple[VmSummary, ...]) -> None:
-        runs = tuple(HostVm(vm=vm.vm, name=vm.name) for vm in vms if vm.is_running)
-        self._vms[host] = boot, runs
+        runs = tuple(_host_vm(vm) for vm in vms if vm.is_running)
+        given_up = tuple(_host_vm(vm) for vm in vms if vm.is_given_up)
+        self._vms[host] = boot, runs, given_up
         self._set_vms(host, boot)
 
     def _set_vms(self, host: str, boot: str) -> None:
         """Also when that boot is heard again: a clone that pulsed meanwhile ran none of them."""
-        told_boot, runs = self._vms.get(host, ("", ()))
+        told_boot, runs, given_up = self._vms.get(host, ("", (), ()))
         known = self.decider.world.hosts.get(host)
-        is_news = known is None or (known.vms_boot, known.vms) != (boot, runs)
-        if told_boot == boot and is_news:
-            self._turns.consume(told.VmsSet(at=clock.now(), host=host, boot=boot, vms=runs))
+        news = (boot, runs, given_up)
+        if told_boot != boot or (
+            known is not None and (known.vms_boot, known.vms, known.given_up) == news
+        ):
+            return
+        self._turns.consume(
+            told.VmsSet(at=clock.now(), host=host, boot=boot, vms=runs, given_up=given_up)
+        )
+
+    def set_size(self, host: str, size: HostSize, *, can_start: bool) -> None:
+        known = self.decider.world.hosts.get(host)
+        if known is None or (known.size, known.can_start) != (size, can_start):
+            self.take(told.HostSized(at=clock.now(), host=host, size=size, can_start=can_start))
+
+    def take(self, fact: SiteFact) -> None:
+        """What the store says, or what came of an act."""
+        if not self._is_closed:
+            self._turns.consume(fact)
+
+    def fault_age_ms(self, host: str) -> int:
+        """For how long a silent host has been lost, or 0."""
+        record = self.decider.world.hosts.get(host)
+        loss = loss_of(record) if record is not None else None
+        return (clock.now() - loss.fault_at) // NS_PER_MS if loss is not None else 0
 
     def remember(self, record: AlarmRecord) -> None:
         """The VIM has it. It is news only where the journal was lost."""
@@ -249,7 +288,7 @@ class Watch:
             case AskWitnesses():
                 self._start(self._ask(action.host))
             case _:
-                log.error("refused: %s has no seat at a controller", type(action).__name__)
+                self.recover(action)
 
     def _start(self, work: Awaitable[Any]) -> None:
         """What is reported first is handed on first: tasks begin in their order."""
@@ -306,6 +345,16 @@ class Watch:
         shown = [msgspec.json.decode(msgspec.json.encode(one)) for one in records[:STORY_RECORDS]]
         names = {record.host: record.name for record in self.decider.world.hosts.values()}
         return {"incident": PLAIN(incident), "records": shown, "names": names}
+
+
+def _host_vm(vm: VmSummary) -> HostVm:
+    return HostVm(
+        vm=vm.vm,
+        name=vm.name,
+        memory_mib=vm.memory_mib,
+        generation=vm.generation,
+        is_serving=vm.is_serving,
+    )
 
 
 def _hosts_of(records: list[Record], incident: Incident) -> set[str]:

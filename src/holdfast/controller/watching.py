@@ -58,7 +58,7 @@ def make_watch(
     agents.on_left = watch.left
     agents.silence_of = watch.silence_of
     agents.on_forgotten = witnesses.forget
-    agents.on_vms = lambda agent: watch.set_vms(agent.host, agent.boot, agent.vms)
+    agents.on_vms = watch.told
     return watch, witnesses
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from holdfast.facts.hearing import BootsCrossed, HostExpected, HostForgotten
 from holdfast.facts.instants import Instant, after
 from holdfast.facts.observations import Observation
-from holdfast.facts.subjects import Subject, SubjectKind
+from holdfast.facts.subjects import Subject, host_subject
 from holdfast.facts.verdicts import Certainty, Effect, FaultCleared, FaultRaised, Verdict
 from holdfast.ports.detector import Detector
 
@@ -79,7 +79,7 @@ class HostIdentityShared:
         )
 
     def _subject(self, host: str) -> Subject:
-        return Subject(kind=SubjectKind.HOST, id=host, name=self._names.get(host, host))
+        return host_subject(host, self._names.get(host, host))
 
 
 PLUGIN: type[Detector] = HostIdentityShared

@@ -12,7 +12,7 @@ from holdfast.facts.hearing import (
 )
 from holdfast.facts.instants import Instant, after
 from holdfast.facts.observations import Observation
-from holdfast.facts.subjects import Subject, SubjectKind
+from holdfast.facts.subjects import Subject, SubjectKind, host_subject
 from holdfast.facts.verdicts import Certainty, Effect, FaultCleared, FaultRaised, Verdict
 from holdfast.ports.detector import Detector
 from holdfast.ports.dues import Dues
@@ -163,7 +163,7 @@ class HostPlaneLost:
         host.lost_at.clear()
 
     def _subject(self, host: _Host) -> Subject:
-        return Subject(kind=SubjectKind.HOST, id=host.host, name=host.name)
+        return host_subject(host.host, host.name)
 
     def _raised(self, host: _Host, now: Instant) -> Verdict:
         planes, heard = ", ".join(sorted(host.said)), ", ".join(sorted(host.heard))

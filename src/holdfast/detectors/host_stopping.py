@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from holdfast.facts.hearing import HostExpected, HostForgotten, Plan, PlaneHeard, PulseSaid
 from holdfast.facts.instants import Instant
 from holdfast.facts.observations import Observation
-from holdfast.facts.subjects import Subject, SubjectKind
+from holdfast.facts.subjects import Subject, host_subject
 from holdfast.facts.verdicts import Certainty, Effect, FaultCleared, FaultRaised, Verdict
 from holdfast.ports.detector import Detector
 
@@ -77,7 +77,7 @@ class HostStopping:
         return self._names.get(host, host)
 
     def _subject(self, host: str) -> Subject:
-        return Subject(kind=SubjectKind.HOST, id=host, name=self._name(host))
+        return host_subject(host, self._name(host))
 
 
 PLUGIN: type[Detector] = HostStopping

@@ -4,29 +4,10 @@ The documentation's pages (docs/operate) and `holdfast alarms --catalogue` come 
 Probable causes are those of X.733 / 3GPP TS 28.111.
 """
 
-from msgspec import Struct
-
+from holdfast.facts.alarm_types import AlarmType
 from holdfast.facts.alarms import EventType, Severity
+from holdfast.facts.catalogue_acting import ACTING
 from holdfast.facts.subjects import SubjectKind
-
-
-class AlarmType(Struct, frozen=True, kw_only=True):
-    """`id` is the condition of the verdicts that raise it, the page's name and the metric label."""
-
-    id: str
-    title: str
-    subject: SubjectKind
-    event_type: EventType
-    severity: Severity
-    probable_cause: str
-    means: str
-    clears: str
-    repair: str
-    covers: tuple[str, ...]
-    pushed: bool = True  # Reported within a second; else found by polling, within `period_s`.
-    period_s: int = 0
-    reported: str = ""  # When, where that is more than the two above can say.
-
 
 _VM = SubjectKind.VM
 _SELF = SubjectKind.HOLDFAST
@@ -327,22 +308,6 @@ CATALOGUE: tuple[AlarmType, ...] = (
         covers=("H5", "H7"),
     ),
     AlarmType(
-        id="host-unfenceable",
-        title="A host could not be fenced if it died now",
-        subject=_HOST,
-        event_type=EventType.EQUIPMENT,
-        severity=Severity.MAJOR,
-        probable_cause="LOSS_OF_REDUNDANCY",
-        means=(
-            "Holdfast is to act on this host, and none of its fence devices worked at the newest"
-            " rehearsal, or that is older than two days: its VMs would start nowhere else."
-        ),
-        clears="When a rehearsal finds a device that works, or its mode is report again.",
-        reported="within a minute of the rehearsal; each host is rehearsed once a day by itself.",
-        repair="holdfast fence list says why. Mend it, then: holdfast fence rehearse HOST.",
-        covers=("H5", "H7"),
-    ),
-    AlarmType(
         id="pulse-away",
         title="A host's pulse is away, and the host lives",
         subject=_HOST,
@@ -401,16 +366,19 @@ CATALOGUE: tuple[AlarmType, ...] = (
     ),
     AlarmType(
         id="vm-on-lost-host",
-        title="A VM ran on a host that is suspected to be lost",
+        title="A VM ran on a host that is suspected to be lost, or is dead",
         subject=_VM,
         event_type=EventType.PROCESSING,
         severity=Severity.CRITICAL,
         probable_cause="OUT_OF_SERVICE",
-        means="Its host fell silent: the VM may be lost with it, and nobody has seen it end.",
-        clears="When its host pulses again (its own agent then tells of it), or is settled.",
+        means="Its host fell silent: the VM may be lost with it. When the host is proven dead the"
+        " alarm says so, where the VM starts, or why it starts nowhere.",
+        clears="When the VM answers on another host, when its host pulses again (its own agent then"
+        " tells of it), or when that is settled.",
         repair="See its host's alarm, the root. Start it nowhere else while that host may live.",
-        covers=("H5", "H6", "H7"),
+        covers=("H5", "H6", "H7", "H9"),
     ),
+    *ACTING,
 )
 
 BY_ID: dict[str, AlarmType] = {row.id: row for row in CATALOGUE}

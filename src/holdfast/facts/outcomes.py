@@ -93,6 +93,13 @@ class NotSwitchedOff(Done, frozen=True, kw_only=True):
     reason: str
 
 
+class StartTaken(Done, frozen=True, kw_only=True):
+    """The target holds the VM durably, and starts it: its list of VMs shows what comes of that."""
+
+    vm: str
+    generation: int
+
+
 class GivenBack(Done, frozen=True, kw_only=True):
     """The target of a recovery says that it holds nothing of the VM: it refused, or took it back.
 
@@ -126,4 +133,4 @@ Outcome = (
     | LastWordsFailed
 )
 
-SiteOutcome = SwitchedOff | NotSwitchedOff | GivenBack | TargetSilent
+SiteOutcome = SwitchedOff | NotSwitchedOff | StartTaken | GivenBack | TargetSilent

@@ -51,6 +51,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     run_dir: str = "/run/holdfast"
     cache_dir: str = "/var/cache/holdfast"
     libvirt_uri: str = "qemu:///system"
+    shared_paths: tuple[str, ...] = ()  # Folders that other hosts have too: NFS and such are known.
     rack: str = ""  # What fails together is one alarm: the rack, and the switch, of this host.
     switch: str = ""
     planes: tuple[Plane, ...] = ()  # None: one host, whose pulses go over its loopback.

@@ -76,6 +76,15 @@ def _absolute_path(value: Any) -> str:
     return str(path)
 
 
+def _absolute_paths(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise ValueError('must be a list of folders, like ["/srv/shared"]')
+    paths = tuple(_absolute_path(one) for one in value)
+    if "/" in paths:
+        raise ValueError("must not name /: what is on this host alone would be taken for shared")
+    return paths
+
+
 def _url(value: Any) -> str:
     url = str(text_of("a URL like http://HOST:PORT/PATH")(value))
     if not _is_web_address(url):
@@ -224,7 +233,10 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, Check]]] = {
         "journal_mib": ("journal_mib", _SIZE),
         "outbox_mib": ("outbox_mib", _SIZE),
     },
-    "libvirt": {"uri": ("libvirt_uri", text_of("a libvirt URI like qemu:///system"))},
+    "libvirt": {
+        "uri": ("libvirt_uri", text_of("a libvirt URI like qemu:///system")),
+        "shared_paths": ("shared_paths", _absolute_paths),
+    },
 }
 
 # Tables of which there may be many, each with a name: what they make, their keys, what is needed.

@@ -62,9 +62,10 @@ class PromiseEnded(Told, frozen=True, kw_only=True):
 
 
 class FenceSet(Told, frozen=True, kw_only=True):
-    """A fence as the store has it now."""
+    """A fence as the store has it now, and how long ago it was intended (by wall clocks)."""
 
     fence: Fence
+    age_ms: int = 0
 
 
 class RecoverySet(Told, frozen=True, kw_only=True):

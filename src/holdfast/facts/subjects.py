@@ -40,5 +40,9 @@ class Incarnation(Struct, frozen=True, kw_only=True):
         return f"{self.vm}/{self.boot}/{self.pid}.{self.started_ticks}"
 
 
+def host_subject(host: str, name: str) -> Subject:
+    return Subject(kind=SubjectKind.HOST, id=host, name=name)
+
+
 def vm_subject(uuid: str, name: str) -> Subject:
     return Subject(kind=SubjectKind.VM, id=uuid, name=name)

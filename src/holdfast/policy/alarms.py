@@ -3,8 +3,9 @@
 import msgspec
 
 from holdfast.facts.actions import Report
+from holdfast.facts.alarm_types import AlarmType
 from holdfast.facts.alarms import Alarm, AlarmState, EventType, Severity, alarm_key
-from holdfast.facts.catalogue import BY_ID, AlarmType
+from holdfast.facts.catalogue import BY_ID
 from holdfast.facts.incidents import Incident
 from holdfast.facts.instants import Instant
 from holdfast.facts.subjects import Incarnation, Subject, SubjectKind

@@ -1,7 +1,7 @@
 """The door of the policy of a site: one fact about its hosts in, the actions it calls for out.
 
-A function of the world and the fact alone, as policy/decide.py is for the VMs of a host. It
-reports; nothing is fenced or started yet.
+A function of the world and the fact alone, as policy/decide.py is for the VMs of a host. What is
+believed and reported is worked out here; what a leader does about it in site_acts.py.
 """
 
 from holdfast.facts import site as told
@@ -11,14 +11,23 @@ from holdfast.facts.commands import IncidentSettled, Woke
 from holdfast.facts.instants import Instant, after, spoken
 from holdfast.facts.site import SiteFact
 from holdfast.facts.verdicts import Effect, FaultCleared, FaultRaised, HostHeard
-from holdfast.policy import site_alarms, site_incidents, site_losses, site_plans, timing
+from holdfast.policy import (
+    site_acts,
+    site_alarms,
+    site_fencing,
+    site_incidents,
+    site_losses,
+    site_plans,
+    timing,
+)
 from holdfast.policy.host_states import (
     SILENT,
     HostEvent,
     HostState,
     follow,
 )
-from holdfast.policy.site_world import HostRecord, SiteWorld
+from holdfast.policy.site_dues import first_due
+from holdfast.policy.site_world import LOSS, HostRecord, SiteWorld, loss_of
 from holdfast.policy.vm_states import ImpossibleStepError
 
 _EVENTS = {
@@ -41,14 +50,14 @@ class SiteDecider:
         at = fact.detected_at if isinstance(fact, FaultRaised) else _instant(fact)
         world.now = at if is_new_boot else max(world.now, at)
         self._due = None
-        actions = self._consume(fact, is_new_boot=is_new_boot)
+        actions = [*self._consume(fact, is_new_boot=is_new_boot), *site_acts.go_on(world)]
         world.forget_old()
         return sorted(actions, key=lambda action: not isinstance(action, Report))  # These first.
 
     def deadline(self) -> Instant | None:
         """When `Woke` must next be given, if ever."""
         if self._due is None:
-            self._due = (_first_due(self.world),)
+            self._due = (first_due(self.world),)
         return self._due[0]
 
     def _consume(self, fact: SiteFact, *, is_new_boot: bool) -> list[Action]:
@@ -77,8 +86,8 @@ class SiteDecider:
                 return self._began(fact, is_new_boot=is_new_boot)
             case Woke():
                 return self._woke()
-            case _:
-                return []  # What befalls VMs is their agents' to tell.
+            case _:  # What befalls VMs is their agents' to tell, and nothing to those.
+                return site_acts.take(self.world, fact)
 
     # What is wrong with a host.
 
@@ -91,14 +100,14 @@ class SiteDecider:
                 return []
             fault = site_plans.overdue(world, record, fault)
             self._move(record, HostEvent.OVERDUE)
-        is_milder = fault.effect is Effect.DEGRADED and site_alarms.loss_of(record) is not None
+        is_milder = fault.effect is Effect.DEGRADED and loss_of(record) is not None
         self._move(record, _event_of(record) if is_milder else _EVENTS[fault.effect])
         is_expected = record.state in (HostState.STOPPING, HostState.SETTLED)
         if is_expected and fault.effect is not Effect.DOOMED:
             return []
         record.boot = fault.boot or record.boot
         over = f"known better: {fault.reason}"
-        if fault.effect in site_alarms.LOSS:
+        if fault.effect in LOSS:
             for condition in [c for c, one in record.faults.items() if _is_other_loss(one, fault)]:
                 del record.faults[condition]
         record.faults[fault.condition] = fault
@@ -140,12 +149,13 @@ class SiteDecider:
         world = self.world
         record = world.record(heard.subject.id, heard.subject.name)
         is_new_boot = record.boot not in ("", heard.boot)
-        record.boot = heard.boot
+        record.boot, record.was_heard = heard.boot, True
         record.ask_at = record.page_at = record.awaited = None
         if is_new_boot and record.vms_boot != heard.boot:
             record.vms, record.vms_boot = (), heard.boot  # Its agent tells what runs now.
+            record.given_up = ()
         stale = [c for c, one in record.faults.items() if one.boot not in ("", heard.boot)]
-        stale += [c for c, one in record.faults.items() if one.effect in site_alarms.LOSS]
+        stale += [c for c, one in record.faults.items() if one.effect in LOSS]
         # Whoever still stops says so with its next pulse.
         stale += [c for c in record.stale if _effect_of(record, c) is Effect.DOOMED]
         for condition in dict.fromkeys(stale):
@@ -153,18 +163,11 @@ class SiteDecider:
         record.stale = [condition for condition in record.stale if condition in record.faults]
         word = "in a new boot" if is_new_boot else "again"
         told = self._settle_down(record, f"{record.name} pulses {word}")
-        return [*told, *self._end_older_boots(record)] if is_new_boot and world.term else told
-
-    def _end_older_boots(self, record: HostRecord) -> list[Action]:
-        """Whoever said what of an earlier boot: that boot is over."""
-        world = self.world
-        mine, now = f"{record.host}/", f"{record.host}/{record.boot}:"
-        over = [k for k in world.reported if k.startswith(mine) and not k.startswith(now)]
-        below = [k for k, alarm in world.reported.items() if alarm.root in over and alarm.root]
-        left = [k for k in (*over, *below) if k not in world.wanted and world.is_open(k)]
-        for key in left:
-            world.over[key] = f"{record.name} pulses in a new boot"
-        return list(site_alarms.publish(world, left))
+        return (
+            [*told, *site_alarms.end_older_boots(world, record)]
+            if is_new_boot and world.term
+            else told
+        )
 
     def _settle_down(self, record: HostRecord, reason: str, settled_by: str = "") -> list[Action]:
         """Something is over: the state, alarms and incident are what is left."""
@@ -210,8 +213,9 @@ class SiteDecider:
         if record.boot not in ("", fact.boot) and record.vms_boot == record.boot:
             return []  # Of an earlier boot, late.
         before = {vm.vm for vm in record.vms}
-        record.vms, record.vms_boot = fact.vms, fact.boot
-        if site_alarms.loss_of(record) is None or before == {vm.vm for vm in fact.vms}:
+        record.vms, record.vms_boot, record.given_up = fact.vms, fact.boot, fact.given_up
+        record.told_boot = fact.boot
+        if loss_of(record) is None or before == {vm.vm for vm in fact.vms}:
             return []
         keys = site_alarms.want_host(world, record, "it does not run there")
         return list(site_alarms.publish(world, keys))
@@ -223,12 +227,16 @@ class SiteDecider:
         record.faults.clear()
         actions = self._settle_down(record, f"{record.name} left the site")
         del self.world.hosts[fact.host]
+        self.world.fences.pop(fact.host, None)
         return actions
 
     def _lead(self, fact: told.LeadChanged) -> list[Action]:
         """A new leader says what nobody has said yet; what is over it ends when it has listened."""
         world = self.world
         was, world.term = world.term, fact.term
+        if fact.term != was:
+            world.led_at = world.now
+            site_fencing.forget_asked(world)
         if not fact.term or fact.term == was:
             return []
         world.take_over_at = after(world.now, timing.TAKE_OVER_MS)
@@ -283,7 +291,10 @@ class SiteDecider:
                 self._move(record, HostEvent.FORGET)
         world.held.clear()
         world.take_over_at = after(world.now, timing.TAKE_OVER_MS)
+        world.began_at = world.now
+        site_fencing.forget_asked(world)
         for record in world.hosts.values():
+            record.was_heard = False
             record.stale = [c for c, one in record.faults.items() if not _is_loss(one)]
         own = [site_alarms.own_key(world, condition) for condition in world.own_faults]
         world.own_faults.clear()
@@ -314,7 +325,10 @@ class SiteDecider:
 
     def _page(self, record: HostRecord) -> list[Action]:
         """Nobody here can find out more: it is a person's from now on."""
-        text = f"silent for {spoken(timing.PAGE_AFTER_MS)}: whether it is dead, a person must see"
+        held = record.fencing.held if record.fencing is not None else ""
+        why = f"it is not switched off: {held}; " if held else ""
+        silent = f"silent for {spoken(timing.PAGE_AFTER_MS)}"
+        text = f"{silent}: {why}whether it is dead, a person must see"
         return site_incidents.page(self.world, record.incident, text)
 
     def _take_over(self) -> list[Action]:
@@ -340,24 +354,12 @@ class SiteDecider:
         return actions
 
 
-def _first_due(world: SiteWorld) -> Instant | None:
-    waiting = [r for r in world.hosts.values() if r.ask_at is not None or r.page_at is not None]
-    waiting_for = (site_plans.due(record) for record in world.hosts.values())
-    dues = [
-        *waiting_for,
-        *world.held.values(),
-        *(r.ask_at for r in waiting),
-        *(r.page_at for r in waiting),
-    ]
-    return min((due for due in (*dues, world.take_over_at) if due is not None), default=None)
-
-
 def _instant(fact: SiteFact) -> Instant:
     return getattr(fact, "at", Instant(0))
 
 
 def _is_loss(fault: FaultRaised) -> bool:
-    return fault.effect in site_alarms.LOSS
+    return fault.effect in LOSS
 
 
 def _is_other_loss(known: FaultRaised, fault: FaultRaised) -> bool:

@@ -14,18 +14,18 @@ from holdfast.facts.catalogue import BY_ID
 from holdfast.facts.instants import after
 from holdfast.facts.subjects import Subject, SubjectKind, vm_subject
 from holdfast.facts.verdicts import Certainty, Effect, FaultCleared, FaultRaised
+from holdfast.policy import site_deaths
 from holdfast.policy.alarms import row_of
-from holdfast.policy.site_world import HostRecord, Loss, SiteWorld
+from holdfast.policy.site_world import HostRecord, Loss, SiteWorld, loss_of
 from holdfast.policy.timing import SHARE_WAIT_MS
 
 ON_LOST_HOST = "vm-on-lost-host"
 TOGETHER = "racks-lost"
 OF_HOSTS = frozenset(row.id for row in BY_ID.values() if row.subject is SubjectKind.HOST)
 OF_REHEARSALS = "host-unfenceable"  # The leader's own to raise and clear; nothing is heard of it.
-OF_SITES = OF_HOSTS | {ON_LOST_HOST, TOGETHER, "agent-away"}
+OF_SITES = OF_HOSTS | {ON_LOST_HOST, TOGETHER, "agent-away", site_deaths.BRAKED}
 OF_CONTROLLERS = frozenset({"controller-cut-off", "controller-plane-lost"})  # Its own to end.
 OF_LOSS = frozenset({"host-lost", "host-frozen", "host-panicked"})
-LOSS = (Effect.GONE, Effect.STUCK)
 
 
 def is_own(fault: FaultRaised | FaultCleared) -> bool:
@@ -39,11 +39,6 @@ def own_key(world: SiteWorld, condition: str) -> str:
 
 def key_of(fault: FaultRaised) -> str:
     return alarm_key(f"{fault.subject.id}/{fault.boot}", fault.condition)
-
-
-def loss_of(record: HostRecord) -> FaultRaised | None:
-    """Why its VMs are lost; there is one such fault at most."""
-    return next((one for one in record.faults.values() if one.effect in LOSS), None)
 
 
 def want_host(world: SiteWorld, record: HostRecord, over: str) -> list[str]:
@@ -69,27 +64,33 @@ def _alarms_of(world: SiteWorld, record: HostRecord) -> list[Alarm]:
     root = key_of(loss) if loss else ""
     found = []
     if loss is not None:
-        found.append(_alarm(world, key_of(loss), loss, record.incident, record.together))
+        loss_now = site_deaths.as_known(world, record, loss)
+        found.append(_alarm(world, key_of(loss), loss_now, record.incident, record.together))
+    found += [
+        _alarm(world, key_of(fault), fault, record.incident, root)
+        for fault in site_deaths.faults_of(world, record)
+    ]
     below = root  # Of what was wrong before the loss; what is found since explains it.
     for fault in record.faults.values():
         if fault is loss:
             below = ""
         else:
             found.append(_alarm(world, key_of(fault), fault, record.incident, below))
-    if loss is not None and record.vms_boot in ("", loss.boot):
+    if loss is not None:
         found += _vms_of(world, record, loss)
     return found
 
 
 def _vms_of(world: SiteWorld, record: HostRecord, loss: FaultRaised) -> list[Alarm]:
     found = []
-    for vm in record.vms:
+    certainty = site_deaths.as_known(world, record, loss).certainty
+    for vm in site_deaths.vms_of(world, record, loss):
         fault = msgspec.structs.replace(
             loss,
             condition=ON_LOST_HOST,
             subject=vm_subject(vm.vm, vm.name),
-            reason=f"{vm.name} may be lost with its host: {loss.reason}",
-            cause=loss.cause,
+            certainty=certainty,
+            reason=vm.text,
             evidence={"host": record.name},
         )
         found.append(_alarm(world, key_of(fault), fault, record.incident, key_of(loss)))
@@ -116,8 +117,13 @@ def want_loss(world: SiteWorld, loss: Loss, incident: str) -> str:
 
 def want_own(world: SiteWorld, fault: FaultRaised) -> str:
     key = own_key(world, fault.condition)
-    world.wanted[key] = _alarm(world, key, fault, "", "")
+    want(world, key, fault)
     return key
+
+
+def want(world: SiteWorld, key: str, fault: FaultRaised) -> None:
+    """One that belongs to no incident."""
+    world.wanted[key] = _alarm(world, key, fault, "", "")
 
 
 def unwant(world: SiteWorld, key: str, over: str) -> None:
@@ -232,6 +238,17 @@ def _may_change(world: SiteWorld, known: Alarm) -> bool:
 def _signed(world: SiteWorld, details: dict[str, str]) -> dict[str, str]:
     """With the term of a leader: what it said is the next leader's to change."""
     return {**details, "term": str(world.term)} if world.term else details
+
+
+def end_older_boots(world: SiteWorld, record: HostRecord) -> list[Report]:
+    """Whoever said what of an earlier boot of a host: that boot is over."""
+    mine, now = f"{record.host}/", f"{record.host}/{record.boot}:"
+    over = [k for k in world.reported if k.startswith(mine) and not k.startswith(now)]
+    below = [k for k, alarm in world.reported.items() if alarm.root in over and alarm.root]
+    left = [k for k in (*over, *below) if k not in world.wanted and world.is_open(k)]
+    for key in left:
+        world.over[key] = f"{record.name} pulses in a new boot"
+    return publish(world, left)
 
 
 def adopt(world: SiteWorld, alarm: Alarm) -> list[str]:

@@ -11,7 +11,7 @@ from holdfast.facts.promises import Owner
 from holdfast.facts.verdicts import Effect, FaultRaised
 from holdfast.policy import site_alarms
 from holdfast.policy.alarms import row_of
-from holdfast.policy.site_world import HostRecord, SiteWorld
+from holdfast.policy.site_world import HostRecord, SiteWorld, loss_of
 
 AWAITED = "its pulse is awaited, and others are asked whether it lives"
 
@@ -79,15 +79,23 @@ def page(world: SiteWorld, incident: str, text: str) -> list[Action]:
     return _tell(world, known, step=text, needs_you=_wish(world, known))
 
 
+def step(world: SiteWorld, incident: str, text: str, needs_you: str) -> list[Action]:
+    """What is done about it now, or why nothing is."""
+    known = world.incidents.get(incident)
+    if known is None or known.state is IncidentState.CLOSED:
+        return []
+    return _tell(world, known, step=text, needs_you=needs_you)
+
+
 def _wish(world: SiteWorld, incident: Incident) -> str:
     """What a person should do, in the words of its alarm. For a fresh silence nothing yet."""
     records = [one for one in world.hosts.values() if one.incident == incident.id and one.faults]
-    lost = [one for one in records if site_alarms.loss_of(one) is not None]
+    lost = [one for one in records if loss_of(one) is not None]
     records = [one for one in lost if one.page_at is None] if lost else records
     if not records:
         return ""
     record = records[0]
-    fault = site_alarms.loss_of(record) or next(iter(record.faults.values()))
+    fault = loss_of(record) or next(iter(record.faults.values()))
     together = world.losses.get(record.together)
     if together is not None and lost:
         return f"{together.name}: {BY_ID[site_alarms.TOGETHER].repair}"
@@ -111,7 +119,7 @@ def close_if_over(world: SiteWorld, record: HostRecord, reason: str) -> list[Act
         return []
     left = [other for other in world.hosts.values() if other.incident == incident]
     if left:
-        is_silent = any(site_alarms.loss_of(other) is not None for other in left)
+        is_silent = any(loss_of(other) is not None for other in left)
         step_now = known.step if is_silent else ""
         return _tell(world, known, step=step_now, needs_you=_wish(world, known))
     return _tell(

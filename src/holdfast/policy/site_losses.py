@@ -10,7 +10,7 @@ from holdfast.facts.instants import Instant, elapsed_ms
 from holdfast.facts.verdicts import FaultRaised
 from holdfast.policy import site_alarms, site_incidents, site_plans
 from holdfast.policy.host_states import SILENT
-from holdfast.policy.site_world import HostRecord, Loss, SiteWorld
+from holdfast.policy.site_world import HostRecord, Loss, SiteWorld, loss_of
 from holdfast.policy.timing import TOGETHER_LOST_MS
 
 
@@ -102,6 +102,9 @@ def begin_anew(world: SiteWorld) -> None:
     world.said.clear()
     world.over.clear()
     world.own_faults.clear()
+    world.fenced_at.clear()
+    world.starting.clear()
+    world.acts_at = world.disarmed_until = None
     now = world.now
     for key, alarm in world.reported.items():
         world.reported[key] = msgspec.structs.replace(alarm, fault_at=now, detected_at=now)
@@ -119,5 +122,5 @@ def _incident(world: SiteWorld, loss: Loss) -> str:
 
 
 def _fault_at(record: HostRecord, fault: FaultRaised) -> Instant:
-    lost = site_alarms.loss_of(record)
+    lost = loss_of(record)
     return min(lost.fault_at, fault.fault_at) if lost else fault.fault_at

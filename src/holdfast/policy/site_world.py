@@ -3,16 +3,22 @@
 from msgspec import Struct, field
 
 from holdfast.facts.alarms import Alarm, AlarmState
+from holdfast.facts.definitions import HostSize, VmNeeds
+from holdfast.facts.fencing import Fence, FenceStep, HostMode
 from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.instants import Instant
+from holdfast.facts.promises import DEFAULT_GROUP, Disarm, Group, Protection
+from holdfast.facts.recoveries import Recovery
 from holdfast.facts.site import HostVm
-from holdfast.facts.verdicts import FaultRaised
-from holdfast.policy.host_states import HostState
+from holdfast.facts.tenure import DeathProof
+from holdfast.facts.verdicts import Effect, FaultRaised
+from holdfast.policy.host_states import SILENT, HostState
 
 SCHEMA = 1  # Raised whenever a snapshot of an older version could not be read as this one.
 INCIDENTS_KEPT = 200
 ALARMS_REMEMBERED = 5_000  # Cleared ones, for their revisions.
 DEFECT_TEXT_KEPT = 300
+LOSS = (Effect.GONE, Effect.STUCK)
 
 
 class HostRecord(Struct, kw_only=True):
@@ -28,6 +34,7 @@ class HostRecord(Struct, kw_only=True):
     stale: list[str] = field(default_factory=list)  # Faults of before a restart, not found anew.
     vms_boot: str = ""
     vms: tuple[HostVm, ...] = ()
+    told_boot: str = ""  # Of which its agent told what runs.
     incident: str = ""
     lost_at: Instant | None = None
     keys: tuple[str, ...] = ()  # Of its alarms that should be open, and of those of its VMs.
@@ -37,6 +44,52 @@ class HostRecord(Struct, kw_only=True):
     page_at: Instant | None = None  # When the suspicion becomes a person's.
     back_by: Instant | None = None  # It stops on purpose: when it should be back.
     awaited: FaultRaised | None = None  # Its silence meanwhile, of which nothing is said.
+    was_heard: bool = False  # By this controller, since it began.
+    given_up: tuple[HostVm, ...] = ()  # VMs that its agent has given up.
+    size: HostSize | None = None
+    can_start: bool = False  # Its agent takes orders to start a VM of another host.
+    mode: HostMode = HostMode.REPORT
+    devices: tuple[str, ...] = ()  # Its fence agents, first one first.
+    fencing: "Fencing | None" = None
+
+
+class Fencing(Struct, kw_only=True):
+    """What this leader does about a host's fence, beside what the store says of it.
+
+    `asked_at` is when the newest commit was asked for; `failed` what the devices said last.
+    """
+
+    number: int = 0
+    asked_at: Instant | None = None
+    is_switching: bool = False
+    tries: int = 0
+    again_at: Instant | None = None
+    proof: DeathProof | None = None
+    proven_at: Instant | None = None
+    failed: str = ""
+    held: str = ""  # Why nothing is done now, as it was said last.
+
+
+class Promise(Struct, kw_only=True):
+    """A protected VM of the site; `needs` is None while its definition is not known."""
+
+    protection: Protection
+    needs: VmNeeds | None = None
+
+
+class Starting(Struct, kw_only=True):
+    """What this leader does about a VM that is to start elsewhere, beside what the store says.
+
+    `target` is where it was asked to be placed, until the store says so; `refused` are hosts that
+    gave it back, with what they said; `obstacle` why it is nowhere placed.
+    """
+
+    asked_at: Instant | None = None
+    target: str = ""
+    is_asked: bool = False  # The target was told, and has not answered yet.
+    again_at: Instant | None = None
+    refused: dict[str, str] = field(default_factory=dict)
+    obstacle: str = ""
 
 
 class Loss(Struct, kw_only=True):
@@ -48,6 +101,16 @@ class Loss(Struct, kw_only=True):
     hosts: list[str]
     fault_at: Instant
     detected_at: Instant
+
+
+def loss_of(record: HostRecord) -> FaultRaised | None:
+    """Why its VMs are lost; there is one such fault at most."""
+    return next((one for one in record.faults.values() if one.effect in LOSS), None)
+
+
+def boots_of(fence: Fence) -> tuple[str, ...]:
+    """The boots that its proof covers, or would."""
+    return (fence.boot, *fence.earlier)
 
 
 class SiteWorld(Struct, kw_only=True):
@@ -71,6 +134,18 @@ class SiteWorld(Struct, kw_only=True):
     held: dict[str, Instant] = field(default_factory=dict)  # Left to others until then.
     take_over_at: Instant | None = None
     incidents: dict[str, Incident] = field(default_factory=dict)
+    led_at: Instant = Instant(0)  # Since when it leads, and since when it runs.
+    began_at: Instant = Instant(0)
+    promises: dict[str, Promise] = field(default_factory=dict)
+    groups: dict[str, Group] = field(default_factory=dict)
+    fences: dict[str, Fence] = field(default_factory=dict)
+    recoveries: dict[str, Recovery] = field(default_factory=dict)
+    starting: dict[str, Starting] = field(default_factory=dict)
+    disarm: Disarm | None = None
+    disarmed_until: Instant | None = None
+    fenced_at: dict[str, Instant] = field(default_factory=dict)  # When, as seen from here.
+    acts_at: Instant | None = None  # When it must be looked again at what is under way.
+    brake: str = ""  # Why nothing is done now, for the whole site.
     defects: int = 0
     newest_defect: str = ""
 
@@ -84,6 +159,32 @@ class SiteWorld(Struct, kw_only=True):
         if found is None:
             found = self.hosts[host] = HostRecord(host=host, name=name or host)
         return found
+
+    def group_of(self, protection: Protection) -> Group:
+        return self.groups.get(protection.group, DEFAULT_GROUP)
+
+    def death_of(self, record: HostRecord) -> Fence | None:
+        """The fence that proved the boot dead in which this host was known last."""
+        fence = self.fences.get(record.host)
+        is_proven = fence is not None and fence.step is FenceStep.OFF
+        return fence if is_proven and fence and record.boot in boots_of(fence) else None
+
+    def is_contradicted(self, record: HostRecord) -> bool:
+        """It was proven dead, and pulses in the boot that is over: the proof was wrong."""
+        is_silent = record.state in SILENT or not record.boot
+        return not is_silent and self.death_of(record) is not None
+
+    def recovery_of(self, promise: Promise) -> Recovery | None:
+        """The recovery that gave a VM to its present holder, if one did."""
+        recovery = self.recoveries.get(promise.protection.vm)
+        tenure = promise.protection.tenure
+        if recovery is None or recovery.generation != tenure.generation:
+            return None
+        return recovery if recovery.target == tenure.host else None
+
+    def look_at(self, at: Instant) -> None:
+        """What is under way must be looked at again then, at the latest."""
+        self.acts_at = at if self.acts_at is None else min(self.acts_at, at)
 
     def is_open(self, key: str) -> bool:
         """Whether those who are told have it as open."""

@@ -65,6 +65,21 @@ PAGE_AFTER_MS = 30_000  # A suspicion that stands so long is a person's.
 SHARE_WAIT_MS = 250  # So long a controller that does not lead leaves it to others to report.
 TAKE_OVER_MS = 12_000  # A new leader has then heard whom it can hear, and ends what is over.
 
+# Acting on hosts (policy/site_fencing, site_recovery).
+# A host is fenced when it was silent for so long: two rounds of witnesses have been asked by then.
+FENCE_AFTER_MS = 3_000
+PUT_AGAIN_MS = 2_000  # A commit of which the store says nothing is asked for again.
+FENCE_AGAIN_MS = (5_000, 10_000, 30_000, 60_000)  # After all devices of a ladder failed.
+# From the read-back to the proof: a host that was switched off by mistake is missed by then.
+PROOF_HOLD_MS = 500
+GRACE_MS = 300_000  # Since a start: whoever was never heard may only be booting.
+STORM_MS = 600_000  # Fences so close to each other count together.
+START_AGAIN_MS = 5_000  # A target that did not answer is told again.
+TAKEN_AGAIN_MS = 30_000  # One that took the order and shows nothing of it, too.
+PLACE_AGAIN_MS = 10_000  # Where no host has room, it is looked again.
+REFUSED_FOR_MS = 60_000  # Then hosts that refused a VM may be asked once more.
+TARGETS_TRIED = 10  # Before a VM is a person's.
+
 # The ear, the hold, and the way to the VIM: within the limit.
 assert SILENCE_MS + TOGETHER_MS < SUSPECTED_LIMIT_MS
 # Somebody heard within that time was heard after this host fell silent.
@@ -79,6 +94,12 @@ assert WITNESS_AGAIN_MS[0] > FRESH_LOOK_MS + WITNESS_LIMIT_MS >= PROBE_LIMIT_MS
 assert list(WITNESS_AGAIN_MS) == sorted(WITNESS_AGAIN_MS)
 # A round has ended before the next begins.
 assert FRESH_LOOK_MS + 2 * WITNESS_LIMIT_MS < WITNESS_LIVES_MS
+
+# Two rounds of witnesses have answered before a host is fenced.
+assert WITNESS_AGAIN_MS[0] + FRESH_LOOK_MS + WITNESS_LIMIT_MS < FENCE_AFTER_MS
+assert PROOF_HOLD_MS > SILENCE_MS + TOGETHER_MS + EAR_LOOKS_MS
+assert GRACE_MS > TAKE_OVER_MS
+assert list(FENCE_AGAIN_MS) == sorted(FENCE_AGAIN_MS)
 
 # A clean end is judged, reported and answered within the promised second.
 assert CLEAN_END_WAIT_MS + REPORT_MARGIN_MS < REPORT_LIMIT_MS
@@ -107,6 +128,10 @@ def back_off_ms(restarts_in_window: int) -> int:
 
 def prove_retry_ms(tries: int) -> int:
     return PROVE_RETRY_MS[min(tries, len(PROVE_RETRY_MS) - 1)]
+
+
+def fence_again_ms(tries: int) -> int:
+    return FENCE_AGAIN_MS[min(tries, len(FENCE_AGAIN_MS)) - 1]
 
 
 def witness_again_ms(times: int, *, lives: bool) -> int:

@@ -4,6 +4,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from holdfast.facts.definitions import HostSize, VmDefinition
 from holdfast.facts.subjects import Incarnation
 from holdfast.facts.tenure import LocalProof
 
@@ -38,6 +39,7 @@ class Domain(Struct, frozen=True, kw_only=True):
     watchdog_action: str = ""
     has_panic_device: bool = False
     has_managed_save: bool = False
+    memory_mib: int = 0  # The most that it may use.
 
 
 class TakenOver(Struct, frozen=True, kw_only=True):
@@ -67,6 +69,21 @@ class Hypervisor(Protocol):
         """A proof of this boot, also for a life of an earlier one. Raises CallFailed with the
         first thing of the VM that is still there, or could not be looked at."""
         ...
+
+    async def definition(self, vm: str, limit_ms: int = 5_000) -> VmDefinition:
+        """What would start it on another host, and what that host must offer."""
+        ...
+
+    async def judge(self, definition: VmDefinition, limit_ms: int = 5_000) -> str:
+        """Why this host could not run it (what it needs is not here, or is on local storage), or
+        empty. Changes nothing."""
+        ...
+
+    async def define(self, definition: VmDefinition, limit_ms: int = 5_000) -> None:
+        """Have the VM defined as given, whether or not it was defined before. Never starts it."""
+        ...
+
+    async def size(self, limit_ms: int = 5_000) -> HostSize: ...
 
     async def screenshot(self, vm: str, path: str, limit_ms: int = 2_000) -> str:
         """Write the guest's screen to `path`; returns the MIME type."""

@@ -1,5 +1,6 @@
 """A worker that makes blocking calls to libvirt: several at once, each in a thread of its own."""
 
+import contextlib
 import json
 import os
 import threading
@@ -9,10 +10,12 @@ from typing import Any
 
 import libvirt
 import libvirt_qemu
+import msgspec
 
-from holdfast.adapters.drivers import leftovers
+from holdfast.adapters.drivers import leftovers, libvirt_host, vm_needs
 from holdfast.adapters.drivers.child import Parent
 from holdfast.adapters.drivers.libvirt_words import spoken_state
+from holdfast.facts.definitions import HostSize, VmNeeds
 
 THREADS = 24
 PINGERS = 16
@@ -44,7 +47,8 @@ class Calls:
         with self._lock:
             if self._connection is None or not self._connection.isAlive():
                 self._connection = libvirt.open(self._uri)
-                self._connection.setKeepAlive(5, 3)
+                with contextlib.suppress(libvirt.libvirtError):  # A driver inside needs none.
+                    self._connection.setKeepAlive(5, 3)
             return self._connection
 
     def find(self, vm: str) -> Any:
@@ -71,6 +75,28 @@ class Calls:
             if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID or not domain.isActive():
                 raise
         return domain.name()
+
+    def definition(self, vm: str, shared_paths: list[str]) -> Any:
+        """With its secrets, such as the password of its screen: it would start without them."""
+        domain = self.find(vm)
+        flags = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
+        xml = domain.XMLDesc(flags)
+        needs = self._needs(xml, shared_paths)
+        return {"vm": vm, "name": domain.name(), "xml": xml, "needs": msgspec.to_builtins(needs)}
+
+    def define(self, xml: str) -> Any:
+        self.connection().defineXML(xml)
+
+    def judge(self, xml: str, shared_paths: list[str]) -> Any:
+        size = msgspec.convert(self.size(), HostSize)
+        return vm_needs.misfit(self._needs(xml, shared_paths), size)
+
+    def size(self) -> Any:
+        return libvirt_host.size(self.connection())
+
+    def _needs(self, xml: str, shared_paths: list[str]) -> VmNeeds:
+        here = libvirt_host.HostView(self.connection(), shared_paths)
+        return vm_needs.read_needs(xml, here)
 
     def ping_all(self, vms: list[str], wait_ms: int) -> Any:
         """Which guests' agents answer, as far as is known after `wait_ms`; None for a VM that
@@ -197,6 +223,7 @@ def describe(domain: Any) -> dict[str, Any]:
             n.get("dev", "") for n in root.findall("devices/interface/target") if n.get("dev")
         ],
         "disks": _disks(root),
+        "memory_mib": vm_needs.memory_mib(root),
         "autostart": bool(domain.autostart()) if domain.isPersistent() else False,
         "on_crash": root.findtext("on_crash", "destroy"),
         "watchdog_action": watchdog.get("action", "reset") if watchdog is not None else "",
@@ -239,7 +266,9 @@ def main() -> None:
             final = error.get_error_code() in FINAL
             text = error.get_error_message() or str(error)
             parent.send({"id": message["id"], "error": text, "final": final})
-        except (OSError, KeyError, TypeError) as error:
+        except vm_needs.NotXml as error:
+            parent.send({"id": message["id"], "error": str(error), "final": True})
+        except (OSError, KeyError, TypeError, ValueError) as error:
             parent.send({"id": message["id"], "error": str(error), "final": False})
 
     while True:

@@ -13,6 +13,7 @@ import msgspec
 from holdfast.adapters.drivers import leftovers, qemu_proc
 from holdfast.adapters.drivers.libvirt_client import LibvirtClient
 from holdfast.adapters.drivers.life_watch import life_of
+from holdfast.facts.definitions import HostSize, VmDefinition
 from holdfast.facts.subjects import Incarnation
 from holdfast.facts.tenure import LocalProof
 from holdfast.ports.hypervisor import CallFailed, Domain, Hypervisor, TakenOver
@@ -34,7 +35,8 @@ class _Remains(msgspec.Struct, kw_only=True):
 
 
 class Libvirt:
-    """`rescan` is called when a VM was started, for those who watch its process."""
+    """`rescan` is called when a VM was started, for those who watch its process. `shared_paths`
+    are folders that other hosts have too, whatever file system they are on."""
 
     def __init__(
         self,
@@ -43,11 +45,13 @@ class Libvirt:
         *,
         run_dir: Path = RUN_DIR,
         rescan: Callable[[], None] = lambda: None,
+        shared_paths: tuple[str, ...] = (),
     ) -> None:
         self._client = client
         self._boot = boot
         self._run_dir = run_dir
         self._rescan = rescan
+        self._shared_paths = list(shared_paths)
         self._disks: dict[str, set[str]] = {}
         self._remains: dict[str, _Remains] = {}
 
@@ -125,6 +129,20 @@ class Libvirt:
             shown=(*found["shown"], "in this boot" if is_of_this_boot else AFTER_BOOT),
             at=time.monotonic_ns(),
         )
+
+    async def definition(self, vm: str, limit_ms: int = 5_000) -> VmDefinition:
+        call = self._client.call("definition", limit_ms, vm=vm, shared_paths=self._shared_paths)
+        return msgspec.convert(await call, VmDefinition)
+
+    async def judge(self, definition: VmDefinition, limit_ms: int = 5_000) -> str:
+        args = {"xml": definition.xml, "shared_paths": self._shared_paths}
+        return str(await self._client.call("judge", limit_ms, **args))
+
+    async def define(self, definition: VmDefinition, limit_ms: int = 5_000) -> None:
+        await self._client.call("define", limit_ms, xml=definition.xml)
+
+    async def size(self, limit_ms: int = 5_000) -> HostSize:
+        return msgspec.convert(await self._client.call("size", limit_ms), HostSize)
 
     async def screenshot(self, vm: str, path: str, limit_ms: int = 2_000) -> str:
         return str(await self._client.call("screenshot", limit_ms, vm=vm, path=path))

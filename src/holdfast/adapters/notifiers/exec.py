@@ -4,13 +4,12 @@ Documented for those who write one in docs/operate/exec.md.
 """
 
 import asyncio
-import contextlib
-import fcntl
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
+from holdfast.adapters.drivers.held_program import memory_file
 from holdfast.adapters.drivers.notice_json import render
 from holdfast.facts.instants import NS_PER_MS
 from holdfast.ports.keeper import fall_back
@@ -33,7 +32,7 @@ class Exec:
 
     async def notify(self, notice: Notice) -> None:
         body = render(notice, time.time_ns() // NS_PER_MS)
-        with _file(body + b"\n") as given, _file(bytes(ERROR_BYTES)) as errors:
+        with memory_file(body + b"\n") as given, memory_file(bytes(ERROR_BYTES)) as errors:
             code = await self._run(given, errors)
             written = os.pread(errors, ERROR_BYTES, 0).rstrip(b"\0")
             said = written[-SHOWN_BYTES:].decode(errors="replace").strip()
@@ -65,19 +64,6 @@ class Exec:
 
     async def close(self) -> None:
         pass
-
-
-@contextlib.contextmanager
-def _file(content: bytes) -> Iterator[int]:
-    """A file in memory that cannot grow: no pipe, so that neither side ever waits for the other."""
-    fd = os.memfd_create("holdfast", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    try:
-        os.write(fd, content)
-        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
-        os.lseek(fd, 0, os.SEEK_SET)
-        yield fd
-    finally:
-        os.close(fd)
 
 
 def _spoken(code: int) -> str:

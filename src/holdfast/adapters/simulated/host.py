@@ -50,7 +50,9 @@ class SimulatedHost:
         self.clock, self._own = clock, own
         self._boot_name = f"{name}-boot" if name else "boot"
         self.boot = f"{self._boot_name}-1"
-        self.is_up = True
+        self.is_up, self.is_frozen = True, False
+        self.memory_mib = 0  # For VMs in all; 0: as much as is asked for.
+        self.begun: list[Callable[[SimulatedVm, int], None]] = []  # Each hears of every start.
         self.vms: dict[str, SimulatedVm] = {}
         self.see: Callable[[Observation], None] | None = None
         self.libvirt = "answers"  # or: frozen, dead
@@ -59,6 +61,7 @@ class SimulatedHost:
         self._boot_began = 0
         self._pids = itertools.count(101)
         self._held_back: list[Callable[[], None]] = []
+        self._after_thaw: list[Callable[[], None]] = []
 
     def now(self) -> Instant:
         """As this boot's monotonic clock has it; the clock of a boot begins at one second."""
@@ -82,15 +85,15 @@ class SimulatedHost:
 
     # What runs, and how it comes to run.
 
-    def begin(self, name: str) -> Incarnation:
-        """QEMU is spawned: there is a process now, and libvirt knows it."""
+    def begin(self, name: str, generation: int = 0) -> Incarnation:
+        """QEMU is spawned, and libvirt knows it; by a tenure of this generation, or by hand."""
         vm = self.vms[name]
         if vm.life is not None:
             return vm.life
         pid = next(self._pids)
         life = Incarnation(vm=vm.uuid, boot=self.boot, pid=pid, started_ticks=pid * 10)
         self.starts.append((name, life))
-        vm.life, vm.began = life, self.clock.now
+        vm.life, vm.began, vm.has_run = life, self.clock.now, True
         vm.is_ending = vm.is_stuck = vm.is_paused = False
         vm.libvirt_thinks, vm.reason, vm.log_line = "running", "booted", ""
         self._tell(VmAppeared(at=self.now(), incarnation=life, name=name))
@@ -100,7 +103,14 @@ class SimulatedHost:
         if vm.dies_at_boot:
             vm.dies_at_boot -= 1
             self._of(life, 400, lambda: self.kill(name))
+        for hear in self.begun:
+            hear(vm, generation)
         return life
+
+    def has_room_for(self, vm: SimulatedVm) -> bool:
+        """As its kernel has it: what runs, and what this one would need."""
+        used_mib = sum(one.memory_mib for one in self.vms.values() if one.runs)
+        return not self.memory_mib or used_mib + vm.memory_mib <= self.memory_mib
 
     def look(self) -> list[Observation]:
         """What sensors find when they begin: running VMs, and libvirt's word on the others."""
@@ -286,11 +296,28 @@ class SimulatedHost:
         if self.libvirt == "frozen":
             self._held_back.append(what)
 
+    def freeze(self) -> None:
+        """No program of it runs, and no guest writes until it goes on."""
+        self.is_frozen = True
+
+    def thaw(self) -> None:
+        self.is_frozen = False
+        waiting, self._after_thaw = self._after_thaw, []
+        for call in waiting:
+            call()
+
+    def when_it_runs(self, what: Callable[[], None]) -> None:
+        """At once, or when the host goes on; a power cut takes it away."""
+        if self.is_frozen:
+            self._after_thaw.append(what)
+        else:
+            what()
+
     def cut_power(self) -> None:
         """Everything on it ends without a word."""
-        self.is_up = False
+        self.is_up = self.is_frozen = False
         self.see = None
-        self._held_back = []
+        self._held_back, self._after_thaw = [], []
         for vm in self.vms.values():
             vm.life, vm.is_ending, vm.gone_after = None, False, []
             vm.libvirt_thinks, vm.reason = "shut off", "unknown"

@@ -5,11 +5,35 @@ from pathlib import Path
 
 import msgspec
 
+from holdfast.adapters.drivers.vm_needs import NotXml, Place, memory_mib, misfit, parse, read_needs
+from holdfast.facts.definitions import HostSize, VmDefinition
 from holdfast.facts.subjects import Incarnation
 from holdfast.facts.tenure import LocalProof
 from holdfast.ports.hypervisor import CallFailed, CallOverran, Domain, TakenOver
 
 FIRST_PID = 1_000
+
+
+class Disks:
+    """Where the files of VMs are, as a test says: what is not named is shared."""
+
+    def __init__(self) -> None:
+        self.places: dict[str, Place] = {}
+        self.below: dict[str, list[str]] = {}
+        self.devices: set[str] = set()
+        self.secrets: set[str] = set()
+
+    def place(self, path: str) -> Place:
+        return self.places.get(path, Place.SHARED)
+
+    def backing(self, path: str) -> list[str]:
+        return self.below.get(path, [])
+
+    def has_device(self, name: str) -> bool:
+        return name in self.devices
+
+    def has_secret(self, uuid: str, kind: str, usage: str) -> bool:
+        return (uuid or f"{kind} {usage}") in self.secrets
 
 
 class HypervisorInMemory:
@@ -22,12 +46,17 @@ class HypervisorInMemory:
         self.leftovers: dict[str, str] = {}  # What is still there of a VM that ended.
         self.answering: set[str] = set()  # VMs whose guest agent answers.
         self.calls: list[tuple[str, str]] = []
+        self.disks = Disks()
+        self.has = HostSize(memory_mib=65_536, cpus=16)
         self._domains: dict[str, Domain] = {}
+        self._xml: dict[str, str] = {}
         self._lives: dict[str, Incarnation] = {}
         self._pids = itertools.count(FIRST_PID)
 
-    def define(self, domain: Domain) -> None:
+    def add(self, domain: Domain) -> None:
+        """It is defined here, whoever did it."""
         self._domains[domain.vm] = domain
+        self._xml.pop(domain.vm, None)
 
     def undefine(self, vm: str) -> None:
         del self._domains[vm]
@@ -77,6 +106,43 @@ class HypervisorInMemory:
         shown = ("no process with its uuid", when)
         return LocalProof(vm=life.vm, boot=self.boot, incarnation=life.key, shown=shown, at=0)
 
+    async def definition(self, vm: str, limit_ms: int = 5_000) -> VmDefinition:
+        domain = self._called("definition", vm, limit_ms)
+        xml = self._xml.get(vm) or _xml_of(domain)
+        needs = read_needs(xml, self.disks)
+        return VmDefinition(vm=vm, name=domain.name, xml=xml, needs=needs)
+
+    async def judge(self, definition: VmDefinition, limit_ms: int = 5_000) -> str:
+        self._asked("judge", definition.vm, limit_ms)
+        try:
+            return misfit(read_needs(definition.xml, self.disks), self.has)
+        except NotXml as error:
+            raise CallFailed(str(error), is_final=True) from None
+
+    async def define(self, definition: VmDefinition, limit_ms: int = 5_000) -> None:
+        self._asked("define", definition.vm, limit_ms)
+        try:
+            root = parse(definition.xml)
+        except NotXml as error:
+            raise CallFailed(str(error), is_final=True) from None
+        vm, name = root.findtext("uuid", ""), root.findtext("name", "")
+        if any(one.name == name and one.vm != vm for one in self._domains.values()):
+            raise CallFailed(f"domain {name!r} already exists with another uuid")
+        known = self._domains.get(vm) or Domain(
+            vm=vm, name=name, state="shut off", reason="unknown", is_persistent=True
+        )
+        self._domains[vm] = msgspec.structs.replace(
+            known,
+            name=name,
+            on_crash=root.findtext("on_crash", "destroy"),
+            memory_mib=memory_mib(root),
+        )
+        self._xml[vm] = definition.xml
+
+    async def size(self, limit_ms: int = 5_000) -> HostSize:
+        self._asked("size", "", limit_ms)
+        return self.has
+
     async def screenshot(self, vm: str, path: str, limit_ms: int = 2_000) -> str:
         self._running("screenshot", vm, limit_ms)
         _write(path, b"\x89PNG\r\n\x1a\n")
@@ -106,10 +172,13 @@ class HypervisorInMemory:
     async def close(self) -> None:
         return
 
-    def _called(self, call: str, vm: str, limit_ms: int) -> Domain:
+    def _asked(self, call: str, vm: str, limit_ms: int) -> None:
         self.calls.append((call, vm))
         if vm in self.hangs:
             raise CallOverran(f"libvirt did not answer {call} in {limit_ms} ms")
+
+    def _called(self, call: str, vm: str, limit_ms: int) -> Domain:
+        self._asked(call, vm, limit_ms)
         if vm not in self._domains:
             raise CallFailed(f"there is no domain with uuid {vm}", is_final=True)
         return self._domains[vm]
@@ -122,6 +191,17 @@ class HypervisorInMemory:
     def _change(self, vm: str, **what: str) -> None:
         if vm in self._domains:
             self._domains[vm] = msgspec.structs.replace(self._domains[vm], **what)
+
+
+def _xml_of(domain: Domain) -> str:
+    disks = "".join(
+        f"<disk type='file' device='disk'><source file='{path}'/></disk>" for path in domain.disks
+    )
+    return (
+        f"<domain type='kvm'><name>{domain.name}</name><uuid>{domain.vm}</uuid>"
+        f"<memory unit='MiB'>{domain.memory_mib}</memory><vcpu>1</vcpu>"
+        f"<on_crash>{domain.on_crash}</on_crash><devices>{disks}</devices></domain>"
+    )
 
 
 def _write(path: str, content: bytes) -> None:

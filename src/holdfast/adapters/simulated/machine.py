@@ -25,6 +25,8 @@ class Machine:
         self.own = HostClock(clock, ppm, begins_ns=1_000_000 * NS_PER_MS)
         self.vms = SimulatedHost(clock, self.own, name)
         self.is_up, self.is_frozen, self.kernel_answers = True, False, True
+        self.has_power = self.has_mains = True  # Switched on; and there is current to be so.
+        self.boots = 0  # How often it was booted again.
         self.booted: list[Callable[[], None]] = []
         self.went_down: list[Callable[[], None]] = []
         self.disk: dict[str, object] = {}  # What processes leave behind, by name.
@@ -81,15 +83,23 @@ class Machine:
     # What befalls it.
 
     def cut_power(self) -> None:
+        """The mains fail, for whatever shares them, too."""
+        self.has_mains = False
+        self.switch_off()
+
+    def switch_off(self) -> None:
+        """As its BMC does it: at once, and the BMC itself lives on."""
+        self.has_power = False
         self._fall(network_is_dead=True)
 
     def panic(self) -> None:
-        """The kernel stops everything and answers nobody; power stays."""
+        """The kernel stops everything and answers nobody; power stays on."""
         self._fall(network_is_dead=True)
 
     def freeze(self, *, kernel_answers: bool = True) -> None:
         """No process of it runs; its kernel may still answer for it, or hang too."""
         self.is_frozen, self.kernel_answers = True, kernel_answers
+        self.vms.freeze()
         for loop in self.loops.values():
             loop.freeze()
         if not kernel_answers:
@@ -100,6 +110,7 @@ class Machine:
         self.network.switch_on(self.name)
         for loop in list(self.loops.values()):
             loop.thaw()
+        self.vms.thaw()
 
     def starve(self, lag_ms: float) -> None:
         for loop in self.loops.values():
@@ -107,6 +118,8 @@ class Machine:
 
     def boot_again(self) -> None:
         """Power is there: a new boot, a clock that begins anew, and what starts at boot."""
+        self.has_power = self.has_mains = True
+        self.boots += 1
         self.is_up, self.is_frozen, self.kernel_answers = True, False, True
         self.own.boot()
         self.vms.boot_again()

@@ -26,6 +26,17 @@ class StoreInMemory:
         self._next_txn: str = ""
         self._waiting: list[asyncio.Future[None]] = []  # Of many loops, in a simulation.
         self._watches_lost = 0
+        self.heard: list[Callable[[Changed], None]] = []  # Each hears of every change at once.
+
+    @property
+    def holder(self) -> str:
+        """Who leads in truth, or empty."""
+        return self._owner if self._is_held else ""
+
+    @property
+    def contents(self) -> Mapping[str, Held]:
+        """What it holds in truth, whoever can reach it."""
+        return self._held
 
     def go_away(self) -> None:
         self._is_away = True
@@ -84,7 +95,7 @@ class StoreInMemory:
 
     async def leader(self) -> str:
         self._serve()
-        return self._owner if self._is_held else ""
+        return self.holder
 
     async def wait_vacant(self) -> None:
         while self._is_held:
@@ -165,7 +176,10 @@ class StoreInMemory:
                 self._held.pop(key, None)
             else:
                 self._held[key] = Held(value=value, revision=self._revision)
-            self._changes.append(Changed(key=key, value=value, revision=self._revision))
+            change = Changed(key=key, value=value, revision=self._revision)
+            self._changes.append(change)
+            for hear in self.heard:
+                hear(change)
         self._tell()
 
     def _tell(self) -> None:

@@ -7,11 +7,15 @@ from holdfast.facts.instants import NS_PER_MS
 from holdfast.facts.subjects import Incarnation
 
 BOOT_MS = 3_000.0
+MIB_PER_GB = 1_024
 
 
 @dataclass
 class SimulatedVm:
-    """`behaviour` is what the guest does when it is started: serves, mute (never answers)."""
+    """A VM on one host. Another host may have the same one: the same uuid, and the same disk.
+
+    `disk` is what it writes to, on storage that all hosts share; empty: one of its uuid's.
+    """
 
     name: str
     uuid: str
@@ -21,8 +25,11 @@ class SimulatedVm:
     is_defined: bool = True
     is_mute: bool = False
     obeys_term: bool = False  # Its QEMU ends in order on SIGTERM, also while its guest is stuck.
+    disk: str = ""
+    cannot_leave: str = ""  # Why it can run on no other host: a local disk, say.
     life: Incarnation | None = None
     began: int = 0
+    has_run: bool = False  # Ever, on this host.
     is_ending: bool = False
     is_stuck: bool = False
     is_paused: bool = False
@@ -32,6 +39,27 @@ class SimulatedVm:
     libvirt_thinks: str = "shut off"
     log_line: str = ""
     gone_after: list[Callable[[], None]] = field(default_factory=list)
+
+    @property
+    def writes_to(self) -> str:
+        return self.disk or self.uuid
+
+    @property
+    def memory_mib(self) -> int:
+        return round(self.memory_gb * MIB_PER_GB)
+
+    def elsewhere(self) -> "SimulatedVm":
+        """The same VM as another host has it: defined, and never run there."""
+        return SimulatedVm(
+            name=self.name,
+            uuid=self.uuid,
+            has_agent=self.has_agent,
+            memory_gb=self.memory_gb,
+            boot_ms=self.boot_ms,
+            is_mute=self.is_mute,
+            obeys_term=self.obeys_term,
+            disk=self.disk,
+        )
 
     @property
     def runs(self) -> bool:

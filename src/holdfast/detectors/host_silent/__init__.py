@@ -284,6 +284,7 @@ class HostSilent:
             f"{spoke.kind} {spoke.witness or 'here'} {spoke.plane}".strip(): str(spoke.sign)
             for spoke in host.signs.values()
         }
+        unbelieved = {"refused": refused_of(host)} if refused_of(host) else {}
         return FaultRaised(
             detector=DETECTOR,
             condition=found.condition,
@@ -295,7 +296,11 @@ class HostSilent:
             reason=reason,
             boot=host.boot,
             cause=found.cause,
-            evidence={"planes": ", ".join(sorted(host.silent)) or "never heard", **asked},
+            evidence={
+                "planes": ", ".join(sorted(host.silent)) or "never heard",
+                **asked,
+                **unbelieved,
+            },
         )
 
     def _cut_off(self, hosts: list[Host], now: Instant) -> FaultRaised:

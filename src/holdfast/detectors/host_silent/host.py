@@ -3,7 +3,7 @@
 from holdfast.detectors.host_silent.evidence import Meaning
 from holdfast.facts.hearing import LastGasp, Plan, PulsesRefused, Sign, WitnessKind, WitnessSpoke
 from holdfast.facts.instants import Instant, elapsed_ms
-from holdfast.facts.subjects import Subject, SubjectKind
+from holdfast.facts.subjects import Subject, host_subject
 
 FIRST_LOOK_MS = 1_000  # A kernel that shows itself later, where nothing did, is one that boots.
 GASP_MS = 60_000  # A last word explains a silence that follows it so soon.
@@ -33,7 +33,7 @@ class Host:
         self.is_waiting = False  # Silent, and not judged yet.
 
     def subject(self) -> Subject:
-        return Subject(kind=SubjectKind.HOST, id=self.host, name=self.name)
+        return host_subject(self.host, self.name)
 
     def begin_boot(self, boot: str) -> None:
         earlier = [one for one in (*self.boots, self.boot) if one not in ("", boot)]

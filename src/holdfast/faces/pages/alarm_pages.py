@@ -1,6 +1,7 @@
 """The operator's page of each alarm, made from the catalogue."""
 
-from holdfast.facts.catalogue import CATALOGUE, AlarmType
+from holdfast.facts.alarm_types import AlarmType
+from holdfast.facts.catalogue import CATALOGUE
 from holdfast.facts.repairs import STEPS
 
 

@@ -6,8 +6,9 @@ from typing import Any
 from rich.text import Text
 
 from holdfast.faces.pages.tables import GOOD, QUIET, STRONG, clock, counted, severity, table
+from holdfast.facts.alarm_types import AlarmType
 from holdfast.facts.alarms import AlarmRecord, AlarmState, condition_of
-from holdfast.facts.catalogue import CATALOGUE, AlarmType
+from holdfast.facts.catalogue import CATALOGUE
 from holdfast.facts.instants import spoken
 
 OVER = "-"  # Instead of a number.

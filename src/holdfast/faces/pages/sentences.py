@@ -5,7 +5,9 @@ from typing import Any
 
 from msgspec import Struct
 
+from holdfast.faces.pages.acting_sentences import ACTING
 from holdfast.faces.pages.site_sentences import SITE
+from holdfast.faces.pages.tables import ended
 from holdfast.facts import actions as act
 from holdfast.facts import commands as told
 from holdfast.facts import outcomes as came
@@ -42,19 +44,19 @@ def _raised(fact: judged.FaultRaised, _name: str) -> str:
         Certainty.PREDICTED: " That is predicted: it has not happened yet.",
     }[fact.certainty]
     cause = f" Cause: {fact.cause}." if fact.cause and fact.cause not in fact.reason else ""
-    return f"{_ended(fact.reason)}{cause}{unsure}"
+    return f"{ended(fact.reason)}{cause}{unsure}"
 
 
 def _cleared(fact: judged.FaultCleared, _name: str) -> str:
     if fact.was_wrong:
-        return f"Retracted, there was no fault: {_ended(fact.reason)}"
-    return f"The fault is over: {_ended(fact.reason)}"
+        return f"Retracted, there was no fault: {ended(fact.reason)}"
+    return f"The fault is over: {ended(fact.reason)}"
 
 
 def _stop_wanted(fact: judged.StopWanted, name: str) -> str:
     if fact.moved_away:
-        return f"{name} was moved to another host: {_ended(fact.reason)}"
-    return f"{name} was stopped on purpose ({fact.how}): {_ended(fact.reason)}"
+        return f"{name} was moved to another host: {ended(fact.reason)}"
+    return f"{name} was stopped on purpose ({fact.how}): {ended(fact.reason)}"
 
 
 def _ran(fact: judged.VmRan, name: str) -> str:
@@ -82,13 +84,13 @@ def _captured(fact: came.LastWordsCaptured, name: str) -> str:
 
 def _vm_answered(fact: came.VmAnswered, name: str) -> str:
     if fact.verified:
-        return f"{name} answers: {_ended(fact.how)}"
+        return f"{name} answers: {ended(fact.how)}"
     return f"{name} runs ({fact.how}); whether it serves could not be verified."
 
 
 def _start_failed(fact: came.StartFailed, name: str) -> str:
     final = " Trying again cannot help." if fact.is_final else ""
-    return f"{name} could not be started: {_ended(fact.reason)}{final}"
+    return f"{name} could not be started: {ended(fact.reason)}{final}"
 
 
 def _granted(fact: told.ProtectionGranted, _name: str) -> str:
@@ -97,7 +99,7 @@ def _granted(fact: told.ProtectionGranted, _name: str) -> str:
 
 
 def _disarmed(fact: told.Disarmed, _name: str) -> str:
-    return f"{fact.disarm.owner} switched recovery off: {_ended(fact.disarm.reason)}"
+    return f"{fact.disarm.owner} switched recovery off: {ended(fact.disarm.reason)}"
 
 
 def _booted(fact: told.Booted, _name: str) -> str:
@@ -112,7 +114,7 @@ def _booted(fact: told.Booted, _name: str) -> str:
 def _report(fact: act.Report, _name: str) -> str:
     alarm = fact.alarm
     if alarm.state is AlarmState.CLEARED:
-        return f"Telling the VIM that {alarm.condition} is cleared: {_ended(alarm.text)}"
+        return f"Telling the VIM that {alarm.condition} is cleared: {ended(alarm.text)}"
     verb = "Reporting to the VIM" if alarm.state is AlarmState.RAISED else "Telling the VIM more"
     return f"{verb}: {alarm.text} ({alarm.severity}, {_sure(alarm)}{alarm.condition})."
 
@@ -124,16 +126,16 @@ def _sure(alarm: Alarm) -> str:
 def _tell_tenure(fact: act.TellTenure, name: str) -> str:
     tenure = fact.tenure
     state = "" if tenure.state is TenureState.HELD else f" and is {tenure.state}"
-    return f"{name} is wanted {tenure.wanted} from now on{state}: {_ended(fact.reason)}"
+    return f"{name} is wanted {tenure.wanted} from now on{state}: {ended(fact.reason)}"
 
 
 def _tell_incident(fact: act.TellIncident, name: str) -> str:
     incident = fact.incident
     if incident.state is IncidentState.OPEN:
         joint = ": " if incident.host else " "  # What is done about a host is a clause of its own.
-        return _ended(f"{name}{joint}{incident.step}" if incident.step else incident.title)
+        return ended(f"{name}{joint}{incident.step}" if incident.step else incident.title)
     if incident.recovered_ms is None:
-        return _ended(f"The incident is closed: {incident.step or incident.title}")
+        return ended(f"The incident is closed: {incident.step or incident.title}")
     level = incident.level_ms
     kept = ""
     if level is not None:
@@ -153,7 +155,7 @@ def _capture(fact: act.CaptureLastWords, name: str) -> str:
 
 
 def _restart(fact: act.RestartHere, name: str) -> str:
-    return f"Starting {name} again in place (attempt {fact.attempt}): {_ended(fact.reason)}"
+    return f"Starting {name} again in place (attempt {fact.attempt}): {ended(fact.reason)}"
 
 
 def _await_answer(fact: act.AwaitAnswer, name: str) -> str:
@@ -167,10 +169,6 @@ def _await_answer(fact: act.AwaitAnswer, name: str) -> str:
     return f"Waiting for {name}: for {how}, at most {spoken(fact.limit_ms)}."
 
 
-def _ended(text: str) -> str:
-    return text if text.endswith((".", "!", "?")) else f"{text}."
-
-
 _SAY: dict[type, Callable[[Any, str], str]] = {
     judged.FaultRaised: _raised,
     judged.FaultCleared: _cleared,
@@ -178,16 +176,16 @@ _SAY: dict[type, Callable[[Any, str], str]] = {
     judged.VmRan: _ran,
     judged.VmProcessEnded: _process_ended,
     came.GoneProven: _gone_proven,
-    came.GoneNotProven: lambda f, n: f"Something of {n} is still there: {_ended(f.reason)}",
+    came.GoneNotProven: lambda f, n: f"Something of {n} is still there: {ended(f.reason)}",
     came.VmEnded: lambda _, n: f"What was left of {n} has been ended.",
-    came.VmNotEnded: lambda f, n: f"{n} could not be ended: {_ended(f.reason)}",
+    came.VmNotEnded: lambda f, n: f"{n} could not be ended: {ended(f.reason)}",
     came.VmStarted: lambda f, n: f"libvirt started {n} (process {f.life.pid}).",
     came.StartFailed: _start_failed,
-    came.StartUnknown: lambda f, n: f"Whether {n} starts is not known yet: {_ended(f.reason)}",
+    came.StartUnknown: lambda f, n: f"Whether {n} starts is not known yet: {ended(f.reason)}",
     came.VmAnswered: _vm_answered,
-    came.AnswerOverdue: lambda f, n: f"{n} has not answered in time: {_ended(f.reason)}",
+    came.AnswerOverdue: lambda f, n: f"{n} has not answered in time: {ended(f.reason)}",
     came.LastWordsCaptured: _captured,
-    came.LastWordsFailed: lambda f, n: f"The last words of {n} are lost: {_ended(f.reason)}",
+    came.LastWordsFailed: lambda f, n: f"The last words of {n} are lost: {ended(f.reason)}",
     told.ProtectionGranted: _granted,
     told.ProtectionEnded: lambda f, n: f"{f.by} took protection from {n}.",
     told.GroupSet: lambda f, _: f"The settings of group {f.group.name} were set.",
@@ -204,9 +202,10 @@ _SAY: dict[type, Callable[[Any, str], str]] = {
     act.TellIncident: _tell_incident,
     act.CaptureLastWords: _capture,
     act.ProveGone: lambda _, n: f"Looking whether anything of {n} is left on this host.",
-    act.EndVm: lambda f, _: f"Ending it: {_ended(f.reason)}",
+    act.EndVm: lambda f, _: f"Ending it: {ended(f.reason)}",
     act.RestartHere: _restart,
     act.AwaitAnswer: _await_answer,
+    **ACTING,
     **SITE,
-    Gap: lambda f, _: f"Here {f.lost} lines of the journal are missing: {_ended(f.reason)}",
+    Gap: lambda f, _: f"Here {f.lost} lines of the journal are missing: {ended(f.reason)}",
 }

@@ -68,3 +68,7 @@ def counted(count: int, one: str, many: str = "") -> str:
     """1 VM, 2 VMs, no VMs."""
     plural = many or f"{one}s"
     return f"{count or 'no'} {one if count == 1 else plural}"
+
+
+def ended(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else f"{text}."

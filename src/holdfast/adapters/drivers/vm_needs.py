@@ -1,0 +1,311 @@
+"""What a VM needs of a host, and what ties it to this one: judged from libvirt's XML of it.
+
+Pure: what is on the disks of this host is asked of `Here`. What Holdfast does not know it does not
+take for movable: an obstacle that is said is better than a VM that starts without its disk.
+"""
+
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from typing import Protocol
+from xml.etree.ElementTree import Element
+
+from holdfast.facts.definitions import HostSize, VmNeeds
+
+LARGEST_XML = 256 << 10
+LOCAL_NAMES = ("localhost", "127.", "::1", "[::1]")
+QEMU = "{http://libvirt.org/schemas/domain/qemu/1.0}"
+MIB_OF = {
+    "b": 1 / (1 << 20),
+    "bytes": 1 / (1 << 20),
+    "KB": 1_000 / (1 << 20),
+    "k": 1 / 1_024,
+    "KiB": 1 / 1_024,
+    "MB": 1_000_000 / (1 << 20),
+    "M": 1.0,
+    "MiB": 1.0,
+    "GB": 1e9 / (1 << 20),
+    "G": 1_024.0,
+    "GiB": 1_024.0,
+    "TB": 1e12 / (1 << 20),
+    "T": 1_048_576.0,
+    "TiB": 1_048_576.0,
+}
+
+
+class Place(StrEnum):
+    SHARED = "shared"  # Other hosts have it, too.
+    LOCAL = "local"
+    MISSING = "missing"
+    UNSEEN = "unseen"  # It could not be looked at.
+
+
+class Here(Protocol):
+    """What this host knows of the things that a VM's definition names."""
+
+    def place(self, path: str) -> Place: ...
+
+    def backing(self, path: str) -> list[str]:
+        """The files that a qcow2 image rests on, as its headers name them. Raises OSError,
+        ValueError."""
+        ...
+
+    def has_device(self, name: str) -> bool:
+        """Whether there is a network device of this name."""
+        ...
+
+    def has_secret(self, uuid: str, kind: str, usage: str) -> bool:
+        """Whether libvirt has the secret, by uuid or by its kind and usage."""
+        ...
+
+
+class NotXml(ValueError):
+    """What should be a VM's definition is none; the text says why."""
+
+
+def parse(xml: str) -> Element:
+    """Raises NotXml."""
+    try:
+        root = ET.fromstring(xml)
+    except ET.ParseError as error:
+        raise NotXml(f"its definition is no XML: {error}") from None
+    if root.tag != "domain":
+        raise NotXml(f"its definition is no domain but a {root.tag}")
+    return root
+
+
+def read_needs(xml: str, here: Here) -> VmNeeds:
+    """Raises NotXml. `obstacle` says what is local to this host, or missing on it."""
+    root = parse(xml)
+    kind = root.find("os/type")
+    return VmNeeds(
+        memory_mib=memory_mib(root),
+        vcpus=_number(root.findtext("vcpu")) or 1,
+        bridges=_sources(root, "bridge", "bridge"),
+        networks=_sources(root, "network", "network"),
+        machine=kind.get("machine", "") if kind is not None else "",
+        obstacle=_obstacle(root, here, len(xml.encode())),
+    )
+
+
+def misfit(needs: VmNeeds, size: HostSize) -> str:
+    """The first thing that a host of this size does not offer, as a sentence; or empty."""
+    bridges = [one for one in needs.bridges if one not in size.bridges]
+    networks = [one for one in needs.networks if one not in size.networks]
+    has_machine = not size.machines or not needs.machine or needs.machine in size.machines
+    found = (
+        (needs.obstacle, needs.obstacle),
+        (bridges, f"there is no bridge {''.join(bridges[:1])} on this host"),
+        (networks, f"libvirt's network {''.join(networks[:1])} is not active on this host"),
+        (not has_machine, f"QEMU on this host has no machine type {needs.machine}"),
+        (
+            needs.memory_mib > size.memory_mib,
+            f"it needs {needs.memory_mib} MiB of memory; this host has {size.memory_mib} for VMs",
+        ),
+    )
+    return next((text for is_wrong, text in found if is_wrong), "")
+
+
+def _obstacle(root: Element, here: Here, size: int) -> str:
+    if size > LARGEST_XML:
+        return f"its definition is larger than {LARGEST_XML >> 10} KiB"
+    found = (text for judge in _JUDGES for text in judge(root, here))
+    return next((text for text in found if text), "")
+
+
+def _disks(root: Element, here: Here) -> Iterator[str]:
+    for disk in root.findall("devices/disk"):
+        yield _disk(disk, here)
+
+
+def _disk(disk: Element, here: Here) -> str:
+    """Of a disk, or of one that it rests on, which has the same shape."""
+    what = {"cdrom": "its CD image", "floppy": "its floppy image"}.get(
+        disk.get("device", "disk"), "its disk"
+    )
+    kind, source = disk.get("type", "file"), disk.find("source")
+    if source is None or (kind == "file" and not source.get("file")):
+        return ""  # An empty drive.
+    match kind:
+        case "file" | "block" | "dir":
+            path = source.get({"block": "dev"}.get(kind, kind), "")
+            text = _path(what, path, here) or _resting_on(disk, path, here)
+        case "network":
+            text = _network_disk(what, source, here)
+        case "volume":
+            pool, volume = source.get("pool", ""), source.get("volume", "")
+            text = f"{what} is volume {volume} of pool {pool}, which may be of this host alone"
+        case _:
+            text = f"{what} is of kind {kind}, which is of this host alone"
+    behind = disk.find("backingStore")
+    if text or behind is None or not behind.get("type"):
+        return text
+    return _disk(behind, here)
+
+
+def _resting_on(disk: Element, path: str, here: Here) -> str:
+    """Only of what is qcow2 by its definition: a guest can write any header into a raw disk."""
+    kinds = [
+        one.get("type") for one in (disk.find("driver"), disk.find("format")) if one is not None
+    ]
+    if "qcow2" not in kinds:
+        return ""
+    try:
+        below = here.backing(path)
+    except (OSError, ValueError) as error:
+        return f"what its disk {path} rests on could not be read: {error}"
+    found = (_path("the image below its disk", one, here) for one in below)
+    return next((text for text in found if text), "")
+
+
+def _network_disk(what: str, source: Element, here: Here) -> str:
+    for host in source.findall("host"):
+        if host.get("transport") == "unix":
+            return _path(f"{what} is behind a socket:", host.get("socket", ""), here)
+        if host.get("name", "").startswith(LOCAL_NAMES):
+            return f"{what} is served by this host itself ({host.get('name')})"
+    return ""
+
+
+def _path(what: str, path: str, here: Here) -> str:
+    if not path:
+        return f"{what} has no path that Holdfast can read"
+    match here.place(path):
+        case Place.SHARED:
+            return ""
+        case Place.MISSING:
+            return f"{what} {path} is missing on this host"
+        case Place.LOCAL:
+            return f"{what} {path} is on local storage"
+        case Place.UNSEEN:
+            return f"{what} {path} could not be looked at"
+
+
+def _needed(what: str, path: str, here: Here) -> str:
+    """A file that comes with the host, like firmware: it is read only."""
+    is_missing = path and here.place(path) is Place.MISSING
+    return f"{what} {path} is missing on this host" if is_missing else ""
+
+
+def _firmware(root: Element, here: Here) -> Iterator[str]:
+    for tag, what in (
+        ("loader", "its firmware"),
+        ("kernel", "its kernel"),
+        ("initrd", "its initrd"),
+    ):
+        yield _needed(what, (root.findtext(f"os/{tag}") or "").strip(), here)
+    loader, nvram, system = root.find("os/loader"), root.find("os/nvram"), root.find("os")
+    if nvram is not None:
+        source = nvram.find("source")
+        if nvram.get("type") == "network" and source is not None:
+            yield _network_disk("its UEFI variables", source, here)
+            return
+        inside = (source.get("file") or source.get("dev") or "") if source is not None else ""
+        yield _path("its UEFI variables", (nvram.text or "").strip() or inside, here)
+        return
+    is_uefi = (loader is not None and loader.get("type") == "pflash") or (
+        system is not None and system.get("firmware") == "efi"
+    )
+    is_stateless = loader is not None and loader.get("stateless") == "yes"
+    if is_uefi and not is_stateless:
+        yield "its UEFI variables are in a file of this host"
+
+
+def _tpms(root: Element, here: Here) -> Iterator[str]:
+    for backend in root.findall("devices/tpm/backend"):
+        source = backend.find("source")
+        path = source.get("path", "") if source is not None else ""
+        if backend.get("type") != "emulator":
+            yield f"its TPM is a device of this host ({backend.get('type')})"
+        elif path:
+            yield _path("the state of its virtual TPM", path, here)
+        else:
+            yield "the state of its virtual TPM is on this host"
+
+
+def _devices(root: Element, here: Here) -> Iterator[str]:
+    for device in root.findall("devices/hostdev"):
+        yield f"it has a {device.get('type', '')} device of this host".replace("  ", " ")
+    for device in root.findall("devices/shmem"):
+        yield f"it shares memory with something on this host ({device.get('name', 'shmem')})"
+    for device in root.findall("devices/filesystem"):
+        source = device.find("source")
+        path = (source.get("dir") or source.get("socket") or "") if source is not None else ""
+        yield _path("the folder that it shares with its host:", path, here)
+    for source in root.findall("devices/memory/source/path"):
+        yield _path("its memory device", (source.text or "").strip(), here)
+    for device in root.findall("devices/input"):
+        if device.get("type") in ("passthrough", "evdev"):
+            yield "it has an input device of this host"
+    if root.find(f"{QEMU}commandline") is not None:
+        yield "it has QEMU arguments of its own, which Holdfast cannot judge"
+
+
+_CHARACTER_DEVICES = ("serial", "parallel", "console", "channel", "smartcard", "redirdev")
+
+
+def _character_devices(root: Element, _here: Here) -> Iterator[str]:
+    for tag in _CHARACTER_DEVICES:
+        for device in root.findall(f"devices/{tag}"):
+            source, kind = device.find("source"), device.get("type")
+            path = source.get("path", "") if source is not None else ""
+            joins = kind == "unix" and source is not None and source.get("mode") == "connect"
+            if kind in ("dev", "pipe") or joins:
+                yield f"its {tag} device uses {path or 'a device'} of this host"
+
+
+_EASY_INTERFACES = ("bridge", "network", "ethernet", "user", "server", "client", "mcast", "udp")
+
+
+def _interfaces(root: Element, here: Here) -> Iterator[str]:
+    for interface in root.findall("devices/interface"):
+        kind, source = interface.get("type", ""), interface.find("source")
+        script = interface.find("script")
+        if script is not None:
+            yield _needed("its network script", script.get("path", ""), here)
+        if kind == "direct":
+            name = source.get("dev", "") if source is not None else ""
+            yield "" if here.has_device(name) else f"there is no network device {name} on this host"
+        elif kind == "vhostuser":
+            path = source.get("path", "") if source is not None else ""
+            yield f"its network interface is a vhost-user socket of this host ({path})"
+        elif kind == "hostdev":
+            yield "its network interface is a device of this host (SR-IOV)"
+        elif kind not in _EASY_INTERFACES:
+            yield f"its network interface is of kind {kind}, which is of this host alone"
+
+
+def _secrets(root: Element, here: Here) -> Iterator[str]:
+    for secret in root.iter("secret"):
+        uuid, kind, usage = (secret.get(key, "") for key in ("uuid", "type", "usage"))
+        if (uuid or usage) and not here.has_secret(uuid, kind, usage):
+            yield f"libvirt on this host has no secret {uuid or usage}, which it needs"
+
+
+_JUDGES: tuple[Callable[[Element, Here], Iterator[str]], ...] = (
+    _disks,
+    _firmware,
+    _tpms,
+    _devices,
+    _interfaces,
+    _character_devices,
+    _secrets,
+)
+
+
+def memory_mib(root: Element) -> int:
+    """Libvirt's maximum, rounded to whole MiB."""
+    memory = root.find("memory")
+    if memory is None:
+        return 0
+    return round(_number(memory.text) * MIB_OF.get(memory.get("unit", "KiB"), 1 / 1_024))
+
+
+def _sources(root: Element, kind: str, key: str) -> tuple[str, ...]:
+    found = root.findall(f"devices/interface[@type='{kind}']/source")
+    return tuple(sorted({name for one in found if (name := one.get(key, ""))}))
+
+
+def _number(text: str | None) -> int:
+    plain = (text or "").strip()
+    return int(plain) if plain.isdigit() else 0

@@ -1,0 +1,76 @@
+"""What the store says of fences, promises and recoveries, told to the watch as it changes."""
+
+from collections.abc import Callable
+
+from holdfast.controller.registry import DISARM, Registry
+from holdfast.facts import site as told
+from holdfast.facts.commands import Armed, Disarmed, GroupForgotten, GroupSet
+from holdfast.facts.instants import after
+from holdfast.facts.site import SiteFact
+from holdfast.ports import clock
+
+STORE = "the store"
+
+
+class SiteFeed:
+    """`tell` gives the watch a fact. Secrets of fence devices stay in the store."""
+
+    def __init__(self, registry: Registry, tell: Callable[[SiteFact], None]) -> None:
+        self._registry, self._tell = registry, tell
+        registry.on_change.append(self._changed)
+
+    def _changed(self, key: str) -> None:
+        folder, _, name = key.partition("/")
+        match folder:
+            case "protections" | "definitions":
+                self._promise(name)
+            case "fences":
+                self._fence(name)
+            case "recoveries":
+                self._recovery(name)
+            case "fencing":
+                self._mode(name)
+            case "groups":
+                self._group(name)
+            case _ if key == DISARM:
+                self._disarm()
+
+    def _promise(self, vm: str) -> None:
+        held, made = self._registry.protection(vm), self._registry.definition(vm)
+        if held is None:
+            self._tell(told.PromiseEnded(at=clock.now(), vm=vm))
+            return
+        needs = made.needs if made is not None else None
+        self._tell(told.PromiseSet(at=clock.now(), protection=held, needs=needs))
+
+    def _fence(self, host: str) -> None:
+        fence = self._registry.fence(host)
+        if fence is not None:
+            age_ms = max(0, clock.utc_ms() - fence.intended_utc_ms)
+            self._tell(told.FenceSet(at=clock.now(), fence=fence, age_ms=age_ms))
+
+    def _recovery(self, vm: str) -> None:
+        recovery = self._registry.recovery(vm)
+        if recovery is not None:
+            self._tell(told.RecoverySet(at=clock.now(), recovery=recovery))
+
+    def _mode(self, host: str) -> None:
+        fencing = self._registry.fencing(host)
+        devices = tuple(device.agent for device in fencing.devices)
+        mode = told.HostModeSet(at=clock.now(), host=host, mode=fencing.mode, devices=devices)
+        self._tell(mode)
+
+    def _group(self, name: str) -> None:
+        group = self._registry.groups().get(name)
+        if group is None:
+            self._tell(GroupForgotten(at=clock.now(), name=name))
+        else:
+            self._tell(GroupSet(at=clock.now(), group=group))
+
+    def _disarm(self) -> None:
+        at, disarm = clock.now(), self._registry.disarm()
+        if disarm is None:
+            self._tell(Armed(at=at, by=STORE))
+        else:
+            until = after(at, disarm.left_ms(clock.utc_ms()))
+            self._tell(Disarmed(at=at, disarm=disarm, until=until))

@@ -1,0 +1,68 @@
+"""The catalogue's rows on what Holdfast does about hosts that are silent, and cannot do."""
+
+from holdfast.facts.alarm_types import AlarmType
+from holdfast.facts.alarms import EventType, Severity
+from holdfast.facts.subjects import SubjectKind
+
+_HOST = SubjectKind.HOST
+
+ACTING: tuple[AlarmType, ...] = (
+    AlarmType(
+        id="fence-failed",
+        title="A silent host could not be proven dead",
+        subject=_HOST,
+        event_type=EventType.EQUIPMENT,
+        severity=Severity.CRITICAL,
+        probable_cause="EQUIPMENT_MALFUNCTION",
+        means="No fence device could switch the host off and read that back, or what one said is"
+        " not believed. Its VMs start nowhere else: they may still run there.",
+        clears="When the host is proven dead, or pulses again.",
+        repair="See that it is off, with your own eyes or at its BMC; then give the proof:"
+        " holdfast host confirm-dead HOST.",
+        covers=("H2", "H7", "H9"),
+    ),
+    AlarmType(
+        id="host-not-dead",
+        title="A host pulses that was proven dead",
+        subject=_HOST,
+        event_type=EventType.EQUIPMENT,
+        severity=Severity.CRITICAL,
+        probable_cause="EQUIPMENT_MALFUNCTION",
+        means="Its power was read back off, or a person said that it is dead, and it pulses in the"
+        " same boot: its VMs may run twice. Nothing more is started because of that proof.",
+        clears="When the host pulses in a new boot, or falls silent.",
+        repair="Cut it off at once (pull its plug, or its storage), then find out which power"
+        " control is wired to it: holdfast fence list.",
+        covers=("H7", "H9"),
+    ),
+    AlarmType(
+        id="recovery-braked",
+        title="Too many hosts are lost at once: nothing is switched off or started elsewhere",
+        subject=SubjectKind.POOL,
+        event_type=EventType.PROCESSING,
+        severity=Severity.CRITICAL,
+        probable_cause="OUT_OF_SERVICE",
+        means="More hosts fell silent than die at once by themselves: it may be a network, a power"
+        " feed, or the controllers' own view. Everything is reported, and nothing is done.",
+        clears="When fewer hosts are silent.",
+        repair="Look at the network first. Of each host that is really dead, give the proof:"
+        " holdfast host confirm-dead HOST.",
+        covers=("H7", "H9"),
+    ),
+    AlarmType(
+        id="host-unfenceable",
+        title="A host could not be fenced if it died now",
+        subject=_HOST,
+        event_type=EventType.EQUIPMENT,
+        severity=Severity.MAJOR,
+        probable_cause="LOSS_OF_REDUNDANCY",
+        means=(
+            "Holdfast is to act on this host, and none of its fence devices worked at the newest"
+            " rehearsal, or that is older than two days: its VMs would start nowhere else."
+        ),
+        clears="When a rehearsal finds a device that works, or its mode is report again.",
+        reported="within a minute of the rehearsal; each host is rehearsed once a day by itself.",
+        repair="holdfast fence list says why. Mend it, then: holdfast fence rehearse HOST.",
+        covers=("H5", "H7"),
+    ),
+)

@@ -1,0 +1,117 @@
+"""Why nothing is done about a silent host now: the first reason that holds.
+
+Whoever is held back reports everything, acts on nothing, and says why.
+"""
+
+from holdfast.facts.fencing import FenceStep, HostMode
+from holdfast.facts.instants import Instant, after, elapsed_ms, spoken
+from holdfast.facts.promises import Owner
+from holdfast.facts.tenure import RESTORED, Wanted
+from holdfast.policy import timing
+from holdfast.policy.host_states import SILENT
+from holdfast.policy.site_world import HostRecord, Promise, SiteWorld, loss_of
+
+SHARE_PERCENT = 30  # Of the hosts may be silent at once; one always may.
+
+
+def allowed(hosts: int) -> int:
+    """How many hosts of a site may be lost at once before a person must look."""
+    return max(1, hosts * SHARE_PERCENT // 100)
+
+
+def braked(world: SiteWorld) -> str:
+    """Why nothing is done about any host of the site, or empty. More hosts are lost than die at
+    once by themselves: then it is a network, a power feed, or this controller."""
+    silent = [one for one in world.hosts.values() if _counts(world, one)]
+    limit = allowed(len(world.hosts))
+    if len(silent) > limit:
+        names = ", ".join(sorted(one.name for one in silent))
+        number = f"{len(silent)} of {len(world.hosts)} hosts"
+        return f"{number} are silent, or were fenced a moment ago ({names}): more than {limit}"
+    return ""
+
+
+def _counts(world: SiteWorld, record: HostRecord) -> bool:
+    """Whoever is silent and not proven dead; and for a while whom Holdfast itself fenced."""
+    fence = world.fences.get(record.host)
+    fenced_at = world.fenced_at.get(record.host)
+    is_ours = fence is not None and not fence.by and fenced_at is not None
+    if is_ours and fenced_at and elapsed_ms(fenced_at, world.now) < timing.STORM_MS:
+        return True
+    return record.state in SILENT and world.death_of(record) is None
+
+
+def hindrance(world: SiteWorld, record: HostRecord) -> str:
+    """Why this host is not switched off now, or empty: it is asked before each such act."""
+    if record.mode is not HostMode.ACT:
+        return f"{record.name} is in report mode"
+    if world.disarm is not None:
+        return f"{world.disarm.owner} disarmed recovery: {world.disarm.reason}"
+    if not record.devices:
+        return f"no fence device is set for {record.name}"
+    if world.own_faults:
+        return "this controller is itself in trouble: " + ", ".join(sorted(world.own_faults))
+    if world.brake:
+        return world.brake
+    together = world.losses.get(record.together)
+    if together is not None and len(together.hosts) > 1:
+        return f"{len(together.hosts)} hosts of {together.name} fell silent together"
+    loss = loss_of(record)
+    if loss is not None and "refused" in loss.evidence:
+        return "pulses in its name arrive that are not believed"
+    return ""
+
+
+def too_early(world: SiteWorld, record: HostRecord) -> Instant | None:
+    """Until when a host whose power nobody has decided about is left alone, or None."""
+    lost_at = record.lost_at if record.lost_at is not None else world.now
+    due = after(max(lost_at, world.led_at), timing.FENCE_AFTER_MS)
+    if not record.was_heard:
+        due = max(due, after(world.began_at, timing.GRACE_MS))
+    return due if due > world.now else None
+
+
+def is_ours(world: SiteWorld, promise: Promise) -> bool:
+    """Whether it is for Holdfast to start this VM elsewhere, should its host be dead."""
+    protection = promise.protection
+    tenure = protection.tenure
+    is_held = tenure.boot not in ("", RESTORED) and tenure.wanted is Wanted.RUNNING
+    return is_held and world.group_of(protection).owner is Owner.HOLDFAST
+
+
+def at_stake(world: SiteWorld, record: HostRecord) -> list[Promise]:
+    """The VMs for which this host would be fenced."""
+    held = (one for one in world.promises.values() if one.protection.tenure.host == record.host)
+    return [one for one in held if is_ours(world, one)]
+
+
+def pointless(world: SiteWorld, record: HostRecord) -> str:
+    """Why nothing would be won by fencing this host, or empty."""
+    promises = at_stake(world, record)
+    if not promises:
+        return f"no VM of {record.name} would be started elsewhere"
+    reasons = [_obstacle(one) for one in promises]
+    if all(reasons):
+        return f"none of its VMs could start elsewhere: {reasons[0]}"
+    return ""
+
+
+def _obstacle(promise: Promise) -> str:
+    name = promise.protection.name
+    if promise.needs is None:
+        return f"{name}: its definition is not known here"
+    return f"{name}: {promise.needs.obstacle}" if promise.needs.obstacle else ""
+
+
+def grace_left(world: SiteWorld, record: HostRecord) -> str:
+    """How long a host that was never heard is left alone after a start, for people; or empty."""
+    until = after(world.began_at, timing.GRACE_MS)
+    if record.was_heard or until <= world.now:
+        return ""
+    return spoken(elapsed_ms(world.began_at, until))
+
+
+def is_under_way(world: SiteWorld, record: HostRecord) -> bool:
+    """Whether its fence is committed, and its power is to go off."""
+    fence = world.fences.get(record.host)
+    return fence is not None and fence.step is FenceStep.INTENDED

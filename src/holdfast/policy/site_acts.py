@@ -1,0 +1,162 @@
+"""What a site's leader does beside reporting: the store's facts in, the next acts out."""
+
+from holdfast.facts import outcomes as came
+from holdfast.facts import site as told
+from holdfast.facts.actions import Action
+from holdfast.facts.commands import Armed, Disarmed, GroupForgotten, GroupSet
+from holdfast.facts.fencing import FenceStep
+from holdfast.facts.instants import NS_PER_MS, Instant
+from holdfast.facts.site import SiteFact
+from holdfast.policy import (
+    brakes,
+    site_alarms,
+    site_deaths,
+    site_fencing,
+    site_incidents,
+    site_recovery,
+)
+from holdfast.policy.host_states import SILENT
+from holdfast.policy.site_world import HostRecord, Promise, SiteWorld
+
+
+def take(world: SiteWorld, fact: SiteFact) -> list[Action]:
+    """What the store says, what agents offer, and what came of an act."""
+    match fact:
+        case told.FenceSet():
+            return _fence_set(world, fact)
+        case told.RecoverySet():
+            return _recovery_set(world, fact)
+        case told.HostSized() | told.HostModeSet():
+            _host_set(world, fact)
+        case told.PromiseSet():
+            vm = fact.protection.vm
+            world.promises[vm] = Promise(protection=fact.protection, needs=fact.needs)
+        case told.PromiseEnded():
+            world.promises.pop(fact.vm, None)
+            world.starting.pop(fact.vm, None)
+        case GroupSet():
+            world.groups[fact.group.name] = fact.group
+        case GroupForgotten():
+            world.groups.pop(fact.name, None)
+        case Disarmed():
+            world.disarm, world.disarmed_until = fact.disarm, fact.until
+        case Armed():
+            world.disarm = world.disarmed_until = None
+        case _:
+            return _outcome(world, fact)
+    return []
+
+
+def _host_set(world: SiteWorld, fact: told.HostSized | told.HostModeSet) -> None:
+    record = world.record(fact.host)
+    if isinstance(fact, told.HostSized):
+        record.size, record.can_start = fact.size, fact.can_start
+    else:
+        record.mode, record.devices = fact.mode, fact.devices
+
+
+def _outcome(world: SiteWorld, fact: SiteFact) -> list[Action]:
+    match fact:
+        case came.SwitchedOff():
+            site_fencing.switched_off(world, fact)
+        case came.NotSwitchedOff():
+            return site_fencing.not_switched_off(world, fact)
+        case came.StartTaken():
+            site_recovery.start_taken(world, fact)
+        case came.GivenBack():
+            return site_recovery.given_back(world, fact)
+        case came.TargetSilent():
+            site_recovery.target_silent(world, fact)
+        case _:
+            pass
+    return []
+
+
+def _fence_set(world: SiteWorld, fact: told.FenceSet) -> list[Action]:
+    fence = fact.fence
+    before = world.fences.get(fence.host)
+    world.fences[fence.host] = fence
+    record = world.record(fence.host, fence.name)
+    if record.fencing is not None and record.fencing.number == fence.number:
+        record.fencing.asked_at = None
+    if before is None or before.number != fence.number:
+        world.fenced_at[fence.host] = Instant(world.now - fact.age_ms * NS_PER_MS)
+    is_news = before is None or (before.number, before.step) != (fence.number, fence.step)
+    if fence.step is not FenceStep.OFF or not is_news:
+        return []
+    record.page_at = None
+    text = "is dead: its VMs start elsewhere, where they can"
+    wish = f"find out why {record.name} died, then switch it on: Holdfast never does that"
+    return site_incidents.step(world, record.incident, text, wish)
+
+
+def _recovery_set(world: SiteWorld, fact: told.RecoverySet) -> list[Action]:
+    recovery = fact.recovery
+    before = world.recoveries.get(recovery.vm)
+    world.recoveries[recovery.vm] = recovery
+    starting = world.starting.get(recovery.vm)
+    if starting is not None and before != recovery:
+        starting.asked_at = None
+        starting.target = ""
+        was = (before.generation, before.target_boot) if before is not None else None
+        if was != (recovery.generation, recovery.target_boot):
+            starting.is_asked, starting.again_at, starting.obstacle = False, None, ""
+    return []
+
+
+def go_on(world: SiteWorld) -> list[Action]:
+    """After every fact: what follows from all that is believed now."""
+    world.acts_at = None
+    if world.disarmed_until is not None:
+        if world.disarmed_until <= world.now:
+            world.disarm = world.disarmed_until = None
+        else:
+            world.look_at(world.disarmed_until)
+    if not _is_something_up(world):
+        return _set_brake(world, "")
+    said = _set_brake(world, brakes.braked(world))
+    acts: list[Action] = []
+    if world.term:
+        acts = [*site_fencing.go_on(world), *site_recovery.go_on(world)]
+    return [*said, *_refresh(world), *acts]
+
+
+def _is_something_up(world: SiteWorld) -> bool:
+    """Most of the time nothing is: then nothing is looked at."""
+    is_fenced = any(one.step is not FenceStep.CLOSED for one in world.fences.values())
+    return is_fenced or any(one.state in SILENT for one in world.hosts.values())
+
+
+def _set_brake(world: SiteWorld, why: str) -> list[Action]:
+    """A brake that would hold back nobody is not told of."""
+    would_act = any(one.mode == "act" and one.state in SILENT for one in world.hosts.values())
+    why = why if would_act else ""
+    if why == world.brake:
+        return []
+    before, world.brake = world.brake, why
+    if why:
+        site_alarms.want(world, site_deaths.BRAKE_KEY, site_deaths.brake(world, why))
+    elif before:
+        over = "fewer hosts are lost now than the brake allows"
+        site_alarms.unwant(world, site_deaths.BRAKE_KEY, over)
+    return list(site_alarms.publish(world, [site_deaths.BRAKE_KEY]))
+
+
+def _refresh(world: SiteWorld) -> list[Action]:
+    """What is said of hosts that are fenced follows what is known of them now."""
+    actions: list[Action] = []
+    for record in world.hosts.values():
+        fence = world.fences.get(record.host)
+        if fence is not None and (record.keys or fence.step is not FenceStep.CLOSED):
+            actions += _refresh_host(world, record)
+    return actions
+
+
+def _refresh_host(world: SiteWorld, record: HostRecord) -> list[Action]:
+    before = record.keys
+    keys = site_alarms.want_host(world, record, "it is over")
+    for key in before:
+        alarm = world.reported.get(key)
+        if key not in record.keys and alarm is not None:
+            world.over[key] = site_deaths.why_over(world, alarm) or world.over.get(key, "")
+    return list(site_alarms.publish(world, keys))

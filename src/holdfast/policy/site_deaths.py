@@ -1,0 +1,159 @@
+"""What is said of a host that is fenced or proven dead, and of the VMs that it ran."""
+
+from collections.abc import Iterator
+
+import msgspec
+from msgspec import Struct
+
+from holdfast.facts.alarms import Alarm, alarm_key
+from holdfast.facts.catalogue import BY_ID
+from holdfast.facts.fencing import Fence
+from holdfast.facts.recoveries import Recovery, RecoveryStep
+from holdfast.facts.subjects import Subject, SubjectKind, host_subject
+from holdfast.facts.verdicts import Certainty, Effect, FaultRaised
+from holdfast.policy import brakes
+from holdfast.policy.site_world import HostRecord, Promise, SiteWorld
+
+BRAKED = "recovery-braked"
+FENCE_FAILED = "fence-failed"
+NOT_DEAD = "host-not-dead"
+BRAKE_KEY = alarm_key("site", BRAKED)
+
+
+class LostVm(Struct, frozen=True, kw_only=True):
+    """A VM that a silent host ran, and what is to be said of it."""
+
+    vm: str
+    name: str
+    text: str
+
+
+def as_known(world: SiteWorld, record: HostRecord, loss: FaultRaised) -> FaultRaised:
+    """The loss of a host: suspected, until it is proven."""
+    fence = world.death_of(record)
+    if fence is None or fence.proof is None:
+        return loss
+    how = "; ".join(fence.proof.shown)
+    reason = f"{record.name} is dead: {how}"
+    return msgspec.structs.replace(loss, certainty=Certainty.CERTAIN, reason=reason)
+
+
+def faults_of(world: SiteWorld, record: HostRecord) -> Iterator[FaultRaised]:
+    """What is wrong with the fence of a host."""
+    fence = world.fences.get(record.host)
+    if fence is not None and world.is_contradicted(record):
+        reason = f"{record.name} pulses, though it was proven dead: its VMs may run twice"
+        yield _fault(world, record, fence, NOT_DEAD, reason)
+    now = record.fencing
+    failed = fence.doubt if fence is not None and fence.doubt else now.failed if now else ""
+    if fence is not None and failed and brakes.is_under_way(world, record):
+        reason = f"{record.name} could not be proven dead: {failed}"
+        yield _fault(world, record, fence, FENCE_FAILED, reason)
+
+
+def _fault(
+    world: SiteWorld, record: HostRecord, fence: Fence, condition: str, reason: str
+) -> FaultRaised:
+    at = world.fenced_at.get(record.host, world.now)
+    return FaultRaised(
+        detector="policy",
+        condition=condition,
+        subject=host_subject(record.host, record.name),
+        effect=Effect.DEGRADED,
+        certainty=Certainty.CERTAIN,
+        fault_at=at,
+        detected_at=at,
+        reason=reason,
+        boot=fence.boot,
+        cause="the host's power control, or its wiring",
+    )
+
+
+def brake(world: SiteWorld, reason: str) -> FaultRaised:
+    return FaultRaised(
+        detector="policy",
+        condition=BRAKED,
+        subject=Subject(kind=SubjectKind.POOL, id="site", name="the site"),
+        effect=Effect.DEGRADED,
+        certainty=Certainty.CERTAIN,
+        fault_at=world.now,
+        detected_at=world.now,
+        reason=reason,
+        cause=BY_ID[BRAKED].means,
+    )
+
+
+# Its VMs.
+
+
+def vms_of(world: SiteWorld, record: HostRecord, loss: FaultRaised) -> list[LostVm]:
+    """Those that ran there, and those that it held; none that answers elsewhere by now."""
+    is_dead = world.death_of(record) is not None
+    ran = {vm.vm: vm.name for vm in record.vms} if record.vms_boot in ("", loss.boot) else {}
+    if not is_dead:
+        text = "{name} may be lost with its host: " + loss.reason
+        return [LostVm(vm=vm, name=name, text=text.format(name=name)) for vm, name in ran.items()]
+    held = {
+        vm: one.protection.name
+        for vm, one in world.promises.items()
+        if brakes.is_ours(world, one) and record.host in (_source(world, one), _holder(one))
+    }
+    found = ((vm, name, _word(world, record, vm)) for vm, name in (ran | held).items())
+    return [
+        LostVm(vm=vm, name=name, text=f"{name} is down with {record.name}, {word}")
+        for vm, name, word in found
+        if word
+    ]
+
+
+def _source(world: SiteWorld, promise: Promise) -> str:
+    recovery = world.recovery_of(promise)
+    return recovery.source if recovery is not None else ""
+
+
+def _holder(promise: Promise) -> str:
+    return promise.protection.tenure.host
+
+
+def _word(world: SiteWorld, record: HostRecord, vm: str) -> str:
+    """What becomes of it, after "is down with its host"; empty: it is over."""
+    promise = world.promises.get(vm)
+    if promise is None:
+        return "and starts nowhere else: it is not protected"
+    recovery = world.recovery_of(promise)
+    if recovery is not None and recovery.source == record.host:
+        return _on_its_way(world, recovery)
+    if _holder(promise) != record.host:
+        return ""
+    starting = world.starting.get(vm)
+    if starting is not None and starting.obstacle:
+        return f"and is not started elsewhere: {starting.obstacle}"
+    if not brakes.is_ours(world, promise):
+        return "and starts nowhere else: its owner of recovery, or who stopped it, wants it so"
+    return "and is to be started elsewhere"
+
+
+def _on_its_way(world: SiteWorld, recovery: Recovery) -> str:
+    target = world.hosts.get(recovery.target)
+    name = target.name if target is not None else recovery.target
+    starting = world.starting.get(recovery.vm)
+    match recovery.step:
+        case RecoveryStep.ANSWERED:
+            return ""
+        case RecoveryStep.STARTED:
+            return f"and runs on {name} again: its answer is awaited"
+        case RecoveryStep.PLACED:
+            return f"and is being started on {name}"
+        case RecoveryStep.GIVEN_BACK:
+            why = starting.obstacle if starting is not None else ""
+            return f"and {name} could not start it: {recovery.reason}" + (f"; {why}" if why else "")
+
+
+def why_over(world: SiteWorld, alarm: Alarm) -> str:
+    """Why a VM's alarm below its host's is over, or empty where the host's own word says it."""
+    promise = world.promises.get(alarm.subject.id)
+    recovery = world.recovery_of(promise) if promise is not None else None
+    if recovery is None or recovery.step is not RecoveryStep.ANSWERED:
+        return ""
+    target = world.hosts.get(recovery.target)
+    return f"{recovery.name} answers on {target.name if target else recovery.target}"

@@ -1,0 +1,291 @@
+"""A silent host is fenced only with everybody's leave, and its VMs start elsewhere only with proof.
+
+covers: H2 H7 H9
+"""
+
+import pytest
+from msgspec import structs
+
+from holdfast.facts.definitions import HostSize, VmNeeds
+from holdfast.facts.fencing import FenceStep, HostMode
+from holdfast.facts.tenure import Wanted
+from tests.policy.fence_scene import NEEDS, FenceScene
+
+
+def test_a_dead_host_is_fenced_and_its_vm_starts_elsewhere_once() -> None:
+    scene = FenceScene()
+    scene.lose("h4")
+    scene.taken("web4")
+    target = scene.tenures["web4"].host
+    scene.runs(target, "web1" if target == "h1" else "web4", "web4", is_serving=False)
+    scene.runs(target, "web4")
+    scene.wait(60_000)
+    assert scene.did == [
+        "put intended of h4 (1)",
+        "switch off h4",
+        "put off of h4 (1)",
+        "put placed of web4 on h1 (2)",
+        "start web4 on h1 (2)",
+        "put started of web4 on h1 (2)",
+        "put answered of web4 on h1 (2)",
+    ]
+
+
+def test_nothing_happens_before_witnesses_were_asked_twice() -> None:
+    scene = FenceScene()
+    scene.wrong("h4", "host-lost")
+    scene.wait(2_900)
+    assert scene.did == []
+    scene.wait(200)
+    assert scene.did == ["put intended of h4 (1)", "switch off h4"]
+
+
+def test_who_is_heard_again_in_time_is_left_alone() -> None:
+    scene = FenceScene()
+    scene.wrong("h4", "host-lost")
+    scene.wait(2_000)
+    scene.right("h4", "host-lost", was_wrong=True)
+    scene.heard("h4")
+    scene.wait(60_000)
+    assert scene.did == []
+
+
+def test_who_is_heard_after_the_intent_is_switched_off_all_the_same() -> None:
+    scene = FenceScene()
+    scene.wrong("h4", "host-lost")
+    scene.wait(3_100)
+    scene.not_off("h4")
+    scene.heard("h4", boot=2)
+    scene.wait(6_000)
+    assert scene.did == ["put intended of h4 (1)", "switch off h4", "switch off h4"]
+
+
+def test_a_host_in_report_mode_is_only_reported() -> None:
+    scene = FenceScene()
+    scene.mode("h4", HostMode.REPORT)
+    scene.wrong("h4", "host-lost")
+    scene.wait(600_000)
+    assert scene.did == []
+
+
+def test_nothing_is_done_while_disarmed_and_it_goes_on_when_armed() -> None:
+    scene = FenceScene()
+    scene.disarm()
+    scene.wrong("h4", "host-lost")
+    scene.wait(20_000)
+    assert scene.did == []
+    assert "ann disarmed recovery" in scene.step
+    scene.arm()
+    assert scene.did == ["put intended of h4 (1)", "switch off h4"]
+
+
+def test_a_disarm_after_the_intent_holds_the_power_and_the_starts() -> None:
+    scene = FenceScene()
+    scene.wrong("h4", "host-lost")
+    scene.wait(3_100)
+    scene.not_off("h4")
+    scene.disarm()
+    scene.wait(60_000)
+    assert scene.did == ["put intended of h4 (1)", "switch off h4"]
+    scene.arm()
+    scene.off("h4")
+    scene.disarm()
+    scene.wait(5_000)
+    assert "put placed" not in " ".join(scene.did)
+
+
+def test_too_many_hosts_lost_at_once_are_left_to_a_person() -> None:
+    scene = FenceScene(hosts=6)
+    scene.wrong("h1", "host-lost")
+    scene.wait(1_500)
+    scene.wrong("h4", "host-lost")
+    scene.wait(60_000)
+    assert scene.did == []
+    assert "recovery-braked the site" in scene.open_alarms
+    assert "2 of 6 hosts" in scene.open_alarms["recovery-braked the site"]
+    scene.heard("h1")
+    scene.wait(1_000)
+    assert scene.did == ["put intended of h4 (1)", "switch off h4"]
+    assert "recovery-braked the site" not in scene.open_alarms
+
+
+def test_a_second_host_soon_after_the_first_is_left_to_a_person() -> None:
+    scene = FenceScene()
+    scene.lose("h4")
+    scene.wait(100_000)
+    scene.did.clear()
+    scene.wrong("h1", "host-lost")
+    scene.wait(60_000)
+    assert "put intended of h1 (1)" not in scene.did
+    scene.wait(600_000)
+    assert "put intended of h1 (1)" in scene.did
+
+
+def test_hosts_of_a_rack_that_fall_silent_together_are_left_to_a_person() -> None:
+    scene = FenceScene(hosts=12)
+    scene.wrong("h1", "host-lost")
+    scene.wrong("h2", "host-lost")
+    scene.wait(60_000)
+    assert scene.did == []
+    assert "fell silent together" in scene.step
+
+
+def test_a_controller_in_trouble_switches_nobody_off() -> None:
+    scene = FenceScene()
+    scene.wrong("h4", "host-lost")
+    scene.wrong("c1", "controller-cut-off")
+    scene.wait(60_000)
+    assert scene.did == []
+
+
+def test_a_controller_that_does_not_lead_does_nothing() -> None:
+    scene = FenceScene()
+    scene.lead(0)
+    scene.wrong("h4", "host-lost")
+    scene.wait(60_000)
+    assert scene.did == []
+    scene.lead(3)
+    scene.wait(2_900)
+    assert scene.did == []
+    scene.wait(200)
+    assert scene.did == ["put intended of h4 (1)", "switch off h4"]
+
+
+def test_a_host_that_was_never_heard_has_time_to_boot() -> None:
+    scene = FenceScene()
+    scene.reborn()
+    scene.begin_again()
+    scene.lead(2)
+    scene.wrong("h4", "host-lost")
+    scene.wait(100_000)
+    assert scene.did == []
+    assert "not heard since this controller began" in scene.step
+    scene.wait(250_000)
+    assert scene.did == ["put intended of h4 (1)", "switch off h4"]
+
+
+def test_a_host_of_which_nothing_would_start_elsewhere_is_not_switched_off() -> None:
+    scene = FenceScene()
+    scene.promise("web4", "h4", structs.replace(NEEDS, obstacle="its disk a.img is local"))
+    scene.wrong("h4", "host-lost")
+    scene.wait(60_000)
+    assert scene.did == []
+    assert "its disk a.img is local" in scene.step
+
+
+def test_a_stopped_vm_is_no_reason_to_switch_its_host_off() -> None:
+    scene = FenceScene()
+    scene.hold("web4", structs.replace(scene.tenures["web4"], wanted=Wanted.STOPPED))
+    scene.wrong("h4", "host-lost")
+    scene.wait(60_000)
+    assert scene.did == []
+
+
+def test_pulses_that_are_not_believed_are_a_persons() -> None:
+    scene = FenceScene()
+    scene.wrong("h4", "host-lost", evidence={"refused": "wrong key"})
+    scene.wait(60_000)
+    assert scene.did == []
+
+
+def test_a_device_that_fails_is_tried_again_ever_later_and_told_of() -> None:
+    scene = FenceScene()
+    scene.wrong("h4", "host-lost")
+    scene.wait(3_100)
+    for _ in range(3):
+        scene.not_off("h4")
+        scene.wait(30_000)
+    assert scene.did.count("switch off h4") == 4
+    assert "it does not answer" in scene.open_alarms["fence-failed h4"]
+    assert "confirm-dead h4" in list(scene.world.incidents.values())[-1].needs_you
+
+
+def test_a_host_that_falls_silent_while_another_is_switched_off_casts_doubt() -> None:
+    scene = FenceScene(hosts=12)
+    scene.wrong("h4", "host-lost")
+    scene.wait(3_100)
+    scene.wrong("h1", "host-lost")
+    scene.off("h4")
+    scene.wait(10_000)
+    assert scene.world.fences["h4"].doubt.startswith("h1 fell silent while h4")
+    scene.lead(0)
+    scene.lead(2)
+    scene.wait(100_000)
+    assert scene.world.fences["h4"].step is FenceStep.INTENDED
+    assert not any(line.startswith("put placed of web4") for line in scene.did)
+
+
+def test_a_host_that_pulses_though_it_was_read_off_is_not_believed_dead() -> None:
+    scene = FenceScene()
+    scene.wrong("h4", "host-lost")
+    scene.wait(3_100)
+    scene.off("h4")
+    scene.heard("h4")
+    scene.wait(10_000)
+    assert scene.world.fences["h4"].step is FenceStep.INTENDED
+    assert "pulses, though its power was read back off" in scene.open_alarms["fence-failed h4"]
+
+
+def test_a_host_that_pulses_after_its_proof_stops_what_has_not_begun() -> None:
+    scene = FenceScene()
+    scene.promise("big", "h4", VmNeeds(memory_mib=9_000, vcpus=1))
+    scene.lose("h4")
+    scene.heard("h4")
+    scene.size("h1", HostSize(memory_mib=64_000, cpus=4))
+    scene.wait(60_000)
+    assert "host-not-dead h4" in scene.open_alarms
+    assert not any("of big" in line for line in scene.did)
+
+
+@pytest.mark.parametrize("step", ["intended", "off"])
+def test_the_next_leader_goes_on_where_the_store_says(step: str) -> None:
+    scene = FenceScene()
+    scene.wrong("h4", "host-lost")
+    scene.wait(3_100)
+    if step == "off":
+        scene.off("h4")
+        scene.wait(600)
+    scene.did.clear()
+    scene.lead(0)
+    scene.lead(2)
+    scene.wait(3_000)
+    if step == "intended":
+        assert scene.did == ["put intended of h4 (1)", "switch off h4"]
+    else:
+        assert scene.did == ["put placed of web4 on h1 (2)", "start web4 on h1 (2)"]
+
+
+def test_a_store_that_does_not_answer_is_asked_again_and_nothing_is_done_meanwhile() -> None:
+    scene = FenceScene()
+    scene.is_stored = False
+    scene.wrong("h4", "host-lost")
+    scene.wait(8_000)
+    assert set(scene.did) == {"put intended of h4 (1)"}
+    assert 2 <= len(scene.did) <= 4
+    scene.is_stored = True
+    scene.wait(3_000)
+    assert scene.did[-1] == "switch off h4"
+
+
+def test_a_host_that_is_back_in_a_new_boot_rejoins() -> None:
+    scene = FenceScene()
+    scene.lose("h4")
+    scene.heard("h4", boot=2)
+    scene.runs("h4", "web4", boot=2)
+    scene.wait(5_000)
+    assert "put closed of h4 (1)" not in scene.did, "a stale copy runs there"
+    scene.runs("h4", boot=2)
+    assert "put closed of h4 (1)" in scene.did
+
+
+def test_a_host_that_dies_again_is_fenced_again() -> None:
+    scene = FenceScene()
+    scene.lose("h4")
+    scene.heard("h4", boot=2)
+    scene.runs("h4", boot=2)
+    scene.promise("other", "h4", boot=2)
+    scene.wait(700_000)
+    scene.did.clear()
+    scene.wrong("h4", "host-lost", boot=2)
+    scene.wait(3_100)
+    assert "put intended of h4 (2)" in scene.did

@@ -1,0 +1,192 @@
+"""VMs of a dead host: each is placed where there is room, by one target at a time, or told of.
+
+covers: H2 H9 H15
+"""
+
+from msgspec import structs
+
+from holdfast.facts.definitions import HostSize, VmNeeds
+from holdfast.facts.recoveries import RecoveryStep
+from holdfast.facts.tenure import Wanted
+from tests.policy.fence_scene import NEEDS, FenceScene
+
+
+def placed(scene: FenceScene) -> list[str]:
+    return [line for line in scene.did if line.startswith("put placed")]
+
+
+def test_the_largest_comes_first_and_goes_where_there_is_most_room() -> None:
+    scene = FenceScene()
+    scene.promise("small", "h4", structs.replace(NEEDS, memory_mib=500))
+    scene.promise("large", "h4", structs.replace(NEEDS, memory_mib=2_000))
+    scene.size("h3", HostSize(memory_mib=64_000, cpus=4, bridges=("br0",)))
+    scene.lose("h4")
+    assert placed(scene) == [
+        "put placed of large on h3 (2)",
+        "put placed of web4 on h3 (2)",
+        "put placed of small on h3 (2)",
+    ]
+
+
+def test_what_no_host_has_room_for_is_told_with_the_reason() -> None:
+    scene = FenceScene()
+    scene.promise("web4", "h4", structs.replace(NEEDS, memory_mib=9_000))
+    scene.lose("h4")
+    assert placed(scene) == []
+    text = scene.open_alarms["vm-on-lost-host web4"]
+    assert "no host is left to start it on" in text
+    assert "9000 are needed" in text
+    scene.size("h2", HostSize(memory_mib=64_000, cpus=4, bridges=("br0",)))
+    assert placed(scene) == ["put placed of web4 on h2 (2)"]
+
+
+def test_what_others_take_is_not_given_twice() -> None:
+    scene = FenceScene(hosts=3)
+    for number in range(6):
+        scene.promise(f"vm{number}", "h2")
+    scene.size("h3", HostSize(memory_mib=3_000, cpus=4, bridges=("br0",)))
+    scene.size("h1", HostSize(memory_mib=2_000, cpus=4, bridges=("br0",)))
+    scene.lose("h2")
+    assert len(placed(scene)) == 5, "two on h1, three on h3"
+
+
+def test_a_network_that_a_host_lacks_keeps_a_vm_from_it() -> None:
+    scene = FenceScene(hosts=3)
+    scene.promise("web2", "h2", structs.replace(NEEDS, bridges=("br7",)))
+    scene.lose("h2")
+    assert placed(scene) == []
+    assert "it has no bridge br7" in scene.open_alarms["vm-on-lost-host web2"]
+
+
+def test_a_local_disk_keeps_a_vm_in_place() -> None:
+    scene = FenceScene()
+    scene.promise("local", "h4", structs.replace(NEEDS, obstacle="its disk a.img is local"))
+    scene.lose("h4")
+    assert placed(scene) == ["put placed of web4 on h1 (2)"]
+    assert "its disk a.img is local" in scene.open_alarms["vm-on-lost-host local"]
+
+
+def test_a_definition_that_nobody_knows_is_said() -> None:
+    scene = FenceScene()
+    scene.promise("old", "h4", None)
+    scene.lose("h4")
+    assert "its definition is not known" in scene.open_alarms["vm-on-lost-host old"]
+
+
+def test_a_vm_that_runs_somewhere_already_is_a_persons() -> None:
+    scene = FenceScene()
+    scene.runs("h2", "web2", "web4")
+    scene.lose("h4")
+    assert placed(scene) == []
+    assert "h2 says that it runs there" in scene.open_alarms["vm-on-lost-host web4"]
+
+
+def test_a_target_that_refuses_is_followed_by_another() -> None:
+    scene = FenceScene()
+    scene.lose("h4")
+    scene.given_back("web4")
+    scene.wait(3_000)
+    assert placed(scene) == ["put placed of web4 on h1 (2)", "put placed of web4 on h2 (3)"]
+
+
+def test_a_target_that_does_not_answer_is_asked_again_and_nobody_else_is() -> None:
+    scene = FenceScene()
+    scene.lose("h4")
+    for _ in range(4):
+        scene.silent("web4")
+        scene.wait(6_000)
+    assert placed(scene) == ["put placed of web4 on h1 (2)"]
+    assert scene.did.count("start web4 on h1 (2)") == 5
+
+
+def test_a_target_that_gave_up_must_give_it_back_first() -> None:
+    scene = FenceScene()
+    scene.lose("h4")
+    scene.taken("web4")
+    scene.gave_up("h1", "web4")
+    assert scene.did[-1] == "take back web4 from h1"
+    scene.silent("web4")
+    scene.wait(4_000)
+    assert placed(scene) == ["put placed of web4 on h1 (2)"]
+    scene.wait(2_000)
+    scene.given_back("web4")
+    scene.wait(3_000)
+    assert placed(scene)[1:] == ["put placed of web4 on h2 (3)"]
+
+
+def test_a_target_that_dies_is_proven_dead_before_the_next() -> None:
+    scene = FenceScene(hosts=10)
+    scene.lose("h4")
+    scene.taken("web4")
+    scene.wrong("h1", "host-lost")
+    scene.wait(3_100)
+    assert placed(scene) == ["put placed of web4 on h1 (2)"]
+    scene.off("h1")
+    scene.wait(600)
+    assert any(line.startswith("put placed of web4 on") for line in placed(scene)[1:])
+
+
+def test_a_target_that_was_booted_is_told_anew() -> None:
+    scene = FenceScene()
+    scene.lose("h4")
+    scene.taken("web4")
+    scene.heard("h1", boot=2)
+    scene.hold("web4", structs.replace(scene.tenures["web4"], boot="h1b2"))
+    scene.runs("h1", boot=2)
+    scene.wait(3_000)
+    assert scene.world.recoveries["web4"].target_boot == "h1b2"
+    assert scene.did[-1] == "start web4 on h1 (2)"
+
+
+def test_a_vm_that_was_stopped_on_purpose_meanwhile_is_not_revived() -> None:
+    scene = FenceScene()
+    scene.lose("h4")
+    scene.taken("web4")
+    scene.hold("web4", structs.replace(scene.tenures["web4"], wanted=Wanted.STOPPED))
+    scene.wait(60_000)
+    assert scene.world.recoveries["web4"].step is RecoveryStep.ANSWERED
+    assert scene.did.count("start web4 on h1 (2)") == 1
+
+
+def test_an_answer_elsewhere_ends_the_alarm() -> None:
+    scene = FenceScene()
+    scene.lose("h4")
+    assert "is being started on h1" in scene.open_alarms["vm-on-lost-host web4"]
+    scene.runs("h1", "web1", "web4", is_serving=False)
+    assert "its answer is awaited" in scene.open_alarms["vm-on-lost-host web4"]
+    scene.runs("h1", "web1", "web4")
+    assert "vm-on-lost-host web4" not in scene.open_alarms
+    key = next(k for k, one in scene.world.reported.items() if one.subject.name == "web4")
+    assert scene.world.reported[key].text == "web4 answers on h1"
+
+
+def test_a_dead_host_is_called_dead_with_its_proof() -> None:
+    scene = FenceScene()
+    scene.wrong("h4", "host-lost")
+    assert scene.open_alarms["host-lost h4"] == "h4 has host-lost"
+    scene.wait(3_100)
+    scene.off("h4")
+    scene.wait(600)
+    assert scene.open_alarms["host-lost h4"] == "h4 is dead: its power is off"
+
+
+def test_hosts_that_refused_are_asked_again_but_not_for_ever() -> None:
+    scene = FenceScene(hosts=3)
+    scene.lose("h2")
+    for _ in range(40):
+        if scene.world.recoveries["web2"].step is RecoveryStep.PLACED:
+            scene.given_back("web2")
+        scene.wait(70_000)
+    assert len(placed(scene)) == 10
+    assert "10 hosts were told to start it" in scene.open_alarms["vm-on-lost-host web2"]
+
+
+def test_a_host_takes_only_so_many_at_once() -> None:
+    scene = FenceScene(hosts=3)
+    for number in range(9):
+        scene.promise(f"vm{number}", "h2", VmNeeds(memory_mib=100, vcpus=1))
+    scene.lose("h2")
+    assert len(placed(scene)) == 8
+    first = placed(scene)[0].split()[3]
+    scene.runs(scene.tenures[first].host, first)
+    assert len(placed(scene)) == 9

@@ -1,0 +1,227 @@
+"""The commands of a story about power, disks, and what people say of them, one function each."""
+
+from collections.abc import Callable
+from functools import partial
+
+from holdfast.adapters.simulated.bmc import PLANE, Bmc
+from holdfast.facts.fencing import HostMode
+from tests.simulation.people import NotDone, People
+from tests.simulation.site_stage import SiteStage
+from tests.simulation.story_lines import UNITS_MS, Command, Options, Words
+
+FLAGS = {
+    "shares-power": "shares_power",
+    "dead": "is_dead",
+    "refuses": "refuses",
+    "half": "is_half",
+    "second-try": "ignores_every_other",
+}
+
+
+def _bmc(stage: SiteStage, words: Words, options: Options) -> None:
+    """`bmc h4 [n=2] [shares-power] [dead] [refuses] [half] [second-try] [on-for-ever] [lies=off]
+    [late=3000] [wired-to=h3]`, or `bmc h4 well`: of one, or of all where `n` is not given."""
+    host, *said = words
+    all_of = stage.site.bmcs.of(host)
+    chosen = [all_of[int(options["n"]) - 1]] if "n" in options else all_of
+    for bmc in chosen:
+        _trouble(stage, bmc, said, options)
+
+
+def _trouble(stage: SiteStage, bmc: Bmc, said: Words, options: Options) -> None:
+    if said == ["well"]:
+        bmc.be_well()
+        return
+    for word in said:
+        if word == "on-for-ever":
+            bmc.lies = "on"
+        else:
+            setattr(bmc, FLAGS[word], True)
+    bmc.lies = options.get("lies", bmc.lies)
+    bmc.late_ms = float(options.get("late", bmc.late_ms))
+    if "wired-to" in options:
+        bmc.wired_to = stage.site.hosts[options["wired-to"]].machine
+
+
+def _management(*, is_cut: bool) -> Command:
+    """`cut-management h1 h4`: between the controller on h1 and the BMCs of h4; without the second
+    one, of all hosts."""
+
+    def command(stage: SiteStage, words: Words, _options: Options) -> None:
+        network = stage.site.bmcs.network
+        if not words:
+            network.mend_all()
+            return
+        controller, *hosts = words
+        for host in hosts or list(stage.site.hosts):
+            for bmc in stage.site.bmcs.of(host):
+                change = network.cut if is_cut else network.mend
+                change(PLANE, controller, bmc.name)
+                change(PLANE, bmc.name, controller)
+
+    return command
+
+
+def _people(what: Callable[[People, Words, Options], None]) -> Command:
+    """What they are told when it is not done is said; a story goes on."""
+
+    def command(stage: SiteStage, words: Words, options: Options) -> list[str]:
+        try:
+            what(People(stage), words, options)
+        except NotDone as not_done:
+            return [f"people are told: {not_done}"]
+        return []
+
+    return command
+
+
+def _set_mode(mode: HostMode, people: People, words: Words, _options: Options) -> None:
+    for host in words:
+        people.act(host, mode)
+
+
+def _protect(people: People, words: Words, options: Options) -> None:
+    for vm in words:
+        people.protect(vm, options.get("group", ""), options.get("answers", ""))
+
+
+def _unprotect(people: People, words: Words, _options: Options) -> None:
+    for vm in words:
+        people.unprotect(vm)
+
+
+def _group(people: People, words: Words, options: Options) -> None:
+    """`group NAME [owner=nobody] [level=1]`."""
+    known = {"owner": str, "level": int, "restarts": int}
+    people.set_group(words[0], **{key: known[key](value) for key, value in options.items()})
+
+
+def _disarm(people: People, words: Words, _options: Options) -> None:
+    """`disarm 1 h`."""
+    number, unit = words
+    people.disarm(float(number) * UNITS_MS[unit])
+
+
+def _arm(people: People, _words: Words, _options: Options) -> None:
+    people.arm()
+
+
+def _confirm_dead(people: People, words: Words, _options: Options) -> None:
+    """Whether it is true is seen by the laws."""
+    people.confirm_dead(words[0])
+
+
+def _memory(stage: SiteStage, _words: Words, options: Options) -> None:
+    """`memory h4=64000` (MiB, for VMs in all; 0: no limit)."""
+    for host, mib in options.items():
+        stage.site.hosts[host].machine.vms.memory_mib = int(mib)
+
+
+def _vm(stage: SiteStage, words: Words, options: Options) -> None:
+    """`vm web on=h1 [memory=GB] [boot=MS] [uuid=] [disk=] [local] [mute]`: it runs there."""
+    name, *flags = words
+    memory_gb, boot_ms = options.get("memory"), options.get("boot")
+    vm = stage.site.add_vm(options["on"], name, options.get("uuid", ""), options.get("disk", ""))
+    vm.is_mute = "mute" in flags
+    vm.cannot_leave = "its disk is on its host" if "local" in flags else ""
+    vm.memory_gb = float(memory_gb) if memory_gb else vm.memory_gb
+    vm.boot_ms = float(boot_ms) if boot_ms else vm.boot_ms
+
+
+def _define(stage: SiteStage, words: Words, options: Options) -> None:
+    """`define web on=h2`: by hand; it is not started."""
+    stage.site.define(words[0], options["on"])
+
+
+def _redefine(stage: SiteStage, words: Words, options: Options) -> None:
+    """`redefine web memory=GB`: where it is, or was last."""
+    vm = stage.site.host_of(words[0]).machine.vms.vms[words[0]]
+    vm.memory_gb = float(options["memory"])
+
+
+def _undefine(stage: SiteStage, words: Words, options: Options) -> None:
+    stage.site.hosts[options["on"]].machine.vms.vms[words[0]].is_defined = False
+
+
+def _start(stage: SiteStage, words: Words, options: Options) -> None:
+    """`start web [on=h2]`: by hand."""
+    for name in words:
+        if "on" in options:
+            stage.site.define(name, options["on"])
+        host = stage.site.hosts[options["on"]] if "on" in options else stage.site.host_of(name)
+        host.machine.vms.begin(name)
+
+
+def _stop(stage: SiteStage, words: Words, _options: Options) -> None:
+    """`stop web`: by hand, on purpose."""
+    for name in words:
+        host = stage.site.host_of(name)
+        stage.laws.vm_may_end(host, name)
+        host.machine.vms.destroy(name)
+
+
+def _break_start(stage: SiteStage, words: Words, options: Options) -> None:
+    """`break-start web on=h2 [times=1]`: the storage refuses."""
+    stage.site.define(words[0], options["on"])
+    vm = stage.site.hosts[options["on"]].machine.vms.vms[words[0]]
+    vm.fails_to_start = int(options.get("times", "1"))
+
+
+def _libvirt(name: str) -> Command:
+    def command(stage: SiteStage, words: Words, _options: Options) -> None:
+        for host in words:
+            getattr(stage.site.hosts[host].machine.vms, name)()
+
+    return command
+
+
+def _storage(stage: SiteStage, words: Words, _options: Options) -> None:
+    """`storage away`, `storage back`: what all hosts share."""
+    for host in stage.site.hosts.values():
+        for name, vm in host.machine.vms.vms.items():
+            if vm.runs and words == ["away"]:
+                host.machine.vms.fail_disk(name, halts=True)
+            elif vm.runs:
+                host.machine.vms.resume(name)
+
+
+def power_shown(stage: SiteStage) -> list[str]:
+    """Where each VM runs, and each host's power; of sites that have BMCs."""
+    site = stage.site
+    if not site.bmcs.by_name:
+        return []
+    names = sorted({name for host in site.hosts.values() for name in host.machine.vms.vms})
+    lines = []
+    for name in names:
+        having = [(h.machine.name, h.machine.vms.vms.get(name)) for h in site.hosts.values()]
+        runs = [host for host, vm in having if vm is not None and vm.runs]
+        lines.append(f"{name}: {'runs on ' + ' and '.join(runs) if runs else 'runs nowhere'}")
+    powers = (f"{n} {'on' if h.machine.has_power else 'off'}" for n, h in site.hosts.items())
+    return [*lines, f"power: {', '.join(powers)}"]
+
+
+FENCE_COMMANDS: dict[str, Command] = {
+    "bmc": _bmc,
+    "cut-management": _management(is_cut=True),
+    "mend-management": _management(is_cut=False),
+    "act": _people(partial(_set_mode, HostMode.ACT)),
+    "report-only": _people(partial(_set_mode, HostMode.REPORT)),
+    "protect": _people(_protect),
+    "unprotect": _people(_unprotect),
+    "group": _people(_group),
+    "disarm": _people(_disarm),
+    "arm": _people(_arm),
+    "confirm-dead": _people(_confirm_dead),
+    "memory": _memory,
+    "vm": _vm,
+    "define": _define,
+    "redefine": _redefine,
+    "undefine": _undefine,
+    "start": _start,
+    "stop": _stop,
+    "break-start": _break_start,
+    "freeze-libvirt": _libvirt("freeze_libvirt"),
+    "kill-libvirt": _libvirt("kill_libvirt"),
+    "thaw-libvirt": _libvirt("restore_libvirt"),
+    "storage": _storage,
+}

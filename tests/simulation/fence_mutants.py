@@ -1,0 +1,147 @@
+"""Controllers that fence as nobody may: one for each law of power, given to the swarm.
+
+They act past the program, from its own knowledge of who is silent, once for each host.
+"""
+
+import asyncio
+import contextlib
+from typing import Any
+
+from holdfast.facts.fencing import Fence, FenceStep
+from holdfast.policy.host_states import SILENT, HostState
+from holdfast.ports.fencer import FenceFailed
+from holdfast.ports.store import StoreAway
+from tests.simulation import fence_laws
+from tests.simulation.controllers import SimulatedController
+from tests.simulation.site_mutants import Mutant
+
+
+class RogueController(SimulatedController):
+    """It fences whoever is silent, whatever people have said, if it leads."""
+
+    commits, states = True, frozenset(SILENT)
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        self._fenced: set[str] = set()
+        self._at_work: set[asyncio.Task[None]] = set()
+
+    async def _settle(self) -> None:
+        await super()._settle()
+        if self.decider is None or not self.may_act():
+            return
+        for record in self.decider.world.hosts.values():
+            is_new = record.host not in self._fenced and self.registry.fencing(record.host).devices
+            if record.state in self.states and is_new:
+                self._fenced.add(record.host)
+                task = asyncio.create_task(self._fence(record.host))
+                self._at_work.add(task)
+                task.add_done_callback(self._at_work.discard)
+
+    def may_act(self) -> bool:
+        return self._term() is not None
+
+    async def _fence(self, host: str) -> None:
+        known = self.registry.known(host)
+        if known is None:
+            return
+        fence = Fence(
+            host=host,
+            name=host,
+            boot=known.boot,
+            incident="",
+            number=1,
+            term=self._term() or 0,
+            step=FenceStep.INTENDED,
+            reason="it is silent",
+        )
+        with contextlib.suppress(StoreAway, FenceFailed):
+            if self.commits:
+                await self.registry.change(lambda: {f"fences/{host}": fence})
+            await self.act(fence)
+
+    async def act(self, fence: Fence) -> None:
+        """Raises FenceFailed."""
+        await self.fencer.switch_off(fence, self.registry.fencing(fence.host).devices[0])
+
+
+class HastyController(RogueController):
+    """What it does is in no store."""
+
+    commits = False
+
+
+class UsurpingController(HastyController):
+    """It acts because it does not lead."""
+
+    def may_act(self) -> bool:
+        return self._term() is None
+
+
+class MurderousController(RogueController):
+    """Whoever serves well is fenced."""
+
+    states = frozenset({HostState.SERVING})
+
+
+class RevivingController(RogueController):
+    """It has hosts booted instead of switched off."""
+
+    async def act(self, fence: Fence) -> None:
+        machine = self.bmcs.of(fence.host)[0].of
+        if not machine.is_up:
+            machine.boot_again()
+
+
+SILENCES = {"freeze {host}": 4, "power-cut {host}": 2, "isolate {host}": 1}
+PAUSES = {"pauses": ("2 s", "4 s")}
+
+
+def rogue(kind: type[SimulatedController]) -> dict[str, Any]:
+    return {"make_controller": kind, **PAUSES}
+
+
+MUTANTS = (
+    Mutant(
+        "a host is fenced that is only to be reported",
+        "which it is only to report",
+        rogue(RogueController),
+        {**SILENCES, "report-only {host}": 6},
+    ),
+    Mutant(
+        "a host is fenced while people have disarmed it",
+        "while people have disarmed it",
+        rogue(RogueController),
+        {**SILENCES, "disarm 1 min": 4},
+    ),
+    Mutant(
+        "a controller fences that does not lead",
+        " leads",
+        rogue(UsurpingController),
+        SILENCES,
+    ),
+    Mutant(
+        "all hosts that are silent are fenced",
+        "too many",
+        rogue(RogueController),
+        SILENCES,
+    ),
+    Mutant(
+        "a host is fenced before that is committed",
+        fence_laws.UNCOMMITTED,
+        rogue(HastyController),
+        SILENCES,
+    ),
+    Mutant(
+        "a host is fenced that everybody hears",
+        fence_laws.HEARD,
+        rogue(MurderousController),
+        {"bmc {host} half": 1},
+    ),
+    Mutant(
+        "a host is booted by its fence",
+        fence_laws.ONLY_OFF,
+        rogue(RevivingController),
+        {"power-cut {host}": 1},
+    ),
+)

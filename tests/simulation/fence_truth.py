@@ -1,0 +1,212 @@
+"""What was truly done to power and VMs of a site, what people said, and what the store took.
+
+Of what people ask for, the more careful side counts from the answer, the other from the asking:
+until somebody has the answer, the program may do either.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import msgspec
+
+from holdfast.adapters.simulated.bmc import Ordered
+from holdfast.adapters.simulated.network import Weather
+from holdfast.adapters.simulated.vm import SimulatedVm
+from holdfast.facts.fencing import Fence, FenceStep, HostMode
+from holdfast.facts.instants import NS_PER_S
+from holdfast.facts.promises import DEFAULT_GROUP, Group, Owner, Protection
+from holdfast.facts.recoveries import Recovery
+from holdfast.facts.tenure import DeathProof, ProofKind, Wanted
+from holdfast.ports.store import Changed
+from tests.simulation.data_centre import DataCentre, Host
+from tests.simulation.pulses import key_of
+
+TICK_MS = 100.0
+BELIEVED_NS = 90 * NS_PER_S  # For so long after it was asked a BMC's lie may make a proof.
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A VM began on a host; generation 0: by hand."""
+
+    vm: str
+    name: str
+    host: str
+    boot: str
+    generation: int
+
+
+@dataclass
+class FenceTruth:
+    site: DataCentre
+    modes: dict[str, HostMode] = field(default_factory=dict)
+    disarmed_until_utc_ms: int = 0
+    begun: dict[str, list[Begun]] = field(default_factory=dict)  # By disk, in order.
+    proofs: dict[str, list[Recovery]] = field(default_factory=dict)  # By VM, as committed.
+    fences: dict[str, Fence] = field(default_factory=dict)  # By host, as committed last.
+    acted_on: dict[str, tuple[str, str]] = field(default_factory=dict)  # VM: its name, its host.
+    # How long everybody had heard a host when its fence was committed, by host and number.
+    heard_ns: dict[tuple[str, int], int] = field(default_factory=dict)
+    _heard_since: dict[str, int] = field(default_factory=dict)
+    _deceived: set[tuple[str, str]] = field(default_factory=set)  # Host and boot.
+    _ordered: list[tuple[int, Ordered]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.site.bmcs.ordered.append(self._note_order)
+        self.site.cluster.truth.heard.append(self._committed)
+        self._tick()
+
+    # What people say.
+
+    def mode_asked(self, host: str, mode: HostMode) -> None:
+        if mode is HostMode.ACT:
+            self.modes[host] = mode
+
+    def mode_set(self, host: str, mode: HostMode) -> None:
+        self.modes[host] = mode
+
+    def disarmed(self, until_utc_ms: int) -> None:
+        self.disarmed_until_utc_ms = until_utc_ms
+
+    def armed(self) -> None:
+        self.disarmed_until_utc_ms = 0
+
+    def confirmed_dead(self, host: str) -> None:
+        """Somebody answers for it; who is wrong deceives the program."""
+        machine = self.site.hosts[host].machine
+        if machine.is_up:
+            self._deceived.add((host, machine.boot))
+
+    # What is true.
+
+    def is_deceived(self, host: str, boot: str) -> bool:
+        """That boot was proven dead by a lie: the program could not know."""
+        return (host, boot) in self._deceived
+
+    def copies(self, disk: str) -> list[Host]:
+        """Where it runs, so that it can write: now, or when its frozen host goes on."""
+        return [
+            host
+            for host in self.site.hosts.values()
+            if host.machine.has_power
+            and any(vm.runs and vm.writes_to == disk for vm in host.machine.vms.vms.values())
+        ]
+
+    def runs_of(self, vm: str) -> int:
+        found = (host.machine.vms.by_uuid(vm) for host in self.site.hosts.values())
+        return sum(1 for one in found if one is not None and one.runs)
+
+    def can_do_harm(self, last: Begun) -> bool:
+        """Whether that copy can still do harm: its boot lasts, and it runs there."""
+        machine = self.site.hosts[last.host].machine
+        vm = machine.vms.vms.get(last.name)
+        return machine.boot == last.boot and machine.has_power and vm is not None and vm.runs
+
+    def has_proof(self, last: Begun, host: str, generation: int) -> bool:
+        """Whether the store held one about that copy before this start, and the start itself."""
+        committed = self.proofs.get(last.vm, [])
+        is_placed = any((r.target, r.generation) == (host, generation) for r in committed)
+        return is_placed and any(self._covers(one.proof, last) for one in committed)
+
+    def _covers(self, proof: DeathProof, last: Begun) -> bool:
+        if proof.kind is ProofKind.STORAGE:
+            return proof.vm == last.vm and proof.generation >= last.generation
+        is_over = self.site.hosts[last.host].machine.boot != last.boot
+        return proof.host == last.host and (is_over or last.boot in (proof.boot, *proof.earlier))
+
+    def note_begin(self, host: str, vm: SimulatedVm, generation: int) -> None:
+        boot = self.site.hosts[host].machine.boot
+        made = Begun(vm.uuid, vm.name, host, boot, generation)
+        self.begun.setdefault(vm.writes_to, []).append(made)
+
+    # What the store holds.
+
+    def protections(self) -> Iterator[Protection]:
+        for key, held in self.site.cluster.truth.contents.items():
+            if key.startswith("protections/"):
+                yield msgspec.json.decode(held.value, type=Protection)
+
+    def is_promised(self, protection: Protection) -> bool:
+        """Wanted running, and for the program to bring back."""
+        held = self.site.cluster.truth.contents.get(f"groups/{protection.group}")
+        group = msgspec.json.decode(held.value, type=Group) if held else DEFAULT_GROUP
+        return protection.tenure.wanted is Wanted.RUNNING and group.owner is Owner.HOLDFAST
+
+    def is_committed(self, fence: Fence) -> bool:
+        held = self.fences.get(fence.host)
+        return (
+            held is not None
+            and held.number == fence.number
+            and (held.step is FenceStep.INTENDED or held.step is FenceStep.OFF)
+        )
+
+    def _committed(self, change: Changed) -> None:
+        folder, _, name = change.key.partition("/")
+        if change.value is None:
+            return
+        if folder == "recoveries":
+            made = msgspec.json.decode(change.value, type=Recovery)
+            self.proofs.setdefault(name, []).append(made)
+        elif folder == "fences":
+            fence = msgspec.json.decode(change.value, type=Fence)
+            if fence.step is not FenceStep.CLOSED:
+                self._fence_committed(fence)
+            self.fences[fence.host] = fence
+
+    def _fence_committed(self, fence: Fence) -> None:
+        now, host = self.site.clock.now, fence.host
+        heard_ns = now - self._heard_since.get(host, now)
+        self.heard_ns.setdefault((host, fence.number), heard_ns)
+        boots = (fence.boot, *fence.earlier)
+        for protection in self.protections():
+            tenure = protection.tenure
+            if (tenure.host == host and tenure.boot in boots) and self.is_promised(protection):
+                self.acted_on[protection.vm] = (protection.name, host)
+
+    # What is watched all the time.
+
+    def _note_order(self, ordered: Ordered) -> None:
+        self._ordered.append((self.site.clock.now, ordered))
+        self._note_deceit()
+
+    def _tick(self) -> None:
+        now = self.site.clock.now
+        everybody_listens = self._everybody_listens()
+        for name, host in self.site.hosts.items():
+            if everybody_listens and self._is_heard(name, host):
+                self._heard_since.setdefault(name, now)
+            else:
+                self._heard_since.pop(name, None)
+        self._ordered = [one for one in self._ordered if now - one[0] < BELIEVED_NS]
+        self._note_deceit()
+        self.site.clock.later(TICK_MS, self._tick)
+
+    def _note_deceit(self) -> None:
+        for _, ordered in self._ordered:
+            if ordered.bmc.is_deceiving:
+                fence = ordered.fence
+                self._deceived |= {(fence.host, boot) for boot in (fence.boot, *fence.earlier)}
+
+    def _everybody_listens(self) -> bool:
+        is_mild = all(weather == Weather() for weather in self.site.network.weather.values())
+        return is_mild and all(
+            one.machine.is_up
+            and one.machine.can_run(process)
+            and not one.machine.loops[process].lag_ms
+            for one in self.site.controllers.values()
+            for process in ("controller", "ear")
+        )
+
+    def _is_heard(self, name: str, host: Host) -> bool:
+        network, pulse = self.site.network, host.pulse
+        is_itself = (pulse.host, pulse.key) == (name, key_of(name))
+        is_alive = host.machine.is_up and not host.machine.is_frozen and pulse.is_running
+        return (
+            is_itself
+            and is_alive
+            and all(
+                network.reaches(plane, name, other)
+                for other in self.site.controllers
+                for plane in network.planes
+            )
+        )

@@ -1,0 +1,138 @@
+"""What people tell the controller that leads; they wait for its answer, and believe that."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from msgspec import structs
+
+from holdfast.adapters.simulated.clock import UTC_NS
+from holdfast.controller.registry import Puts
+from holdfast.facts.fencing import Fence, FenceStep, HostMode
+from holdfast.facts.instants import NS_PER_MS
+from holdfast.facts.tenure import DeathProof, ProofKind
+from holdfast.ports.answers import Unanswerable
+from holdfast.ports.store import StoreAway
+from tests.simulation.controllers import SimulatedController
+from tests.simulation.site_stage import SiteStage
+
+STEP_MS, LIMIT_MS = 10.0, 8_000.0
+WHO = "ann"
+Ask = Callable[[SimulatedController, int], Awaitable[Any]]
+
+
+class NotDone(Exception):
+    """Nobody leads, it was refused, or no answer came: a sentence."""
+
+
+class People:
+    def __init__(self, stage: SiteStage) -> None:
+        self._stage, self._truth = stage, stage.fences.truth
+
+    def act(self, host: str, mode: HostMode) -> None:
+        """Raises NotDone."""
+        devices = self._stage.site.bmcs.ladder(host)
+
+        async def ask(leader: SimulatedController, _term: int) -> None:
+            def wanted() -> Puts:
+                held = leader.registry.fencing(host)
+                now = structs.replace(held, mode=mode, devices=devices, set_by=WHO)
+                return {f"fencing/{host}": now}
+
+            await leader.registry.change(wanted)
+
+        self._truth.mode_asked(host, mode)
+        self._ask(ask)
+        self._truth.mode_set(host, mode)
+
+    def protect(self, vm: str, group: str = "", answers: str = "") -> None:
+        """Raises NotDone."""
+        self._ask(lambda one, term: one.promises.protect(vm, group, answers, WHO, term))
+
+    def unprotect(self, vm: str) -> None:
+        """Raises NotDone."""
+        self._ask(lambda one, term: one.promises.unprotect(vm, WHO, term))
+
+    def set_group(self, name: str, **options: Any) -> None:
+        """Raises NotDone."""
+        self._ask(lambda one, term: one.groups.set({"name": name, **options}, WHO, term))
+
+    def disarm(self, for_ms: float) -> None:
+        """Raises NotDone."""
+        args = {"seconds": for_ms / 1_000, "reason": "a switch is replaced"}
+        self._ask(lambda one, term: one.groups.disarm(args, WHO, term))
+        utc_ms = (UTC_NS + self._stage.site.clock.now) // NS_PER_MS
+        self._truth.disarmed(utc_ms + round(for_ms))
+
+    def arm(self) -> None:
+        """Raises NotDone."""
+        self._truth.armed()
+        self._ask(lambda one, term: one.groups.arm(WHO, term))
+
+    def confirm_dead(self, host: str) -> None:
+        """A person answers for it: their proof stands in for the power that nobody could read.
+        Raises NotDone."""
+
+        async def ask(leader: SimulatedController, term: int) -> None:
+            def wanted() -> Puts:
+                return {f"fences/{host}": _confirmed(leader, host, term)}
+
+            await leader.registry.change(wanted)
+
+        self._truth.confirmed_dead(host)
+        self._ask(ask)
+
+    def put(self, puts: Puts) -> None:
+        """Past all that the program would ask first. Raises NotDone."""
+        self._ask(lambda one, _term: one.registry.change(lambda: puts))
+
+    def _ask(self, ask: Ask) -> None:
+        """Raises NotDone."""
+        stage = self._stage
+        leader = next((one for one in stage.site.controllers.values() if one.leads()), None)
+        if leader is None or leader.leadership is None:
+            raise NotDone("no controller leads")
+        process = leader.machine.loops["controller"]
+        leadership, failed = leader.leadership, [""]
+
+        async def work() -> None:
+            try:
+                await ask(leader, leadership.term or 0)
+            except (Unanswerable, StoreAway) as error:
+                failed[0] = str(error) or "it was refused"
+
+        task, waited_ms = process.create_task(work()), 0.0
+        while not task.done() and waited_ms < LIMIT_MS:
+            stage.advance(STEP_MS)
+            waited_ms += STEP_MS
+        if not task.done() or task.cancelled():
+            raise NotDone("no answer came")
+        if failed[0]:
+            raise NotDone(failed[0])
+
+
+def _confirmed(leader: SimulatedController, host: str, term: int) -> Fence:
+    """As the program makes it of a person's word."""
+    known, before = leader.registry.known(host), leader.registry.fence(host)
+    boot = known.boot if known else ""
+    fence = before
+    if before is None or before.step is FenceStep.CLOSED or before.boot != boot:
+        fence = Fence(
+            host=host,
+            name=host,
+            boot=boot,
+            incident="",
+            number=before.number + 1 if before else 1,
+            term=term,
+            step=FenceStep.INTENDED,
+            reason=f"{WHO} says so",
+        )
+    assert fence is not None
+    proof = DeathProof(
+        kind=ProofKind.PERSON,
+        host=host,
+        boot=fence.boot,
+        earlier=fence.earlier,
+        shown=(f"{WHO} says that it is dead: its rack burns",),
+        by=WHO,
+    )
+    return structs.replace(fence, step=FenceStep.OFF, proof=proof, by=WHO, term=term)
