@@ -127,14 +127,7 @@ class Controller:
         self.replicas = self._make_replicas(peers)
         self.witnesses.ask_peers = self.replicas.peers.ask_peers
         follow_hosts(self.registry, self.hearing, self.watch)
-        self.greeter = Greeter(
-            heard=self.hearing.greeted,
-            agents=self.agents,
-            promises=self.promises,
-            groups=self.groups,
-            registry=self.registry,
-            leadership=self.leadership,
-        )
+        self.greeter = self._make_greeter()
         self.recoverer = make_recoverer(
             registry=self.registry,
             agents=self.agents,
@@ -148,13 +141,7 @@ class Controller:
         self.questions = self._make_questions()
         self.rehearsals, self.fence_questions = make_fencing(self, self.fencer)
         self.door = self._make_door()
-        self.departed = Departed(
-            self.vim,
-            self.entries,
-            term=lambda: self.leadership.term,
-            is_needed=self.watch.is_needed,
-            shared=self.watch.shared,
-        )
+        self.departed = self._make_departed()
         self.joining = self._make_joining(self.certificates) if self.certificates else None
         self._settled_term: int | None = None
         self.own_alarms = OwnAlarms(self.vim, self.host_name, boot)
@@ -231,6 +218,25 @@ class Controller:
             journal=self._state / FOLDER,
             dials=dials,
             shelf=self.shelf,
+        )
+
+    def _make_greeter(self) -> Greeter:
+        return Greeter(
+            heard=self.hearing.greeted,
+            agents=self.agents,
+            promises=self.promises,
+            groups=self.groups,
+            registry=self.registry,
+            leadership=self.leadership,
+        )
+
+    def _make_departed(self) -> Departed:
+        return Departed(
+            self.vim,
+            self.entries,
+            term=lambda: self.leadership.term,
+            is_needed=self.watch.is_needed,
+            shared=self.watch.shared,
         )
 
     def _make_questions(self) -> Questions:

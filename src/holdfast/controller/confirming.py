@@ -1,5 +1,7 @@
-"""A person says that a host is dead: what was heard of it is shown first, and no sign of life
-passed over."""
+"""A person says that a host is dead: what was heard of it comes first.
+
+No sign of life is passed over.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
