@@ -12,7 +12,6 @@ from holdfast.adapters.drivers.person_proof import confirmed_dead
 from holdfast.controller.confirming import Confirming, Ears
 from holdfast.controller.life_signs import LifeSigns
 from holdfast.controller.registry import DISARM, Known
-from holdfast.facts import hearing as heard
 from holdfast.facts.definitions import VmDefinition, VmNeeds
 from holdfast.facts.fencing import Fence, FenceDevice, FenceStep, HostFencing
 from holdfast.facts.hearing import Sign, WitnessKind, WitnessSpoke
@@ -26,6 +25,7 @@ from tests.controller.fake_agent import ask, ask_all, wait_for
 from tests.controller.fake_fencer import AGENT, FakeFencer
 from tests.controller.store_between import StoreBetween, led
 from tests.controller.test_fencing import house_with_a_host
+from tests.controller.test_life_signs import silent
 from tests.controller.test_rehearsal import a_fence, pulse
 
 WHY = "I pulled its power plug"
@@ -282,7 +282,7 @@ def test_its_devices_are_asked_and_an_answer_is_shown() -> None:
         await scene.begin(protection("vm-1"))
         await scene.put("fencing/h4-id", ladder("1", "2"))
         signs = (await scene.ask())["signs"]
-        assert f"{AGENT}, asked now: its power is on" in signs
+        assert f"{AGENT}, asked now for its power: it is on" in signs
         assert f"{AGENT}, asked now for its power: login failed" in signs
 
     asyncio.run(work())
@@ -325,48 +325,6 @@ def test_it_is_said_which_vms_start_elsewhere_and_why_others_stay() -> None:
         assert "holdfast arm" in hindered
 
     asyncio.run(work())
-
-
-def silent(host: str, plane: str, last: Instant) -> heard.PlaneSilent:
-    return heard.PlaneSilent(
-        at=last, host=host, plane=plane, boot="boot-1", last_heard=last, missed=4
-    )
-
-
-def test_the_last_signs_of_life_are_told_with_their_age() -> None:
-    signs, now = LifeSigns(), Instant(100_000_000_000)
-    assert list(signs.tell("h", now)) == [
-        "pulses: this controller has heard none since it began",
-        "its agent: not linked since this controller began",
-    ]
-    sooner = Instant(90_000_000_000)
-    signs.see(heard.PlaneHeard(at=sooner, host="h", plane="a", boot="b"))
-    signs.see(heard.PlaneHeard(at=sooner, host="h", plane="b", boot="b"))
-    signs.see(silent("h", "b", Instant(96_000_000_000)))
-    signs.see(heard.LinkChanged(at=sooner, host="h", boot="b", is_up=True))
-    for kind, witness, plane, sign in (
-        (WitnessKind.PROBE, "", "a", Sign.NOTHING),
-        (WitnessKind.AGENT, "h", "", Sign.NOTHING),
-        (WitnessKind.AGENT, "h5", "b", Sign.KERNEL),
-        (WitnessKind.CONTROLLER, "c2", "", Sign.UNKNOWN),
-    ):
-        said = WitnessSpoke(at=sooner, host="h", kind=kind, witness=witness, plane=plane, sign=sign)
-        signs.see(said)
-    assert list(signs.tell("h", now)) == [
-        "plane a: it pulses",
-        "plane b: last pulse 4.0 s ago",
-        "its agent: link came up 10.0 s ago",
-        "its own agent was asked, 10.0 s ago: no sign of life",
-        "agent h5 was asked on plane b, 10.0 s ago: its kernel answers",
-        "controller c2 was asked, 10.0 s ago: it does not know",
-        "the host itself was asked on plane a, 10.0 s ago: no sign of life",
-    ]
-    signs.see(heard.EarBegan(at=now))
-    signs.see(heard.LinkChanged(at=now, host="h", boot="b", is_up=False))
-    told = list(signs.tell("h", now))
-    assert told[:2] == ["plane b: last pulse 4.0 s ago", "its agent: link broke off 0.0 ms ago"]
-    signs.see(heard.HostForgotten(at=now, host="h"))
-    assert "has heard none" in next(iter(signs.tell("h", now)))
 
 
 def test_a_whole_controller_refuses_while_the_host_lives_and_then_takes_the_word(

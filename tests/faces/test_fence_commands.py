@@ -306,14 +306,14 @@ def test_status_and_the_list_of_hosts_show_modes_and_who_cannot_be_fenced(
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({}, "no: it has no fence device; what helps: holdfast fence set h1"),
+        ({}, "not possible now: it has no fence device; what helps: holdfast fence set h1"),
         (
             {"mode": "act", "is_fenceable": True, "fence_devices": ["fence_a", "fence_b"]},
-            "yes, by fence_a, fence_b",
+            "possible now, by fence_a, fence_b",
         ),
         (
             {"mode": "act", "why_not_fenceable": "login failed", "fence_devices": ["fence_a"]},
-            "no: login failed; what helps: holdfast fence rehearse h1",
+            "not possible now: login failed; what helps: holdfast fence rehearse h1",
         ),
     ],
 )
@@ -325,7 +325,7 @@ def test_one_host_says_what_becomes_of_it(
     assert said in " ".join(ran.out.split())
     mode = more.get("mode", "report")
     does = "it is switched off" if mode == "act" else "nothing is done to it"
-    assert f"Mode       {mode}: when it dies {does}" in ran.out
+    assert f"Mode     {mode}: when it dies {does}" in ran.out
 
 
 def test_hosts_and_agents_are_completed_and_near_names_given(run: Run, run_dir: Path) -> None:

@@ -38,7 +38,7 @@ from holdfast.controller.host_words import HostWords
 from holdfast.controller.joining import Joining
 from holdfast.controller.known_hosts import follow_hosts
 from holdfast.controller.leadership import Leadership
-from holdfast.controller.noting import Noting
+from holdfast.controller.notes import Notes
 from holdfast.controller.own_alarms import OwnAlarms, add_up
 from holdfast.controller.promises import Promises
 from holdfast.controller.questions import Questions
@@ -93,8 +93,10 @@ class Controller:
         make_private_folder(state)
         self._settings, self._state, self.boot = settings, state, boot
         self.host_name = settings.host_name or socket.gethostname()
+        self.fencer = fencer or FenceAgent()
         self.shelf = Shelf(state / "kept.db")
         self.events = Events(state / "events.db")
+        self.notes = Notes(self.events, self.host_name)
         self.agents = Agents(self.shelf, lambda text: self.events.note(EventKind.HOST, text))
         self.timings = Timings(is_answered_outside=bool(settings.webhooks))
         self.vim = Builtin(state / "alarms.db", tell=self._tell, inventory=self._inventory)
@@ -106,7 +108,6 @@ class Controller:
         )
         self.store = store or make_store(settings, state, self.certificates)
         self.leadership = Leadership(self.store, self.host_name, self._began)
-        self.noting = Noting(self.events, self.leadership, self.host_name)
         self.registry = Registry(self.store, lambda: self.leadership.term)
         self.promises = Promises(self.registry, self.agents)
         self.groups = Groups(self.registry, self.agents, settings.groups)
@@ -126,15 +127,7 @@ class Controller:
         self.replicas = self._make_replicas(peers)
         self.witnesses.ask_peers = self.replicas.peers.ask_peers
         follow_hosts(self.registry, self.hearing, self.watch)
-        self.greeter = Greeter(
-            heard=self.hearing.greeted,
-            agents=self.agents,
-            promises=self.promises,
-            groups=self.groups,
-            registry=self.registry,
-            leadership=self.leadership,
-        )
-        self.fencer = fencer or FenceAgent()
+        self.greeter = self._make_greeter()
         self.recoverer = make_recoverer(
             registry=self.registry,
             agents=self.agents,
@@ -148,13 +141,7 @@ class Controller:
         self.questions = self._make_questions()
         self.rehearsals, self.fence_questions = make_fencing(self, self.fencer)
         self.door = self._make_door()
-        self.departed = Departed(
-            self.vim,
-            self.entries,
-            term=lambda: self.leadership.term,
-            is_needed=self.watch.is_needed,
-            shared=self.watch.shared,
-        )
+        self.departed = self._make_departed()
         self.joining = self._make_joining(self.certificates) if self.certificates else None
         self._settled_term: int | None = None
         self.own_alarms = OwnAlarms(self.vim, self.host_name, boot)
@@ -183,7 +170,7 @@ class Controller:
                 await self.leadership.step()
                 await self._settle()
         self.events.note(EventKind.CONTROLLER, f"the controller on {self.host_name} began")
-        self.noting.term()
+        self.notes.term(self.leadership)
         told = await self.vim.alarms(include_cleared=True)
         begin_watch(self.watch, self.agents, self.hearing, told)
         try:
@@ -207,7 +194,7 @@ class Controller:
             self.shelf,
             self.timings,
             self.promises.take_tenure,
-            self.noting.incident,
+            self.notes.incident,
             safe=self._safe,
             leads_elsewhere=lambda: self.replicas.leads_elsewhere,
             is_alone=len(self._settings.controllers) < 2,
@@ -227,10 +214,29 @@ class Controller:
             couriers=self.couriers,
             sign_of=self.watch.sign_of,
             absorbed=self._absorbed,
-            seen=self.noting.seen,
+            seen=self.notes.seen,
             journal=self._state / FOLDER,
             dials=dials,
             shelf=self.shelf,
+        )
+
+    def _make_greeter(self) -> Greeter:
+        return Greeter(
+            heard=self.hearing.greeted,
+            agents=self.agents,
+            promises=self.promises,
+            groups=self.groups,
+            registry=self.registry,
+            leadership=self.leadership,
+        )
+
+    def _make_departed(self) -> Departed:
+        return Departed(
+            self.vim,
+            self.entries,
+            term=lambda: self.leadership.term,
+            is_needed=self.watch.is_needed,
+            shared=self.watch.shared,
         )
 
     def _make_questions(self) -> Questions:
@@ -296,15 +302,15 @@ class Controller:
         for courier in self.couriers:
             courier.hand(record)
         self.replicas.told(record)
-        self.noting.alarm(record)
+        self.notes.alarm(record)
 
     def _absorbed(self, record: AlarmRecord) -> None:
         """Another controller told it to all notifiers."""
-        self.noting.alarm(record)
+        self.notes.alarm(record)
         self.watch.shared(record)
 
     def _acknowledged(self, record: AlarmRecord) -> None:
-        self.noting.seen(record)
+        self.notes.seen(record)
         self.replicas.acknowledged(record)
 
     def _answered(self, record: AlarmRecord, at: int) -> None:
@@ -332,7 +338,7 @@ class Controller:
         """Once a second: what must be told of ourselves, and what waited for the store."""
         while True:
             await asyncio.sleep(LOOK_S)
-            self.noting.term()
+            self.notes.term(self.leadership)
             await self._settle()
             try:
                 losses = add_up(self.losses())

@@ -13,11 +13,11 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
+from holdfast.adapters.drivers.fence_metadata import is_secret
 from holdfast.adapters.drivers.private_folder import make_private_folder
 from holdfast.controller.events import Events
 from holdfast.facts.change_words import VM_NAME, said
 from holdfast.facts.events import Change, EventKind
-from holdfast.facts.fencing import is_secret_option
 from holdfast.facts.instants import NS_PER_MS
 from holdfast.facts.roles import Caller
 from holdfast.ports import clock
@@ -195,7 +195,7 @@ def _short(value: Any) -> Any:
     """Of options by name also those hidden that hold a secret, and should not have."""
     if isinstance(value, dict):
         return {
-            str(name)[:ARGUMENT_LETTERS]: "..." if is_secret_option(str(name)) else _short(one)
+            str(name)[:ARGUMENT_LETTERS]: "..." if is_secret(str(name).lower()) else _short(one)
             for name, one in value.items()
         }
     return value[:ARGUMENT_LETTERS] if isinstance(value, str) else value

@@ -1,5 +1,7 @@
-"""A person says that a host is dead: what was heard of it is shown first, and no sign of life
-passed over."""
+"""A person says that a host is dead: what was heard of it comes first.
+
+No sign of life is passed over.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -9,8 +11,8 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
+from holdfast.adapters.drivers.fence_metadata import mask
 from holdfast.adapters.drivers.person_proof import confirmed_dead
-from holdfast.controller.fencing import hidden
 from holdfast.controller.life_signs import SAID, LifeSigns
 from holdfast.controller.registry import Puts, Registry
 from holdfast.facts.fencing import Fence, FenceDevice, FenceStep
@@ -119,12 +121,12 @@ class Confirming:
     async def _power(self, device: FenceDevice) -> str:
         try:
             async with asyncio.timeout(POWER_LIMIT_S):
-                state = await self._fencer.power(device)
+                said = f"it is {await self._fencer.power(device)}"
         except FenceFailed as failed:
-            return f"{device.agent}, asked now for its power: {hidden(str(failed), (device,))}"
+            said = mask(str(failed), device.secrets.values())
         except TimeoutError:
-            return f"{device.agent}, asked now for its power: no answer in {POWER_LIMIT_S:g} s"
-        return f"{device.agent}, asked now: its power is {state}"
+            said = f"no answer in {POWER_LIMIT_S:g} s"
+        return f"{device.agent}, asked now for its power: {said}"
 
     # What would happen.
 

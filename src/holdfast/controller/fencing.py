@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
+from holdfast.adapters.drivers.fence_metadata import is_secret, mask
 from holdfast.controller.registry import Puts, Registry
-from holdfast.facts.fencing import FenceDevice, HostFencing, HostMode, is_secret_option
+from holdfast.facts.fencing import FenceDevice, HostFencing, HostMode
 from holdfast.policy.rehearsals import what_helps, why_not_fenceable
 from holdfast.ports import clock
 from holdfast.ports.answers import REFUSED, USAGE, Unanswerable
@@ -19,10 +20,8 @@ from holdfast.ports.fencer import FenceFailed, Fencer
 
 AGENT = re.compile(r"fence_[A-Za-z0-9_]{1,60}")
 OPTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,60}")
-OURS = ("action", "delay")  # What an agent shall do, and when, Holdfast says itself.
 MOST_OPTIONS, MOST_LETTERS, MOST_DEVICES = 50, 1_000, 5
 DEADLINE_S = (5, 300)
-SHORTEST_SECRET = 3  # A shorter one is found in any sentence.
 HELP = "holdfast fence set --help"
 
 
@@ -52,7 +51,7 @@ class Fencing:
         try:
             await self._fencer.check(device)
         except FenceFailed as failed:
-            text = hidden(str(failed), (device,))
+            text = mask(str(failed), device.secrets.values())
             raise Unanswerable(text, f"what an agent needs: man {device.agent}", REFUSED) from None
 
         def changed(devices: tuple[FenceDevice, ...]) -> tuple[FenceDevice, ...]:
@@ -202,25 +201,14 @@ def read_device(args: Mapping[str, Any]) -> FenceDevice:
     options = _read_words("options", args.get("options") or {})
     secrets = _read_words("secrets", args.get("secrets") or {})
     for name in options:
-        if is_secret_option(name):
+        if is_secret(name):
             hint = f"--secret {name} asks for it without showing it"
             raise Unanswerable(f"{name} is a secret, and no option", hint, USAGE)
-        if name in secrets:
-            raise Unanswerable(f"{name} is given as option and as secret", HELP, USAGE)
     deadline_s = args.get("deadline_s") or FenceDevice(agent=agent).deadline_s
     least, most = DEADLINE_S
     if not isinstance(deadline_s, int) or not least <= deadline_s <= most:
         raise Unanswerable(f"a deadline is from {least} s to {most} s", HELP, USAGE)
     return FenceDevice(agent=agent, options=options, secrets=secrets, deadline_s=deadline_s)
-
-
-def hidden(text: str, devices: tuple[FenceDevice, ...]) -> str:
-    """What an agent said, without what it was trusted with: some repeat their input."""
-    secrets = {value for device in devices for value in device.secrets.values()}
-    for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= SHORTEST_SECRET:
-            text = text.replace(secret, "...")
-    return text
 
 
 def _read_words(what: str, given: Any) -> dict[str, str]:
@@ -234,10 +222,6 @@ def _read_words(what: str, given: Any) -> dict[str, str]:
     for name, value in words.items():
         if not OPTION.fullmatch(name):
             raise Unanswerable(f"{name[:60]!r} is no name of an option", HELP, USAGE)
-        if name.lower() in OURS:
-            raise Unanswerable(
-                f"{name} is not yours to say: Holdfast tells it the agent", "", USAGE
-            )
         if not value or len(value) > MOST_LETTERS or not value.isprintable():
             text = f"{name} must be one line of 1 to {MOST_LETTERS} printable letters"
             raise Unanswerable(text, HELP, USAGE)

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection
 
-from holdfast.controller.fencing import hidden
+from holdfast.adapters.drivers.fence_metadata import mask
 from holdfast.controller.raising import Wanted, set_alarm
 from holdfast.controller.registry import Puts, Registry
 from holdfast.facts.alarms import alarm_key
@@ -123,7 +123,7 @@ class Rehearsals:
                 await self._fencer.check(device)
                 state = await self._fencer.power(device)
         except FenceFailed as failed:
-            said = hidden(str(failed), (device,))
+            said = mask(str(failed), device.secrets.values())
         except TimeoutError:
             said = f"does not answer within {device.deadline_s} s"
         else:

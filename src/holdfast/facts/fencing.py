@@ -102,13 +102,3 @@ class Rehearsal(Struct, frozen=True, kw_only=True):
     def is_well(self) -> bool:
         """Whether at least one device worked."""
         return any(one.is_well for one in self.devices)
-
-
-_SECRET_WORDS = ("passw", "passphrase", "pwd", "secret", "token", "community")
-_NO_SECRET = ("script", "file")
-
-
-def is_secret_option(name: str) -> bool:
-    """Whether an option of a fence agent holds a secret, as its name says."""
-    plain = name.lower()
-    return any(one in plain for one in _SECRET_WORDS) and not plain.endswith(_NO_SECRET)

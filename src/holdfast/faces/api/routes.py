@@ -4,58 +4,14 @@ The server, the command line, openapi.json and docs/api.md are all made from it.
 but facts, since each command of a person reads it.
 """
 
-import re
-from collections.abc import Iterable, Mapping
-from typing import Any
-from urllib.parse import quote
-
-from msgspec import Struct
+from collections.abc import Iterable
 
 from holdfast.faces.api import shapes
-from holdfast.facts.roles import Role
+from holdfast.faces.api.fence_routes import FENCE_ROUTES
+from holdfast.faces.api.route import ADMINISTER, OPERATE, SEE, Route
+from holdfast.faces.api.route import make_route as _route
 
-SEE, OPERATE, ADMINISTER = Role.SEE, Role.OPERATE, Role.ADMINISTER
-_PARAMETER = re.compile(r"{(\w+)}")
-
-
-class Route(Struct, frozen=True, kw_only=True):
-    """`role` None: open to everybody. `question` is what the controller is asked.
-
-    `rows`: a list that comes page by page under this name, each row known by its field `key`.
-    `stronger`: arguments that need more than `role`. `example` is a body for the docs. No
-    `question`: the API answers by itself.
-    """
-
-    method: str
-    path: str
-    role: Role | None
-    question: str
-    summary: str
-    takes: type[Struct] = shapes.Nothing
-    gives: Any = shapes.Anything
-    rows: str = ""
-    key: str = ""
-    stronger: Mapping[str, Role] = {}
-    is_stream: bool = False  # Server-sent events, without an end.
-    example: Mapping[str, Any] = {}
-
-    @property
-    def parameters(self) -> tuple[str, ...]:
-        """Those in the path."""
-        return tuple(_PARAMETER.findall(self.path))
-
-    @property
-    def is_change(self) -> bool:
-        return self.method != "GET"
-
-    def fill(self, args: Mapping[str, Any]) -> str:
-        """The path with these arguments in their places."""
-        return _PARAMETER.sub(lambda found: quote(str(args[found[1]]), safe=""), self.path)
-
-
-def _route(where: str, role: Role | None, question: str, summary: str, /, **more: Any) -> Route:
-    method, _, path = where.partition(" ")
-    return Route(method=method, path=path, role=role, question=question, summary=summary, **more)
+__all__ = ["ROUTES", "Route", "route_for"]
 
 
 def route_for(question: str, args: Iterable[str]) -> Route:
@@ -92,69 +48,7 @@ ROUTES: tuple[Route, ...] = (
         takes=shapes.OfHost,
         gives=shapes.HostShown,
     ),
-    _route(
-        "PUT /v1/hosts/{host}/mode",
-        ADMINISTER,
-        "host-mode",
-        "Act when this host dies, or only report it",
-        takes=shapes.SetMode,
-        gives=shapes.HostFenced,
-        example={"mode": "act"},
-    ),
-    _route(
-        "POST /v1/hosts/{host}/confirm-dead",
-        ADMINISTER,
-        "host-confirm-dead",
-        "Tell the last signs of life of a host; with `confirmed`, say that it is dead",
-        takes=shapes.ConfirmDead,
-        gives=shapes.ConfirmedDead,
-        example={"confirmed": "h4", "because": "I pulled its power plug"},
-    ),
-    _route(
-        "GET /v1/fences",
-        OPERATE,
-        "fence-list",
-        "Every host: its mode, its fence devices without their secrets, and what they answered",
-        gives=shapes.HostFenced,
-        rows="hosts",
-        key="host",
-    ),
-    _route(
-        "PUT /v1/hosts/{host}/fence",
-        ADMINISTER,
-        "fence-set",
-        "Set a fence device at a place of a host's ladder",
-        takes=shapes.SetFence,
-        gives=shapes.HostFenced,
-        example={
-            "agent": "fence_ipmilan",
-            "options": {"ip": "10.0.9.4", "username": "holdfast"},
-            "secrets": {"password": "PASSWORD of the BMC"},
-        },
-    ),
-    _route(
-        "DELETE /v1/hosts/{host}/fence",
-        ADMINISTER,
-        "fence-clear",
-        "Take one fence device of a host away, or all of them",
-        takes=shapes.ClearFence,
-        gives=shapes.HostFenced,
-    ),
-    _route(
-        "POST /v1/hosts/{host}/rehearse",
-        OPERATE,
-        "fence-rehearse",
-        "Try the fence devices of a host, without harm",
-        takes=shapes.OfHost,
-        gives=shapes.Rehearsed,
-    ),
-    _route(
-        "POST /v1/fences/rehearse",
-        OPERATE,
-        "fence-rehearse",
-        "Try the fence devices of all hosts, without harm",
-        gives=shapes.Rehearsed,
-    ),
+    *FENCE_ROUTES,
     _route(
         "GET /v1/vms",
         SEE,

@@ -6,6 +6,7 @@ from typing import IO, Any
 
 import click
 
+from holdfast.adapters.drivers.fence_metadata import is_secret
 from holdfast.faces.cli.alarms import wall_ms
 from holdfast.faces.cli.arming import read_duration_s
 from holdfast.faces.cli.asking import ask, convert
@@ -13,7 +14,6 @@ from holdfast.faces.cli.choosing import Choices, complete_host, rows_of
 from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.faces.cli.settings import Site, pass_site
 from holdfast.faces.cli.showing import json_option, note, show, show_json
-from holdfast.facts.fencing import is_secret_option
 
 AGENTS = Path("/usr/sbin")
 USUAL = ("fence_ipmilan", "fence_redfish")
@@ -152,7 +152,7 @@ def _read_options(given: tuple[str, ...]) -> dict[str, str]:
     found: dict[str, str] = {}
     for text in given:
         name, sign, value = text.partition("=")
-        if is_secret_option(name):
+        if is_secret(name):
             hint = f"use --secret {name}, which asks for it; if it was the real one, change it"
             raise Failure(f"{name} is a secret: others can read a command line", hint, Exit.USAGE)
         if not name or not sign:

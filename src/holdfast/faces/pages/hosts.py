@@ -113,13 +113,13 @@ def _fencing(one: HostRow) -> list[tuple[str, str | Text]]:
     else:
         does = "report: when it dies nothing is done to it"
     if one.is_fenceable:
-        able = Text(f"yes, by {', '.join(one.fence_devices)}")
+        able = Text(f"possible now, by {', '.join(one.fence_devices)}")
     else:
         helps = "rehearse" if one.fence_devices else "set"
-        able = Text(f"no: {one.why_not_fenceable or 'it has no fence device'}")
+        able = Text(f"not possible now: {one.why_not_fenceable or 'it has no fence device'}")
         able.append(f"; what helps: holdfast fence {helps} {one.host_name}")
         able.stylize(BAD if one.is_at_risk else QUIET)
-    return [("Mode", does), ("Fenceable", able)]
+    return [("Mode", does), ("Fencing", able)]
 
 
 def mode(one: HostRow) -> Text:
