@@ -182,7 +182,12 @@ def test_what_was_rehearsed_ends_with_its_ladder_also_while_it_is_under_way(
             await ask(house.socket, "fence-set", host="host-a", **IPMI)
             assert await rehearsals.rehearse(["host-a"], "bert", 0.05) == ["host-a"]
             assert fencer.asked.count("10.0.9.5") == 1, "one under way serves all who ask"
-            assert (await listed(house))["rehearsed_utc_ms"] == 0
+            fencer.bmcs["10.0.9.5"] = PowerState.ON
+            for _ in range(20):
+                await asyncio.sleep(0.01)
+                assert house.controller.registry.rehearsal("host-a") is None
+            assert await rehearsals.rehearse(["host-a"], "anna", 5) == []
+            assert (await listed(house))["is_fenceable"]
 
     asyncio.run(work())
 
