@@ -127,6 +127,14 @@ class HypervisorContract:
 
         self.play(story)
 
+    def test_an_end_by_force_ends_it_too(self) -> None:
+        async def story(hypervisor: Hypervisor) -> None:
+            life = await hypervisor.start(self.vm)
+            await hypervisor.end(life, is_forced=True)
+            assert (await hypervisor.domain(self.vm)).state == "shut off"
+
+        self.play(story)
+
     def test_a_life_of_an_earlier_boot_ends_nothing(self) -> None:
         async def story(hypervisor: Hypervisor) -> None:
             runs = await hypervisor.start(self.vm)

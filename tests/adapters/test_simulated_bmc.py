@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
@@ -14,8 +14,8 @@ from holdfast.adapters.simulated.network import Network
 from holdfast.adapters.simulated.virtual_loop import VirtualLoop
 from holdfast.facts.fencing import FenceDevice
 from holdfast.facts.instants import NS_PER_S
-from holdfast.ports.fencer import FenceFailed, PowerState
-from tests.adapters.contract_simulated_fencer import FencerContract, fence
+from holdfast.ports.fencer import FenceFailed, Fencer, PowerState
+from tests.adapters.contract_fencer import FENCE, FencerContract
 
 Result = TypeVar("Result")
 
@@ -40,7 +40,7 @@ class World:
         return done
 
     def switch_off(self) -> None:
-        self.run(self.fencer.switch_off(fence(), self.device))
+        self.run(self.fencer.switch_off(FENCE, self.device))
 
 
 @pytest.fixture
@@ -56,32 +56,68 @@ class TestSimulatedFencer(FencerContract):
     def make(self) -> SimulatedFencer:
         return self.world.fencer
 
-    def device(self) -> FenceDevice:
-        return self.world.device
+    def device(self, deadline_s: int = 20) -> FenceDevice:
+        return msgspec.structs.replace(self.world.device, deadline_s=deadline_s)
 
-    def is_on(self) -> bool:
+    def has_power(self) -> bool:
         return self.world.h4.has_power
+
+    def give_power(self, power: bool) -> None:
+        if not power:
+            self.world.h4.switch_off()
+        elif not self.world.h4.has_power:
+            self.world.h4.boot_again()
 
     def fail(self, how: str) -> None:
         bmc = self.world.bmc
-        bmc.is_dead, bmc.is_half, bmc.refuses = how == "never", how == "half", how == "refuses"
-        bmc.ignores_every_other = how == "second try"
-        bmc.lies = "on" if how == "on" else ""
+        bmc.is_dead, bmc.is_deaf = how == "away", how == "stuck"
+        bmc.late_ms = 1e9 if how == "hung" else 0.0
 
-    def now_s(self) -> float:
-        return self.world.clock.now / NS_PER_S
+    def run(self, call: Callable[[Fencer], Awaitable[Result]]) -> Result:
+        return self.world.run(call(self.world.fencer))
 
-    def run(self, work: Callable[[], Awaitable[Result]]) -> Result:
-        return self.world.run(work())
+
+@pytest.mark.parametrize("trouble", ["is_half", "ignores_every_other"])
+def test_who_did_it_badly_did_it(world: World, trouble: str) -> None:
+    setattr(world.bmc, trouble, True)
+    world.switch_off()
+    assert not world.h4.has_power
+
+
+@pytest.mark.parametrize("trouble", ["lies", "refuses"])
+def test_who_is_not_read_back_off_is_not_proven_off(world: World, trouble: str) -> None:
+    setattr(world.bmc, trouble, "on" if trouble == "lies" else True)
+    with pytest.raises(FenceFailed) as failed:
+        world.switch_off()
+    assert world.h4.has_power is (trouble == "refuses")
+    assert world.bmc.password not in str(failed.value)
+    assert world.clock.now <= world.device.deadline_s * NS_PER_S
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"agent": "fence_nobody"},
+        {"options": {}},
+        {"options": {"ip": "h4-bmc", "colour": "red"}},
+        {"secrets": {"key": "x"}},
+    ],
+)
+def test_what_could_never_work_is_said_without_touching_the_host(
+    world: World, bad: dict[str, Any]
+) -> None:
+    with pytest.raises(FenceFailed):
+        world.run(world.fencer.check(msgspec.structs.replace(world.device, **bad)))
+    assert world.h4.has_power
 
 
 def test_what_a_late_one_was_told_it_does_when_nobody_waits_any_more(world: World) -> None:
-    world.bmc.late_ms = 3_000
+    world.bmc.late_ms = 5_000
     device = msgspec.structs.replace(world.device, deadline_s=4)
     with pytest.raises(FenceFailed):
-        world.run(world.fencer.switch_off(fence(), device))
+        world.run(world.fencer.switch_off(FENCE, device))
     assert world.h4.has_power
-    world.clock.run_until(7 * NS_PER_S)
+    world.clock.run_until(6 * NS_PER_S)
     assert not world.h4.has_power
 
 
@@ -132,5 +168,5 @@ def test_each_order_and_each_machine_that_goes_off_is_told(world: World) -> None
     world.bmcs.switched.append(lambda bmc: switched.append(bmc.wired_to.has_power))
     world.switch_off()
     world.switch_off()
-    assert ordered == ["h1 h4", "h1 h4"]
+    assert ordered == ["h1 host-4", "h1 host-4"]
     assert switched == [True]

@@ -77,6 +77,7 @@ class Scene:
             record.state, record.life = VmState.STARTING, life_of(vm)
             record.is_dying = record.is_gone = True
         self.came: list[Outcome] = []
+        self.unwritten: set[str] = set()
         self.words: Outcome | Exception = came.LastWordsFailed(
             incident="i-a", at=now(), reason="the disk is full"
         )
@@ -92,6 +93,7 @@ class Scene:
             boot=BOOT,
             may_start=lambda asked: promise.may_start(self.decider.world, asked),
             consume=self.came.append,
+            is_kept=self.is_kept,
         )
 
     async def capture(self, asked: act.CaptureLastWords) -> Outcome:
@@ -99,6 +101,9 @@ class Scene:
         if isinstance(self.words, Exception):
             raise self.words
         return self.words
+
+    async def is_kept(self, vm: str) -> bool:
+        return vm not in self.unwritten
 
     async def await_end(self, vm: str, limit_s: float) -> None:
         assert vm
@@ -318,3 +323,18 @@ def test_an_answer_and_an_answer_that_is_overdue() -> None:
         assert (answered.how, answered.verified) == ("its guest agent answers", True)
 
     run(story())
+
+
+def test_what_is_not_written_down_is_not_started() -> None:
+    async def story() -> None:
+        scene = Scene("a")
+        scene.unwritten.add("a")
+        scene.executor.carry_out(restart_of("a"))
+        await wait_for(lambda: scene.came, "an outcome")
+        [failed] = scene.came
+        assert isinstance(failed, came.StartFailed)
+        assert failed.is_final
+        assert "could not be written to the disk" in failed.reason
+        assert ("start", "a") not in scene.hypervisor.calls
+
+    asyncio.run(story())

@@ -14,7 +14,10 @@ FAKES = {
         'echo "apt-get $*" >>calls; cat says; '
         'case "$*" in *--simulate*) exit 0;; esac; exit "$(cat apt-ends)"'
     ),
-    "apt-cache": 'echo "  Candidate: $(cat candidate)"',
+    "apt-cache": (
+        'case " $(cat unknown) " in *" $2 "*) echo "  Candidate: (none)";;'
+        ' *) echo "  Candidate: $(cat candidate)";; esac'
+    ),
     "dpkg": 'case "$1" in -L) cat owned;; *) echo amd64;; esac',
     "dpkg-query": 'echo "$(cat status)"',
     "find": "cat running",
@@ -45,7 +48,7 @@ class Machine:
             fake = folder / "bin" / name
             fake.write_text(f"#!/bin/sh\ncd {folder}\n{body}\n")
             fake.chmod(0o755)
-        self.has(says="", candidate="1.0", owned="", status="", running="", calls="")
+        self.has(says="", candidate="1.0", owned="", status="", running="", calls="", unknown="")
         self.has(**{"apt-ends": "0"})
 
     def has(self, **texts: str) -> None:
@@ -166,16 +169,40 @@ def test_an_unknown_wish_is_answered_with_the_known_ones(machine: Machine) -> No
     assert "scripts/install run" in said
 
 
-def test_etcd_is_installed_without_its_own_service(machine: Machine) -> None:
+@pytest.mark.parametrize(
+    ("what", "services"),
+    [("controller", {"etcd", "ipmievd"}), ("test", {"etcd", "ipmievd", "openipmi"})],
+)
+def test_what_it_brings_along_does_not_start(
+    machine: Machine, what: str, services: set[str]
+) -> None:
     fake = machine.folder / "bin" / "apt-get"
-    text = fake.read_text().replace("cat says;", "cat policy-rc.d >>calls 2>/dev/null; cat says;")
+    text = fake.read_text().replace("cat says;", "cp policy-rc.d kept 2>/dev/null; cat says;")
     fake.write_text(text)
-    assert machine.install("controller")[0] == 0
-    calls = (machine.folder / "calls").read_text()
-    assert "exit 101" in calls  # While apt installed.
+    assert machine.install(what)[0] == 0
     assert not (machine.folder / "policy-rc.d").exists()
-    assert "disable" in calls.splitlines()[-1]
-    assert "etcd" in calls.splitlines()[-1]
+    policy = machine.folder / "kept"  # While apt installed.
+    for service, code in [*((one, 101) for one in services), ("libvirtd", 0)]:
+        assert subprocess.run(["sh", policy, service, "start"], check=False).returncode == code
+    calls = (machine.folder / "calls").read_text().splitlines()
+    disabled = {one for call in calls if "disable" in call for one in services if one in call}
+    assert disabled == services
+
+
+def test_a_host_needs_no_fence_agents_and_a_controller_does(machine: Machine) -> None:
+    machine.install("run")
+    machine.install("controller")
+    host, controller = machine.installed
+    assert "fence" not in host
+    assert "ipmitool" not in host
+    assert {"ipmitool", "fence-agents-ipmilan", "fence-agents-redfish"} <= set(controller.split())
+
+
+def test_where_all_fence_agents_are_one_package_it_is_that(machine: Machine) -> None:
+    machine.has(unknown="fence-agents-ipmilan fence-agents-redfish")
+    assert machine.install("controller")[0] == 0
+    [call] = machine.installed
+    assert {one for one in call.split() if "fence" in one} == {"fence-agents"}
 
 
 def test_a_policy_of_the_machine_stays(machine: Machine) -> None:

@@ -2,6 +2,8 @@
 
 import random
 
+from msgspec import structs
+
 from holdfast.facts import commands as told
 from holdfast.facts import outcomes as came
 from holdfast.facts.instants import NS_PER_MS, Instant
@@ -139,6 +141,40 @@ def granted(
     return told.ProtectionGranted(at=at(ms), protection=protection, by="ann")
 
 
+def ordered(
+    ms: float,
+    vm: str = "web",
+    generation: int = 2,
+    *,
+    boot: str = BOOT,
+    host: str = HOST,
+    group: str = "gold",
+    age_ms: float = 500,
+) -> told.StartOrdered:
+    kept = granted(ms, vm, group, boot, generation).protection
+    tenure = structs.replace(kept.tenure, host=host)
+    return told.StartOrdered(
+        at=at(ms),
+        protection=structs.replace(kept, tenure=tenure),
+        was="h4",
+        fault_at=at(ms - age_ms),
+        incident="h4-1a2b",
+    )
+
+
+def outranked(
+    ms: float, vm: str = "web", generation: int = 2, holder: str = "h2"
+) -> told.CopyOutranked:
+    return told.CopyOutranked(at=at(ms), vm=f"uuid-{vm}", generation=generation, holder=holder)
+
+
+def start_refused(ms: float, vm: str = "web", generation: int = 2) -> told.StartRefused:
+    reason = "there is no bridge br0 on this host"
+    return told.StartRefused(
+        at=at(ms), vm=f"uuid-{vm}", name=vm, generation=generation, reason=reason
+    )
+
+
 def group_set(ms: float, group: Group = GOLD) -> told.GroupSet:
     return told.GroupSet(at=at(ms), group=group)
 
@@ -187,11 +223,18 @@ def random_input(rng: random.Random, world: World, ms: float) -> Input:
         which = life(number, vm, rng.choice((BOOT, boot)))
     names = [incident for incident in world.incidents if incident.startswith(vm)] or ["web-0000"]
     incident = record.incident if record and record.incident and rng.random() < 0.8 else ""
-    return _any(rng, ms, vm, which, incident or rng.choice(names), boot)
+    known = record.outranked if record else 0
+    return _any(rng, ms, vm, which, incident or rng.choice(names), boot, known)
 
 
 def _any(
-    rng: random.Random, ms: float, vm: str, which: Incarnation, incident: str, boot: str
+    rng: random.Random,
+    ms: float,
+    vm: str,
+    which: Incarnation,
+    incident: str,
+    boot: str,
+    known: int,
 ) -> Input:
     kind = rng.choices(("verdict", "outcome", "order", "wake"), (45, 35, 14, 6))[0]
     if kind == "verdict":
@@ -199,7 +242,7 @@ def _any(
     if kind == "outcome":
         return _outcome(rng, ms, which, incident, boot)
     if kind == "order":
-        return _order(rng, ms, vm, incident, boot)
+        return _order(rng, ms, vm, incident, boot, known)
     if rng.random() < 0.6:
         return told.Woke(at=at(ms))
     if rng.random() < 0.5:
@@ -260,12 +303,18 @@ def _outcome(rng: random.Random, ms: float, which: Incarnation, incident: str, b
     return rng.choices(choices, (8, 2, 2, 1, 3, 3, 3, 1, 2, 1, 2))[0]
 
 
-def _order(rng: random.Random, ms: float, vm: str, incident: str, boot: str) -> Input:
+def _generation(rng: random.Random, known: int) -> int:
+    """Mostly one that nobody has outranked."""
+    return max(1, known + rng.choice((0, 1, 1, 1, 2)))
+
+
+def _order(rng: random.Random, ms: float, vm: str, incident: str, boot: str, known: int) -> Input:
     owner = rng.choice((Owner.HOLDFAST, Owner.HOLDFAST, Owner.EXTERNAL, Owner.NOBODY))
     group = Group(name="gold", owner=owner, restarts=rng.randint(0, 3), restarts_window_s=60)
     wanted = rng.choice((Wanted.RUNNING, Wanted.RUNNING, Wanted.STOPPED))
+    mostly = rng.choice((boot, boot, boot, "boot-0"))
     choices = (
-        granted(ms, vm, "gold", boot, rng.choice((1, 1, 1, 2)), wanted),
+        granted(ms, vm, "gold", boot, _generation(rng, known), wanted),
         granted(ms, vm, "gold", rng.choice((boot, "boot-0")), 1, wanted),
         told.ProtectionEnded(at=at(ms), vm=f"uuid-{vm}", by="ann"),
         group_set(ms, group),
@@ -274,5 +323,8 @@ def _order(rng: random.Random, ms: float, vm: str, incident: str, boot: str) -> 
         told.Armed(at=at(ms), by="ann"),
         told.RecoveryAsked(at=at(ms), vm=f"uuid-{vm}", by="ann"),
         told.IncidentSettled(at=at(ms), incident=incident, by="ann"),
+        ordered(ms, vm, max(1, known + rng.randint(0, 3)), boot=mostly),
+        outranked(ms, vm, known + rng.randint(0, 2), rng.choice(("h2", ""))),
+        start_refused(ms, vm, known + 1),
     )
-    return rng.choices(choices, (8, 1, 1, 3, 1, 2, 3, 3, 1))[0]
+    return rng.choices(choices, (8, 1, 1, 3, 1, 2, 3, 3, 1, 3, 1, 0.3))[0]

@@ -34,6 +34,7 @@ from holdfast.facts.verdicts import (
 )
 from holdfast.policy.decide import Decider, Input
 from holdfast.policy.promise import may_start
+from holdfast.policy.vm_states import VmState
 
 
 class LawBroken(AssertionError):
@@ -55,6 +56,8 @@ class _Vm:
     in_flight: int = 0
     restarts: list[Instant] = field(default_factory=list)
     failed: set[str] = field(default_factory=set)
+    outranked: int = 0  # The highest generation that is not this host's.
+    must_end: bool = False  # Its tenure was another's, or taken back, while it may have run here.
 
 
 class Lawful:
@@ -159,8 +162,12 @@ class Lawful:
             is_its = vm.life is not None and vm.life.key == fact.proof.incarnation
             if is_its and fact.proof.incarnation in vm.proofs_asked:
                 vm.ended.add(fact.proof.incarnation)
-            if fact.wanted and is_its and fact.proof.incarnation not in vm.ended_by_us:
-                record = self.decider.world.vms[incident.vm]
+            record = self.decider.world.vms[incident.vm]
+            is_asked = record.incident == fact.incident and record.state is VmState.PROVING
+            if is_its and is_asked and fact.proof.boot == self._boot and not vm.in_flight:
+                vm.must_end = False
+            can_be_wish = is_its and not record.is_ordered and not record.is_copy
+            if fact.wanted and can_be_wish and fact.proof.incarnation not in vm.ended_by_us:
                 vm.wanted_stopped |= record.incident == fact.incident and not record.runs
         elif self.decider.world.vms[incident.vm].start_in_flight == fact.incident:
             if isinstance(fact, came.StartUnknown):
@@ -173,6 +180,8 @@ class Lawful:
 
     def _follow_order(self, fact: told.Told) -> None:
         match fact:
+            case told.StartOrdered() | told.StartRefused() | told.CopyOutranked():
+                self._follow_leader(fact)
             case told.ProtectionGranted():
                 self._follow_grant(fact.protection)
             case told.ProtectionEnded():
@@ -200,11 +209,57 @@ class Lawful:
 
     def _follow_grant(self, granted: Protection) -> None:
         vm = self._vm(granted.vm)
-        held = vm.protection
+        held, record = vm.protection, self.decider.world.vms.get(granted.vm)
+        is_copy = record is not None and record.is_copy
+        if is_copy or granted.tenure.generation <= vm.outranked:
+            return
+        vm.must_end = False
         if held is None or held.tenure.generation <= granted.tenure.generation:
             vm.protection = granted
         if held is None and vm.life is not None and vm.life.key in vm.failed:
             vm.wanted_stopped = False  # It failed, and is promised from now on.
+
+    def _follow_leader(
+        self, fact: told.StartOrdered | told.StartRefused | told.CopyOutranked
+    ) -> None:
+        match fact:
+            case told.StartOrdered():
+                self._follow_start_order(fact)
+            case told.StartRefused():
+                self._vm(fact.vm).outranked = max(self._vm(fact.vm).outranked, fact.generation)
+            case told.CopyOutranked():
+                self._follow_outranked(fact)
+
+    def _follow_start_order(self, order: told.StartOrdered) -> None:
+        """Policy may refuse it for more reasons; then it starts nothing, which breaks no law."""
+        tenure = order.protection.tenure
+        vm = self._vm(tenure.vm)
+        held = vm.protection.tenure.generation if vm.protection else 0
+        if held == tenure.generation and tenure.boot == self._boot:
+            return
+        is_newest = tenure.generation > max(held, vm.outranked)
+        record = self.decider.world.vms.get(tenure.vm)
+        is_copy = record is not None and record.is_copy
+        is_held_up = is_copy or self._disarmed_until is not None
+        if not is_newest or tenure.boot != self._boot or is_held_up:
+            vm.outranked = max(vm.outranked, tenure.generation)
+            return
+        vm.protection = order.protection
+        vm.wanted_stopped = vm.moved_away = vm.must_end = False
+        vm.told.clear()
+        if vm.life is None or vm.life.boot != self._boot:
+            elsewhere = {"boot": order.was, "pid": 0, "started_ticks": tenure.generation}
+            vm.life = Incarnation(vm=tenure.vm, **elsewhere)  # type: ignore[arg-type]
+        vm.explained.add(vm.life.key)
+
+    def _follow_outranked(self, fact: told.CopyOutranked) -> None:
+        vm = self._vm(fact.vm)
+        held = vm.protection
+        if held is not None and held.tenure.generation > fact.generation:
+            return
+        vm.outranked = max(vm.outranked, fact.generation)
+        vm.must_end |= held is not None
+        vm.protection = None
 
     def _follow_settled(self, fact: told.IncidentSettled) -> None:
         for record in self.decider.world.vms.values():
@@ -223,6 +278,8 @@ class Lawful:
         vm = self._vm(life.vm)
         if vm.life is not None and self._rank(life) <= self._rank(vm.life):
             return
+        if vm.life is not None and life.boot not in (vm.life.boot, self._boot):
+            return  # Of a boot that is over.
         vm.life, vm.wanted_stopped, vm.moved_away = life, False, False
         if vm.unknown_at is not None:
             vm.in_flight, vm.unknown_at = 0, None
@@ -271,6 +328,7 @@ class Lawful:
             "the tenure says held": tenure.state is not TenureState.HELD,
             "the tenure is of this boot": tenure.boot != self._boot,
             "the tenure is of the newest generation": tenure.generation != highest,
+            "what is outranked is never started": tenure.generation <= vm.outranked,
             **self._forbidden(vm),
         }
         self._complain(broken, action, fact)
@@ -290,6 +348,7 @@ class Lawful:
             or asked.proof.incarnation != life.key
             or life.key not in vm.ended,
             "a start is acted on in its boot": asked.proof.boot != self._boot,
+            "what is outranked is never started": asked.tenure.generation <= vm.outranked,
             **self._forbidden(vm),
         }
         self._complain(broken, asked, told.Woke(at=self._now))
@@ -309,11 +368,16 @@ class Lawful:
 
     def _judge_end(self, action: EndVm, fact: Input) -> None:
         vm = self._vm(action.life.vm)
+        failed = {
+            "only what failed is ended": action.life.key not in vm.failed,
+            "only a copy is ended by force": action.is_forced,
+            **self._forbidden(vm),
+        }
         broken = {
             "only the newest life is ended": action.life != vm.life,
-            "only what failed is ended": action.life.key not in vm.failed,
             "what has ended is not ended again": action.life.key in vm.ended,
-            **self._forbidden(vm),
+            **({} if vm.must_end else failed),
+            "a copy is not of our own tenure": vm.must_end and vm.protection is not None,
         }
         self._complain(broken, action, fact)
         vm.ended_by_us.add(action.life.key)

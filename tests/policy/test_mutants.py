@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.policy.fence_mutants import FENCE_MUTANTS
 from tests.policy.mutant import Mutant
 from tests.policy.site_mutants import SITE_MUTANTS
 
@@ -224,6 +225,7 @@ MUTANTS = (
         ("tests/policy/test_words_kept.py",),
     ),
     *SITE_MUTANTS,
+    *FENCE_MUTANTS,
 )
 
 

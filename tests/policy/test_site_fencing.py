@@ -66,6 +66,17 @@ def test_a_host_in_report_mode_is_only_reported() -> None:
     scene.wrong("h4", "host-lost")
     scene.wait(600_000)
     assert scene.did == []
+    assert "switched off" not in scene.step, "nobody wants it to be"
+
+
+def test_a_host_that_is_put_back_into_report_mode_is_not_switched_off_any_more() -> None:
+    scene = FenceScene()
+    scene.wrong("h4", "host-lost")
+    scene.wait(3_100)
+    scene.mode("h4", HostMode.REPORT)
+    scene.not_off("h4")
+    scene.wait(60_000)
+    assert scene.did == ["put intended of h4 (1)", "switch off h4"]
 
 
 def test_nothing_is_done_while_disarmed_and_it_goes_on_when_armed() -> None:

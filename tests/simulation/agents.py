@@ -9,12 +9,15 @@ import msgspec
 
 from holdfast.adapters.simulated.connection import connect
 from holdfast.adapters.simulated.journal import JournalInMemory
+from holdfast.adapters.simulated.libvirt import SimulatedLibvirt
 from holdfast.adapters.simulated.machine import Machine
 from holdfast.adapters.simulated.outbox import OutboxInMemory
+from holdfast.agent.definitions import Definitions
 from holdfast.agent.finding import found_gone
 from holdfast.agent.identity import Identity
 from holdfast.agent.inventory import Inventory
 from holdfast.agent.loop import Loop
+from holdfast.agent.starting import Starting
 from holdfast.agent.terms import Terms
 from holdfast.agent.uplink import Uplink
 from holdfast.agent.view import View
@@ -24,7 +27,6 @@ from holdfast.facts import actions as act
 from holdfast.facts import wire
 from holdfast.facts.actions import Action
 from holdfast.facts.commands import Booted, Restarted
-from holdfast.facts.definitions import HostSize
 from holdfast.facts.observations import Observation
 from holdfast.policy import promise
 from holdfast.policy.decide import Decider
@@ -40,16 +42,6 @@ LINKS = "a"  # The plane that links go over.
 OPEN_LIMIT_S = 5.0
 
 Answers = Callable[[str], Callable[[Any], None] | None]
-
-
-class NoDomains:
-    """libvirt's list of definitions plays no part here: policy knows what runs."""
-
-    async def domains(self) -> list[Domain]:
-        return []
-
-    async def size(self) -> HostSize:
-        return HostSize(memory_mib=65_536, cpus=16)
 
 
 class SimulatedAgent:
@@ -136,25 +128,49 @@ class SimulatedAgent:
             state_id=f"state of {self.poses_as}",
             is_new_state=world is None,
         )
-        view = View(loop, dict, lambda _vm: "simulated")
-        self._inventory = Inventory(NoDomains(), view.vms)  # type: ignore[arg-type]
+        libvirt = SimulatedLibvirt(host)
+        self._definitions = definitions = Definitions(libvirt, self._protected)
+        view = View(
+            loop,
+            self._domains,
+            lambda _vm: "simulated",
+            definitions.elsewhere,
+        )
+        self._inventory = Inventory(libvirt, view.vms)
         terms = machine.disk.setdefault("terms", Terms())
         assert isinstance(terms, Terms)
-        welcomer = Welcomer(loop, self._inventory, me, terms)
-        self.orders = Orders(loop, host, terms, self._carrier)
+        self._welcomer = Welcomer(loop, self._inventory, me, terms)
+        starting = Starting(loop, libvirt, journal)
+        self.orders = Orders(loop, host, terms, self._carrier, starting)
         self.uplink = Uplink(
             dials=self._dials(machine),
             outbox=outbox,
             boot=machine.boot,
             host=self.poses_as,
             hello=self._hello,
-            welcomed=welcomer.welcomed,
+            welcomed=self._welcomed,
             obey=self.orders.answer,
             see=loop.see,
         )
-        self._inventory.tell = self.uplink.send
-        loop.after_turn = self._inventory.policy_moved
+        self._inventory.tell = definitions.tell = self.uplink.send
+        definitions.changed = self._inventory.policy_moved
+        loop.after_turn = self._policy_moved
         self._look(was_boot)
+
+    def _domains(self) -> dict[str, Domain]:
+        return self._inventory.domains()
+
+    def _protected(self) -> dict[str, str]:
+        assert self.loop is not None
+        return {r.vm: r.name for r in self.loop.decider.world.vms.values() if r.protection}
+
+    def _policy_moved(self) -> None:
+        self._inventory.policy_moved()
+        self._definitions.policy_moved()
+
+    def _welcomed(self, welcome: wire.Welcome) -> None:
+        self._welcomer.welcomed(welcome)
+        self._definitions.tell_anew()
 
     def _look(self, was_boot: str) -> None:
         machine, host, loop = self.machine, self.machine.vms, self.loop
@@ -195,12 +211,14 @@ class SimulatedAgent:
         if self.loop is not None:
             self.loop.see(observation)
             self._inventory.see(observation)
+            self._definitions.see(observation)
 
     async def _run(self) -> None:
         assert self.uplink is not None
         async with asyncio.TaskGroup() as group:
             group.create_task(self.uplink.run())
             group.create_task(self._inventory.run())
+            group.create_task(self._definitions.run())
 
     def _act(self, action: Action) -> None:
         assert self.uplink is not None
@@ -228,6 +246,7 @@ class SimulatedAgent:
             boot=machine.boot,
             state_id=f"state of {name}",
             stream=self._outbox.stream,
+            features=() if is_old else (wire.STARTS_HERE,),
             tenures=tuple(kept),
             pulse_key="" if is_old else key_of(name).hex(),
             addresses={plane: address(plane, machine.name) for plane in planes},

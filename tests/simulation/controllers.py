@@ -18,6 +18,7 @@ from holdfast.adapters.simulated.machine import Machine
 from holdfast.adapters.simulated.outbox import OutboxInMemory
 from holdfast.adapters.simulated.shelf import ShelfInMemory
 from holdfast.adapters.vims.builtin import Builtin
+from holdfast.controller.acting import make_recoverer
 from holdfast.controller.agents import Agents
 from holdfast.controller.claims import Claims
 from holdfast.controller.courier import Courier
@@ -48,6 +49,7 @@ from holdfast.ports.fencer import Fencer
 from holdfast.ports.keeper import keep_running
 from holdfast.ports.link import Dial
 from holdfast.ports.notifier import Notifier
+from tests.simulation.controller_fencing import make_confirming
 from tests.simulation.controller_parts import Unasked, kept, settings_of
 from tests.simulation.ears import SimulatedEar
 from tests.simulation.probes import Carrier
@@ -193,6 +195,8 @@ class SimulatedController:
             registry=self.registry,
             leadership=self.leadership,
         )
+        self.make_acting()
+        self.confirming = make_confirming(self)
         self._claims.append(Claims(self.agents, self.vim.find))
         nothing: Any = Unasked()
         self.door = Door(
@@ -284,6 +288,17 @@ class SimulatedController:
 
     def make_fencer(self, bmcs: Bmcs) -> Fencer:
         return SimulatedFencer(self.machine, bmcs)
+
+    def make_acting(self) -> None:
+        assert self.leadership is not None
+        make_recoverer(
+            registry=self.registry,
+            agents=self.agents,
+            watch=self.watch,
+            fencer=self.fencer,
+            leadership=self.leadership,
+            greeter=self.greeter,
+        )
 
     def make_decider(self, world: SiteWorld | None) -> SiteDecider:
         return SiteDecider(world)

@@ -14,13 +14,14 @@ FLAGS = {
     "dead": "is_dead",
     "refuses": "refuses",
     "half": "is_half",
+    "deaf": "is_deaf",
     "second-try": "ignores_every_other",
 }
 
 
 def _bmc(stage: SiteStage, words: Words, options: Options) -> None:
-    """`bmc h4 [n=2] [shares-power] [dead] [refuses] [half] [second-try] [on-for-ever] [lies=off]
-    [late=3000] [wired-to=h3]`, or `bmc h4 well`: of one, or of all where `n` is not given."""
+    """`bmc h4 [n=2] [shares-power] [dead] [refuses] [half] [deaf] [second-try] [on-for-ever]
+    [lies=off] [late=3000] [wired-to=h3]`, or `bmc h4 well`: of one, or all without `n`."""
     host, *said = words
     all_of = stage.site.bmcs.of(host)
     chosen = [all_of[int(options["n"]) - 1]] if "n" in options else all_of

@@ -58,6 +58,7 @@ class FenceLaws:
         self.site.bmcs.ordered.append(self._ordered)
         self.site.bmcs.switched.append(self._switched)
         self.laws.may_stay = self._is_of_lost_vm
+        self.laws.is_deceived = self.truth.is_deceived
         self._tick()
 
     # A VM begins.

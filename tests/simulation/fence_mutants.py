@@ -13,10 +13,11 @@ from holdfast.ports.fencer import FenceFailed
 from holdfast.ports.store import StoreAway
 from tests.simulation import fence_laws
 from tests.simulation.controllers import SimulatedController
+from tests.simulation.rogues import ReportingController
 from tests.simulation.site_mutants import Mutant
 
 
-class RogueController(SimulatedController):
+class RogueController(ReportingController):
     """It fences whoever is silent, whatever people have said, if it leads."""
 
     commits, states = True, frozenset(SILENT)

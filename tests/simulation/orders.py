@@ -4,7 +4,8 @@ from typing import Any
 
 from holdfast.adapters.simulated.host import SimulatedHost
 from holdfast.agent.loop import Loop, now
-from holdfast.agent.questions import Questions, read_disarm, read_group, read_protection
+from holdfast.agent.questions import PLAIN, Questions, read_disarm, read_group, read_protection
+from holdfast.agent.starting import Starting
 from holdfast.agent.terms import Terms
 from holdfast.facts import commands as told
 from holdfast.facts import wire
@@ -15,13 +16,20 @@ from tests.simulation.probes import Carrier
 class Orders:
     """What people and the leader command of a host, as agent/commands.py takes it.
 
-    The one place for what a leader orders of a host after another one died: `start-here` and
-    `take-back` are added to `questions` here.
+    What a leader orders of a host after another one died is the program's own (agent/starting.py).
     """
 
-    def __init__(self, loop: Loop, host: SimulatedHost, terms: Terms, carrier: Carrier) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        host: SimulatedHost,
+        terms: Terms,
+        carrier: Carrier,
+        starting: Starting,
+    ) -> None:
         self._loop, self._host, self._carrier = loop, host, carrier
         self.questions = Questions()
+        starting.add_to(self.questions)
         handlers = {
             "witness": self._witness,
             "grant": self._grant,
@@ -48,7 +56,10 @@ class Orders:
         if vm is None or not vm.is_defined:
             raise Unanswerable("libvirt knows no VM with this uuid", "holdfast vm list", 4)
         self._loop.consume(told.ProtectionGranted(at=now(), protection=protection, by=asked.by))
-        return {}
+        held = self._loop.decider.world.vms[protection.vm].protection
+        if held is None:
+            raise Unanswerable("it is another host's by what this host knows", "", 4)
+        return {"protection": PLAIN(held)}
 
     async def _release(self, asked: wire.Question) -> Any:
         vm = str(asked.args["vm"])

@@ -7,15 +7,14 @@ from msgspec import structs
 
 from holdfast.adapters.simulated.clock import UTC_NS
 from holdfast.controller.registry import Puts
-from holdfast.facts.fencing import Fence, FenceStep, HostMode
+from holdfast.facts.fencing import HostMode
 from holdfast.facts.instants import NS_PER_MS
-from holdfast.facts.tenure import DeathProof, ProofKind
 from holdfast.ports.answers import Unanswerable
 from holdfast.ports.store import StoreAway
 from tests.simulation.controllers import SimulatedController
 from tests.simulation.site_stage import SiteStage
 
-STEP_MS, LIMIT_MS = 10.0, 8_000.0
+STEP_MS, LIMIT_MS = 10.0, 15_000.0
 WHO = "ann"
 Ask = Callable[[SimulatedController, int], Awaitable[Any]]
 
@@ -69,17 +68,10 @@ class People:
         self._ask(lambda one, term: one.groups.arm(WHO, term))
 
     def confirm_dead(self, host: str) -> None:
-        """A person answers for it: their proof stands in for the power that nobody could read.
-        Raises NotDone."""
-
-        async def ask(leader: SimulatedController, term: int) -> None:
-            def wanted() -> Puts:
-                return {f"fences/{host}": _confirmed(leader, host, term)}
-
-            await leader.registry.change(wanted)
-
+        """A person answers for it, after they saw what is known of its life. Raises NotDone."""
+        args = {"host": host, "confirmed": host, "because": "its rack burns"}
         self._truth.confirmed_dead(host)
-        self._ask(ask)
+        self._ask(lambda one, term: one.confirming.ask(args, WHO, term))
 
     def put(self, puts: Puts) -> None:
         """Past all that the program would ask first. Raises NotDone."""
@@ -108,31 +100,3 @@ class People:
             raise NotDone("no answer came")
         if failed[0]:
             raise NotDone(failed[0])
-
-
-def _confirmed(leader: SimulatedController, host: str, term: int) -> Fence:
-    """As the program makes it of a person's word."""
-    known, before = leader.registry.known(host), leader.registry.fence(host)
-    boot = known.boot if known else ""
-    fence = before
-    if before is None or before.step is FenceStep.CLOSED or before.boot != boot:
-        fence = Fence(
-            host=host,
-            name=host,
-            boot=boot,
-            incident="",
-            number=before.number + 1 if before else 1,
-            term=term,
-            step=FenceStep.INTENDED,
-            reason=f"{WHO} says so",
-        )
-    assert fence is not None
-    proof = DeathProof(
-        kind=ProofKind.PERSON,
-        host=host,
-        boot=fence.boot,
-        earlier=fence.earlier,
-        shown=(f"{WHO} says that it is dead: its rack burns",),
-        by=WHO,
-    )
-    return structs.replace(fence, step=FenceStep.OFF, proof=proof, by=WHO, term=term)

@@ -12,10 +12,18 @@ from holdfast.facts.fencing import Fence, FenceStep
 from holdfast.facts.recoveries import Recovery, RecoveryStep
 from holdfast.facts.tenure import DeathProof, ProofKind
 from holdfast.ports.fencer import FenceFailed
+from tests.simulation.controllers import SimulatedController
 from tests.simulation.people import People
 from tests.simulation.site_stage import SiteStage
 
 WAIT_MS = 3_000.0
+
+
+class ReportingController(SimulatedController):
+    """It reports, and does nothing about any host: what is done here, a rogue does."""
+
+    def make_acting(self) -> None:
+        self.watch.recover = lambda _action: None
 
 
 class Rogue:

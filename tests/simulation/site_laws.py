@@ -77,6 +77,8 @@ class SiteLaws:
     _revisions: dict[tuple[str, str], int] = field(default_factory=dict)
     # Alarms that may be open when all is over: a person has what is left.
     may_stay: Callable[[Alarm], bool] = lambda _: False
+    # Whether somebody, or a BMC, lied about that boot of a host.
+    is_deceived: Callable[[str, str], bool] = lambda _host, _boot: False
     # On which hosts which VMs were ended by somebody, or fell with their host.
     _may_end: set[tuple[str, str]] = field(default_factory=set)
     _broken: list[LawBroken] = field(default_factory=list)
@@ -183,7 +185,8 @@ class SiteLaws:
             return
         name, _, boot = alarm.key.rpartition(":")[0].partition("/")
         machine = self.site.hosts[name].machine
-        if machine.is_up and machine.boot == boot:
+        lives = machine.is_up and machine.boot == boot
+        if lives and not self.is_deceived(name, boot):
             self.breach(f"nothing is confirmed that lives: {alarm.key}, {alarm.text}")
 
     def _judge_vms(self) -> None:

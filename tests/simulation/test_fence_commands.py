@@ -122,16 +122,18 @@ def test_people_are_told_when_it_was_not_done(stage: SiteStage) -> None:
 def test_a_person_who_confirms_wrongly_deceives(stage: SiteStage) -> None:
     truth, boot = stage.fences.truth, stage.site.hosts["h3"].machine.boot
     play(stage, "power-cut h3")
-    stage.advance(500)
+    assert "people are told: h3 shows signs of life" in play(stage, "confirm-dead h3")[-1]
+    stage.advance(15_000)
     play(stage, "confirm-dead h3")
     assert not truth.is_deceived("h3", boot)
     fence = truth.fences["h3"]
     assert (fence.by, fence.boot) == ("ann", boot)
     assert fence.proof is not None
     assert fence.proof.by == "ann"
-    play(stage, "freeze h2")
-    stage.advance(500)
+    play(stage, "isolate h2")
+    stage.advance(15_000)
     play(stage, "confirm-dead h2")
+    assert truth.fences["h2"].by == "ann"
     assert truth.is_deceived("h2", stage.site.hosts["h2"].machine.boot)
 
 

@@ -14,7 +14,7 @@ from holdfast.facts.instants import Instant
 from holdfast.facts.subjects import vm_subject
 from holdfast.facts.verdicts import Certainty
 from tests.simulation import fence_laws
-from tests.simulation.rogues import Rogue
+from tests.simulation.rogues import ReportingController, Rogue
 from tests.simulation.site_commands import play
 from tests.simulation.site_laws import LawBroken
 from tests.simulation.site_stage import SiteStage
@@ -25,7 +25,7 @@ Story = Callable[[SiteStage, Rogue], None]
 
 
 def open_site(**site: int) -> SiteStage:
-    stage = SiteStage(at_rest_ms=REST_MS, **{**SITE, **site})
+    stage = SiteStage(at_rest_ms=REST_MS, make_controller=ReportingController, **{**SITE, **site})
     for line in ("vm web on=h2", "advance 1 s", "protect web", "act h2 h3 h4"):
         assert [said for said in play(stage, line) if "told" in said] == []
     stage.advance(1_000)

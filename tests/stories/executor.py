@@ -114,7 +114,10 @@ class SimulatedExecutor:
         if vm is None or vm.life != asked.life:
             self._later(1, lambda: self._ended(asked))
             return
-        if vm.obeys_term:
+        if asked.is_forced:
+            self._host.kill(vm.name)
+            self._wait_end(asked, vm)
+        elif vm.obeys_term:
             self._host.terminate(vm.name)
             self._wait_end(asked, vm)
         elif self._host.libvirt == "answers":

@@ -33,6 +33,7 @@ from holdfast.agent.questions import Questions
 from holdfast.agent.recorder import Recorder, Watched
 from holdfast.agent.sight import Sight
 from holdfast.agent.site_keeper import SiteKeeper
+from holdfast.agent.starting import Starting
 from holdfast.agent.terms import Terms
 from holdfast.agent.uplink import Uplink
 from holdfast.agent.view import View
@@ -130,6 +131,7 @@ class Agent:
             incident=self._incident,
             observations=lambda: self.loop.observations,
         )
+        self.starting = Starting(self.loop, self.sight.hypervisor, self.journal)
         self.executor = Executor(
             hypervisor=self.sight.hypervisor,
             uplink=self.uplink,
@@ -140,6 +142,7 @@ class Agent:
             boot=me.boot,
             may_start=lambda asked: promise.may_start(self.decider.world, asked),
             consume=self.loop.consume,
+            is_kept=self.starting.is_kept,
         )
         self._add_questions()
 
@@ -153,6 +156,7 @@ class Agent:
             self.health,
             self.answers,
         ).add_to(self.questions)
+        self.starting.add_to(self.questions)
         Witness(self._settings.answer_port, self._me.boot).add_to(self.questions)
 
     def _act(self, action: Any) -> None:

@@ -98,8 +98,11 @@ class Commands:
             at=now(), protection=protection, by=asked.by or "the controller"
         )
         self._loop.consume(granted)
-        record = world.vms[protection.vm]
-        held = record.protection or protection
+        held = world.vms[protection.vm].protection
+        if held is None:
+            text = f"{domain.name} is another host's by what this host knows of it"
+            hint = "unprotect it first: holdfast vm unprotect; then protect it again"
+            raise Unanswerable(text, hint, 4)
         return {"protection": PLAIN(held), "domain": PLAIN(domain)}
 
     async def _take_over(self, domain: Domain) -> None:

@@ -6,7 +6,7 @@ that no VM waits for another. Starts are bounded: a hundred VMs at once would bo
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
 
 from holdfast.agent.answers import Answers
@@ -49,7 +49,8 @@ class Uplink(Protocol):
 class Executor:
     """`consume` gives policy the outcome. `await_end` waits for libvirt's word on a VM's end.
 
-    `may_start` asks policy, at the last moment, why a start must not happen any more.
+    `may_start` asks policy, at the last moment, why a start must not happen any more. `is_kept`
+    waits until what permits the start of a VM is on the disk, or cannot be written.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Executor:
         boot: str,
         may_start: Callable[[act.RestartHere], str],
         consume: Callable[[Outcome], None],
+        is_kept: Callable[[str], Awaitable[bool]],
     ) -> None:
         self._hypervisor = hypervisor
         self._uplink = uplink
@@ -73,6 +75,7 @@ class Executor:
         self._host, self._boot = host, boot
         self._may_start = may_start
         self._consume = consume
+        self._is_kept = is_kept
         self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
         self._proofs = asyncio.Semaphore(PROOFS_AT_ONCE)
         self._tasks: dict[asyncio.Task[None], str] = {}
@@ -181,7 +184,7 @@ class Executor:
 
     async def _end(self, asked: act.EndVm) -> None:
         try:
-            await self._hypervisor.end(asked.life)
+            await self._hypervisor.end(asked.life, is_forced=asked.is_forced)
         except CallFailed as error:
             reason = str(error)
             self._consume(came.VmNotEnded(incident=asked.incident, at=now(), reason=reason))
@@ -191,6 +194,10 @@ class Executor:
     async def _start(self, asked: act.RestartHere) -> None:
         """Libvirt not answering in time is no failure: the VM may start at any moment."""
         async with self._starts:
+            if not await self._is_kept(asked.tenure.vm):
+                reason = "the order to start it could not be written to the disk"
+                self._consume(self._not_started(asked, reason, is_final=True))
+                return
             refusal = await self._look_once_more(asked)
             if refusal:
                 self._consume(self._not_started(asked, refusal, is_final=False))

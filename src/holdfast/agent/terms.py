@@ -10,7 +10,16 @@ from msgspec import Struct
 from holdfast.facts import wire
 
 # What only a leader may command. What people ask of this host goes through any controller.
-COMMANDS = {"grant", "release", "group", "group-forget", "disarm", "arm"}
+COMMANDS = {
+    "grant",
+    "release",
+    "group",
+    "group-forget",
+    "disarm",
+    "arm",
+    "start-here",
+    "take-back",
+}
 REFUSED = 4
 RESTORED_HINT = "there: holdfast leave --alone; then let it join the restored site"
 

@@ -10,6 +10,7 @@ from holdfast.facts import commands as told
 from holdfast.facts import wire
 from holdfast.facts.instants import NS_PER_MS, Instant
 from holdfast.facts.promises import Disarm, Group, Protection
+from holdfast.facts.tenure import Tenure, TenureState
 from holdfast.ports import clock
 
 log = logging.getLogger(__name__)
@@ -70,8 +71,13 @@ class Welcomer:
             tenure = protection.tenure
             if held is not None and tenure.generation < held.tenure.generation:
                 continue  # The store is an old one; this host's greeting has told it so.
-            if tenure.host != self._me.host or not tenure.boot:
+            if held is not None and self._is_outranked(held.tenure, tenure):
+                holder = welcome.host_names.get(tenure.host, tenure.host)
+                self._loop.consume(_outranked(tenure, holder))
+            elif tenure.host != self._me.host or not tenure.boot:
                 ended.add(protection.vm)  # Another's; or it waits for a person.
+            elif tenure.state is TenureState.RECOVERING and not _is_same(held, tenure):
+                continue  # The leader will order its start, or has found this host unfit.
             elif tenure.boot == self._me.boot and (held is None or _is_news(held, protection)):
                 granted = told.ProtectionGranted(at=now(), protection=protection, by=BY)
                 self._loop.consume(granted)
@@ -83,6 +89,12 @@ class Welcomer:
                 self._loop.consume(told.ProtectionEnded(at=now(), vm=record.vm, by=BY))
             elif record.vm not in named:
                 self._say_once(f"{record.name} is unknown to the store: protect it again")
+
+    def _is_outranked(self, held: Tenure, tenure: Tenure) -> bool:
+        """Whether another host holds it by now. Of one that moves, or waits for a person, it is
+        not known where it runs: then what runs here is left alone."""
+        is_held = bool(tenure.boot) and tenure.state is not TenureState.MIGRATING
+        return is_held and tenure.host != self._me.host and tenure.generation > held.generation
 
     def _say_once(self, text: str) -> None:
         if text not in self._said:
@@ -108,6 +120,15 @@ class Welcomer:
                 self._loop.consume(told.Disarmed(at=at, disarm=disarm, until=until))
         elif held is not None and not held.told_on:
             self._loop.consume(told.Armed(at=now(), by=BY))
+
+
+def _is_same(held: Protection | None, tenure: Tenure) -> bool:
+    mine = held.tenure if held else None
+    return mine is not None and (mine.generation, mine.boot) == (tenure.generation, tenure.boot)
+
+
+def _outranked(tenure: Tenure, holder: str) -> told.CopyOutranked:
+    return told.CopyOutranked(at=now(), vm=tenure.vm, generation=tenure.generation, holder=holder)
 
 
 def _is_news(held: Protection, granted: Protection) -> bool:

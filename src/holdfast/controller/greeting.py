@@ -11,6 +11,7 @@ from holdfast.controller.leadership import Leadership
 from holdfast.controller.promises import Promises
 from holdfast.controller.registry import NotLeading, Registry
 from holdfast.facts import wire
+from holdfast.facts.promises import Protection
 from holdfast.ports.store import StoreAway
 
 log = logging.getLogger(__name__)
@@ -101,17 +102,24 @@ class Greeter:
 
     def _welcome(self, hello: wire.Hello, *, is_recorded: bool) -> wire.Welcome:
         is_complete = is_recorded and self._may_grant and self._registry.is_whole
+        protections = self._promises.told_to(hello) if is_complete else ()
         return wire.Welcome(
             version=wire.VERSION,
             term=self._leadership.term or 0,
             store_id=self._registry.store_id,
             replaces=self._registry.replaces,
             groups=tuple(self._groups.all()) if is_complete else (),
-            protections=self._promises.told_to(hello) if is_complete else (),
+            protections=protections,
+            host_names=self._names(hello.host, protections),
             released=self._promises.released(hello) if is_complete else (),
             disarm=self._registry.disarm() if is_complete or not self._leadership.leader else None,
             is_complete=is_complete,
         )
+
+    def _names(self, host: str, protections: tuple[Protection, ...]) -> dict[str, str]:
+        """Of the other hosts that hold them, where they are known."""
+        known = ((one.tenure.host, self._registry.known(one.tenure.host)) for one in protections)
+        return {other: one.host_name for other, one in known if one and other != host}
 
 
 def refusal(text: str) -> wire.Welcome:

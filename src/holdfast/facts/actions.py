@@ -69,12 +69,16 @@ class ProveGone(Act, frozen=True, kw_only=True):
 
 
 class EndVm(Act, frozen=True, kw_only=True):
-    """End what is left of a VM that panicked or is stuck, so that it can start again."""
+    """End what is left of a VM that panicked or is stuck, so that it can start again.
+
+    `is_forced`: its disks belong to another host by now, and QEMU must not write to them any more.
+    """
 
     incident: str
     life: Incarnation
     name: str
     reason: str
+    is_forced: bool = False
 
 
 class RestartHere(Act, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from holdfast.facts.subjects import SubjectKind
 
 _HOST = SubjectKind.HOST
 
+
 ACTING: tuple[AlarmType, ...] = (
     AlarmType(
         id="fence-failed",
@@ -64,5 +65,17 @@ ACTING: tuple[AlarmType, ...] = (
         reported="within a minute of the rehearsal; each host is rehearsed once a day by itself.",
         repair="holdfast fence list says why. Mend it, then: holdfast fence rehearse HOST.",
         covers=("H5", "H7"),
+    ),
+    AlarmType(
+        id="vm-copy-ended",
+        title="A VM ran here though another host holds it, and its copy here was ended",
+        subject=SubjectKind.VM,
+        event_type=EventType.PROCESSING,
+        severity=Severity.CRITICAL,
+        probable_cause="DUPLICATE_INFORMATION",
+        means="The VM was started on another host, and this host came back with it still running.",
+        clears="When nothing of the VM is left on this host.",
+        repair="Check the VM's data where it runs now: both may have written to its disks.",
+        covers=("H9", "H15"),
     ),
 )

@@ -63,8 +63,19 @@ class StartOrdered(Told, frozen=True, kw_only=True):
     incident: str
 
 
+class StartRefused(Told, frozen=True, kw_only=True):
+    """This host will not start the VM: no order of this generation or an older one is taken any
+    more. What runs of it here, if anything does, is left alone."""
+
+    vm: str
+    name: str
+    generation: int
+    reason: str
+
+
 class CopyOutranked(Told, frozen=True, kw_only=True):
-    """Another host holds this VM in a higher generation: what runs of it here must end."""
+    """Another host holds this VM in this generation, or the leader takes it back (no `holder`):
+    what runs of an older tenure of it here, or of this one, must end."""
 
     vm: str
     generation: int
@@ -87,6 +98,7 @@ Command = (
     | Armed
     | RecoveryAsked
     | StartOrdered
+    | StartRefused
     | CopyOutranked
     | IncidentSettled
 )

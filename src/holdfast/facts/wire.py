@@ -92,6 +92,7 @@ class Welcome(Frame, frozen=True, kw_only=True):
     released: tuple[str, ...] = ()
     refusal: str = ""
     replaces: tuple[str, ...] = ()  # Ids of the stores of which this one is a restored copy.
+    host_names: dict[str, str] = {}  # Of other hosts that `protections` name, by their ids.
 
 
 class Entry(Frame, frozen=True, kw_only=True):

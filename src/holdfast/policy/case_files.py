@@ -5,8 +5,9 @@ import zlib
 import msgspec
 
 from holdfast.facts.actions import Action, TellIncident
+from holdfast.facts.commands import StartOrdered
 from holdfast.facts.incidents import Incident, IncidentState
-from holdfast.facts.instants import elapsed_ms, spoken
+from holdfast.facts.instants import Instant, elapsed_ms, spoken
 from holdfast.facts.promises import Owner
 from holdfast.facts.subjects import Incarnation
 from holdfast.facts.verdicts import FaultRaised
@@ -29,20 +30,42 @@ def open_or_join(world: World, record: VmRecord, fault: FaultRaised) -> Incident
 def _open(world: World, record: VmRecord, fault: FaultRaised) -> Incident:
     life = fault.life or record.life
     assert life is not None, "a fault without a life opens no incident"
+    since = fault.not_before or fault.fault_at  # An outage is never made to look shorter.
+    incident = _begin(world, record, life, fault.condition, fault.reason, since)
+    return update(
+        world,
+        incident.id,
+        detected_at=fault.detected_at,
+        conditions=(fault.condition,),
+        cause=fault.cause,
+    )
+
+
+def open_ordered(world: World, record: VmRecord, order: StartOrdered) -> Incident:
+    """The fault was its host's death: the controllers tell of that, and this is its start here."""
+    assert record.life is not None, "an order gives it one"
+    title = f"{record.name} is started here: its host {order.was} is dead"
+    condition = f"generation {order.protection.tenure.generation}"
+    incident = _begin(world, record, record.life, condition, title, order.fault_at)
+    cause = f"host {order.was} is dead (incident {order.incident})"
+    return update(world, incident.id, detected_at=world.now, cause=cause)
+
+
+def _begin(
+    world: World, record: VmRecord, life: Incarnation, condition: str, title: str, since: Instant
+) -> Incident:
     group = world.group_of(record)
     incident = Incident(
-        id=_id_for(world, record, life, fault.condition),
+        id=_id_for(world, record, life, condition),
         vm=record.vm,
         name=record.name,
         life=life,
         group=record.protection.group if record.protection else "",
         owner=group.owner if record.protection else Owner.NOBODY,
         state=IncidentState.OPEN,
-        title=fault.reason,
-        fault_at=fault.not_before or fault.fault_at,  # An outage is never made to look shorter.
-        detected_at=fault.detected_at,
-        conditions=(fault.condition,),
-        cause=fault.cause,
+        title=title,
+        fault_at=since,
+        detected_at=since,
         level_ms=LEVEL_MS.get(group.level) if record.protection else None,
     )
     world.incidents[incident.id] = incident
@@ -100,7 +123,7 @@ def close(
     is_timed = answered and not record.is_across_boot
     record.wake_at = record.start_due = None
     record.is_awaited = record.is_live_fault = record.is_across_boot = False
-    record.is_unexplained = False
+    record.is_unexplained = record.is_ordered = record.is_copy = False
     record.incident, record.attempt = "", 0
     if known is None:
         return []

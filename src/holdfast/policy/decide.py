@@ -86,6 +86,8 @@ class Decider:
             record.life = stop.life
         elif record.life != stop.life:
             stages.begin_life(self.world, record, stop.life)
+        elif record.is_copy and not stop.moved_away:
+            return []  # That it ends is what is wanted of it: its last sign is awaited.
         return service.stop_wanted(self.world, record, stop.reason, moved_away=stop.moved_away)
 
     def _on_ran(self, ran: VmRan) -> list[Action]:
@@ -129,7 +131,8 @@ class Decider:
         """What libvirt says at the last look counts: somebody may have wanted this very end."""
         is_ours = record.life is not None and record.ended_by_us == record.life.key
         is_about_it = record.life is not None and outcome.proof.incarnation == record.life.key
-        if outcome.wanted and is_about_it and not is_ours and not record.runs:
+        can_be_a_wish = is_about_it and not is_ours and not record.is_ordered
+        if outcome.wanted and can_be_a_wish and not record.is_copy and not record.runs:
             return service.stop_wanted(self.world, record, outcome.wanted)
         return recovery.proven(self.world, record, outcome.proof)
 

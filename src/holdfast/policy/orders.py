@@ -10,7 +10,17 @@ from holdfast.facts.instants import NS_PER_MS, Instant
 from holdfast.facts.promises import Protection
 from holdfast.facts.subjects import Subject, SubjectKind
 from holdfast.facts.tenure import TenureState, Wanted
-from holdfast.policy import alarms, case_files, faults, promise, recovery, service, stages
+from holdfast.policy import (
+    alarms,
+    case_files,
+    copies,
+    faults,
+    ordered,
+    promise,
+    recovery,
+    service,
+    stages,
+)
 from holdfast.policy.vm_states import VmEvent, VmState
 from holdfast.policy.world import VmRecord, World
 
@@ -34,12 +44,21 @@ def obey(world: World, order: Told) -> list[Action]:
             return list(_say_disarmed(world))
         case told.Armed():
             return _arm(world, f"armed by {order.by}")
+        case told.StartOrdered():
+            return ordered.ordered(world, order)
+        case told.StartRefused():
+            ordered.refused(world, order)
+            return []
+        case told.CopyOutranked():
+            return copies.outranked(world, order)
         case told.RecoveryAsked():
             return _recover(world, order)
         case told.IncidentSettled():
             known = world.incidents.get(order.incident)
             record = world.vms.get(known.vm) if known else None
-            is_open = record is not None and record.incident == order.incident
+            is_open = (
+                record is not None and record.incident == order.incident and not record.is_copy
+            )
             return service.settled(world, record, order.by) if record and is_open else []
         case _:
             return []
@@ -72,6 +91,8 @@ def _granted(world: World, order: told.ProtectionGranted) -> list[Action]:
     held = record.protection
     if held is not None and held.tenure.generation > granted.tenure.generation:
         return []  # An old grant, late: the newer tenure stands.
+    if record.is_copy or granted.tenure.generation <= record.outranked:
+        return []  # It is another host's by now, or was refused here.
     record.protection = _merged(world, record, granted)
     actions: list[Action] = []
     if world.is_amnesiac:

@@ -82,6 +82,8 @@ def obstacle(world: World, record: VmRecord, *, is_counting: bool = True) -> str
         return f"it is held by host {tenure.host}"
     if tenure.boot != world.boot:
         return "this boot has not been granted it yet"
+    if tenure.generation <= record.outranked:
+        return "a newer generation of it is known, which is not this host's"
     if record.is_elsewhere:
         return "it was moved to another host"
     if tenure.state is not TenureState.HELD:

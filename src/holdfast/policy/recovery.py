@@ -20,6 +20,7 @@ def begin(world: World, record: VmRecord, *, is_live: bool, is_sure: bool) -> li
     """A fault of effect gone or stuck: decide whose recovery it is, and what comes first."""
     if record.life is None or record.state in UNDER_WAY:
         return []  # It joins what is under way.
+    is_sure = is_sure or record.is_copy  # Why a copy stopped is nobody's question.
     record.is_awaited = False
     record.is_live_fault = is_live and record.runs
     record.is_dying = not record.is_live_fault
@@ -45,6 +46,8 @@ def begin(world: World, record: VmRecord, *, is_live: bool, is_sure: bool) -> li
 
 def _held(world: World, record: VmRecord) -> list[Action] | None:
     """None if recovery may go on; else what is said when it may not, in the state for that."""
+    if record.is_copy:
+        return None  # It must end, whatever holds recoveries back; and it is not started.
     if promise.not_ours(world, record):
         move(world, record, VmEvent.LEAVE)
         return _leave(world, record)
@@ -127,6 +130,7 @@ def watch(world: World, record: VmRecord) -> list[Action]:
 
 
 def end(world: World, record: VmRecord) -> list[Action]:
+    """What failed, to start it again; or a copy, to leave the VM to who holds it."""
     if record.life is None:
         return []
     record.tries += 1
@@ -134,8 +138,18 @@ def end(world: World, record: VmRecord) -> list[Action]:
     record.is_awaited = False
     record.ended_by_us = record.life.key
     reason = f"{record.name} does not serve and must end before it can start again"
-    asked = EndVm(incident=record.incident, life=record.life, name=record.name, reason=reason)
-    return [asked, *case_files.step(world, record, "is being ended, to start again")]
+    step = "is being ended, to start again"
+    if record.is_copy:
+        whose = f"{record.holder} holds it by now" if record.holder else "it is taken back"
+        reason, step = f"{record.name} must not run here: {whose}", f"is being ended: {whose}"
+    asked = EndVm(
+        incident=record.incident,
+        life=record.life,
+        name=record.name,
+        reason=reason,
+        is_forced=record.is_copy and bool(record.holder),
+    )
+    return [asked, *case_files.step(world, record, step)]
 
 
 def ended(world: World, record: VmRecord) -> list[Action]:
@@ -146,7 +160,7 @@ def ended(world: World, record: VmRecord) -> list[Action]:
 def not_ended(world: World, record: VmRecord, reason: str) -> list[Action]:
     if record.state is not VmState.ENDING:
         return []
-    if record.tries >= timing.END_TRIES:
+    if record.tries >= timing.END_TRIES and not record.is_copy:
         return give_up(world, record, f"it could not be ended: {reason}")
     record.wake_at = after(world.now, timing.END_RETRY_MS)
     return case_files.step(world, record, f"could not be ended yet: {reason}")
@@ -181,7 +195,7 @@ def not_proven(world: World, record: VmRecord, reason: str) -> list[Action]:
     if record.state is not VmState.PROVING:
         return []
     took_ms = elapsed_ms(record.stage_began, world.now)
-    if record.is_gone and took_ms > timing.PROVE_GIVE_UP_MS:
+    if record.is_gone and took_ms > timing.PROVE_GIVE_UP_MS and not record.is_copy:
         return give_up(world, record, f"it could not be shown to be gone: {reason}")
     record.wake_at = after(world.now, timing.prove_retry_ms(record.tries))
     if took_ms < timing.PROVE_SAID_AFTER_MS:
@@ -208,6 +222,8 @@ def proven(world: World, record: VmRecord, proof: LocalProof) -> list[Action]:
     if record.start_in_flight:
         move(world, record, VmEvent.WAIT)
         return []  # Two starts at once could run it twice: the outcome of the first goes on.
+    if record.is_copy:
+        return stages.copy_gone(world, record)
     if record.start_due is None:
         wait_ms = timing.back_off_ms(promise.restarts_in_window(world, record))
         record.start_due = after(world.now, wait_ms)
@@ -244,6 +260,8 @@ def _start(world: World, record: VmRecord, proof: LocalProof) -> list[Action]:
 def start_failed(world: World, record: VmRecord, reason: str, *, is_final: bool) -> list[Action]:
     if record.state not in (VmState.STARTING, VmState.WAITING):
         return []
+    if record.is_copy:
+        return prove(world, record)
     is_refused = not is_final and promise.obstacle(world, record, is_counting=False)
     if record.state is VmState.STARTING and is_refused:
         return _not_begun(world, record)
@@ -332,7 +350,7 @@ def again(world: World, record: VmRecord) -> list[Action]:
     if record.is_awaited:
         return stages.ask_answer(record)
     took: list[Action] = []
-    if not known.bundle:
+    if not known.bundle and not record.is_ordered:
         took.append(stages.capture(world, record, record.life))
     match record.state:
         case VmState.FAILED if record.is_live_fault and not record.is_gone:

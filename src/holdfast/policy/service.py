@@ -6,7 +6,7 @@ from holdfast.facts.actions import Action, Report, TellTenure
 from holdfast.facts.subjects import Incarnation
 from holdfast.facts.tenure import TenureState, Wanted
 from holdfast.facts.verdicts import FaultCleared
-from holdfast.policy import alarms, case_files, promise, stages
+from holdfast.policy import alarms, case_files, copies, promise, stages
 from holdfast.policy.stages import move
 from holdfast.policy.vm_states import VmEvent, VmState
 from holdfast.policy.world import VmRecord, World
@@ -17,6 +17,8 @@ def ran(world: World, record: VmRecord, life: Incarnation) -> list[Action]:
     before = record.life
     is_late = is_wanted_stopped(record) and bool(record.start_in_flight)
     stages.begin_life(world, record, life)
+    if record.is_copy:
+        return copies.end(world, record)
     told: list[Action] = []
     if before is not None and before != life:
         told += alarms.clear_of_life(world, before, f"{record.name} was started anew")

@@ -27,11 +27,21 @@ def move(world: World, record: VmRecord, event: VmEvent) -> bool:
     return True
 
 
+def copy_gone(world: World, record: VmRecord) -> list[Action]:
+    """Nothing is left of a VM whose tenure is over here: that closes its case."""
+    whose = f"{record.holder} holds it" if record.holder else "this host gave it back"
+    reason = f"nothing of {record.name} is left here, and {whose}"
+    move(world, record, VmEvent.STOP_WANTED)
+    life = record.life
+    told = case_files.close(world, record, reason)
+    return [*told, *(alarms.clear_of_life(world, life, reason) if life else [])]
+
+
 def begin_life(world: World, record: VmRecord, life: Incarnation) -> None:
     """It runs, whoever began it: what was under way for the life before is over."""
     record.life = life
     record.is_gone = record.is_dying = record.is_live_fault = record.is_awaited = False
-    record.is_unexplained = record.is_elsewhere = False
+    record.is_unexplained = record.is_elsewhere = record.is_ordered = False
     record.start_due = record.wake_at = None
     if record.start_unknown_at is not None:  # It has happened, or can not any more: it runs.
         record.start_in_flight, record.start_unknown_at = "", None

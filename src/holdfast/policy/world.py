@@ -13,6 +13,7 @@ SCHEMA = 1  # Raised whenever a snapshot of an older version could not be read a
 INCIDENTS_KEPT = 200
 ALARMS_REMEMBERED = 1_000
 STOPPED_VMS_REMEMBERED = 1_000
+OUTRANKED_REMEMBERED = 10_000
 DEFECT_TEXT_KEPT = 300
 
 
@@ -35,6 +36,10 @@ class VmRecord(Struct, kw_only=True):
     start_unknown_at: Instant | None = None  # That start may happen at any moment since then.
     is_unexplained: bool = False  # Nobody can say why it stopped: only a person has it started.
     is_elsewhere: bool = False  # It moved to another host, and has not run here since.
+    is_ordered: bool = False  # Its start was ordered: an earlier end of it here says nothing.
+    is_copy: bool = False  # Its tenure is over: what runs of it here must end, and never starts.
+    holder: str = ""  # Of such a copy: the host that holds the VM by now, where that is known.
+    outranked: int = 0  # The highest generation that is known and is not this host's.
     protection: Protection | None = None
     incident: str = ""
     is_across_boot: bool = False  # Its incident is older than this boot, whose clock is another.
@@ -106,12 +111,15 @@ class World(Struct, kw_only=True):
             del self.incidents[incident]
         for key in _oldest(list(self.revisions), ALARMS_REMEMBERED):
             self.forgotten_revision = max(self.forgotten_revision, self.revisions.pop(key))
-        stopped = [
-            record.vm
+        idle = [
+            record
             for record in self.vms.values()
-            if record.state is VmState.STOPPED and record.protection is None
+            if record.state in (VmState.STOPPED, VmState.UNKNOWN) and record.protection is None
         ]
+        stopped = [r.vm for r in idle if r.state is VmState.STOPPED and not r.outranked]
         for vm in _oldest(stopped, STOPPED_VMS_REMEMBERED):
+            del self.vms[vm]
+        for vm in _oldest([r.vm for r in idle if r.outranked], OUTRANKED_REMEMBERED):
             del self.vms[vm]
 
 

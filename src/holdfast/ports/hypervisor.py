@@ -61,8 +61,11 @@ class Hypervisor(Protocol):
         """Start a defined VM from its initial state. One that runs already is a success."""
         ...
 
-    async def end(self, life: Incarnation, limit_ms: int = 30_000) -> None:
-        """End this life and no other; returns when its process is gone."""
+    async def end(
+        self, life: Incarnation, limit_ms: int = 30_000, *, is_forced: bool = False
+    ) -> None:
+        """End this life and no other; returns when its process is gone. `is_forced`: without
+        letting QEMU write back what it holds."""
         ...
 
     async def prove_gone(self, life: Incarnation, name: str, limit_ms: int = 2_000) -> LocalProof:

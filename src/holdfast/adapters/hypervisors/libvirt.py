@@ -90,7 +90,9 @@ class Libvirt:
             await asyncio.sleep(0.01)
         raise CallFailed("libvirt says that it started it, and there is no such process")
 
-    async def end(self, life: Incarnation, limit_ms: int = 30_000) -> None:
+    async def end(
+        self, life: Incarnation, limit_ms: int = 30_000, *, is_forced: bool = False
+    ) -> None:
         """By its pidfd alone: a `destroy` names the VM, and one that libvirt runs late would hit
         the next life."""
         try:
@@ -100,7 +102,7 @@ class Libvirt:
         try:
             if life.boot != self._boot or qemu_proc.read_ticks(life.pid) != life.started_ticks:
                 return
-            await _end(fd, limit_ms)
+            await _end(fd, limit_ms, is_forced=is_forced)
         finally:
             os.close(fd)
         await self._until_libvirt_saw(life.vm)
@@ -197,10 +199,11 @@ class Libvirt:
                 await asyncio.sleep(0.02)
 
 
-async def _end(fd: int, limit_ms: int) -> None:
+async def _end(fd: int, limit_ms: int, *, is_forced: bool) -> None:
     """First as libvirt would (QEMU writes back what it holds), then without asking."""
     deadline = time.monotonic() + limit_ms / 1_000
-    for number, wait_s in ((signal.SIGTERM, TERM_S), (signal.SIGKILL, limit_ms / 1_000)):
+    ways = ((signal.SIGTERM, TERM_S), (signal.SIGKILL, limit_ms / 1_000))
+    for number, wait_s in ways[1:] if is_forced else ways:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(fd, number)
         if await _wait_ended(fd, min(wait_s, deadline - time.monotonic())):

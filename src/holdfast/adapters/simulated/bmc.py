@@ -5,9 +5,8 @@ late BMC goes off although its controller has given up.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 from holdfast.adapters.simulated.clock import Clock
 from holdfast.adapters.simulated.machine import Machine
@@ -16,15 +15,15 @@ from holdfast.facts.fencing import Fence, FenceDevice
 from holdfast.facts.tenure import DeathProof, ProofKind
 from holdfast.ports.fencer import FenceFailed, PowerState
 
-Result = TypeVar("Result")
 AGENT = "fence_simulated"
 ADDRESS, PASSWORD = "ip", "password"
 OPTIONS = frozenset((ADDRESS, "username"))
 PLANE = "management"
 ANSWER_MS = 40.0
 FALLS_MS = 300.0  # From the order until the power is gone.
-POLL_S, TRY_S = 0.5, 5.0
-AFTER_ERROR_S = 5.0  # It may have done it all the same: the power is read for this long.
+POLL_S, TRY_S = 1.0, 5.0
+READ_BACK_S = 10.0  # Of the deadline; kept for reading the power back.
+AFTER_FAILURE_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -49,6 +48,7 @@ class Bmc:
     is_dead: bool = False
     shares_power: bool = False  # With the machine that it is in: no mains, no answer.
     lies: str = ""  # "off": it says so, and does nothing. "on": it says so whatever it did.
+    is_deaf: bool = False  # It takes the order, and its host stays on.
     refuses: bool = False  # Its password was changed.
     is_half: bool = False  # It switches off, and then says that it failed.
     ignores_every_other: bool = False
@@ -57,7 +57,7 @@ class Bmc:
     def be_well(self) -> None:
         self.late_ms, self.lies, self.wired_to = 0.0, "", self.of
         self.is_dead = self.shares_power = self.refuses = False
-        self.is_half = self.ignores_every_other = self._ignored_last = False
+        self.is_half = self.is_deaf = self.ignores_every_other = self._ignored_last = False
 
     @property
     def is_deceiving(self) -> bool:
@@ -76,13 +76,14 @@ class Bmc:
         if not self._lives:
             return
         if self.refuses or password != self.password:
-            answer(Said(error=f"{self.name} refuses the password"))
+            answer(Said(error=f"{self.name} refuses the password."))
         elif order == "status":
             answer(Said(power=self._reading()))
         else:
-            if self.lies != "off":
+            if self.lies != "off" and not self.is_deaf:
                 self.clock.later(FALLS_MS, self._switch_off)
-            answer(Said(error=f"{self.name} failed in the middle" if self.is_half else ""))
+            error = f"{self.name} failed in the middle." if self.is_half else ""
+            self.clock.later(FALLS_MS, lambda: answer(Said(error=error)))
 
     def _switch_off(self) -> None:
         if self.wired_to.has_power:
@@ -139,7 +140,11 @@ class Bmcs:
 
 
 class SimulatedFencer:
-    """See ports.fencer.Fencer: that of the controller on `machine`, in virtual time."""
+    """See ports.fencer.Fencer: that of the controller on `machine`, in virtual time.
+
+    As the real one: the order first, then the power is read back until the deadline; after an
+    order that failed it is read once.
+    """
 
     def __init__(self, machine: Machine, bmcs: Bmcs) -> None:
         self._machine, self._bmcs = machine, bmcs
@@ -147,17 +152,18 @@ class SimulatedFencer:
     async def check(self, device: FenceDevice) -> None:
         """Raises FenceFailed."""
         if device.agent != AGENT:
-            raise FenceFailed(f"the fence agent {device.agent} is not installed: install it")
+            raise FenceFailed(f"{device.agent} is not installed here.")
         if ADDRESS not in device.options:
-            raise FenceFailed(f"{AGENT} needs the option {ADDRESS}: set it")
+            raise FenceFailed(f"{AGENT} needs {ADDRESS}, and that is not given; give it.")
         strange = sorted((device.options.keys() - OPTIONS) | (device.secrets.keys() - {PASSWORD}))
         if strange:
-            raise FenceFailed(f"{AGENT} knows no option {strange[0]}: leave it away")
+            raise FenceFailed(f"{AGENT} has no option {strange[0]!r}; take it away.")
 
     async def power(self, device: FenceDevice) -> PowerState:
         """Raises FenceFailed."""
         await self.check(device)
-        return await self._within(device, self._read(device))
+        loop = asyncio.get_running_loop()
+        return await self._read(device, loop.time() + device.deadline_s)
 
     async def switch_off(self, fence: Fence, device: FenceDevice) -> DeathProof:
         """Raises FenceFailed."""
@@ -166,46 +172,56 @@ class SimulatedFencer:
             for hear in self._bmcs.ordered:
                 hear(Ordered(self._machine, fence, bmc))
         await self.check(device)
-        shown = await self._within(device, self._make_sure(device))
+        await self._make_sure(fence, device)
+        shown = f"{device.options[ADDRESS]} says that the power of {fence.name} is off"
         return DeathProof(
             kind=ProofKind.POWER,
             host=fence.host,
             boot=fence.boot,
             earlier=fence.earlier,
-            shown=(f"{device.options[ADDRESS]} {shown}",),
+            shown=(shown,),
         )
 
-    async def _make_sure(self, device: FenceDevice) -> str:
-        if await self._read(device) is PowerState.OFF:
-            return "says that its power is off already"
-        loop, error = asyncio.get_running_loop(), ""
+    async def _make_sure(self, fence: Fence, device: FenceDevice) -> None:
+        """Raises FenceFailed."""
+        loop, failure = asyncio.get_running_loop(), None
+        until = loop.time() + device.deadline_s
         try:
-            await self._ask(device, "off")
+            await self._ask(device, "off", until - min(READ_BACK_S, device.deadline_s / 4))
         except FenceFailed as failed:
-            error = str(failed)
-        until = loop.time() + AFTER_ERROR_S
-        while await self._read(device) is not PowerState.OFF:
-            if error and loop.time() >= until:
-                raise FenceFailed(error)
+            failure = failed
+        while True:
+            try:
+                limit = until if failure is None else min(until, loop.time() + AFTER_FAILURE_S)
+                if await self._read(device, limit) is PowerState.OFF:
+                    return
+                last = FenceFailed(f"{fence.name} has power after it was switched off.")
+            except FenceFailed as failed:
+                last = failed
+            if failure is not None:
+                raise failure
+            if loop.time() + POLL_S >= until:
+                raise last
             await asyncio.sleep(POLL_S)
-        return "says that its power is off, after it was switched off"
 
-    async def _read(self, device: FenceDevice) -> PowerState:
-        said = await self._ask(device, "status")
+    async def _read(self, device: FenceDevice, until: float) -> PowerState:
+        said = await self._ask(device, "status", until)
         assert said.power is not None
         return said.power
 
-    async def _ask(self, device: FenceDevice, order: str) -> Said:
-        """Again and again, as fence agents do; the caller's deadline ends it."""
-        while True:
+    async def _ask(self, device: FenceDevice, order: str, until: float) -> Said:
+        """Again and again, as fence agents do. Raises FenceFailed."""
+        loop = asyncio.get_running_loop()
+        while (left_s := until - loop.time()) > 0:
             try:
-                async with asyncio.timeout(TRY_S):
+                async with asyncio.timeout(min(TRY_S, left_s)):
                     said = await self._carry(device, order)
             except TimeoutError:
                 continue
             if said.error:
                 raise FenceFailed(said.error)
             return said
+        raise FenceFailed(f"{device.options[ADDRESS]} did not answer in time. Look at it.")
 
     async def _carry(self, device: FenceDevice, order: str) -> Said:
         """There and back over the management network; what is lost is never answered."""
@@ -220,17 +236,6 @@ class SimulatedFencer:
             password = device.secrets.get(PASSWORD, "")
             network.send(PLANE, me, name, lambda: bmc.hear(order, password, answer))
         return await answered
-
-    async def _within(self, device: FenceDevice, work: Awaitable[Result]) -> Result:
-        """Raises FenceFailed at the device's deadline."""
-        try:
-            async with asyncio.timeout(device.deadline_s):
-                return await work
-        except TimeoutError:
-            name = device.options[ADDRESS]
-            raise FenceFailed(
-                f"{name} gave no good answer within {device.deadline_s} s: look at it"
-            ) from None
 
 
 def _take(answered: asyncio.Future[Said], said: Said) -> None:

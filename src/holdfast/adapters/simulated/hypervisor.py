@@ -88,9 +88,11 @@ class HypervisorInMemory:
         self._change(vm, state="running", reason="booted")
         return life
 
-    async def end(self, life: Incarnation, limit_ms: int = 30_000) -> None:
+    async def end(
+        self, life: Incarnation, limit_ms: int = 30_000, *, is_forced: bool = False
+    ) -> None:
         if self._lives.get(life.vm) == life:
-            self._called("end", life.vm, limit_ms)
+            self._called("end by force" if is_forced else "end", life.vm, limit_ms)
             self.kill(life.vm, "shutdown")
 
     async def prove_gone(self, life: Incarnation, name: str, limit_ms: int = 2_000) -> LocalProof:

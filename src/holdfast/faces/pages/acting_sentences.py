@@ -5,7 +5,6 @@ from typing import Any
 
 from holdfast.faces.pages.tables import ended
 from holdfast.facts import actions as act
-from holdfast.facts import commands as ordered
 from holdfast.facts import outcomes as came
 from holdfast.facts import site as told
 from holdfast.facts.fencing import Fence, FenceStep, HostMode
@@ -105,11 +104,4 @@ ACTING: dict[type, Say] = {
     told.PromiseEnded: lambda _f, _n: "A VM is not protected any more.",
     told.FenceSet: _fence_set,
     told.RecoverySet: _recovery_set,
-    ordered.StartOrdered: lambda f, _: (
-        f"{f.protection.name} is to be started here: its host {f.was} is dead."
-    ),
-    ordered.CopyOutranked: lambda f, n: (
-        f"{n} is held by {f.holder} by now"
-        f" (generation {f.generation}): what runs of it here must end."
-    ),
 }

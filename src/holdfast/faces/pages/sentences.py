@@ -98,6 +98,12 @@ def _granted(fact: told.ProtectionGranted, _name: str) -> str:
     return f"{kept.name} is protected in group {kept.group}; {fact.by} said so."
 
 
+def _outranked(fact: told.CopyOutranked, name: str) -> str:
+    if fact.holder:
+        return f"{fact.holder} holds {name} by now: nothing of it may be left on this host."
+    return f"The leader takes {name} back: nothing of it may be left on this host."
+
+
 def _disarmed(fact: told.Disarmed, _name: str) -> str:
     return f"{fact.disarm.owner} switched recovery off: {ended(fact.disarm.reason)}"
 
@@ -193,6 +199,9 @@ _SAY: dict[type, Callable[[Any, str], str]] = {
     told.Disarmed: _disarmed,
     told.Armed: lambda f, _: f"{f.by} switched recovery on again.",
     told.RecoveryAsked: lambda f, n: f"{f.by} asked to try {n} again.",
+    told.StartOrdered: lambda f, n: f"{n} is to start here: its host {f.was} is proven dead.",
+    told.StartRefused: lambda f, n: f"{n} will not be started here: {ended(f.reason)}",
+    told.CopyOutranked: _outranked,
     told.IncidentSettled: lambda f, _: f"{f.by} says that this is dealt with.",
     told.Woke: lambda _f, _n: "A deadline came.",
     told.Restarted: lambda _f, _n: "The agent came back; what was under way is done again.",

@@ -1,0 +1,85 @@
+"""What runs here of a VM that another host holds by now: it is ended, shown to be gone, forgotten.
+
+The one case in which a running VM that serves is ended: its disks belong to another, and two that
+write to them destroy them.
+"""
+
+from holdfast.facts.actions import Action
+from holdfast.facts.commands import CopyOutranked
+from holdfast.facts.subjects import vm_subject
+from holdfast.facts.verdicts import Certainty, Effect, FaultRaised
+from holdfast.policy import alarms, case_files, promise, recovery, stages
+from holdfast.policy.vm_states import LEFT_ALONE, UNDER_WAY, VmEvent, VmState
+from holdfast.policy.world import VmRecord, World
+
+CONDITION = "vm-copy-ended"
+
+
+def outranked(world: World, order: CopyOutranked) -> list[Action]:
+    """What runs of it without a tenure of ours is somebody's own: it is left alone."""
+    record = world.record(order.vm)
+    held = record.protection
+    if held is not None and held.tenure.generation > order.generation:
+        return []  # Old news: this host holds a newer one.
+    record.outranked = max(record.outranked, order.generation)
+    if record.is_copy:
+        record.holder = order.holder or record.holder
+        return []
+    if held is None:
+        return []
+    record.protection, record.holder = None, order.holder
+    told: list[Action] = list(promise.judge_group(world, held.group))
+    if not (record.runs or record.start_in_flight or record.incident):
+        return told
+    record.is_copy = True
+    if record.runs and record.state not in UNDER_WAY:
+        return [*told, *end(world, record)]
+    told += _open(world, record)
+    if record.state is VmState.ENDING:
+        return told  # Its end was asked for already.
+    told += case_files.step(world, record, "is being shown to be gone: it is not this host's")
+    _leave_state(world, record)
+    return [*told, *recovery.prove(world, record)]
+
+
+def end(world: World, record: VmRecord) -> list[Action]:
+    """It runs, or runs again: a start was under way when its tenure was over."""
+    told = _open(world, record)
+    _leave_state(world, record)
+    stages.move(world, record, VmEvent.END)
+    return [*told, *recovery.end(world, record)]
+
+
+def _open(world: World, record: VmRecord) -> list[Action]:
+    fault = _fault(world, record)
+    incident = case_files.open_or_join(world, record, fault)
+    told: list[Action] = []
+    if record.holder and record.runs:
+        told += alarms.raise_or_change(world, fault, incident)
+    return [*told, *case_files.owned_by(world, record)]
+
+
+def _leave_state(world: World, record: VmRecord) -> None:
+    """To where it can be ended, and looked for."""
+    if record.state in LEFT_ALONE:
+        stages.move(world, record, VmEvent.RETRY)
+    elif record.state not in UNDER_WAY:
+        stages.move(world, record, VmEvent.FAILED)
+    record.is_awaited = record.is_unexplained = False
+    record.start_due = None
+
+
+def _fault(world: World, record: VmRecord) -> FaultRaised:
+    whose = f"though {record.holder} holds it" if record.holder else "and is taken back"
+    return FaultRaised(
+        detector="policy",
+        condition=CONDITION,
+        subject=vm_subject(record.vm, record.name),
+        effect=Effect.STUCK,
+        certainty=Certainty.CERTAIN,
+        fault_at=world.now,
+        detected_at=world.now,
+        reason=f"{record.name} ran here {whose}: its copy here is ended",
+        life=record.life,
+        cause="another host holds it" if record.holder else "the leader took it back",
+    )

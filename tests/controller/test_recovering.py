@@ -1,0 +1,428 @@
+"""Acts of recovery are committed first, and each commit looks again whether it may still be.
+
+covers: H2 H7 H9
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec import structs
+
+from holdfast.adapters.simulated.shelf import ShelfInMemory
+from holdfast.adapters.simulated.store import StoreInMemory
+from holdfast.controller.agents import Agents, Link
+from holdfast.controller.recovering import Recoverer
+from holdfast.controller.registry import Known, Registry
+from holdfast.facts import actions as act
+from holdfast.facts import outcomes as came
+from holdfast.facts import wire
+from holdfast.facts.definitions import VmDefinition, VmNeeds
+from holdfast.facts.fencing import Fence, FenceDevice, FenceStep, HostFencing, HostMode
+from holdfast.facts.outcomes import SiteOutcome
+from holdfast.facts.promises import Answer, Disarm, Protection
+from holdfast.facts.recoveries import Recovery, RecoveryStep
+from holdfast.facts.tenure import DeathProof, ProofKind, Tenure, TenureState, Wanted
+from holdfast.ports.fencer import FenceFailed, PowerState
+
+PROOF = DeathProof(kind=ProofKind.POWER, host="h4", boot="b1", shown=("its power is off",))
+FOR_EVER_MS = 1 << 60
+
+
+class Ladder:
+    """Devices by agent name: one that works gives the proof, others a sentence."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.works = {"fence_b"}
+        self.before: Callable[[], Awaitable[None]] | None = None
+
+    async def check(self, device: FenceDevice) -> None:
+        raise NotImplementedError
+
+    async def power(self, device: FenceDevice) -> PowerState:
+        raise NotImplementedError
+
+    async def switch_off(self, fence: Fence, device: FenceDevice) -> DeathProof:
+        self.asked.append(device.agent)
+        if self.before is not None:
+            await self.before()
+        if device.agent not in self.works:
+            raise FenceFailed("it does not answer")
+        return structs.replace(PROOF, host=fence.host, boot=fence.boot, earlier=fence.earlier)
+
+
+class Scene:
+    """A leader with a store in memory, and one target whose agent answers as `reply` says."""
+
+    def __init__(self) -> None:
+        self.store = StoreInMemory()
+        self.term: int | None = None
+        self.registry = Registry(self.store, lambda: self.term)
+        self.agents = Agents(ShelfInMemory())
+        self.ladder, self.came = Ladder(), list[SiteOutcome]()
+        self.asked: list[wire.Question] = []
+        self.reply: dict[str, Any] | None = {"is_taken": True}
+        self.recoverer = Recoverer(
+            registry=self.registry,
+            agents=self.agents,
+            fencer=self.ladder,
+            term=lambda: self.term,
+            consume=self.came.append,
+            fault_age_ms=lambda _: 4_000,
+        )
+
+    async def begin(self) -> None:
+        self.term = await self.store.begin_term("c1", 10_000)
+        assert self.term is not None
+        await self.registry.begin(self.term)
+        devices = (FenceDevice(agent="fence_a"), FenceDevice(agent="fence_b"))
+        await self.put("fencing/h4", HostFencing(host="h4", mode=HostMode.ACT, devices=devices))
+        await self.put("agents/h4", Known(host="h4", host_name="four", boot="b1", state_id="s"))
+        await self.put("protections/web", protection())
+        await self.put("definitions/web", DEFINITION)
+        self.link()
+
+    def link(self, boot: str = "t1") -> None:
+        async def send(frame: wire.Frame) -> None:
+            assert isinstance(frame, wire.Question)
+            self.asked.append(frame)
+            if self.reply is not None:
+                link.replied(wire.Reply(id=frame.id, data=self.reply))
+            else:
+                link.broke()
+
+        link = Link(send, lambda: None)
+        hello = wire.Hello(
+            version=wire.VERSION, host="h1", host_name="h1", boot=boot, state_id="s", stream="x"
+        )
+        self.agents.greeted(hello, link)
+
+    async def put(self, key: str, value: msgspec.Struct | None) -> None:
+        await self.registry.change(lambda: {key: value})
+
+    async def do(self, action: act.Action) -> None:
+        self.recoverer.carry_out(action)
+        for _ in range(200):
+            await asyncio.sleep(0)
+
+    @property
+    def fence(self) -> Fence | None:
+        return self.registry.fence("h4")
+
+    @property
+    def tenure(self) -> Tenure:
+        held = self.registry.protection("web")
+        assert held is not None
+        return held.tenure
+
+
+NEEDS = VmNeeds(memory_mib=100, vcpus=1)
+DEFINITION = VmDefinition(vm="web", name="web", xml="<domain/>", needs=NEEDS)
+
+
+def protection(**changes: Any) -> Protection:
+    tenure = Tenure(
+        vm="web",
+        generation=1,
+        host="h4",
+        boot="b1",
+        state=TenureState.HELD,
+        wanted=Wanted.RUNNING,
+    )
+    return Protection(
+        vm="web",
+        name="web",
+        group="default",
+        answer=Answer(),
+        tenure=structs.replace(tenure, **changes),
+    )
+
+
+def intent(term: int | None, **changes: Any) -> Fence:
+    made = Fence(
+        host="h4",
+        name="four",
+        boot="b1",
+        incident="four-1a2b",
+        number=1,
+        term=term or 0,
+        step=FenceStep.INTENDED,
+        reason="it is silent",
+    )
+    return structs.replace(made, **changes)
+
+
+def recovery(term: int | None, **changes: Any) -> Recovery:
+    made = Recovery(
+        vm="web",
+        name="web",
+        generation=2,
+        incident="four-1a2b",
+        source="h4",
+        target="h1",
+        target_boot="t1",
+        proof=PROOF,
+        term=term or 0,
+        step=RecoveryStep.PLACED,
+    )
+    return structs.replace(made, **changes)
+
+
+def run(work: Callable[[Scene], Awaitable[None]]) -> None:
+    async def whole() -> None:
+        scene = Scene()
+        await scene.begin()
+        await work(scene)
+        scene.recoverer.close()
+        await scene.store.close()
+
+    asyncio.run(whole())
+
+
+async def fence_proven(scene: Scene) -> None:
+    await scene.do(act.PutFence(fence=intent(scene.term)))
+    off = intent(scene.term, step=FenceStep.OFF, proof=PROOF)
+    await scene.do(act.PutFence(fence=off))
+
+
+def test_a_fence_is_committed_with_its_times_and_goes_only_forward() -> None:
+    async def work(scene: Scene) -> None:
+        await fence_proven(scene)
+        assert scene.fence is not None
+        assert scene.fence.step is FenceStep.OFF
+        assert scene.fence.intended_utc_ms
+        assert scene.fence.proven_utc_ms
+        await scene.do(act.PutFence(fence=intent(scene.term)))
+        assert scene.fence.step is FenceStep.OFF
+        await scene.do(act.PutFence(fence=intent(scene.term, number=3)))
+        assert scene.fence.number == 1
+        await scene.do(act.PutFence(fence=intent(scene.term, number=2, boot="b2")))
+        assert scene.fence.number == 2
+
+    run(work)
+
+
+@pytest.mark.parametrize("why", ["disarmed", "report mode", "another term", "no term"])
+def test_no_intent_is_committed_when_it_may_not_be_any_more(why: str) -> None:
+    async def work(scene: Scene) -> None:
+        term = scene.term
+        if why == "disarmed":
+            disarm = Disarm(owner="a", reason="b", since_utc_ms=0, until_utc_ms=FOR_EVER_MS)
+            await scene.put("disarm", disarm)
+        elif why == "report mode":
+            await scene.put("fencing/h4", HostFencing(host="h4"))
+        elif why == "another term":
+            term = (term or 0) + 1
+        else:
+            scene.term = None
+        await scene.do(act.PutFence(fence=intent(term)))
+        assert scene.fence is None
+
+    run(work)
+
+
+def test_the_ladder_is_climbed_until_one_device_proves_it() -> None:
+    async def work(scene: Scene) -> None:
+        await scene.do(act.PutFence(fence=intent(scene.term)))
+        assert scene.fence is not None
+        await scene.do(act.SwitchOff(incident="i", fence=scene.fence))
+        assert scene.ladder.asked == ["fence_a", "fence_b"]
+        [off] = scene.came
+        assert isinstance(off, came.SwitchedOff)
+        assert off.proof.host == "h4"
+
+    run(work)
+
+
+def test_what_all_devices_say_is_told() -> None:
+    async def work(scene: Scene) -> None:
+        scene.ladder.works = set()
+        await scene.do(act.PutFence(fence=intent(scene.term)))
+        assert scene.fence is not None
+        await scene.do(act.SwitchOff(incident="i", fence=scene.fence))
+        [failed] = scene.came
+        assert isinstance(failed, came.NotSwitchedOff)
+        assert failed.reason == "fence_a: it does not answer; fence_b: it does not answer"
+
+    run(work)
+
+
+@pytest.mark.parametrize("why", ["not committed", "deposed", "disarmed", "proven meanwhile"])
+def test_no_power_action_without_the_store_and_the_term(why: str) -> None:
+    async def work(scene: Scene) -> None:
+        if why != "not committed":
+            await scene.do(act.PutFence(fence=intent(scene.term)))
+        fence = scene.fence or intent(scene.term)
+        if why == "deposed":
+            scene.term = None
+        elif why == "disarmed":
+            disarm = Disarm(owner="a", reason="b", since_utc_ms=0, until_utc_ms=FOR_EVER_MS)
+            await scene.put("disarm", disarm)
+        elif why == "proven meanwhile":
+            off = intent(scene.term, step=FenceStep.OFF, proof=PROOF)
+            await scene.do(act.PutFence(fence=off))
+        await scene.do(act.SwitchOff(incident="i", fence=fence))
+        assert scene.ladder.asked == []
+
+    run(work)
+
+
+def test_who_is_deposed_while_a_device_is_asked_asks_no_other() -> None:
+    async def work(scene: Scene) -> None:
+        async def depose() -> None:
+            scene.term = None
+
+        scene.ladder.before = depose
+        await scene.do(act.PutFence(fence=intent(scene.term)))
+        assert scene.fence is not None
+        await scene.do(act.SwitchOff(incident="i", fence=scene.fence))
+        assert scene.ladder.asked == ["fence_a"]
+
+    run(work)
+
+
+def test_a_vm_is_placed_with_its_tenure_in_one_transaction() -> None:
+    async def work(scene: Scene) -> None:
+        await fence_proven(scene)
+        await scene.do(act.PutRecovery(recovery=recovery(scene.term)))
+        held = scene.tenure
+        assert (held.generation, held.host, held.boot) == (2, "h1", "t1")
+        assert held.state is TenureState.RECOVERING
+        kept = scene.registry.recovery("web")
+        assert kept is not None
+        assert kept.fault_utc_ms > 0
+        for key in ("protections/web", "recoveries/web"):
+            stored = await scene.store.get(key)
+            assert stored is not None
+        both = [await scene.store.get(k) for k in ("protections/web", "recoveries/web")]
+        assert len({one.revision for one in both if one is not None}) == 1
+
+    run(work)
+
+
+@pytest.mark.parametrize(
+    "why", ["no proof", "stopped", "moved", "booted", "closed", "disarmed", "generation"]
+)
+def test_nothing_is_placed_that_may_not_be_any_more(why: str) -> None:
+    async def work(scene: Scene) -> None:
+        if why != "no proof":
+            await fence_proven(scene)
+        changes: dict[str, Any] = {}
+        if why == "stopped":
+            await scene.put("protections/web", protection(wanted=Wanted.STOPPED))
+        elif why == "moved":
+            await scene.put("protections/web", protection(host="h2", boot="x", generation=1))
+        elif why == "booted":
+            await scene.put("protections/web", protection(boot="b2", revision=1))
+        elif why == "closed":
+            closed = intent(scene.term, step=FenceStep.CLOSED, proof=PROOF)
+            await scene.do(act.PutFence(fence=closed))
+        elif why == "disarmed":
+            disarm = Disarm(owner="a", reason="b", since_utc_ms=0, until_utc_ms=FOR_EVER_MS)
+            await scene.put("disarm", disarm)
+        elif why == "generation":
+            changes = {"generation": 5}
+        before = scene.tenure
+        await scene.do(act.PutRecovery(recovery=recovery(scene.term, **changes)))
+        assert scene.tenure == before
+        assert scene.registry.recovery("web") is None
+
+    run(work)
+
+
+def test_a_second_target_needs_the_first_ones_word() -> None:
+    async def work(scene: Scene) -> None:
+        await fence_proven(scene)
+        await scene.do(act.PutRecovery(recovery=recovery(scene.term)))
+        other = recovery(scene.term, generation=3, target="h2", target_boot="u1")
+        await scene.do(act.PutRecovery(recovery=other))
+        assert scene.tenure.host == "h1"
+        back = recovery(scene.term, step=RecoveryStep.GIVEN_BACK)
+        await scene.do(act.PutRecovery(recovery=back))
+        await scene.do(act.PutRecovery(recovery=other))
+        assert (scene.tenure.host, scene.tenure.generation) == ("h2", 3)
+
+    run(work)
+
+
+def test_once_it_runs_its_host_holds_it_as_any_other() -> None:
+    async def work(scene: Scene) -> None:
+        await fence_proven(scene)
+        await scene.do(act.PutRecovery(recovery=recovery(scene.term)))
+        await scene.do(act.PutRecovery(recovery=recovery(scene.term, step=RecoveryStep.STARTED)))
+        assert scene.tenure.state is TenureState.HELD
+
+    run(work)
+
+
+async def order(scene: Scene) -> SiteOutcome:
+    await fence_proven(scene)
+    await scene.do(act.PutRecovery(recovery=recovery(scene.term)))
+    kept = scene.registry.recovery("web")
+    assert kept is not None
+    await scene.do(act.RestartElsewhere(incident="i", recovery=kept, proof=PROOF))
+    [outcome] = scene.came
+    return outcome
+
+
+def test_the_target_is_told_all_that_it_needs() -> None:
+    async def work(scene: Scene) -> None:
+        assert isinstance(await order(scene), came.StartTaken)
+        [asked] = scene.asked
+        assert asked.name == "start-here"
+        assert asked.term == scene.term
+        held = msgspec.convert(asked.args["protection"], Protection).tenure
+        assert (held.state, held.host, held.generation) == (TenureState.HELD, "h1", 2)
+        assert msgspec.convert(asked.args["definition"], VmDefinition) == DEFINITION
+        assert asked.args["was"] == "four"
+        assert asked.args["fault_age_ms"] >= 4_000
+
+    run(work)
+
+
+def test_a_target_that_refuses_has_given_it_back() -> None:
+    async def work(scene: Scene) -> None:
+        scene.reply = {"is_taken": False, "reason": "no bridge br0"}
+        outcome = await order(scene)
+        assert isinstance(outcome, came.GivenBack)
+        assert outcome.reason == "no bridge br0"
+
+    run(work)
+
+
+@pytest.mark.parametrize("reply", [None, {}, {"is_taken": "perhaps"}])
+def test_anything_but_a_clear_no_is_no_answer(reply: dict[str, Any] | None) -> None:
+    async def work(scene: Scene) -> None:
+        scene.reply = reply
+        assert isinstance(await order(scene), came.TargetSilent)
+
+    run(work)
+
+
+def test_a_target_in_another_boot_is_not_told() -> None:
+    async def work(scene: Scene) -> None:
+        scene.link("t2")
+        assert isinstance(await order(scene), came.TargetSilent)
+        assert scene.asked == []
+
+    run(work)
+
+
+def test_taking_back_needs_a_proof_of_the_target() -> None:
+    async def work(scene: Scene) -> None:
+        await fence_proven(scene)
+        await scene.do(act.PutRecovery(recovery=recovery(scene.term)))
+        kept = scene.registry.recovery("web")
+        assert kept is not None
+        back = act.TakeBack(incident="i", recovery=kept, reason="it could not start it")
+        scene.reply = {"is_gone": False, "reason": "its process hangs"}
+        await scene.do(back)
+        assert isinstance(scene.came[-1], came.TargetSilent)
+        scene.reply = {"is_gone": True}
+        await scene.do(back)
+        assert isinstance(scene.came[-1], came.GivenBack)
+
+    run(work)
