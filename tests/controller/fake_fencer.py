@@ -13,7 +13,8 @@ AGENT, SECRET = "fence_ipmilan", "Zo3Pk9-hidden"
 
 @dataclass
 class FakeFencer:
-    """`bmcs`: by the option `ip` the power, or a sentence why it does not say, or None: it hangs.
+    """`bmcs`: by the option `ip` the power, or a sentence why it does not say, or None: it hangs
+    until that is another.
     Agents need `ip`; `repeats` says its whole input in every error, as some agents do."""
 
     installed: tuple[str, ...] = (AGENT, "fence_redfish")
@@ -30,9 +31,8 @@ class FakeFencer:
     async def power(self, device: FenceDevice) -> PowerState:
         ip = device.options["ip"]
         self.asked.append(ip)
-        said = self.bmcs.get(ip, "does not answer")
-        if said is None:
-            await asyncio.Event().wait()
+        while (said := self.bmcs.get(ip, "does not answer")) is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
         if not isinstance(said, PowerState):
             raise self._failed(str(said), device)
         return said

@@ -212,7 +212,9 @@ def test_a_secret_is_in_the_store_and_nowhere_else(
                 options = {"ip": "10.0.9.4", "passwd": SECRET}
                 args = {"host": "host-a", "agent": AGENT, "options": options}
                 assert "is a secret" in (await ask_all(house.socket, "fence-set", **args)).error
-            await ask(house.socket, "fence-set", host="host-a", **IPMI)
+            # One of them by a name that does not say what it is.
+            both = {**IPMI, "secrets": {"password": SECRET, "cookie": SECRET}}
+            await ask(house.socket, "fence-set", host="host-a", **both)
             await ask(house.socket, "host-mode", host="host-a", mode="act")
             told = await ask(house.socket, "fence-rehearse")
             assert "login failed" in told["hosts"][0]["devices"][0]["said"]

@@ -152,6 +152,25 @@ def test_a_rehearsal_of_nothing_or_of_a_host_that_is_fenced_now_is_refused(tmp_p
     asyncio.run(work())
 
 
+def test_a_rehearsal_makes_way_for_a_fence(tmp_path: Path) -> None:
+    """A BMC that serves one at a time must be free for it."""
+
+    async def work() -> None:
+        fencer = FakeFencer(bmcs={"10.0.9.4": None})
+        async with house_with_a_host(tmp_path, fencer) as (house, _):
+            await ask(house.socket, "fence-set", host="host-a", **IPMI)
+            asking = asyncio.create_task(ask_all(house.socket, "fence-rehearse", host="host-a"))
+            await wait_for(lambda: fencer.asked)
+            fence = a_fence(FenceStep.INTENDED)
+            await house.controller.registry.change(lambda: {"fences/host-a": fence})
+            assert (await asking).error == "host-a is being fenced now: its devices are in use"
+            fencer.bmcs["10.0.9.4"] = PowerState.ON
+            await asyncio.sleep(0.1)
+            assert house.controller.registry.rehearsal("host-a") is None
+
+    asyncio.run(work())
+
+
 def a_fence(step: FenceStep) -> Fence:
     return Fence(
         host="host-a",
@@ -182,7 +201,12 @@ def test_what_was_rehearsed_ends_with_its_ladder_also_while_it_is_under_way(
             await ask(house.socket, "fence-set", host="host-a", **IPMI)
             assert await rehearsals.rehearse(["host-a"], "bert", 0.05) == ["host-a"]
             assert fencer.asked.count("10.0.9.5") == 1, "one under way serves all who ask"
-            assert (await listed(house))["rehearsed_utc_ms"] == 0
+            fencer.bmcs["10.0.9.5"] = PowerState.ON
+            for _ in range(20):
+                await asyncio.sleep(0.01)
+                assert house.controller.registry.rehearsal("host-a") is None
+            assert await rehearsals.rehearse(["host-a"], "anna", 5) == []
+            assert (await listed(house))["is_fenceable"]
 
     asyncio.run(work())
 

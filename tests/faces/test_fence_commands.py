@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import to_builtins
+from msgspec.structs import replace
 
 from holdfast.facts import wire
 from tests.faces import examples as known
@@ -337,3 +339,13 @@ def test_hosts_and_agents_are_completed_and_near_names_given(run: Run, run_dir: 
     assert complete("holdfast fence", "re") == ["rehearse"]
     wrong = run("fence", "rehears", "h1")
     assert (wrong.code, "did you mean rehearse" in wrong.err) == (2, True)
+
+
+def test_a_vm_that_no_other_host_could_start_says_why(run: Run, run_dir: Path) -> None:
+    tied = to_builtins(replace(known.WEB_1, elsewhere="its disk vda is a file of this host"))
+    with answering(run_dir, "controller", {"vms": [tied], "incidents": []}):
+        ran = run("vm", "show", "web-1")
+    with answering(run_dir, "controller", {"vms": to_builtins([known.WEB_1]), "incidents": []}):
+        free = run("vm", "show", "web-1")
+    assert "elsewhere      no: its disk vda is a file of this host" in ran.out
+    assert "elsewhere" not in free.out

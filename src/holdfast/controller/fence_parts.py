@@ -51,6 +51,7 @@ def make_fencing(one: "Controller", fencer: Fencer) -> tuple[Rehearsals, FenceQu
         hosts=one.hosts,
         leadership=one.leadership,
     )
+    one.registry.on_change.append(rehearsals.store_changed)
     one.questions.add(questions.handlers())
     return rehearsals, questions
 

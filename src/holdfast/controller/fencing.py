@@ -3,6 +3,7 @@
 Secrets go in, reach the fence agent, and are told to nobody else.
 """
 
+import asyncio
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,6 +23,7 @@ AGENT = re.compile(r"fence_[A-Za-z0-9_]{1,60}")
 OPTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,60}")
 MOST_OPTIONS, MOST_LETTERS, MOST_DEVICES = 50, 1_000, 5
 DEADLINE_S = (5, 300)
+CHECK_LIMIT_S = 20.0  # Less than whoever asks waits.
 HELP = "holdfast fence set --help"
 
 
@@ -49,7 +51,11 @@ class Fencing:
         place, device = int(args.get("level") or 1), read_device(args)
         self._check_place(host, name, place)
         try:
-            await self._fencer.check(device)
+            async with asyncio.timeout(CHECK_LIMIT_S):
+                await self._fencer.check(device)
+        except TimeoutError:
+            text = f"{device.agent} does not say within {CHECK_LIMIT_S:g} s what it needs"
+            raise Unanswerable(text, "is this controller busy? try again", REFUSED) from None
         except FenceFailed as failed:
             text = mask(str(failed), device.secrets.values())
             raise Unanswerable(text, f"what an agent needs: man {device.agent}", REFUSED) from None

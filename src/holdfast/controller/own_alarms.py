@@ -5,7 +5,7 @@ The limits are those of the agent's detectors of the same names.
 
 from collections.abc import Callable
 
-from holdfast.controller.raising import Wanted, set_alarm
+from holdfast.controller.raising import Wanted, set_alarms
 from holdfast.detectors import records_lost, reporting_slow
 from holdfast.facts.alarms import alarm_key
 from holdfast.facts.instants import NS_PER_MS
@@ -39,26 +39,23 @@ class OwnAlarms:
         )
         limit = f"over {reporting_slow.LIMIT_MS}"
         text = f"from a fault to the VIM's answer the p99 is {p99_ms or 0:.0f} ms, {limit}"
-        await self._set("reporting-slow", is_slow, text, at)
+        wanted = [self._wanted("reporting-slow", is_slow, text)]
         if losses.count > self._lost:
             self._lost, self._lost_at = losses.count, at
         is_recent = self._lost_at is not None and at - self._lost_at < QUIET_NS
         text = f"the controller could not keep {losses.count} records: {losses.reason}"
-        await self._set("records-lost", is_recent, text, at)
-        await self._set("notice-refused", bool(refused), refused, at)
+        wanted.append(self._wanted("records-lost", is_recent, text))
+        wanted.append(self._wanted("notice-refused", bool(refused), refused))
+        await set_alarms(self._vim, wanted, at)
 
-    async def _set(self, condition: str, is_so: bool, text: str, at: int) -> None:
-        await set_alarm(
-            self._vim,
-            Wanted(
-                key=alarm_key(f"{self._host}/controller", condition),
-                condition=condition,
-                subject=self._subject,
-                host=self._host,
-                boot=self._boot,
-                text=text if is_so else "",
-            ),
-            at,
+    def _wanted(self, condition: str, is_so: bool, text: str) -> Wanted:
+        return Wanted(
+            key=alarm_key(f"{self._host}/controller", condition),
+            condition=condition,
+            subject=self._subject,
+            host=self._host,
+            boot=self._boot,
+            text=text if is_so else "",
         )
 
 

@@ -1,5 +1,7 @@
 """An alarm that a controller raises of its own knowledge: open while it is so, and then cleared."""
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
 from holdfast.facts.alarms import Alarm, AlarmRecord, AlarmReport, AlarmState, Severity
@@ -25,9 +27,14 @@ class Wanted(Struct, frozen=True, kw_only=True):
     is_followed: bool = False
 
 
-async def set_alarm(vim: Vim, wanted: Wanted, at: int) -> None:
-    """Raise, change or clear it, unless the VIM has it so. Raises VimAway, VimRefused."""
-    before = await _find(vim, wanted.key)
+async def set_alarms(vim: Vim, all_wanted: Iterable[Wanted], at: int) -> None:
+    """Raise, change or clear each, unless the VIM has it so. Raises VimAway, VimRefused."""
+    known = {record.alarm.key: record for record in await vim.alarms(include_cleared=True)}
+    for wanted in all_wanted:
+        await _set(vim, wanted, known.get(wanted.key), at)
+
+
+async def _set(vim: Vim, wanted: Wanted, before: AlarmRecord | None, at: int) -> None:
     state = _next(before, wanted)
     if state is None:
         return
@@ -61,8 +68,3 @@ def _next(before: AlarmRecord | None, wanted: Wanted) -> AlarmState | None:
         return AlarmState.CLEARED
     is_news = wanted.is_followed and before.alarm.text != wanted.text
     return AlarmState.CHANGED if is_news else None
-
-
-async def _find(vim: Vim, key: str) -> AlarmRecord | None:
-    records = await vim.alarms(include_cleared=True)
-    return next((record for record in records if record.alarm.key == key), None)

@@ -137,9 +137,9 @@ class Recoverer:
             tenure = _gone_on(held.tenure, asked)
         else:
             return {}
-        return {
-            f"protections/{asked.vm}": structs.replace(held, tenure=tenure),
+        return {  # In this order: whoever follows knows why the holder is another one.
             f"recoveries/{asked.vm}": asked,
+            f"protections/{asked.vm}": structs.replace(held, tenure=tenure),
         }
 
     def _why_not_placed(self, tenure: Tenure, asked: Recovery, known: Recovery | None) -> str:

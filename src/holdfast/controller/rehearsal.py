@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Collection
 
 from holdfast.adapters.drivers.fence_metadata import mask
-from holdfast.controller.raising import Wanted, set_alarm
+from holdfast.controller.raising import Wanted, set_alarms
 from holdfast.controller.registry import Puts, Registry
 from holdfast.facts.alarms import alarm_key
 from holdfast.facts.fencing import DeviceTried, FenceDevice, FenceStep, HostMode, Rehearsal
@@ -78,16 +78,28 @@ class Rehearsals:
         StoreAway."""
         for host in hosts:
             if self._is_fenced_now(host):
-                text = f"{self._name_of(host)} is being fenced now: its devices are in use"
-                raise Unanswerable(text, f"holdfast explain {self._name_of(host)}", REFUSED)
+                raise self._in_use(host)
         tasks = {host: self._begin(host, by) for host in hosts}
         if tasks:
             await asyncio.wait(tasks.values(), timeout=limit_s)
-        for task in tasks.values():
+        for host, task in tasks.items():
+            if task.cancelled():
+                raise self._in_use(host)
             if task.done():
                 task.result()
         await self.settle_alarms()
         return [host for host, task in tasks.items() if not task.done()]
+
+    def store_changed(self, key: str) -> None:
+        """A host that is to be switched off needs its devices at once."""
+        folder, _, host = key.partition("/")
+        if folder == "fences" and host in self._running and self._is_fenced_now(host):
+            self._running[host].cancel()
+
+    def _in_use(self, host: str) -> Unanswerable:
+        name = self._name_of(host)
+        text = f"{name} is being fenced now: its devices are in use"
+        return Unanswerable(text, f"holdfast explain {name}", REFUSED)
 
     def _begin(self, host: str, by: str) -> "asyncio.Task[Rehearsal | None]":
         """One that is under way serves whoever asks meanwhile."""
@@ -140,23 +152,20 @@ class Rehearsals:
     async def settle_alarms(self) -> None:
         """One for each host that should be fenced when it dies, and could not be now."""
         try:
-            for held in self._registry.all_fencing():
-                await self._settle(held.host)
-            known = {held.host for held in self._registry.all_fencing()}
-            for record in await self._vim.alarms():
-                alarm = record.alarm
-                if alarm.condition == OF_REHEARSALS and alarm.subject.id not in known:
-                    await self._settle(alarm.subject.id)
+            told = (record.alarm for record in await self._vim.alarms())
+            gone = [one.subject.id for one in told if one.condition == OF_REHEARSALS]
+            hosts = dict.fromkeys([*gone, *(one.host for one in self._registry.all_fencing())])
+            await set_alarms(self._vim, [self._wanted(host) for host in hosts], clock.now())
         except (VimAway, VimRefused, StoreAway) as error:
             log.warning("whether hosts can be fenced could not be told: %s", error)
 
-    async def _settle(self, host: str) -> None:
+    def _wanted(self, host: str) -> Wanted:
         held, name = self._registry.fencing(host), self._name_of(host)
         newest, utc_ms = self._registry.rehearsal(host), clock.utc_ms()
         is_new = newest is None and utc_ms - held.set_utc_ms < NEW_LADDER_MS
         why = "" if is_new else why_not_fenceable(held, newest, utc_ms)
         is_wrong = held.mode is HostMode.ACT and bool(why)
-        wanted = Wanted(
+        return Wanted(
             key=alarm_key(host, OF_REHEARSALS),
             condition=OF_REHEARSALS,
             subject=Subject(kind=SubjectKind.HOST, id=host, name=name),
@@ -166,4 +175,3 @@ class Rehearsals:
             repair=f"Mend it, then: {what_helps(name, held.devices)}",
             is_followed=True,
         )
-        await set_alarm(self._vim, wanted, clock.now())

@@ -161,7 +161,7 @@ def _prove(world: SiteWorld, record: HostRecord, fence: Fence, now: Fencing) -> 
 
 
 def _doubt(world: SiteWorld, record: HostRecord, fence: Fence) -> str:
-    if record.state not in SILENT and record.boot in boots_of(fence):
+    if world.is_refuted(record, fence):
         return f"{record.name} pulses, though its power was read back off"
     intended_at = world.fenced_at.get(record.host, world.now)
     for other in world.hosts.values():

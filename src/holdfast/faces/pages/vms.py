@@ -85,6 +85,7 @@ def vm_page(vm: VmSummary, incidents: Sequence[Incident], now_ms: int = 0) -> It
             ("wanted", vm.wanted or "-"),
             ("answers by", vm.answer or "-"),
             ("restart here", restart_text(vm)),
+            *([("elsewhere", Text(f"no: {vm.elsewhere}", style=UNSURE))] if vm.elsewhere else []),
             ("open incident", Text(vm.incident, style=BAD) if vm.incident else "none"),
         ]
     )
