@@ -50,7 +50,7 @@ class FenceTruth:
     heard_ns: dict[tuple[str, int], int] = field(default_factory=dict)
     _heard_since: dict[str, int] = field(default_factory=dict)
     _deceived: set[tuple[str, str]] = field(default_factory=set)  # Host and boot.
-    _silent_at: dict[str, int] = field(default_factory=dict)  # When it was heard last by all.
+    _silent_at: dict[str, int] = field(default_factory=dict)  # When it could be heard last.
     _doubtful: set[str] = field(default_factory=set)
     _ordered: list[tuple[int, Ordered]] = field(default_factory=list)
 
@@ -180,9 +180,12 @@ class FenceTruth:
         now = self.site.clock.now
         everybody_listens = self._everybody_listens()
         for name, host in self.site.hosts.items():
-            if everybody_listens and self._is_heard(name, host):
+            is_heard = self._is_heard(name, host)
+            if everybody_listens and is_heard:
                 self._heard_since.setdefault(name, now)
-            elif self._heard_since.pop(name, None) is not None and everybody_listens:
+            else:
+                self._heard_since.pop(name, None)
+            if is_heard:
                 self._silent_at[name] = now
         self._ordered = [one for one in self._ordered if now - one[0] < BELIEVED_NS]
         self._note_deceit()
@@ -199,7 +202,8 @@ class FenceTruth:
         for at, ordered in self._ordered:
             host = ordered.fence.host
             others = (one for name, one in self._silent_at.items() if name != host)
-            if now - at < DOUBT_NS and any(abs(one - at) < DOUBT_NS for one in others):
+            is_over = now - at > DOUBT_NS
+            if is_over and any(abs(one - at) < DOUBT_NS for one in others):
                 self._doubtful.add(host)
 
     def _everybody_listens(self) -> bool:
