@@ -318,3 +318,29 @@ def test_a_host_that_is_put_out_of_the_site_takes_its_secrets_with_it(tmp_path: 
                     assert key not in registry
 
     asyncio.run(work())
+
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "fence-set": IPMI,
+    "fence-clear": {},
+    "fence-rehearse": {},
+    "host-mode": {"mode": "report"},
+    "host-confirm-dead": {},
+}
+
+
+def test_who_does_not_lead_changes_nothing_and_says_who_does(tmp_path: Path) -> None:
+    """A follower's ears are not the leader's: also what is heard of a host is the leader's."""
+
+    async def work() -> None:
+        store = StoreInMemory()
+        store.elect_another("controller-2")
+        async with running(settings(tmp_path), store, FakeFencer()) as house:
+            await wait_for(lambda: house.controller.leadership.leader == "controller-2")
+            for name, args in CHANGES.items():
+                reply = await ask_all(house.socket, name, host="host-a", **args)
+                assert reply.error == "nothing can be changed now: controller controller-2 leads"
+                assert reply.hint.startswith("ask controller-2"), name
+            assert await ask(house.socket, "fence-list") == []
+
+    asyncio.run(work())
