@@ -17,7 +17,7 @@ def choose(
     reasons: dict[str, str] = {}
     best: tuple[int, str] | None = None
     for record in sorted(world.hosts.values(), key=lambda one: one.name):
-        reason = _refusal(world, record, needs) or refused.get(record.host, "")
+        reason = refusal(world, record, needs) or refused.get(record.host, "")
         if reason:
             reasons[record.name] = reason
             continue
@@ -50,11 +50,15 @@ def _is_coming(world: SiteWorld, record: HostRecord, vm: str, promise: Promise) 
     """It is held there, or the store has been asked to say so."""
     starting = world.starting.get(vm)
     is_asked = starting is not None and starting.target == record.host
+    migration = world.migrations.get(vm)
+    is_asked |= migration is not None and migration.is_open and migration.target == record.host
     return is_asked or promise.protection.tenure.host == record.host
 
 
-def _refusal(world: SiteWorld, record: HostRecord, needs: VmNeeds) -> str:
+def refusal(world: SiteWorld, record: HostRecord, needs: VmNeeds) -> str:
     """The first reason why this host does not take it, or empty."""
+    if record.host in world.drains:
+        return "it is in maintenance (drained)"
     if record.state not in (HostState.SERVING, HostState.IMPAIRED) or record.faults:
         return f"it {record.state.value}"
     fence = world.fences.get(record.host)
