@@ -54,29 +54,38 @@ class MigrationQuestions:
 
     async def _migrate(self, asked: wire.Question) -> Any:
         self._leadership.must_lead()
-        _, summary = self._agents.find_vm(str(asked.args["vm"]))
+        vm, name = self._find(asked)
         wish = str(asked.args.get("to") or "")
         target = str(self._hosts.find(wish)["host"]) if wish else ""
         limit_s = _read_limit(asked.args)
-        migration, why = site_migrations.begin(self._world, summary.vm, target, asked.by, limit_s)
+        migration, why = site_migrations.begin(self._world, vm, target, asked.by, limit_s)
         why = why if migration is None else await self._migrating.commit(migration)
         if why or migration is None:
-            hint = f"what is known of it: holdfast vm show {summary.name}"
-            raise Unanswerable(f"{summary.name} cannot be moved: {why}", hint, REFUSED)
-        self._say(f"{asked.by} moves {summary.name} to {self._name(migration.target)}")
+            hint = f"what is known of it: holdfast vm show {name}"
+            raise Unanswerable(f"{name} cannot be moved: {why}", hint, REFUSED)
+        self._say(f"{asked.by} moves {name} to {self._name(migration.target)}")
         return self._row(migration)
 
     async def _cancel(self, asked: wire.Question) -> Any:
         self._leadership.must_lead()
-        _, summary = self._agents.find_vm(str(asked.args["vm"]))
-        if not await self._migrating.cancel(summary.vm, asked.by):
-            text = f"{summary.name} does not move"
-            raise Unanswerable(text, f"holdfast vm show {summary.name}", REFUSED)
-        return self._row(self._found(summary.vm))
+        vm, name = self._find(asked)
+        if not await self._migrating.cancel(vm, asked.by):
+            raise Unanswerable(f"{name} does not move", f"holdfast vm show {name}", REFUSED)
+        return self._row(self._found(vm))
 
     async def _migration(self, asked: wire.Question) -> Any:
-        _, summary = self._agents.find_vm(str(asked.args["vm"]))
-        return self._row(self._found(summary.vm))
+        return self._row(self._found(self._find(asked)[0]))
+
+    def _find(self, asked: wire.Question) -> tuple[str, str]:
+        """Its uuid and name. A VM that moves may be known to two hosts. Raises Unanswerable."""
+        wanted = str(asked.args["vm"])
+        held = [
+            one for one in self._registry.protections().values() if wanted in (one.vm, one.name)
+        ]
+        if len(held) == 1:
+            return held[0].vm, held[0].name
+        _, summary = self._agents.find_vm(wanted)
+        return summary.vm, summary.name
 
     def _found(self, vm: str) -> Migration:
         migration = self._registry.migration(vm)
@@ -142,12 +151,14 @@ class MigrationQuestions:
     def _drained(self, host: str, name: str) -> dict[str, Any]:
         """Each VM that still runs there: on its way, waiting for its turn, or why it stays."""
         agent = self._agents.by_host.get(host)
-        vms = [one for one in agent.vms if one.is_running] if agent else []
+        names = {one.vm: one.name for one in agent.vms if one.is_running} if agent else {}
+        moves = (one for one in self._registry.migrations().values() if one.is_open)
+        names |= {one.vm: one.name for one in moves if one.source == host}
         return {
             "host": host,
             "host_name": name,
             "is_drained": host in self._registry.drains(),
-            "vms": [self._leaving(vm.vm, vm.name) for vm in vms],
+            "vms": [self._leaving(vm, name) for vm, name in sorted(names.items())],
         }
 
     def _leaving(self, vm: str, name: str) -> dict[str, Any]:

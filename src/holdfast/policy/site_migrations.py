@@ -13,7 +13,7 @@ from holdfast.facts import site as told
 from holdfast.facts.actions import Action, LookAtEnds, Migrate, PutMigration, TellEnds
 from holdfast.facts.alarms import alarm_key
 from holdfast.facts.instants import after
-from holdfast.facts.migrations import End, Migration, MigrationStep
+from holdfast.facts.migrations import Drain, End, Migration, MigrationStep
 from holdfast.facts.subjects import vm_subject
 from holdfast.facts.tenure import DeathProof, TenureState, Wanted
 from holdfast.facts.verdicts import Certainty, Effect, FaultRaised
@@ -25,7 +25,10 @@ MOVES_AT_ONCE = 4  # In the site; of one host one, and to one host one.
 FOUND_LIMIT_S = 0
 RUNS_TWICE = "vm-runs-twice"
 CANNOT = "its agent cannot move VMs: it is of an older version, or without certificates"
-TURN = "its turn comes: one VM moves from a host at a time, and one to a host"
+FULL = f"{MOVES_AT_ONCE} VMs move at this moment: no more move at once"
+BUSY = "another VM moves from or to its host at this moment"
+TURN = "all hosts that could take it are busy with another move"
+TURNS = (FULL, BUSY, TURN)
 
 
 def is_something_up(world: SiteWorld) -> bool:
@@ -194,11 +197,11 @@ def begin(
     if reason or promise.needs is None:
         return None, reason
     if sum(one.is_open for one in world.migrations.values()) >= MOVES_AT_ONCE:
-        return None, f"{MOVES_AT_ONCE} VMs move at this moment: no more move at once"
+        return None, FULL
     source = promise.protection.tenure.host
     moving = _busy(world)
     if moving[source]:
-        return None, f"another VM moves from or to {world.record(source).name} at this moment"
+        return None, BUSY
     target, reason = _target(world, promise, wish, moving)
     if not target:
         return None, reason or TURN
@@ -283,24 +286,27 @@ def _migration(
 
 def _drain(world: SiteWorld) -> list[Action]:
     """What runs on drained hosts moves away, as many at once as may; who cannot stays, and why."""
-    actions: list[Action] = []
     for host, drain in world.drains.items():
         record = world.hosts.get(host)
         for vm in record.vms if record is not None else ():
-            now = world.moving.setdefault(vm.vm, Moving())
-            promise = world.promises.get(vm.vm)
-            if promise is not None and _is_moving(world, promise):
-                now.stuck = ""
-                continue
-            if now.tries_again_at is not None and now.tries_again_at > world.now:
-                world.look_at(now.tries_again_at)
-                continue
-            migration, now.stuck = begin(world, vm.vm, "", drain.by, drain.limit_s)
-            world.look_at(after(world.now, timing.PLACE_AGAIN_MS))
-            if migration is not None and not _was_just_asked(world, now):
-                actions.append(PutMigration(migration=migration))
-                return actions  # The next one when the store has this one.
-    return actions
+            migration = _next_away(world, drain, vm.vm)
+            if migration is not None:
+                return [PutMigration(migration=migration)]  # One, then it is worked out anew.
+    return []
+
+
+def _next_away(world: SiteWorld, drain: Drain, vm: str) -> Migration | None:
+    now = world.moving.setdefault(vm, Moving())
+    promise = world.promises.get(vm)
+    if promise is not None and _is_moving(world, promise):
+        return None
+    if now.tries_again_at is not None and now.tries_again_at > world.now:
+        world.look_at(now.tries_again_at)
+        return None
+    world.look_at(after(world.now, timing.PLACE_AGAIN_MS))
+    migration, why = begin(world, vm, "", drain.by, drain.limit_s)
+    now.stuck = "" if why in TURNS else why
+    return None if migration is None or _was_just_asked(world, now) else migration
 
 
 # What came of it.
@@ -324,12 +330,12 @@ def migration_set(world: SiteWorld, fact: told.MigrationSet) -> list[Action]:
     before = world.migrations.get(migration.vm)
     world.migrations[migration.vm] = migration
     now = _of(world, migration)
-    now.asked_at = None
+    now.asked_at, now.stuck = None, ""
     said = _twice(world, migration)
     if migration.is_open or before is None or before.step is migration.step:
         return said
     if migration.step is MigrationStep.UNDONE:
-        now.stuck = migration.reason
+        now.stuck = f"it did not move: {migration.reason}"
         now.tries_again_at = after(world.now, timing.MOVE_AGAIN_MS)
     is_ours = world.term == migration.term
     return [*said, TellEnds(migration=migration)] if is_ours and world.term else said
