@@ -42,6 +42,7 @@ class VmRecord(Struct, kw_only=True):
     holder: str = ""  # Of such a copy: the host that holds the VM by now, where that is known.
     outranked: int = 0  # The highest generation that is known and is not this host's.
     moves: str = ""  # "out" or "in", while the leader moves it; it judges meanwhile.
+    half: str = ""  # The life of it that came in half here, and was ended with its migration.
     held_back: FaultRaised | None = None  # What was seen to befall it meanwhile.
     protection: Protection | None = None
     incident: str = ""
