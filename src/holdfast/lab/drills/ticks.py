@@ -1,4 +1,4 @@
-"""How long a guest stood still, as seen from outside of it: it writes all the time, until it cannot.
+"""How long a guest stood still, as seen from outside: it writes all the time, until it cannot.
 
 Nothing of Holdfast or of libvirt is asked: the console's log grows on one host, then on another.
 """
