@@ -1,4 +1,4 @@
-"""A migrator in memory: VMs move between the hypervisors in memory of hosts that share a network."""
+"""A migrator in memory: VMs move between hypervisors in memory whose hosts share a network."""
 
 import asyncio
 
@@ -19,8 +19,8 @@ class Roads:
 
 
 class MigratorInMemory:
-    """`refusal`: why nothing moves from or to here. While `is_open` is not set a move is on its way;
-    `breaks`: what goes wrong with it then."""
+    """`refusal`: why nothing moves from or to here. While `is_open` is not set a move is on its
+    way; `breaks`: what goes wrong with it then."""
 
     def __init__(self, host: str, hypervisor: HypervisorInMemory, roads: Roads) -> None:
         self.host, self.hypervisor, self._roads = host, hypervisor, roads

@@ -9,9 +9,8 @@ from typing import Any
 from holdfast.lab.commands import LabError
 from holdfast.lab.drills.acting import ActingSite, acting_site, wait_for
 from holdfast.lab.drills.copies import MovingWatch
-from holdfast.lab.drills.elsewhere import ON_LOST_HOST, mend
+from holdfast.lab.drills.elsewhere import is_of_it, mend
 from holdfast.lab.drills.figures import NS_PER_MS, Result, Spread, median
-from holdfast.lab.drills.inbox import Arrival
 from holdfast.lab.drills.scene import AFTERMATH_S, SiteScene
 from holdfast.lab.drills.site_hosts import LOST
 from holdfast.lab.drills.stage import holdfast
@@ -25,7 +24,6 @@ MOVED_LIMIT_S = 120.0
 ENDED_LIMIT_S = 180.0
 SLOW_MIB_S = "3"  # So that there is a middle of it.
 STEPS = (1, 40, 90)  # In per cent of the memory: there the power is cut.
-OF_ENDS = ("host-lost", "agent-away", "host-cut-off")
 
 
 @dataclass
@@ -226,7 +224,7 @@ class DiesInMigration:
             mend(scene, dead, LOST)
         _see_one(scene, acting, guest, dead, f"{what}, after {dead.name} is back")
         lost = scene.site.id_of(dead)
-        scene.judge(lambda one: _is_of_it(one, lost) or scene.site.is_spent(one.subject))
+        scene.judge(lambda one: is_of_it(one, LOST, lost) or scene.site.is_spent(one.subject))
 
     def _follow(
         self,
@@ -271,13 +269,6 @@ def _see_one(scene: SiteScene, acting: ActingSite, guest: Guest, dead: Host, wha
         Guest(where[0], guest.plan).wait_answer()
     except LabError as error:
         scene.overrun(f"{what}: {error}")
-
-
-def _is_of_it(one: Arrival, lost: str) -> bool:
-    """Said of the host that lost its power, or below its alarm."""
-    if one.subject == lost:
-        return one.condition in OF_ENDS
-    return one.condition == ON_LOST_HOST and bool(one.root)
 
 
 MOVING_ROWS = (
