@@ -180,7 +180,9 @@ def test_what_moves_is_committed_with_its_tenure() -> None:
         await scene.put_step()
         assert scene.step is MigrationStep.BEGUN
         assert (scene.tenure.state, scene.tenure.revision) == (TenureState.MIGRATING, 4)
-        assert scene.registry.migration("web").begun_utc_ms  # type: ignore[union-attr]
+        begun = scene.registry.migration("web")
+        assert begun is not None
+        assert begun.begun_utc_ms
 
     run(work)
 
