@@ -173,6 +173,10 @@ def test_it_is_installed_beside_others_and_leaves_alone(tmp_path: Path) -> None:
     hook.remove(said.append, on)
     hook.remove(said.append, on)
     assert [one.name for one in on.hooks.glob("qemu.d/*")] == ["10-firewall"]
+    other.unlink()
+    hook.install(settings, said.append, on)
+    hook.remove(said.append, on)
+    assert list(on.hooks.iterdir()) == []
 
 
 def test_it_is_plain_and_fast(host: Host) -> None:

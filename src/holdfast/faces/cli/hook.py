@@ -3,6 +3,7 @@
 libvirt looks for hooks when it starts. One that had none must be started anew to find its first.
 """
 
+import contextlib
 import shlex
 from pathlib import Path
 
@@ -33,6 +34,8 @@ def remove(say: Say, on: Machine) -> None:
     path = _path(on)
     if path.exists():
         path.unlink()
+        with contextlib.suppress(OSError):  # Other hooks are there.
+            path.parent.rmdir()
         say(f"libvirt's hook was removed: {path}")
 
 
