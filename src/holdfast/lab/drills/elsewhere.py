@@ -161,10 +161,10 @@ def see_where(
 
 def mend(scene: SiteScene, host: Host, breakage: Breakage) -> None:
     """It is switched on again, by hand: Holdfast never does that. Then it must rejoin."""
-    if host.is_powered_on:
-        breakage.mend(scene.site, host)
     if not host.is_powered_on:
         host.power_on()
+    if breakage is not LOST:
+        breakage.mend(scene.site, host)
     try:
         scene.site.wait_well(REJOINED_LIMIT_S)
     except LabError as error:
