@@ -82,6 +82,10 @@ def _fence_set(world: SiteWorld, fact: told.FenceSet) -> list[Action]:
     if before is None or before.number != fence.number:
         world.fenced_at[fence.host] = Instant(world.now - fact.age_ms * NS_PER_MS)
     is_news = before is None or (before.number, before.step) != (fence.number, fence.step)
+    if is_news and fence.step is FenceStep.OFF:  # What was heard before its power went is over.
+        took_ms = max(0, fence.proven_utc_ms - fence.intended_utc_ms)
+        age_ms = max(0, fact.age_ms - took_ms)
+        world.fenced_at[fence.host] = Instant(world.now - age_ms * NS_PER_MS)
     said = _refresh_host(world, record)
     if fence.step is not FenceStep.OFF or not is_news:
         return said

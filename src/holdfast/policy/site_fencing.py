@@ -141,6 +141,10 @@ def _prove(world: SiteWorld, record: HostRecord, fence: Fence, now: Fencing) -> 
     """Its power was read back off. Was it its own? Then it is silent, and nobody else fell so."""
     assert now.proof is not None
     assert now.proven_at is not None
+    ready = after(now.proven_at, timing.PROOF_HOLD_MS)
+    if ready > world.now:  # Who pulsed until its power went is not missed before.
+        world.look_at(ready)
+        return []
     doubt = _doubt(world, record, fence)
     if doubt:  # The store keeps it: the next leader must not believe the same proof.
         if _was_just_asked(world, now):
@@ -149,10 +153,6 @@ def _prove(world: SiteWorld, record: HostRecord, fence: Fence, now: Fencing) -> 
         text = f"is not proven dead: {doubt}"
         told = site_incidents.step(world, record.incident, text, wish)
         return [_put(fence, doubt=doubt, term=world.term), *told]
-    ready = after(now.proven_at, timing.PROOF_HOLD_MS)
-    if ready > world.now:
-        world.look_at(ready)
-        return []
     if _was_just_asked(world, now):
         return []
     return [_put(fence, step=FenceStep.OFF, proof=now.proof, term=world.term)]
