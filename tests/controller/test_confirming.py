@@ -275,6 +275,17 @@ def test_a_store_that_does_not_say_what_it_took_makes_one_fence() -> None:
     asyncio.run(work())
 
 
+def test_a_plane_on_which_it_has_no_address_is_said_to_say_nothing() -> None:
+    async def work() -> None:
+        scene = Scene()
+        scene.answer = Sign.UNKNOWN
+        await scene.begin(protection("vm-1"))
+        signs = (await scene.ask())["signs"]
+        assert "plane a: it cannot be asked, its address there is not known" in signs
+
+    asyncio.run(work())
+
+
 def test_its_devices_are_asked_and_an_answer_is_shown() -> None:
     async def work() -> None:
         scene = Scene()
