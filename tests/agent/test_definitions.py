@@ -74,6 +74,9 @@ def test_all_protected_vms_are_told_and_then_those_that_changed() -> None:
         assert (told.name, told.needs.vcpus) == ("web-b", 2)
         scene.definitions.tell_anew()
         assert scene.names() == ["web-a", "web-b"], "somebody new listens"
+        del scene.protected["b"]
+        scene.definitions.tell_anew()
+        assert scene.names() == ["web-a"], "its greeting was answered: another host holds it"
 
     play(story)
 

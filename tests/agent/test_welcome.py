@@ -1,6 +1,7 @@
 """What a controller's welcome changes on a host, and what it must never change."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -14,10 +15,14 @@ from holdfast.agent.welcome import Welcomer
 from holdfast.detectors.panel import Panel
 from holdfast.facts import commands as told
 from holdfast.facts import wire
+from holdfast.facts.actions import Action, EndVm, ProveGone
 from holdfast.facts.instants import Instant
 from holdfast.facts.promises import Answer, Disarm, Protection
+from holdfast.facts.subjects import Incarnation
 from holdfast.facts.tenure import Tenure, TenureState, Wanted
+from holdfast.facts.verdicts import VmRan
 from holdfast.policy.decide import Decider
+from holdfast.policy.vm_states import VmState
 
 ME = Identity(host="host-a", host_name="a", boot="boot-1", state_id="s", is_new_state=False)
 HELD = Protection(
@@ -42,7 +47,8 @@ class Host:
     def __init__(self) -> None:
         decider = Decider()
         journal = JournalInMemory(1, lambda: decider.world)
-        self.loop = Loop(Panel({}), decider, journal, lambda _action: None)
+        self.acted: list[Action] = []
+        self.loop = Loop(Panel({}), decider, journal, self.acted.append)
         inventory = Inventory(HypervisorInMemory(), list)
         self.welcomer = Welcomer(self.loop, inventory, ME)
         self.loop.consume(
@@ -127,6 +133,88 @@ def test_an_older_generation_is_not_taken_and_a_newer_one_is() -> None:
         held = host.hear(WELCOME)
         assert held is not None
         assert held.tenure.generation == 3
+
+    asyncio.run(work())
+
+
+ANOTHERS = {"host": "host-b", "generation": 3, "boot": "boot-b"}
+RUNS = VmRan(
+    life=Incarnation(vm="vm-1", boot="boot-1", pid=7, started_ticks=8), name="web-1", at=Instant(1)
+)
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_ended"),
+    [
+        (ANOTHERS, True),
+        (
+            {"host": "host-b", "generation": 3, "boot": "boot-b", "state": TenureState.RECOVERING},
+            True,
+        ),
+        # Where it runs is not known then: what runs here is left alone, and not restarted.
+        (
+            {"host": "host-b", "generation": 3, "boot": "boot-b", "state": TenureState.MIGRATING},
+            False,
+        ),
+        ({**ANOTHERS, "boot": ""}, False),
+        ({**ANOTHERS, "generation": 2}, False),
+    ],
+)
+def test_a_copy_is_ended_only_if_another_host_holds_the_vm_in_a_newer_generation(
+    fields: dict[str, Any], is_ended: bool
+) -> None:
+    async def work() -> None:
+        host = await _host()
+        host.loop.consume(RUNS)
+        told = structs.replace(
+            WELCOME, protections=(changed(**fields),), host_names={"host-b": "beta"}
+        )
+        assert host.hear(told) is None, "it is not this host's any more"
+        record = host.loop.decider.world.vms["vm-1"]
+        assert record.is_copy is is_ended
+        ends = [one for one in host.acted if isinstance(one, EndVm)]
+        assert len(ends) == is_ended
+        if is_ended:
+            assert ends[0].is_forced
+            assert "beta holds it" in ends[0].reason
+            assert (record.outranked, record.state) == (3, VmState.ENDING)
+
+    asyncio.run(work())
+
+
+def test_what_does_not_run_here_is_only_let_go() -> None:
+    async def work() -> None:
+        host = await _host()
+        other = changed(host="host-b", generation=3, boot="boot-b")
+        assert host.hear(structs.replace(WELCOME, protections=(other,))) is None
+        assert not any(isinstance(one, EndVm | ProveGone) for one in host.acted)
+        assert host.loop.decider.world.vms["vm-1"].outranked == 3
+        back = changed(generation=3)  # As an older store would have it.
+        assert host.hear(structs.replace(WELCOME, protections=(back,))) is None
+        newer = changed(generation=4)
+        assert host.hear(structs.replace(WELCOME, protections=(newer,))) is not None
+
+    asyncio.run(work())
+
+
+def test_a_vm_that_is_being_brought_back_is_not_taken_from_a_welcome() -> None:
+    """The leader orders its start itself; or it found this host unfit meanwhile."""
+
+    async def work() -> None:
+        host = Host()
+        recovering = changed(state=TenureState.RECOVERING)
+        told = structs.replace(WELCOME, protections=(recovering,))
+        assert host.hear(told) is None
+        assert host.hear(WELCOME) is not None
+        held = host.hear(
+            structs.replace(told, protections=(changed(state=TenureState.RECOVERING),))
+        )
+        assert held is not None
+        assert held.tenure.state is TenureState.HELD, "its order has come already"
+        newer = changed(state=TenureState.RECOVERING, generation=5)
+        held = host.hear(structs.replace(told, protections=(newer,)))
+        assert held is not None
+        assert held.tenure.generation == 2
 
     asyncio.run(work())
 

@@ -10,8 +10,16 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from holdfast.adapters.simulated.shelf import ShelfInMemory
+from holdfast.adapters.simulated.store import StoreInMemory
+from holdfast.controller.agents import Agent, Agents
+from holdfast.controller.claims import Claims
+from holdfast.controller.definitions import Definitions
+from holdfast.controller.registry import Registry
 from holdfast.facts import wire
 from holdfast.facts.definitions import HostSize, VmDefinition, VmNeeds
+from holdfast.facts.promises import Answer, Protection
+from holdfast.facts.tenure import Tenure, TenureState, Wanted
 from tests.controller.fake_agent import FakeAgent, ask, summary, wait_for
 from tests.controller.house import House, running, settings
 
@@ -69,6 +77,55 @@ def test_another_hosts_word_is_refused_and_of_the_unprotected_nothing_is_kept(
         assert "says how web-1 is defined, and does not hold it" in caplog.text
 
     play(tmp_path, story)
+
+
+def test_who_held_a_vm_until_it_greeted_is_not_accused(tmp_path: Path) -> None:
+    """It came back, and says so before it hears that another host holds the VM."""
+
+    async def story(house: House) -> None:
+        registry, claims = house.controller.registry, house.controller.door.claims
+        async with FakeAgent(house.socket).link() as agent:
+            await protect(house, agent)
+            held = registry.protection("vm-1")
+            assert held is not None
+            before = structs.replace(held.tenure, host="host-b", boot="b", generation=0)
+            other = FakeAgent(house.socket, host="host-b", boot="boot-b", tenures=(before,))
+            async with other.link() as back:
+                await back.send(wire.Definitions(definitions=(WEB,)))
+                await back.send(wire.Inventory(vms=(summary(vm="vm-8"),)))
+                await wait_for(lambda: house.controller.agents.by_host["host-b"].vms)
+            assert claims.refused == 0
+            assert registry.definition("vm-1") is None
+
+    play(tmp_path, story)
+
+
+def test_a_controller_that_does_not_lead_judges_nobody() -> None:
+    """It may not have heard yet who holds a VM by now."""
+
+    async def work() -> None:
+        store = StoreInMemory()
+        term = await store.begin_term("me", 60_000)
+        assert term is not None
+        leads: list[int | None] = [term]
+        registry = Registry(store, lambda: leads[0])
+        await registry.begin(term)
+        tenure = Tenure(
+            vm="vm-1",
+            generation=1,
+            host="host-a",
+            boot="b",
+            state=TenureState.HELD,
+            wanted=Wanted.RUNNING,
+        )
+        held = Protection(vm="vm-1", name="web-1", group="default", answer=Answer(), tenure=tenure)
+        await registry.change(lambda: {"protections/vm-1": held})
+        claims = Claims(Agents(ShelfInMemory()), lambda _key: None)
+        for leads[0], refused in ((None, 0), (term, 1)):
+            Definitions(registry, claims).take(Agent("host-b"), (WEB,))
+            assert claims.refused == refused
+
+    asyncio.run(work())
 
 
 def test_what_a_host_offers_and_can_do_is_known(tmp_path: Path) -> None:

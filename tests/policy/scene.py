@@ -29,11 +29,13 @@ UUID = "uuid-web"
 class Scene:
     """A protected VM web runs as its first life. `ms` is the instant of the next fact."""
 
-    def __init__(self, *, is_protected: bool = True) -> None:
+    def __init__(self, *, is_protected: bool = True, has_run: bool = True) -> None:
         self.lawful = Lawful()
         self.ms = 1_000.0
-        self.step(inputs.booted(0), inputs.group_set(1), inputs.ran(2, WEB1))
-        if is_protected:
+        self.step(inputs.booted(0), inputs.group_set(1))
+        if has_run:
+            self.step(inputs.ran(2, WEB1))
+        if is_protected and has_run:
             self.step(inputs.granted(3))
 
     def step(self, *facts: Input) -> list[Action]:

@@ -71,18 +71,20 @@ def test_the_laws_hold_for_any_order_of_inputs(rng: random.Random, steps: int) -
 
 def test_random_orders_reach_what_the_laws_forbid() -> None:
     """Laws that nothing tempts prove nothing: starts, ends and closed incidents do happen."""
-    seen = [0, 0, 0, 0, 0]
-    for seed in range(150):
+    seen = [0] * 7
+    for seed in range(400):
         lawful = Lawful()
         play(random.Random(seed), lawful, 60)
         for index, count in enumerate(_counts(lawful)):
             seen[index] += count
     assert min(seen[:3]) > 20, seen
-    assert min(seen[3:]) >= 3, f"refused or acted on late: {seen[3:]}"
+    assert min(seen[3:5]) >= 3, f"refused or acted on late: {seen[3:5]}"
+    assert min(seen[5:]) >= 10, f"copies ended, or starts ordered: {seen[5:]}"
 
 
 def _counts(lawful: Lawful) -> tuple[int, ...]:
-    return lawful.restarts, lawful.ends, lawful.closed, lawful.refused, lawful.acted
+    common = lawful.restarts, lawful.ends, lawful.closed, lawful.refused, lawful.acted
+    return *common, lawful.copies_ended, lawful.ordered_starts
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -15,6 +15,7 @@ import pytest
 
 from tests.policy.fence_mutants import FENCE_MUTANTS
 from tests.policy.mutant import Mutant
+from tests.policy.order_mutants import ORDER_MUTANTS
 from tests.policy.site_mutants import SITE_MUTANTS
 
 PROJECT = Path(__file__).parents[2]
@@ -80,8 +81,8 @@ MUTANTS = (
     Mutant(
         "does not hear that somebody wanted this end",
         "policy/decide.py",
-        "        if outcome.wanted and is_about_it and not is_ours and not record.runs:",
-        "        if False and outcome.wanted and is_about_it and is_ours:",
+        "        if outcome.wanted and can_be_a_wish and not record.is_copy and not record.runs:",
+        "        if False and outcome.wanted and can_be_a_wish:",
     ),
     Mutant(
         "does not raise an alarm's revision",
@@ -224,6 +225,7 @@ MUTANTS = (
         "        raise\n    if record.state is before:",
         ("tests/policy/test_words_kept.py",),
     ),
+    *ORDER_MUTANTS,
     *SITE_MUTANTS,
     *FENCE_MUTANTS,
 )

@@ -57,7 +57,7 @@ class FenceLaws:
             host.machine.vms.begun.append(partial(self._began, name))
         self.site.bmcs.ordered.append(self._ordered)
         self.site.bmcs.switched.append(self._switched)
-        self.laws.may_stay = self._is_of_lost_vm
+        self.laws.may_stay = lambda alarm: self._is_of_lost_vm(alarm) or self._is_of_a_lie(alarm)
         self.laws.is_deceived = self.truth.is_deceived
         self._tick()
 
@@ -182,6 +182,11 @@ class FenceLaws:
         subject = alarm.subject
         is_lost = subject.id in self.truth.acted_on and self.truth.runs_of(subject.id) != 1
         return subject.kind is SubjectKind.VM and is_lost
+
+    def _is_of_a_lie(self, alarm: Alarm) -> bool:
+        """Whose proof of death was found to be wrong, or may be, is a person's from then on."""
+        host, _, boot = alarm.key.rpartition(":")[0].partition("/")
+        return self.truth.is_deceived(host, boot) or self.truth.is_doubtful(host)
 
     def _breach(self, law: str, text: str) -> None:
         self.laws.breach(f"{law}: {text}")

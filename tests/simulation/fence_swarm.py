@@ -103,6 +103,11 @@ class FenceSwarm(SiteSwarm):
             if all(host.machine.has_power for host in self.stage.site.hosts.values()):
                 break
 
+    def _begin_processes(self, name: str) -> None:
+        """Of who was switched off meanwhile, nothing begins."""
+        if self.stage.site.hosts[name].machine.is_up:
+            super()._begin_processes(name)
+
     def _mend(self) -> None:
         self._do("mend-management")
         for name, host in self.stage.site.hosts.items():

@@ -22,6 +22,7 @@ from tests.simulation.data_centre import DataCentre, Host
 from tests.simulation.pulses import key_of
 
 TICK_MS = 100.0
+DOUBT_NS = 5 * NS_PER_S
 BELIEVED_NS = 90 * NS_PER_S  # For so long after it was asked a BMC's lie may make a proof.
 
 
@@ -49,6 +50,8 @@ class FenceTruth:
     heard_ns: dict[tuple[str, int], int] = field(default_factory=dict)
     _heard_since: dict[str, int] = field(default_factory=dict)
     _deceived: set[tuple[str, str]] = field(default_factory=set)  # Host and boot.
+    _silent_at: dict[str, int] = field(default_factory=dict)  # When it could be heard last.
+    _doubtful: set[str] = field(default_factory=set)
     _ordered: list[tuple[int, Ordered]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -82,6 +85,10 @@ class FenceTruth:
     def is_deceived(self, host: str, boot: str) -> bool:
         """That boot was proven dead by a lie: the program could not know."""
         return (host, boot) in self._deceived
+
+    def is_doubtful(self, host: str) -> bool:
+        """Another one fell silent as this one was switched off: it may have been the wrong one."""
+        return host in self._doubtful
 
     def copies(self, disk: str) -> list[Host]:
         """Where it runs, so that it can write: now, or when its frozen host goes on."""
@@ -173,12 +180,16 @@ class FenceTruth:
         now = self.site.clock.now
         everybody_listens = self._everybody_listens()
         for name, host in self.site.hosts.items():
-            if everybody_listens and self._is_heard(name, host):
+            is_heard = self._is_heard(name, host)
+            if everybody_listens and is_heard:
                 self._heard_since.setdefault(name, now)
             else:
                 self._heard_since.pop(name, None)
+            if is_heard:
+                self._silent_at[name] = now
         self._ordered = [one for one in self._ordered if now - one[0] < BELIEVED_NS]
         self._note_deceit()
+        self._note_doubt(now)
         self.site.clock.later(TICK_MS, self._tick)
 
     def _note_deceit(self) -> None:
@@ -186,6 +197,14 @@ class FenceTruth:
             if ordered.bmc.is_deceiving:
                 fence = ordered.fence
                 self._deceived |= {(fence.host, boot) for boot in (fence.boot, *fence.earlier)}
+
+    def _note_doubt(self, now: int) -> None:
+        for at, ordered in self._ordered:
+            host = ordered.fence.host
+            others = (one for name, one in self._silent_at.items() if name != host)
+            is_over = now - at > DOUBT_NS
+            if is_over and any(abs(one - at) < DOUBT_NS for one in others):
+                self._doubtful.add(host)
 
     def _everybody_listens(self) -> bool:
         is_mild = all(weather == Weather() for weather in self.site.network.weather.values())

@@ -58,8 +58,8 @@ class People:
     def disarm(self, for_ms: float) -> None:
         """Raises NotDone."""
         args = {"seconds": for_ms / 1_000, "reason": "a switch is replaced"}
-        self._ask(lambda one, term: one.groups.disarm(args, WHO, term))
         utc_ms = (UTC_NS + self._stage.site.clock.now) // NS_PER_MS
+        self._ask(lambda one, term: one.groups.disarm(args, WHO, term))
         self._truth.disarmed(utc_ms + round(for_ms))
 
     def arm(self) -> None:

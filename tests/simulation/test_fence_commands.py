@@ -122,7 +122,7 @@ def test_people_are_told_when_it_was_not_done(stage: SiteStage) -> None:
 def test_a_person_who_confirms_wrongly_deceives(stage: SiteStage) -> None:
     truth, boot = stage.fences.truth, stage.site.hosts["h3"].machine.boot
     play(stage, "power-cut h3")
-    assert "people are told: h3 shows signs of life" in play(stage, "confirm-dead h3")[-1]
+    assert "people are told: h3 shows a sign of life" in play(stage, "confirm-dead h3")[-1]
     stage.advance(15_000)
     play(stage, "confirm-dead h3")
     assert not truth.is_deceived("h3", boot)

@@ -10,6 +10,7 @@ from holdfast.facts.incidents import IncidentState
 from holdfast.facts.instants import after
 from holdfast.facts.promises import Disarm, Group, Owner, Protection, parse_answer
 from holdfast.facts.tenure import Tenure, TenureState, Wanted
+from holdfast.policy import ordered
 from tests.stories.stage import HOST_ID, Stage
 
 Words = list[str]
@@ -103,6 +104,56 @@ def _protect(stage: Stage, words: Words, options: Options) -> None:
 def _unprotect(stage: Stage, words: Words, _options: Options) -> None:
     uuid = stage.host.vms[words[0]].uuid
     stage.hear(told.ProtectionEnded(at=stage.at(), vm=uuid, by="ann"))
+
+
+def _order(stage: Stage, words: Words, options: Options) -> None:
+    """`order NAME was=HOST [generation=] [age=SECONDS] [boot=]`: as the leader's order comes in."""
+    name = words[0]
+    vm = stage.host.vms[name]
+    tenure = Tenure(
+        vm=vm.uuid,
+        generation=int(options.get("generation", "2")),
+        host=HOST_ID,
+        boot=options.get("boot", stage.host.boot),
+        state=TenureState.HELD,
+        wanted=Wanted.RUNNING,
+    )
+    protection = Protection(
+        vm=vm.uuid,
+        name=name,
+        group=options.get("group", "default"),
+        answer=parse_answer(options.get("answers", "default")),
+        tenure=tenure,
+    )
+    reason = ordered.refusal(stage.world, protection)
+    if reason and not ordered.is_taken(stage.world, protection):
+        stage.hear(
+            told.StartRefused(
+                at=stage.at(),
+                vm=vm.uuid,
+                name=name,
+                generation=tenure.generation,
+                reason=reason,
+            )
+        )
+        return
+    stage.hear(
+        told.StartOrdered(
+            at=stage.at(),
+            protection=protection,
+            was=options["was"],
+            fault_at=after(stage.at(), -1_000 * float(options.get("age", "0"))),
+            incident=f"{options['was']}-1a2b",
+        )
+    )
+
+
+def _outrank(stage: Stage, words: Words, options: Options) -> None:
+    """Another host holds it by now; `take-back`: the leader wants it given back."""
+    vm = stage.host.vms[words[0]].uuid
+    generation = int(options["generation"])
+    holder = options.get("holder", "")
+    stage.hear(told.CopyOutranked(at=stage.at(), vm=vm, generation=generation, holder=holder))
 
 
 def _start(stage: Stage, words: Words, _options: Options) -> None:
@@ -248,6 +299,9 @@ COMMANDS: dict[str, Callable[[Stage, Words, Options], list[str] | None]] = {
     "protect": _protect,
     "grant": _protect,
     "unprotect": _unprotect,
+    "order": _order,
+    "outrank": _outrank,
+    "take-back": _outrank,
     "start": _start,
     "rename": _rename,
     "redefine": _redefine,

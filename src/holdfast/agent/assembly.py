@@ -132,19 +132,22 @@ class Agent:
             observations=lambda: self.loop.observations,
         )
         self.starting = Starting(self.loop, self.sight.hypervisor, self.journal)
-        self.executor = Executor(
+        self.executor = self._make_executor(last_words)
+        self._add_questions()
+
+    def _make_executor(self, last_words: LastWords) -> Executor:
+        return Executor(
             hypervisor=self.sight.hypervisor,
             uplink=self.uplink,
             answers=self.answers,
             capture=last_words.capture,
             await_end=self.ends.wait_end,
-            host=me.host,
-            boot=me.boot,
+            host=self._me.host,
+            boot=self._me.boot,
             may_start=lambda asked: promise.may_start(self.decider.world, asked),
             consume=self.loop.consume,
             is_kept=self.starting.is_kept,
         )
-        self._add_questions()
 
     def _add_questions(self) -> None:
         Commands(

@@ -102,10 +102,13 @@ class Definitions:
             self.changed()
 
     def _tell_changes(self) -> None:
-        news = [one for vm, one in self._known.items() if self._told.get(vm) != one]
+        """Of those that are protected now: the newest welcome may have ended that of others."""
+        protected = self._protected()
+        mine = {vm: one for vm, one in self._known.items() if vm in protected}
+        news = [one for vm, one in mine.items() if self._told.get(vm) != one]
         for part in _in_parts(news):
             self.tell(wire.Definitions(definitions=tuple(part)))
-        self._told = dict(self._known)
+        self._told = mine
 
 
 def _in_parts(definitions: list[VmDefinition]) -> Iterator[list[VmDefinition]]:

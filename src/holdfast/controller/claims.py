@@ -90,13 +90,14 @@ class Claims:
         find: Callable[[str], Protection | None],
     ) -> list[VmDefinition]:
         """Those of VMs that the store gives to its host: how a VM is defined is its holder's to
-        say. Of one that is not protected nothing is kept."""
+        say. Of one that is not protected nothing is kept; nor, and without a word, of one that it
+        held until it greeted: a host that comes back says so before it hears of the new holder."""
         own = []
         for one in told:
             held = find(one.vm)
             if held is not None and held.tenure.host == agent.host:
                 own.append(one)
-            elif held is not None:
+            elif held is not None and one.vm not in agent.tenures:
                 self._refuse(
                     f"{_named(agent)} says how {held.name} is defined, and does not hold it"
                 )

@@ -23,7 +23,12 @@ class Definitions:
         self._storing: asyncio.Task[None] | None = None
 
     def take(self, agent: Agent, told: tuple[VmDefinition, ...]) -> None:
-        """Begin to keep them; a newer one of the same VM takes the place of one that waits."""
+        """Begin to keep them; a newer one of the same VM takes the place of one that waits.
+
+        Whose they are only a leader can judge: another may not have heard yet who holds a VM.
+        """
+        if not self._registry.is_leading:
+            return
         for one in self._claims.own_definitions(told, agent, self._registry.protection):
             self._waiting[one.vm] = (agent.host, one)
         if self._waiting and (self._storing is None or self._storing.done()):

@@ -149,6 +149,11 @@ class Registry:
         self._tell(key)
 
     @property
+    def is_leading(self) -> bool:
+        """Whether what is known here is the newest, and may be changed."""
+        return self._term() is not None
+
+    @property
     def unreadable(self) -> int:
         """How many of its keys were written by a newer version."""
         return len(self._unreadable)

@@ -71,3 +71,15 @@ def run_command(
         words = (done.stderr.strip() or done.stdout.strip())[-2000:]
         raise LabError(f"`{' '.join(argv)}` failed ({done.returncode}): {words}")
     return done.stdout
+
+
+def leave_running(argv: Sequence[str], log: Path, env: Mapping[str, str]) -> int:
+    """Start a program that outlives us, in a session of its own; returns its pid.
+
+    It says what it says into `log`. Nobody here waits for it: it is a child of the machine's first
+    process. Raises LabError.
+    """
+    # In the background of a shell nobody leads a group, so setsid makes no process of its own.
+    script = 'log=$1; shift; setsid "$@" >"$log" 2>&1 </dev/null & echo $!'
+    command = ["sh", "-c", script, "sh", str(log), *argv]
+    return int(run_command(command, timeout_s=10, cwd=Path("/"), env=env))

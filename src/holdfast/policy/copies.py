@@ -54,7 +54,8 @@ def _open(world: World, record: VmRecord) -> list[Action]:
     fault = _fault(world, record)
     incident = case_files.open_or_join(world, record, fault)
     told: list[Action] = []
-    if record.holder and record.runs:
+    is_of_this_boot = record.life is not None and record.life.boot == world.boot
+    if record.holder and record.runs and is_of_this_boot:
         told += alarms.raise_or_change(world, fault, incident)
     return [*told, *case_files.owned_by(world, record)]
 

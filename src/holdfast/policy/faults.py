@@ -48,6 +48,9 @@ def unjudged(world: World, record: VmRecord) -> FaultRaised | None:
 
 def _is_old_news(world: World, record: VmRecord, fault: FaultRaised, life: Incarnation) -> bool:
     """What is known to be over already, or says less than is known."""
+    is_anothers = record.protection is None and record.outranked > 0
+    if is_anothers and life.boot != world.boot:
+        return True  # It fell with its host, and runs elsewhere since: the controllers told that.
     if record.life != life:
         return False
     if record.incident and record.ended_by_us == life.key and fault.effect is Effect.GONE:

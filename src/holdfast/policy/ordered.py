@@ -6,7 +6,7 @@ may be on this host, then it starts, and its guest must answer.
 
 from holdfast.facts.actions import Action, TellIncident
 from holdfast.facts.commands import StartOrdered, StartRefused
-from holdfast.facts.promises import DEFAULT_GROUP, Owner, Protection
+from holdfast.facts.promises import DEFAULT_GROUP, Group, Owner, Protection
 from holdfast.facts.subjects import Incarnation
 from holdfast.facts.tenure import TenureState, Wanted
 from holdfast.policy import alarms, case_files, promise, recovery, stages
@@ -41,10 +41,10 @@ def refusal(world: World, ordered: Protection) -> str:
     if group.owner is not Owner.HOLDFAST:
         return f"the owner of recovery of group {group.name} is {group.owner}"
     record = world.vms.get(ordered.vm)
-    return _in_the_way(world, record, tenure.generation) if record is not None else ""
+    return _in_the_way(world, record, tenure.generation, group) if record is not None else ""
 
 
-def _in_the_way(world: World, record: VmRecord, generation: int) -> str:
+def _in_the_way(world: World, record: VmRecord, generation: int, group: Group) -> str:
     """What is known here of this very VM that forbids it."""
     held = record.protection
     if generation <= record.outranked:
@@ -57,8 +57,8 @@ def _in_the_way(world: World, record: VmRecord, generation: int) -> str:
         return "it runs here already, and not by this order"
     if record.start_in_flight:
         return "an earlier start of it here has no outcome yet"
-    used = promise.restarts_in_window(world, record)
-    if used and used >= world.group_of(record).restarts:
+    used = promise.restarts_in_window(world, record, group)
+    if used and used >= group.restarts:
         return f"it was started here {used} times of late: its budget is used up"
     return ""
 

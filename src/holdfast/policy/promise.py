@@ -2,7 +2,7 @@
 
 from holdfast.facts.actions import Report, RestartHere
 from holdfast.facts.instants import NS_PER_S, spoken
-from holdfast.facts.promises import Owner
+from holdfast.facts.promises import Group, Owner
 from holdfast.facts.subjects import Subject, SubjectKind
 from holdfast.facts.tenure import TenureState, Wanted
 from holdfast.policy import alarms
@@ -10,8 +10,9 @@ from holdfast.policy.vm_states import VmState
 from holdfast.policy.world import VmRecord, World
 
 
-def restarts_in_window(world: World, record: VmRecord) -> int:
-    window_ns = world.group_of(record).restarts_window_s * NS_PER_S
+def restarts_in_window(world: World, record: VmRecord, group: Group | None = None) -> int:
+    """As its own group counts them, or as another one would."""
+    window_ns = (group or world.group_of(record)).restarts_window_s * NS_PER_S
     return sum(1 for at in record.starts if world.now - at < window_ns)
 
 

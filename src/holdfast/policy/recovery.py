@@ -244,6 +244,7 @@ def _start(world: World, record: VmRecord, proof: LocalProof) -> list[Action]:
     record.attempt += 1
     record.start_due = None
     record.start_in_flight = record.incident
+    verb = "started" if record.is_ordered else "restarted"
     return [
         RestartHere(
             incident=record.incident,
@@ -253,7 +254,7 @@ def _start(world: World, record: VmRecord, proof: LocalProof) -> list[Action]:
             attempt=record.attempt,
             reason=f"{record.name} is wanted running and nothing of it is left on this host",
         ),
-        *case_files.step(world, record, f"is being restarted (attempt {record.attempt})"),
+        *case_files.step(world, record, f"is being {verb} (attempt {record.attempt})"),
     ]
 
 

@@ -149,7 +149,7 @@ class SiteDecider:
         world = self.world
         record = world.record(heard.subject.id, heard.subject.name)
         is_new_boot = record.boot not in ("", heard.boot)
-        record.boot, record.was_heard = heard.boot, True
+        record.boot, record.was_heard, record.heard_at = heard.boot, True, world.now
         record.ask_at = record.page_at = record.awaited = None
         if is_new_boot and record.vms_boot != heard.boot:
             record.vms, record.vms_boot = (), heard.boot  # Its agent tells what runs now.

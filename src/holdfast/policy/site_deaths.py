@@ -120,12 +120,15 @@ def _word(world: SiteWorld, record: HostRecord, vm: str) -> str:
     promise = world.promises.get(vm)
     if promise is None:
         return "and starts nowhere else: it is not protected"
-    recovery = world.recovery_of(promise)
+    recovery = world.recovery_ahead(promise) or world.recovery_of(promise)
     if recovery is not None and recovery.source == record.host:
         return _on_its_way(world, recovery)
+    starting = world.starting.get(vm)
+    if starting is not None and starting.target:  # The store says the rest in a moment.
+        target = world.hosts.get(starting.target)
+        return f"and is being started on {target.name if target else starting.target}"
     if _holder(promise) != record.host:
         return ""
-    starting = world.starting.get(vm)
     if starting is not None and starting.obstacle:
         return f"and is not started elsewhere: {starting.obstacle}"
     if not brakes.is_ours(world, promise):

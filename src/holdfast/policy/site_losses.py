@@ -92,6 +92,7 @@ def leave(world: SiteWorld, record: HostRecord, over: str) -> list[str]:
 def begin_anew(world: SiteWorld) -> None:
     """The host of this controller was booted: no instant of before means anything now."""
     for record in world.hosts.values():
+        record.heard_at = Instant(0)
         record.faults = {}
         record.keys = ()
         record.together = ""

@@ -59,6 +59,8 @@ def proof_for(world: SiteWorld, promise: Promise) -> DeathProof | None:
 
 def _next(world: SiteWorld, promise: Promise, busy: Counter[str]) -> list[Action]:
     vm = promise.protection.vm
+    if world.recovery_ahead(promise) is not None:
+        return []
     now = world.starting.setdefault(vm, Starting())
     recovery = world.recovery_of(promise)
     proof = proof_for(world, promise)

@@ -45,6 +45,7 @@ class HostRecord(Struct, kw_only=True):
     back_by: Instant | None = None  # It stops on purpose: when it should be back.
     awaited: FaultRaised | None = None  # Its silence meanwhile, of which nothing is said.
     was_heard: bool = False  # By this controller, since it began.
+    heard_at: Instant = Instant(0)  # When it was heard anew, in this boot or after a silence.
     given_up: tuple[HostVm, ...] = ()  # VMs that its agent has given up.
     size: HostSize | None = None
     can_start: bool = False  # Its agent takes orders to start a VM of another host.
@@ -169,10 +170,22 @@ class SiteWorld(Struct, kw_only=True):
         is_proven = fence is not None and fence.step is FenceStep.OFF
         return fence if is_proven and fence and record.boot in boots_of(fence) else None
 
+    def is_refuted(self, record: HostRecord, fence: Fence) -> bool:
+        """It was heard since it was to be switched off, in the boot that the proof is about."""
+        was_heard = record.heard_at > self.fenced_at.get(record.host, self.now)
+        return was_heard and record.state not in SILENT and record.boot in boots_of(fence)
+
     def is_contradicted(self, record: HostRecord) -> bool:
         """It was proven dead, and pulses in the boot that is over: the proof was wrong."""
-        is_silent = record.state in SILENT or not record.boot
-        return not is_silent and self.death_of(record) is not None
+        fence = self.death_of(record)
+        return fence is not None and self.is_refuted(record, fence)
+
+    def recovery_ahead(self, promise: Promise) -> Recovery | None:
+        """One that gives the VM to another host: the store tells of the tenure in a moment."""
+        recovery = self.recoveries.get(promise.protection.vm)
+        if recovery is None or recovery.generation <= promise.protection.tenure.generation:
+            return None
+        return recovery
 
     def recovery_of(self, promise: Promise) -> Recovery | None:
         """The recovery that gave a VM to its present holder, if one did."""

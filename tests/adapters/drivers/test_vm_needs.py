@@ -295,7 +295,7 @@ SIZE = HostSize(
         (SIZE, ""),
         (HostSize(memory_mib=4_096, cpus=8, bridges=("br0",), networks=("blue",)), ""),
         (HostSize(memory_mib=4_096, cpus=8, networks=("blue",)), "no bridge br0 on this host"),
-        (HostSize(memory_mib=4_096, cpus=8, bridges=("br0",)), "network blue is not active"),
+        (HostSize(memory_mib=4_096, cpus=8, bridges=("br0",)), "network blue does not run"),
         (
             HostSize(
                 memory_mib=4_096, cpus=8, bridges=("br0",), networks=("blue",), machines=("pc",)

@@ -96,7 +96,7 @@ def misfit(needs: VmNeeds, size: HostSize) -> str:
     found = (
         (needs.obstacle, needs.obstacle),
         (bridges, f"there is no bridge {''.join(bridges[:1])} on this host"),
-        (networks, f"libvirt's network {''.join(networks[:1])} is not active on this host"),
+        (networks, f"libvirt's network {''.join(networks[:1])} does not run on this host"),
         (not has_machine, f"QEMU on this host has no machine type {needs.machine}"),
         (
             needs.memory_mib > size.memory_mib,

@@ -98,6 +98,15 @@ def _granted(fact: told.ProtectionGranted, _name: str) -> str:
     return f"{kept.name} is protected in group {kept.group}; {fact.by} said so."
 
 
+def _ordered(fact: told.StartOrdered, _name: str) -> str:
+    kept = fact.protection
+    generation = kept.tenure.generation
+    return (
+        f"The leader gave {kept.name} to this host (generation {generation}): its host {fact.was}"
+        " is proven dead."
+    )
+
+
 def _outranked(fact: told.CopyOutranked, name: str) -> str:
     if fact.holder:
         return f"{fact.holder} holds {name} by now: nothing of it may be left on this host."
@@ -161,7 +170,9 @@ def _capture(fact: act.CaptureLastWords, name: str) -> str:
 
 
 def _restart(fact: act.RestartHere, name: str) -> str:
-    return f"Starting {name} again in place (attempt {fact.attempt}): {ended(fact.reason)}"
+    ran_elsewhere = fact.proof.incarnation.rpartition("/")[2].startswith("0.")  # Of no pid here.
+    how = "here" if ran_elsewhere else "again in place"
+    return f"Starting {name} {how} (attempt {fact.attempt}): {ended(fact.reason)}"
 
 
 def _await_answer(fact: act.AwaitAnswer, name: str) -> str:
@@ -199,7 +210,7 @@ _SAY: dict[type, Callable[[Any, str], str]] = {
     told.Disarmed: _disarmed,
     told.Armed: lambda f, _: f"{f.by} switched recovery on again.",
     told.RecoveryAsked: lambda f, n: f"{f.by} asked to try {n} again.",
-    told.StartOrdered: lambda f, n: f"{n} is to start here: its host {f.was} is proven dead.",
+    told.StartOrdered: _ordered,
     told.StartRefused: lambda f, n: f"{n} will not be started here: {ended(f.reason)}",
     told.CopyOutranked: _outranked,
     told.IncidentSettled: lambda f, _: f"{f.by} says that this is dealt with.",

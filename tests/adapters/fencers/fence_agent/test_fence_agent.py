@@ -123,6 +123,7 @@ class TestFenceAgent(Fake, FencerContract):
         self.power(self.device(ip="a", secrets={"password": value}))
         assert self.given[-1] == f'password="{value}"'
 
+    @pytest.mark.slow
     def test_a_power_that_is_off_a_little_later_is_waited_for(self) -> None:
         self.fail("slow")
         assert self.switch_off().boot == "boot-3"

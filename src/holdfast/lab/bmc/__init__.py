@@ -1,0 +1,1 @@
+"""A lab host's BMC: real IPMI and Redfish, beside the host, that live on when the host is dead."""
