@@ -24,9 +24,9 @@ from holdfast.ports.fencer import PowerState
 from tests.controller.fake_agent import ask, ask_all, wait_for
 from tests.controller.fake_fencer import AGENT, FakeFencer
 from tests.controller.store_between import StoreBetween, led
-from tests.controller.test_fencing import house_with_a_host
+from tests.controller.test_fencing import a_fence, house_with_a_host
 from tests.controller.test_life_signs import silent
-from tests.controller.test_rehearsal import a_fence, pulse
+from tests.controller.test_rehearsal import pulse
 
 WHY = "I pulled its power plug"
 ROW = {"host": "h4-id", "host_name": "h4", "boot": "boot-3", "incident": "h4-1-aa"}

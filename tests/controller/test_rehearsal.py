@@ -8,13 +8,12 @@ import pytest
 
 from holdfast.adapters.simulated.vims import VimInMemory
 from holdfast.controller.fencing import fencing_words
-from holdfast.controller.rehearsal import MOST_AT_ONCE, NEW_LADDER_MS, WRONG_WAY, Rehearsals
+from holdfast.controller.rehearsal import LOOK_S, MOST_AT_ONCE, NEW_LADDER_MS, WRONG_WAY, Rehearsals
 from holdfast.controller.watching import begin
 from holdfast.facts import hearing as heard
 from holdfast.facts.alarms import AlarmState
 from holdfast.facts.fencing import (
     DeviceTried,
-    Fence,
     FenceDevice,
     FenceStep,
     HostFencing,
@@ -28,7 +27,7 @@ from holdfast.ports.fencer import PowerState
 from tests.controller.fake_agent import ask, ask_all, wait_for
 from tests.controller.fake_fencer import AGENT, FakeFencer
 from tests.controller.house import House
-from tests.controller.test_fencing import IPMI, house_with_a_host, listed
+from tests.controller.test_fencing import IPMI, a_fence, house_with_a_host, listed
 
 WELL = DeviceTried(agent=AGENT, is_well=True, said="on")
 BAD = DeviceTried(agent=AGENT, is_well=False, said="login failed")
@@ -169,19 +168,6 @@ def test_a_rehearsal_makes_way_for_a_fence(tmp_path: Path) -> None:
             assert house.controller.registry.rehearsal("host-a") is None
 
     asyncio.run(work())
-
-
-def a_fence(step: FenceStep) -> Fence:
-    return Fence(
-        host="host-a",
-        name="host-a",
-        boot="boot-1",
-        incident="i",
-        number=1,
-        term=1,
-        step=step,
-        reason="silent",
-    )
 
 
 def test_what_was_rehearsed_ends_with_its_ladder_also_while_it_is_under_way(
@@ -349,6 +335,20 @@ def test_the_leader_rehearses_by_itself_a_few_at_once_until_all_are(tmp_path: Pa
             ladders.rehearsals.begin_due()
             await asyncio.sleep(0.05)
             assert sorted(fencer.asked) == sorted(fencer.bmcs), "each once: none is due again"
+
+    asyncio.run(work())
+
+
+@pytest.mark.slow
+def test_a_whole_controller_rehearses_a_new_ladder_without_being_asked(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with house_with_a_host(tmp_path) as (house, _):
+            await ask(house.socket, "fence-set", host="host-a", **IPMI)
+            registry = house.controller.registry
+            await wait_for(lambda: registry.rehearsal("host-a") is not None, 2 * LOOK_S)
+            kept = registry.rehearsal("host-a")
+            assert kept is not None
+            assert (kept.by, kept.devices) == ("", (WELL,))
 
     asyncio.run(work())
 
