@@ -24,9 +24,9 @@ from holdfast.ports.fencer import PowerState
 from tests.controller.fake_agent import ask, ask_all, wait_for
 from tests.controller.fake_fencer import AGENT, FakeFencer
 from tests.controller.store_between import StoreBetween, led
-from tests.controller.test_fencing import house_with_a_host
+from tests.controller.test_fencing import a_fence, house_with_a_host
 from tests.controller.test_life_signs import silent
-from tests.controller.test_rehearsal import a_fence, pulse
+from tests.controller.test_rehearsal import pulse
 
 WHY = "I pulled its power plug"
 ROW = {"host": "h4-id", "host_name": "h4", "boot": "boot-3", "incident": "h4-1-aa"}
@@ -271,6 +271,17 @@ def test_a_store_that_does_not_say_what_it_took_makes_one_fence() -> None:
             await scene.begin(protection("vm-1"))
             scene.store.lose_next_answer(committed=committed)
             assert (await scene.confirm()).number == 1
+
+    asyncio.run(work())
+
+
+def test_a_plane_on_which_it_has_no_address_is_said_to_say_nothing() -> None:
+    async def work() -> None:
+        scene = Scene()
+        scene.answer = Sign.UNKNOWN
+        await scene.begin(protection("vm-1"))
+        signs = (await scene.ask())["signs"]
+        assert "plane a: it cannot be asked, its address there is not known" in signs
 
     asyncio.run(work())
 

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection
 
-from holdfast.adapters.drivers.fence_metadata import mask
+from holdfast.controller.fencing import failure_words
 from holdfast.controller.raising import Wanted, set_alarms
 from holdfast.controller.registry import Puts, Registry
 from holdfast.facts.alarms import alarm_key
@@ -135,7 +135,7 @@ class Rehearsals:
                 await self._fencer.check(device)
                 state = await self._fencer.power(device)
         except FenceFailed as failed:
-            said = mask(str(failed), device.secrets.values())
+            said = failure_words(failed, device)
         except TimeoutError:
             said = f"does not answer within {device.deadline_s} s"
         else:
