@@ -64,7 +64,7 @@ REQUIREMENTS = (
     Requirement(
         id="H7",
         text="A host's failure reaches the VIM within 1 s: suspected, then confirmed or retracted.",
-        state=WORKS,
+        state=PARTLY,
         limits="Confirmed only where a person lets Holdfast act on the host, or gives the proof.",
         drills=(
             "host-power-cut",
