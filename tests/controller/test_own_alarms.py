@@ -59,6 +59,20 @@ def test_a_refused_notice_is_an_alarm_until_somebody_has_taken_it_away() -> None
     asyncio.run(work())
 
 
+def test_other_words_for_the_same_are_not_told_again() -> None:
+    """A count that rises each second would be a message each second."""
+
+    async def work() -> None:
+        vim = VimInMemory()
+        own = OwnAlarms(vim, "controller-1", "boot-1")
+        for count in (1, 2, 3):
+            await own.look(None, 0, Losses(count=count, reason="full"), count)
+        [record] = await vim.alarms()
+        assert (record.alarm.revision, "1 records" in record.alarm.text) == (1, True)
+
+    asyncio.run(work())
+
+
 def test_each_that_lost_anything_says_why() -> None:
     alarms, events = Losses(count=1, reason="damaged"), Losses(count=2, reason="the disk is full")
     lost = add_up({"alarms": lambda: alarms, "audit": lambda: NONE, "events": lambda: events})

@@ -205,6 +205,26 @@ def test_a_fence_is_committed_with_its_times_and_goes_only_forward() -> None:
     run(work)
 
 
+def test_what_is_in_doubt_is_proven_by_nobody_and_ends_with_a_new_boot() -> None:
+    async def work(scene: Scene) -> None:
+        await scene.do(act.PutFence(fence=intent(scene.term)))
+        await scene.do(act.PutFence(fence=intent(scene.term, doubt="h3 fell silent, too")))
+        off = intent(scene.term, step=FenceStep.OFF, proof=PROOF)
+        for next_one in (off, structs.replace(off, doubt="x"), intent(scene.term)):
+            await scene.do(act.PutFence(fence=next_one))
+            assert scene.fence is not None
+            assert (scene.fence.step, scene.fence.doubt) == (
+                FenceStep.INTENDED,
+                "h3 fell silent, too",
+            )
+        closed = intent(scene.term, step=FenceStep.CLOSED, doubt="h3 fell silent, too")
+        await scene.do(act.PutFence(fence=closed))
+        assert scene.fence is not None
+        assert scene.fence.step is FenceStep.CLOSED
+
+    run(work)
+
+
 @pytest.mark.parametrize("why", ["disarmed", "report mode", "another term", "no term"])
 def test_no_intent_is_committed_when_it_may_not_be_any_more(why: str) -> None:
     async def work(scene: Scene) -> None:

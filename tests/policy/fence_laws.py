@@ -105,7 +105,8 @@ class ActingLaws:
             and (read_off is None or fence.proof != read_off),
             "a committed intent stays": known is not None
             and known.step is FenceStep.INTENDED
-            and (not is_same or fence.step is FenceStep.CLOSED),
+            and (not is_same or fence.step is FenceStep.CLOSED)
+            and not (known.doubt and fence.step is FenceStep.CLOSED),
         }
 
     def _of_recovery(self, one: Recovery) -> dict[str, bool]:

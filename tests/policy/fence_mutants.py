@@ -161,8 +161,8 @@ FENCE_MUTANTS = (
     Mutant(
         "gives the same room twice",
         "policy/placement.py",
-        "    return is_asked or promise.protection.tenure.host == record.host",
-        "    return False",
+        "            if vm not in there and promise",
+        "            if False and promise",
         RECOVERY,
     ),
     Mutant(

@@ -124,6 +124,14 @@ def test_an_order_that_may_not_be_taken_is_outranked_for_good(fields: dict[str, 
     assert scene.web.protection.tenure.generation == 2
 
 
+@pytest.mark.parametrize("fields", [{"boot": "boot-0"}, {"host": "host-2"}])
+def test_an_order_for_another_boot_or_host_starts_nothing(fields: dict[str, Any]) -> None:
+    scene = target()
+    assert scene.step(inputs.ordered(scene.later(), **fields)) == []
+    assert scene.web.protection is None
+    assert scene.web.outranked == 2
+
+
 def test_a_running_vm_without_that_tenure_is_not_touched() -> None:
     scene = Scene(is_protected=False)
     assert scene.step(inputs.ordered(scene.later())) == []

@@ -237,6 +237,21 @@ def test_a_host_that_pulses_though_it_was_read_off_is_not_believed_dead() -> Non
     assert "pulses, though its power was read back off" in scene.open_alarms["fence-failed h4"]
 
 
+def test_a_doubt_is_over_when_the_host_is_back_in_a_new_boot() -> None:
+    scene = FenceScene()
+    scene.wrong("h4", "host-lost")
+    scene.wait(3_100)
+    scene.off("h4")
+    scene.heard("h4")
+    scene.wait(10_000)
+    assert "fence-failed h4" in scene.open_alarms
+    assert "put closed of h4 (1)" not in scene.did
+    scene.heard("h4", boot=2)
+    scene.runs("h4", "web4", boot=2)
+    assert scene.did[-1] == "put closed of h4 (1)"
+    assert "fence-failed h4" not in scene.open_alarms
+
+
 def test_a_host_that_pulses_after_its_proof_stops_what_has_not_begun() -> None:
     scene = FenceScene()
     scene.promise("big", "h4", VmNeeds(memory_mib=9_000, vcpus=1))

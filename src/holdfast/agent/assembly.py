@@ -22,6 +22,7 @@ from holdfast.agent.ends import Ends
 from holdfast.agent.executor import Executor
 from holdfast.agent.finding import found_gone
 from holdfast.agent.health import Health, rss_mib
+from holdfast.agent.hook_files import HookFiles
 from holdfast.agent.host_records import HostRecords
 from holdfast.agent.identity import Identity
 from holdfast.agent.inventory import Inventory
@@ -131,6 +132,7 @@ class Agent:
             incident=self._incident,
             observations=lambda: self.loop.observations,
         )
+        self.hook_files = HookFiles(state, Path(settings.run_dir), lambda: self.decider.world)
         self.starting = Starting(self.loop, self.sight.hypervisor, self.journal)
         self.executor = self._make_executor(last_words)
         self._add_questions()
@@ -178,6 +180,7 @@ class Agent:
     def _policy_moved(self) -> None:
         self.inventory.policy_moved()
         self.definitions.policy_moved()
+        self.hook_files.policy_moved()
 
     async def run(self) -> None:
         self._begin()
@@ -235,6 +238,7 @@ class Agent:
         seen.extend(
             found_gone(self.decider.world, self.sight.running(), me.boot, at, self._last_seen)
         )
+        self.hook_files.begin()
         for observation in seen:
             self._see(observation)
 

@@ -58,7 +58,7 @@ class Fencing:
             raise Unanswerable(text, "is this controller busy? try again", REFUSED) from None
         except FenceFailed as failed:
             text = mask(str(failed), device.secrets.values())
-            raise Unanswerable(text, f"what an agent needs: man {device.agent}", REFUSED) from None
+            raise Unanswerable(text, "", REFUSED) from None
 
         def changed(devices: tuple[FenceDevice, ...]) -> tuple[FenceDevice, ...]:
             self._check_place(host, name, place)
@@ -196,6 +196,12 @@ def fencing_words(registry: Registry, host: str) -> dict[str, Any]:
         "why_not_fenceable": why,
         "fence_devices": [one.agent for one in held.devices],
     }
+
+
+def failure_words(failed: FenceFailed, device: FenceDevice) -> str:
+    """What went wrong, to be read after the agent's name; some agents repeat their secrets."""
+    said = mask(str(failed), device.secrets.values())
+    return said.removeprefix(f"{device.agent} ").removesuffix(".")
 
 
 def read_device(args: Mapping[str, Any]) -> FenceDevice:

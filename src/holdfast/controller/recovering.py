@@ -103,7 +103,8 @@ class Recoverer:
             if not is_next or self._why_not(asked.host):
                 return {}
             return {f"fences/{asked.host}": structs.replace(asked, intended_utc_ms=utc_ms)}
-        if asked.step not in NEXT_STEPS[known.step] or (known.doubt and not asked.doubt):
+        nexts = (FenceStep.CLOSED,) if known.doubt else NEXT_STEPS[known.step]
+        if asked.step not in nexts:
             return {}
         proven = known.proven_utc_ms or (utc_ms if asked.step is FenceStep.OFF else 0)
         intended = known.intended_utc_ms

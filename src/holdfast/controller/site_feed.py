@@ -55,6 +55,9 @@ class SiteFeed:
             self._tell(told.RecoverySet(at=clock.now(), recovery=recovery))
 
     def _mode(self, host: str) -> None:
+        """Of one that left, and took it along, nothing is known any more."""
+        if self._registry.known(host) is None and f"fencing/{host}" not in self._registry:
+            return
         fencing = self._registry.fencing(host)
         devices = tuple(device.agent for device in fencing.devices)
         mode = told.HostModeSet(at=clock.now(), host=host, mode=fencing.mode, devices=devices)

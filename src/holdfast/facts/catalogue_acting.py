@@ -17,9 +17,9 @@ ACTING: tuple[AlarmType, ...] = (
         probable_cause="EQUIPMENT_MALFUNCTION",
         means="No fence device could switch the host off and read that back, or what one said is"
         " not believed. Its VMs start nowhere else: they may still run there.",
-        clears="When the host is proven dead, or pulses again.",
+        clears="When the host is proven dead, or pulses in a new boot.",
         repair="See that it is off, with your own eyes or at its BMC; then give the proof:"
-        " holdfast host confirm-dead HOST.",
+        " holdfast host confirm-dead HOST. One that lives: mend its power control, and reboot it.",
         covers=("H2", "H7", "H9"),
     ),
     AlarmType(

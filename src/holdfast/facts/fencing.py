@@ -72,8 +72,14 @@ class Fence(Struct, frozen=True, kw_only=True):
     proof: DeathProof | None = None
     by: str = ""
     doubt: str = ""  # Why its proof is not believed: only a person can go on.
+
     intended_utc_ms: int = 0
     proven_utc_ms: int = 0
+
+    @property
+    def is_switching(self) -> bool:
+        """Whether its devices are in use. In doubt nothing is switched any more."""
+        return self.step is FenceStep.INTENDED and not self.doubt
 
 
 class DeviceTried(Struct, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ def go_on(world: SiteWorld) -> list[Action]:
     actions: list[Action] = []
     for record in world.hosts.values():
         fence = _open_fence(world, record)
-        if fence is not None and fence.step is FenceStep.INTENDED:
+        if fence is not None and fence.step is FenceStep.INTENDED and not fence.doubt:
             actions += _switch_off(world, record, fence)
         elif fence is not None:
             actions += _close(world, record, fence)
@@ -117,8 +117,6 @@ def _switch_off(world: SiteWorld, record: HostRecord, fence: Fence) -> list[Acti
     now = _of(record, fence.number)
     if fence.term != world.term:  # An earlier leader intended it, and may have begun.
         return [] if _was_just_asked(world, now) else [_put(fence, term=world.term)]
-    if fence.doubt:
-        return []
     if now.proof is not None:
         return _prove(world, record, fence, now)
     why_not = brakes.hindrance(world, record)
@@ -202,7 +200,8 @@ def _awaited(world: SiteWorld, host: str, number: int) -> Fencing | None:
 
 
 def _close(world: SiteWorld, record: HostRecord, fence: Fence) -> list[Action]:
-    """A host rejoins when it runs in a new boot, and nothing there that another one holds."""
+    """A host rejoins when it runs in a new boot, and nothing there that another one holds. So ends
+    a doubt, too: whatever was switched off, the boot in doubt is over, and nothing was moved."""
     now = _of(record, fence.number)
     is_back = record.state not in SILENT and record.boot not in ("", *boots_of(fence))
     if not is_back or record.told_boot != record.boot or stale_copies(world, record):

@@ -85,6 +85,7 @@ class Calls:
         return {"vm": vm, "name": domain.name(), "xml": xml, "needs": msgspec.to_builtins(needs)}
 
     def define(self, xml: str) -> Any:
+        vm_needs.parse(xml)
         self.connection().defineXML(xml)
 
     def judge(self, xml: str, shared_paths: list[str]) -> Any:

@@ -19,6 +19,7 @@ from holdfast.adapters.drivers.fence_metadata import (
     input_lines,
     is_secret,
     last_words,
+    reaches_out,
     read_metadata,
     read_status,
 )
@@ -172,6 +173,11 @@ def _refuse_values(device: FenceDevice, metadata: Metadata) -> None:
             near = difflib.get_close_matches(name, metadata.parameters, n=2)
             hint = f"did you mean {' or '.join(near)}?" if near else "Take it away."
             raise FenceFailed(f"{device.agent} has no option {name!r} that may be given; {hint}")
+        if reaches_out(name):
+            raise FenceFailed(
+                f"{name} lets whoever sets a fence device run a program or write a file on this"
+                " controller: that is not for a device to say. Take it away."
+            )
         if any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in value):
             raise FenceFailed(
                 f"the value of {name} holds a line break or another control character, which"

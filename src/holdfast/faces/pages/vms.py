@@ -73,6 +73,13 @@ def restart_text(vm: VmSummary) -> Text:
     return text
 
 
+def elsewhere_text(vm: VmSummary) -> Text:
+    """Whether anything of it is on its host alone."""
+    if vm.elsewhere:
+        return Text(f"no: {vm.elsewhere}", style=UNSURE)
+    return Text("nothing of it is on this host alone", style=GOOD)
+
+
 def vm_page(vm: VmSummary, incidents: Sequence[Incident], now_ms: int = 0) -> Iterator[Any]:
     yield facts(
         [
@@ -85,7 +92,7 @@ def vm_page(vm: VmSummary, incidents: Sequence[Incident], now_ms: int = 0) -> It
             ("wanted", vm.wanted or "-"),
             ("answers by", vm.answer or "-"),
             ("restart here", restart_text(vm)),
-            *([("elsewhere", Text(f"no: {vm.elsewhere}", style=UNSURE))] if vm.elsewhere else []),
+            *([("start elsewhere", elsewhere_text(vm))] if vm.is_protected else []),
             ("open incident", Text(vm.incident, style=BAD) if vm.incident else "none"),
         ]
     )

@@ -17,6 +17,7 @@ import msgspec
 from holdfast.lab.commands import DEFAULT_LAB, LabError
 from holdfast.lab.drills.agent_killed import AgentKilledThenVmKilled
 from holdfast.lab.drills.busy import busy_cores
+from holdfast.lab.drills.elsewhere import ELSEWHERE_ROWS
 from holdfast.lab.drills.figures import Result
 from holdfast.lab.drills.ledger import Ledger, Say
 from holdfast.lab.drills.libvirt_lost import LIBVIRT_ROWS
@@ -99,6 +100,7 @@ DRILLS: dict[str, AnyDrill] = {
         AgentIdle(),
         *LIBVIRT_ROWS,
         *SITE_ROWS,
+        *ELSEWHERE_ROWS,
         AgentRestarted(),
         LeaderKilled(),
         LeaderAndHostKilled(),

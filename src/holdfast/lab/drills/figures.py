@@ -75,7 +75,10 @@ class Result(Struct, frozen=True, kw_only=True):
     lost: int
     false_alarms: int
     fault_to_vim_ms: Spread | None = None
+    confirmed_ms: Spread | None = None
     fault_to_answering_ms: Spread | None = None
+    ran_twice: int | None = None  # VMs of which the observer saw two copies; None: it did not look.
+    vms_stopped: int | None = None  # VMs of healthy hosts that were ended by what was done.
     peers: dict[str, Any] = {}
     figures: dict[str, Any] = {}
     goals: tuple[Goal, ...] = ()
@@ -93,7 +96,8 @@ class Result(Struct, frozen=True, kw_only=True):
     @property
     def is_passed(self) -> bool:
         """Nothing lost, nothing false, no wait overrun. Goals are shown, and judged by people."""
-        return not (self.lost or self.false_alarms or self.overran)
+        has_harmed = bool(self.ran_twice or self.vms_stopped)
+        return not (self.lost or self.false_alarms or self.overran or has_harmed)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: the machine's facts beside the others."""

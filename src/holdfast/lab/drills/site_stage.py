@@ -25,6 +25,8 @@ SETTINGS_FILE = "/etc/holdfast/holdfast.toml"
 SECRET_FILE = "/etc/holdfast/drill.secret"
 LOG_FOLDER = "/var/log/holdfast"
 INIT_SCRIPT = "/etc/init.d/holdfast"
+# All lab hosts see the machine's /var/tmp: it is their shared storage.
+SHARED_FOLDER = "/var/tmp/holdfast-lab-{lab}/shared"
 OF_LOST_HOST = "vm-on-lost-host"
 EAR_MODULE = b"holdfast.controller.ear"
 # Each host has a rack of its own: hosts that are lost together are not one alarm here.
@@ -32,6 +34,9 @@ SETTINGS = """# Written by a drill.
 [host]
 name = "{name}"
 rack = "rack-of-{name}"
+
+[libvirt]
+shared_paths = ["{shared}"]
 
 [plane.a]
 address = "{a}"
@@ -200,6 +205,7 @@ class SiteStage:
             b=host.address_on("b"),
             receiver=f"{self.inbox.address}:{self.inbox.port}",
             secret=SECRET_FILE,
+            shared=SHARED_FOLDER.format(lab=self.lab.name),
         )
         host.path(SETTINGS_FILE).write_text(text)
         host.path(SECRET_FILE).touch(mode=0o600)

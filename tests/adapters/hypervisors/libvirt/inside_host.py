@@ -96,6 +96,21 @@ class TestLibvirt(HypervisorContract):
         assert "nobody uses its disks (1 looked at)" in shown
         assert "it had no cgroup of its own" in shown
 
+    def test_a_host_with_the_same_disks_could_run_it(self) -> None:
+        """Its machine type too is one that this QEMU says that it has."""
+
+        async def story(hypervisor: Hypervisor) -> tuple[str, str]:
+            told = await hypervisor.definition(self.vm)
+            size = await hypervisor.size()
+            assert told.needs.machine in size.machines
+            shared = Libvirt(LibvirtClient(URI), BOOT, shared_paths=(str(DISK.parent),))
+            try:
+                return told.needs.obstacle, await shared.judge(told)
+            finally:
+                await shared.close()
+
+        assert self.play(story) == (f"its disk {DISK} is on local storage", "")
+
     def test_a_disk_that_somebody_uses_refuses_the_proof(self) -> None:
         async def story(hypervisor: Hypervisor) -> None:
             await hypervisor.domains()

@@ -1,0 +1,163 @@
+"""A site on which Holdfast acts: hosts with BMCs, guests on shared disks, all by its commands."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from holdfast.facts.fencing import FenceDevice
+from holdfast.lab.bmc.board import Bmc
+from holdfast.lab.commands import LabError
+from holdfast.lab.drills.copies import CopyWatch
+from holdfast.lab.drills.site_stage import SHARED_FOLDER, SiteStage
+from holdfast.lab.drills.stage import holdfast
+from holdfast.lab.guest_xml import GuestDisk
+from holdfast.lab.guests import Guest, plan_guest
+from holdfast.lab.hosts import Host
+
+DISK_BYTES = 4 << 20
+COMMAND_LIMIT_S = 60.0
+KNOWN_LIMIT_S = 60.0
+POLL_S = 0.05
+PREFIX = "elsewhere"
+
+
+@dataclass
+class ActingSite:
+    """What a drill needs to lose a host on purpose. `bmcs` are by the host's name."""
+
+    site: SiteStage
+    bmcs: dict[str, Bmc] = field(default_factory=dict)
+
+    def command(self, *words: str, stdin: str | None = None) -> str:
+        """Holdfast's own command on the leader's host; raises LabError with what it said."""
+        host = self.site.leader()
+        done = host.run(holdfast(*words), timeout_s=COMMAND_LIMIT_S, stdin_text=stdin)
+        return done.stdout
+
+    def give_bmc(self, host: Host) -> Bmc:
+        """Real IPMI and Redfish, which outlive the host."""
+        bmc = self.bmcs.get(host.name)
+        if bmc is None:
+            bmc = self.bmcs[host.name] = Bmc(host)
+            bmc.begin()
+        return bmc
+
+    def set_ladder(self, host: Host, *devices: FenceDevice) -> None:
+        """In the order given, instead of what was."""
+        with suppress(LabError):
+            self.command("fence", "clear", host.name)
+        for place, device in enumerate(devices, 1):
+            options = [f"--option={name}={value}" for name, value in device.options.items()]
+            self.command(
+                "fence",
+                "set",
+                host.name,
+                device.agent,
+                *options,
+                "--secrets-from=-",
+                f"--level={place}",
+                stdin="".join(f"{name}={value}\n" for name, value in device.secrets.items()),
+            )
+
+    def act_on(self, host: Host) -> None:
+        """From now on Holdfast fences it."""
+        self.command("host", "mode", host.name, "act")
+
+    def only_report(self, host: Host) -> None:
+        self.command("host", "mode", host.name, "report")
+
+    @contextmanager
+    def guests(self, host: Host, count: int, memory_mib: int = 128) -> Iterator[list[Guest]]:
+        """So many on shared disks, answering and protected; gone from everywhere at the end."""
+        made: list[Guest] = []
+        try:
+            names = [f"{PREFIX}-{number}" for number in range(1, count + 1)]
+            made += [self._make_guest(host, name, memory_mib) for name in names]
+            for guest in made:
+                guest.start()
+            for guest in made:
+                guest.wait_answer()
+                self.command("vm", "protect", guest.name)
+            self._wait_known(made)
+            yield made
+        finally:
+            self._take_away(made)
+
+    def where(self, guest: Guest) -> list[Host]:
+        """Hosts whose libvirt says that it runs there."""
+        found = []
+        for host in self.site.hosts:
+            if host.is_powered_on:
+                with suppress(LabError):
+                    if Guest(host, guest.plan).state() == "running":
+                        found.append(host)
+        return found
+
+    def _make_guest(self, host: Host, name: str, memory_mib: int) -> Guest:
+        disk = Path(SHARED_FOLDER.format(lab=self.site.lab.name)) / f"{name}.raw"
+        disk.parent.mkdir(parents=True, exist_ok=True)
+        disk.parent.chmod(0o711)
+        with disk.open("wb") as file:
+            file.truncate(DISK_BYTES)
+        plan = plan_guest(
+            host.lab, name, memory_mib=memory_mib, disk=GuestDisk(path=disk), on_crash="destroy"
+        )
+        return Guest.define(host, plan)
+
+    def _wait_known(self, guests: Sequence[Guest]) -> None:
+        """Until the site could start each of them elsewhere."""
+
+        def missing() -> list[str]:
+            told = json.loads(self.command("vm", "list", "--json"))["vms"]
+            ready = {row["vm"] for row in told if row["is_protected"] and not row["elsewhere"]}
+            return [guest.name for guest in guests if guest.plan.uuid not in ready]
+
+        self.site.wait(
+            lambda: not missing(),
+            lambda: f"not ready to start elsewhere: {', '.join(missing())}",
+            KNOWN_LIMIT_S,
+        )
+
+    def _take_away(self, guests: Sequence[Guest]) -> None:
+        for guest in guests:
+            with suppress(LabError):
+                self.command("vm", "unprotect", guest.name)
+            for host in self.site.hosts:
+                if host.is_powered_on:
+                    with suppress(LabError):
+                        Guest(host, guest.plan).end()
+
+
+@contextmanager
+def acting_site(site: SiteStage, hosts: Sequence[Host]) -> Iterator[ActingSite]:
+    """These hosts have BMCs, and are acted on while the block lasts."""
+    with ExitStack() as exits:
+        acting = ActingSite(site)
+        for host in hosts:
+            bmc = acting.give_bmc(host)
+            acting.set_ladder(host, bmc.ipmi)
+            acting.act_on(host)
+            exits.callback(_report_only, acting, host)
+        yield acting
+
+
+def _report_only(acting: ActingSite, host: Host) -> None:
+    with suppress(LabError):
+        acting.only_report(host)
+
+
+def watch_copies(guests: Sequence[Guest]) -> CopyWatch:
+    return CopyWatch(guest.plan.uuid for guest in guests)
+
+
+def wait_for(is_so: Callable[[], bool], limit_s: float) -> bool:
+    """Whether it came to be in time."""
+    deadline = time.monotonic() + limit_s
+    while not is_so():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_S)
+    return True
