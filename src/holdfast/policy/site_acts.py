@@ -86,13 +86,14 @@ def _fence_set(world: SiteWorld, fact: told.FenceSet) -> list[Action]:
         took_ms = max(0, fence.proven_utc_ms - fence.intended_utc_ms)
         age_ms = max(0, fact.age_ms - took_ms)
         world.fenced_at[fence.host] = Instant(world.now - age_ms * NS_PER_MS)
-    said = _refresh_host(world, record)
+    if fence.step is FenceStep.CLOSED:
+        return _refresh_host(world, record)
     if fence.step is not FenceStep.OFF or not is_news:
-        return said
+        return []
     record.page_at = None
     text = "is dead: its VMs start elsewhere, where they can"
     wish = f"find out why {record.name} died, then switch it on: Holdfast never does that"
-    return [*said, *site_incidents.step(world, record.incident, text, wish)]
+    return site_incidents.step(world, record.incident, text, wish)
 
 
 def _recovery_set(world: SiteWorld, fact: told.RecoverySet) -> list[Action]:
