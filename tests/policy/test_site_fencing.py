@@ -304,6 +304,13 @@ def test_a_host_that_is_back_in_a_new_boot_rejoins() -> None:
     assert "put closed of h4 (1)" in scene.did
 
 
+def test_a_dead_host_whose_kernel_answers_boots_and_is_not_frozen() -> None:
+    scene = FenceScene()
+    scene.lose("h4")
+    assert scene.wrong("h4", "host-frozen") == []
+    assert "host-lost h4" in scene.open_alarms
+
+
 def test_a_host_that_dies_again_is_fenced_again() -> None:
     scene = FenceScene()
     scene.lose("h4")

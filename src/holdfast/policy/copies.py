@@ -35,8 +35,8 @@ def outranked(world: World, order: CopyOutranked) -> list[Action]:
     if record.runs and record.state not in UNDER_WAY:
         return [*told, *end(world, record)]
     told += _open(world, record)
-    if record.state is VmState.ENDING:
-        return told  # Its end was asked for already.
+    if record.state is VmState.ENDING:  # Its end was asked for already, but not by force.
+        return [*told, *(recovery.end(world, record) if record.holder else [])]
     told += case_files.step(world, record, "is being shown to be gone: it is not this host's")
     _leave_state(world, record)
     return [*told, *recovery.prove(world, record)]

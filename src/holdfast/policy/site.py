@@ -95,6 +95,8 @@ class SiteDecider:
         world = self.world
         record = world.record(fault.subject.id, _host_name(fault))
         before = record.state
+        if fault.effect is Effect.STUCK and world.death_of(record) is not None:
+            return []  # It is dead, and a kernel answers: it boots.
         if before is HostState.STOPPING and _is_loss(fault):
             if site_plans.keeps(world, record, fault):
                 return []

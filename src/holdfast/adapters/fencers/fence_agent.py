@@ -40,7 +40,7 @@ PROVES_NOTHING = {
 DESCRIBE_LIMIT_S = 10.0
 READ_BACK_SHARE, READ_BACK_S = 0.25, 10.0  # Of the deadline; kept for reading the power back.
 AFTER_FAILURE_S = 5.0  # The next device waits: but a host that is off is off.
-LOOK_AGAIN_S = 1.0
+LOOK_AGAIN_S, ONE_LOOK_S = 1.0, 1.0
 CODE_ON, CODE_OFF = 0, 2
 HINTS = (
     ("login", "Check its user and its secret."),
@@ -259,7 +259,7 @@ class _Errand:
                 last = error
             if failure is not None:
                 raise failure
-            if self.left_s < LOOK_AGAIN_S + SHORTEST_S:
+            if self.left_s < LOOK_AGAIN_S + ONE_LOOK_S:
                 raise last
             await asyncio.sleep(LOOK_AGAIN_S)
 
