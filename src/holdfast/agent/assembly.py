@@ -56,7 +56,7 @@ from holdfast.facts.observations import (
 )
 from holdfast.facts.settings import Settings
 from holdfast.facts.subjects import Incarnation
-from holdfast.policy import promise
+from holdfast.policy import copies, promise
 from holdfast.policy.decide import Decider
 from holdfast.ports.clock import utc_ms
 from holdfast.ports.defects import Defects, LoggedPanel
@@ -300,6 +300,7 @@ class Agent:
             switch=self._settings.switch,
             run=self._run,
             was_planned=self.vitals.was_planned,
+            barred=copies.barred(world),
         )
 
     def _shown(self) -> dict[str, Any]:

@@ -70,6 +70,7 @@ class Hello(Frame, frozen=True, kw_only=True):
     rack: str = ""
     switch: str = ""
     run: str = ""  # A word of its own for each start of the agent.
+    barred: dict[str, int] = {}  # VMs that others hold as far as it knows: the generation, by VM.
     was_planned: bool = False  # The run before this one, in this boot, ended on purpose.
 
 

@@ -22,6 +22,7 @@ def outranked(world: World, order: CopyOutranked) -> list[Action]:
     if held is not None and held.tenure.generation > order.generation:
         return []  # Old news: this host holds a newer one.
     record.outranked = max(record.outranked, order.generation)
+    record.is_free = False
     if record.is_copy:
         record.holder = order.holder or record.holder
         return []
@@ -84,3 +85,12 @@ def _fault(world: World, record: VmRecord) -> FaultRaised:
         life=record.life,
         cause="another host holds it" if record.holder else "the leader took it back",
     )
+
+
+def barred(world: World) -> dict[str, int]:
+    """VMs that others hold, as far as this host knows, with the generation that it knows of."""
+    return {
+        record.vm: record.outranked
+        for record in world.vms.values()
+        if record.protection is None and record.outranked and not record.is_free
+    }

@@ -40,6 +40,7 @@ class VmRecord(Struct, kw_only=True):
     is_copy: bool = False  # Its tenure is over: what runs of it here must end, and never starts.
     holder: str = ""  # Of such a copy: the host that holds the VM by now, where that is known.
     outranked: int = 0  # The highest generation that is known and is not this host's.
+    is_free: bool = False  # It was another's, and nobody protects it any more.
     protection: Protection | None = None
     incident: str = ""
     is_across_boot: bool = False  # Its incident is older than this boot, whose clock is another.
