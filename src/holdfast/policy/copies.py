@@ -23,10 +23,8 @@ def outranked(world: World, order: CopyOutranked) -> list[Action]:
         return []  # Old news: this host holds a newer one.
     record.outranked = max(record.outranked, order.generation)
     record.is_free = False
-    if record.is_copy:
+    if record.is_copy or held is None:
         record.holder = order.holder or record.holder
-        return []
-    if held is None:
         return []
     record.protection, record.holder = None, order.holder
     told: list[Action] = list(promise.judge_group(world, held.group))
