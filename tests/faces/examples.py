@@ -12,7 +12,7 @@ from holdfast.facts.alarms import (
 )
 from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.instants import Instant
-from holdfast.facts.promises import Disarm, Group, Owner
+from holdfast.facts.promises import Disarm, Group, Owner, Spread
 from holdfast.facts.subjects import Incarnation, vm_subject
 from holdfast.facts.verdicts import Certainty
 from holdfast.facts.wire import VmSummary
@@ -150,7 +150,7 @@ DISARM = Disarm(
 )
 GROUPS = (
     Group(name="default"),
-    Group(name="gateways", level=1, dump=True),
+    Group(name="gateways", level=1, dump=True, priority=10, spread=Spread.HOST),
     Group(name="vnf", owner=Owner.EXTERNAL, level=2),
 )
 

@@ -67,13 +67,20 @@ class Spread(StrEnum):
     RACK = "rack"
 
 
+class Admission(StrEnum):
+    """What is done about a VM that is to be protected, and could not start elsewhere."""
+
+    WARN = "warn"
+    REFUSE = "refuse"
+
+
 class Group(Struct, frozen=True, kw_only=True):
     """A named set of VMs that share an owner of recovery and a service level.
 
     `level` 1 to 3 are the service levels of docs/REQUIREMENTS.md. `restarts` may happen in
     `restarts_window_s` before the VM is handed over with the reason. `dump` asks for a memory
     dump of a guest that panicked or is stuck. Of VMs that start elsewhere those of a higher
-    `priority` come first; `spread` keeps them apart.
+    `priority` come first; `spread` keeps them apart. `admit` is about VMs that could not.
     """
 
     name: str
@@ -84,6 +91,7 @@ class Group(Struct, frozen=True, kw_only=True):
     dump: bool = False
     priority: int = 0
     spread: Spread = Spread.NONE
+    admit: Admission = Admission.WARN
 
 
 GROUP_BOUNDS = {

@@ -10,7 +10,7 @@ from holdfast.facts.fencing import HostMode
 from holdfast.facts.incidents import Incident
 from holdfast.facts.last_words import Bundle
 from holdfast.facts.membership import Issued, SitePlan
-from holdfast.facts.promises import Disarm, Group, Owner, Protection
+from holdfast.facts.promises import Admission, Disarm, Group, Owner, Protection, Spread
 from holdfast.facts.roles import Role
 from holdfast.facts.tokens import TokenShown
 from holdfast.facts.wire import VmSummary
@@ -80,6 +80,9 @@ class SetGroup(Request, frozen=True, kw_only=True):
     restarts: int | None = None
     restarts_window_s: int | None = None
     dump: bool | None = None
+    priority: int | None = None
+    spread: Spread | None = None
+    admit: Admission | None = None
 
 
 class WhichAlarms(Request, frozen=True, kw_only=True):
