@@ -13,7 +13,7 @@ from msgspec import structs
 
 from holdfast.adapters.drivers.fence_metadata import is_secret, mask
 from holdfast.controller.registry import Puts, Registry
-from holdfast.facts.fencing import FenceDevice, HostFencing, HostMode
+from holdfast.facts.fencing import Fence, FenceDevice, HostFencing, HostMode
 from holdfast.policy.rehearsals import what_helps, why_not_fenceable
 from holdfast.ports import clock
 from holdfast.ports.answers import REFUSED, USAGE, Unanswerable
@@ -195,6 +195,23 @@ def fencing_words(registry: Registry, host: str) -> dict[str, Any]:
         "is_fenceable": not why,
         "why_not_fenceable": why,
         "fence_devices": [one.agent for one in held.devices],
+        "fence": _fence_words(registry.fence(host)),
+    }
+
+
+def _fence_words(fence: Fence | None) -> dict[str, Any] | None:
+    """How far the newest fence of a host has come."""
+    if fence is None:
+        return None
+    return {
+        "number": fence.number,
+        "step": str(fence.step),
+        "by": fence.by,
+        "doubt": fence.doubt,
+        "reason": fence.reason,
+        "intended_utc_ms": fence.intended_utc_ms,
+        "proven_utc_ms": fence.proven_utc_ms,
+        "took_ms": fence.proof.took_ms if fence.proof is not None else 0,
     }
 
 

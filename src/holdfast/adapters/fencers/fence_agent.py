@@ -93,6 +93,7 @@ class FenceAgent:
             failure = errand.failure(f"could not switch {fence.name} off", ended)
         off_s = errand.since_s
         await errand.wait_off(fence, failure)
+        all_s = errand.since_s
         return DeathProof(
             kind=ProofKind.POWER,
             host=fence.host,
@@ -101,8 +102,9 @@ class FenceAgent:
             shown=(
                 _done(fence, device, ended),
                 f"asked anew, {device.agent} read the power of {fence.name} back: off",
-                f"the order took {off_s:.1f} s, all of it {errand.since_s:.1f} s",
+                f"the order took {off_s:.1f} s, all of it {all_s:.1f} s",
             ),
+            took_ms=round(all_s * 1_000),
         )
 
     async def _begin(self, device: FenceDevice) -> "tuple[_Errand, Metadata]":
