@@ -16,7 +16,7 @@ from holdfast.adapters.drivers.private_folder import make_private_folder
 from holdfast.adapters.drivers.shelf import Shelf
 from holdfast.adapters.fencers.fence_agent import FenceAgent
 from holdfast.adapters.vims.builtin import Builtin
-from holdfast.controller.acting import make_recoverer
+from holdfast.controller.acting import make_migrating, make_recoverer
 from holdfast.controller.agents import Agents
 from holdfast.controller.api_tokens import ApiTokens
 from holdfast.controller.audit import Audit
@@ -139,6 +139,7 @@ class Controller:
         self.tokens = ApiTokens(self.registry)
         self.audit = Audit(state / "audit", self.events, name_of=self.agents.name_of)
         self.questions = self._make_questions()
+        self.migrating = make_migrating(self)
         self.rehearsals, self.fence_questions = make_fencing(self, self.fencer)
         self.door = self._make_door()
         self.departed = self._make_departed()
@@ -381,6 +382,7 @@ class Controller:
         await self.entries.close()
         self.watch.close()
         self.recoverer.close()
+        self.migrating.close()
         try:
             await self.leadership.end()
         except Exception:

@@ -201,8 +201,7 @@ class Watch:
     def told(self, agent: Agent) -> None:
         """Its agent said what runs there, and what it offers."""
         if agent.size is not None:
-            can_start = wire.STARTS_HERE in agent.features
-            self.set_size(agent.host, agent.size, can_start=can_start)
+            self.set_size(agent.host, agent.size, agent.features)
         self.set_vms(agent.host, agent.boot, agent.vms)
 
     def set_vms(self, host: str, boot: str, vms: tuple[VmSummary, ...]) -> None:
@@ -224,10 +223,13 @@ class Watch:
             told.VmsSet(at=clock.now(), host=host, boot=boot, vms=runs, given_up=given_up)
         )
 
-    def set_size(self, host: str, size: HostSize, *, can_start: bool) -> None:
+    def set_size(self, host: str, size: HostSize, features: tuple[str, ...]) -> None:
         known = self.decider.world.hosts.get(host)
-        if known is None or (known.size, known.can_start) != (size, can_start):
-            self.take(told.HostSized(at=clock.now(), host=host, size=size, can_start=can_start))
+        can_start, can_move = wire.STARTS_HERE in features, wire.MIGRATES in features
+        news = (size, can_start, can_move)
+        if known is None or (known.size, known.can_start, known.can_move) != news:
+            can = {"can_start": can_start, "can_move": can_move}
+            self.take(told.HostSized(at=clock.now(), host=host, size=size, **can))
 
     def take(self, fact: SiteFact) -> None:
         """What the store says, or what came of an act."""

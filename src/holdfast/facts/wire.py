@@ -17,6 +17,7 @@ from holdfast.facts.tenure import Tenure
 
 VERSION = 1
 STARTS_HERE = "starts-here"  # A feature: the agent takes orders to start a VM of another host.
+MIGRATES = "migrates"  # A feature: the agent moves VMs while they run, with certificates.
 GREET = "greet"  # The question to an agent that it shall say Hello once more, on the same link.
 
 

@@ -81,8 +81,27 @@ def is_ours(world: SiteWorld, promise: Promise) -> bool:
 
 def at_stake(world: SiteWorld, record: HostRecord) -> list[Promise]:
     """The VMs for which this host would be fenced."""
-    held = (one for one in world.promises.values() if one.protection.tenure.host == record.host)
+    held = (one for one in world.promises.values() if _may_have(world, record.host, one))
     return [one for one in held if is_ours(world, one)]
+
+
+def boots_at_stake(world: SiteWorld, record: HostRecord) -> set[str]:
+    """The boots of this host that the proof of its death must cover."""
+    found = set()
+    for promise in at_stake(world, record):
+        tenure, migration = promise.protection.tenure, world.migrations.get(promise.protection.vm)
+        if tenure.host == record.host:
+            found.add(tenure.boot)
+        elif migration is not None:
+            found.add(migration.target_boot)
+    return found
+
+
+def _may_have(world: SiteWorld, host: str, promise: Promise) -> bool:
+    """It is held there; or it moves there, and nobody knows whether it has come."""
+    migration = world.migrations.get(promise.protection.vm)
+    is_target = migration is not None and migration.is_open and migration.target == host
+    return is_target or promise.protection.tenure.host == host
 
 
 def pointless(world: SiteWorld, record: HostRecord) -> str:

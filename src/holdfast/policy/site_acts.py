@@ -13,6 +13,7 @@ from holdfast.policy import (
     site_deaths,
     site_fencing,
     site_incidents,
+    site_migrations,
     site_recovery,
 )
 from holdfast.policy.host_states import SILENT
@@ -26,6 +27,8 @@ def take(world: SiteWorld, fact: SiteFact) -> list[Action]:
             return _fence_set(world, fact)
         case told.RecoverySet():
             return _recovery_set(world, fact)
+        case told.MigrationSet() | told.DrainSet() | told.DrainLifted():
+            return site_migrations.take(world, fact)
         case told.HostSized() | told.HostModeSet():
             _host_set(world, fact)
         case told.PromiseSet():
@@ -51,6 +54,7 @@ def _host_set(world: SiteWorld, fact: told.HostSized | told.HostModeSet) -> None
     record = world.record(fact.host)
     if isinstance(fact, told.HostSized):
         record.size, record.can_start = fact.size, fact.can_start
+        record.can_move = fact.can_move
     else:
         record.mode, record.devices = fact.mode, fact.devices
 
@@ -67,6 +71,10 @@ def _outcome(world: SiteWorld, fact: SiteFact) -> list[Action]:
             return site_recovery.given_back(world, fact)
         case came.TargetSilent():
             site_recovery.target_silent(world, fact)
+        case came.MoveBegun():
+            site_migrations.move_begun(world, fact)
+        case came.EndsLooked():
+            site_migrations.ends_looked(world, fact)
         case _:
             pass
     return []
@@ -123,14 +131,16 @@ def go_on(world: SiteWorld) -> list[Action]:
     said = _set_brake(world, brakes.braked(world))
     acts: list[Action] = []
     if world.term:
-        acts = [*site_fencing.go_on(world), *site_recovery.go_on(world)]
+        acts = [*site_fencing.go_on(world), *site_migrations.go_on(world)]
+        acts += site_recovery.go_on(world)
     return [*said, *_refresh(world), *acts]
 
 
 def _is_something_up(world: SiteWorld) -> bool:
     """Most of the time nothing is: then nothing is looked at."""
     is_fenced = any(one.step is not FenceStep.CLOSED for one in world.fences.values())
-    return is_fenced or any(one.state in SILENT for one in world.hosts.values())
+    is_moved = site_migrations.is_something_up(world)
+    return is_fenced or is_moved or any(one.state in SILENT for one in world.hosts.values())
 
 
 def _set_brake(world: SiteWorld, why: str) -> list[Action]:

@@ -10,6 +10,7 @@ from holdfast.facts import outcomes as came
 from holdfast.facts.actions import Action, PutFence, SwitchOff
 from holdfast.facts.fencing import Fence, FenceStep, HostMode
 from holdfast.facts.instants import after, spoken
+from holdfast.facts.migrations import End
 from holdfast.policy import brakes, site_incidents, timing
 from holdfast.policy.host_states import SILENT
 from holdfast.policy.site_world import Fencing, HostRecord, SiteWorld, boots_of
@@ -73,7 +74,7 @@ def _begin(world: SiteWorld, record: HostRecord) -> list[Action]:
 
 
 def _intended(world: SiteWorld, record: HostRecord, number: int) -> Fence:
-    held = {one.protection.tenure.boot for one in brakes.at_stake(world, record)}
+    held = brakes.boots_at_stake(world, record)
     faults = list(record.faults.values())
     silent = spoken(timing.FENCE_AFTER_MS)
     return Fence(
@@ -219,5 +220,8 @@ def forget_asked(world: SiteWorld) -> None:
     """Nothing that was asked for in an earlier term, or run of this controller, is answered now."""
     for record in world.hosts.values():
         record.fencing = None
+    for moved in world.moving.values():
+        moved.asked_at, moved.is_asking, moved.again_at = None, False, None
+        moved.source = moved.target = End.UNKNOWN
     for one in world.starting.values():
         one.asked_at, one.is_asked, one.again_at = None, False, None

@@ -13,7 +13,7 @@ from holdfast.facts.actions import Action, PutRecovery, RestartElsewhere, TakeBa
 from holdfast.facts.instants import after
 from holdfast.facts.recoveries import Recovery, RecoveryStep
 from holdfast.facts.site import HostVm
-from holdfast.facts.tenure import DeathProof, Tenure, Wanted
+from holdfast.facts.tenure import DeathProof, Tenure, TenureState, Wanted
 from holdfast.policy import brakes, placement, proofs, timing
 from holdfast.policy.host_states import SILENT
 from holdfast.policy.site_world import HostRecord, Promise, SiteWorld, Starting
@@ -51,8 +51,10 @@ def _concerns(world: SiteWorld, promise: Promise) -> bool:
 
 
 def proof_for(world: SiteWorld, promise: Promise) -> DeathProof | None:
-    """That whoever holds it is dead."""
+    """That whoever holds it is dead. Of what migrates both ends must say so first."""
     tenure = promise.protection.tenure
+    if tenure.state is TenureState.MIGRATING:
+        return None
     record = world.hosts.get(tenure.host)
     if record is not None and world.is_contradicted(record):
         return None
