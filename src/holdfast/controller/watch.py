@@ -13,6 +13,7 @@ import msgspec
 
 from holdfast.adapters.journals.segments import read
 from holdfast.controller.agents import Agent
+from holdfast.controller.host_said import host_row, said_of
 from holdfast.detectors.panel import Panel, make_panel
 from holdfast.facts import hearing as heard
 from holdfast.facts import site as told
@@ -315,28 +316,17 @@ class Watch:
 
     def host_rows(self) -> list[dict[str, Any]]:
         """Each host of the site, with what is known and said of it."""
+        world = self.decider.world
         return [
-            {
-                "host": record.host,
-                "host_name": record.name,
-                "rack": record.rack,
-                "switch": record.switch,
-                "boot": record.boot,
-                "state": record.state.name.lower(),
-                "said": record.state.value,
-                "is_silent": record.state in SILENT,
-                "planes_heard": sorted(self._heard.get(record.host, ())),
-                "faults": sorted(record.faults),
-                "incident": record.incident,
-                "vms": len(record.vms),
-            }
-            for record in self.decider.world.hosts.values()
+            host_row(world, record, sorted(self._heard.get(record.host, ())))
+            for record in world.hosts.values()
         ]
 
     def silence_of(self, host: str) -> str:
         """What is said of a host that is silent, or empty."""
-        record = self.decider.world.hosts.get(host)
-        return record.state.value if record is not None and record.state in SILENT else ""
+        world = self.decider.world
+        record = world.hosts.get(host)
+        return said_of(world, record) if record is not None and record.state in SILENT else ""
 
     def story(self, incident: Incident) -> dict[str, Any]:
         """The journal's lines about it, with what was heard of its host. Blocks: use a thread."""

@@ -6,6 +6,7 @@ from holdfast.facts.actions import Action
 from holdfast.facts.commands import Armed, Disarmed, GroupForgotten, GroupSet
 from holdfast.facts.fencing import FenceStep
 from holdfast.facts.instants import NS_PER_MS, Instant
+from holdfast.facts.recoveries import RecoveryStep
 from holdfast.facts.site import SiteFact
 from holdfast.policy import (
     brakes,
@@ -113,7 +114,8 @@ def _recovery_set(world: SiteWorld, fact: told.RecoverySet) -> list[Action]:
         starting.asked_at = None
         starting.target = ""
         was = (before.generation, before.target_boot) if before is not None else None
-        if was != (recovery.generation, recovery.target_boot):
+        is_back = recovery.step is RecoveryStep.GIVEN_BACK
+        if is_back or was != (recovery.generation, recovery.target_boot):
             starting.is_asked, starting.again_at, starting.obstacle = False, None, ""
     return []
 

@@ -211,7 +211,7 @@ def _follow(world: SiteWorld, promise: Promise, now: Starting, recovery: Recover
     if now.again_at is not None and now.again_at > world.now and not gave_up:
         world.look_at(now.again_at)
         return []
-    return [_order(recovery, now, f"{target.name} could not start it" if gave_up else "")]
+    return [_order(recovery, now, "it gave up" if gave_up else "")]
 
 
 def _order(recovery: Recovery, now: Starting, failed: str) -> Action:
@@ -260,7 +260,8 @@ def given_back(world: SiteWorld, outcome: came.GivenBack) -> list[Action]:
     now = world.starting.setdefault(outcome.vm, Starting())
     now.is_asked, now.asked_at = False, world.now
     now.refused = {**now.refused, recovery.target: outcome.reason}
-    world.look_at(after(world.now, timing.PUT_AGAIN_MS))
+    now.again_at = after(world.now, timing.PUT_AGAIN_MS)  # It is not told once more meanwhile.
+    world.look_at(now.again_at)
     changed = msgspec.structs.replace(
         recovery, step=RecoveryStep.GIVEN_BACK, reason=outcome.reason, term=world.term
     )
