@@ -93,9 +93,16 @@ class FenceScene(SiteScene):
             )
         )
 
-    def mode(self, host: str, mode: HostMode, *devices: str) -> None:
-        devices = devices or ("fence_ipmilan",)
-        self.give(told.HostModeSet(at=self.now, host=host, mode=mode, devices=devices))
+    def mode(self, host: str, mode: HostMode, *devices: str, dump_wait_s: int = 0) -> None:
+        self.give(
+            told.HostModeSet(
+                at=self.now,
+                host=host,
+                mode=mode,
+                devices=devices or ("fence_ipmilan",),
+                dump_wait_s=dump_wait_s,
+            )
+        )
 
     def promise(
         self,

@@ -76,7 +76,13 @@ class SiteFeed:
             return
         fencing = self._registry.fencing(host)
         devices = tuple(device.agent for device in fencing.devices)
-        mode = told.HostModeSet(at=clock.now(), host=host, mode=fencing.mode, devices=devices)
+        mode = told.HostModeSet(
+            at=clock.now(),
+            host=host,
+            mode=fencing.mode,
+            devices=devices,
+            dump_wait_s=fencing.dump_wait_s,
+        )
         self._tell(mode)
 
     def _group(self, name: str) -> None:

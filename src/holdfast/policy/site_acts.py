@@ -58,6 +58,7 @@ def _host_set(world: SiteWorld, fact: told.HostSized | told.HostModeSet) -> None
         record.can_move = fact.can_move
     else:
         record.mode, record.devices = fact.mode, fact.devices
+        record.dump_wait_s = fact.dump_wait_s
 
 
 def _outcome(world: SiteWorld, fact: SiteFact) -> list[Action]:

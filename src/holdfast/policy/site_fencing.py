@@ -62,8 +62,12 @@ def _begin(world: SiteWorld, record: HostRecord) -> list[Action]:
     left = brakes.grace_left(world, record)
     if early is not None:
         world.look_at(early)
-        text = f"it was not heard since this controller began: it has {left} to boot"
-        return _hold(world, record, now, text) if left else []
+        text = (
+            f"it was not heard since this controller began: it has {left} to boot" if left else ""
+        )
+        if brakes.is_dumping(world, record):
+            text = f"its kernel panicked, and has {record.dump_wait_s} s to write its dump"
+        return _hold(world, record, now, text) if text else []
     why_not = brakes.pointless(world, record) or brakes.hindrance(world, record)
     if why_not:
         return _hold(world, record, now, why_not)
