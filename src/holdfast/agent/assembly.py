@@ -105,16 +105,7 @@ class Agent:
         self.questions.add("site-changed", self.site_keeper.site_changed)
         self.terms = Terms(state / "term")
         self.welcomer = Welcomer(self.loop, self.inventory, me, self.terms)
-        self.uplink = Uplink(
-            dials=controllers_of(settings, me.host_name),
-            outbox=self.outbox,
-            boot=me.boot,
-            host=me.host,
-            hello=self._hello,
-            welcomed=self._welcomed,
-            obey=self.terms.guard(self.questions.answer),
-            see=self.loop.see,
-        )
+        self.uplink = self._make_uplink()
         self.inventory.tell = self.definitions.tell = self.uplink.send
         self.definitions.changed = self.inventory.policy_moved
         self.loop.after_turn = self._policy_moved
@@ -145,6 +136,18 @@ class Agent:
         self.migrating = Migrating(self.loop, self.sight.hypervisor, self.migrator, self.journal)
         self.executor = self._make_executor(last_words)
         self._add_questions()
+
+    def _make_uplink(self) -> Uplink:
+        return Uplink(
+            dials=controllers_of(self._settings, self._me.host_name),
+            outbox=self.outbox,
+            boot=self._me.boot,
+            host=self._me.host,
+            hello=self._hello,
+            welcomed=self._welcomed,
+            obey=self.terms.guard(self.questions.answer),
+            see=self.loop.see,
+        )
 
     def _make_executor(self, last_words: LastWords) -> Executor:
         return Executor(
