@@ -96,6 +96,7 @@ class Agents:
         self.on_vms: Callable[[Agent], None] = lambda _: None
         self.on_forgotten: Callable[[str], None] = lambda _: None
         self.silence_of: Callable[[str], str] = lambda _: ""  # Of a host, where it is silent.
+        self.worded: Callable[[VmSummary], VmSummary] = lambda one: one  # With the site's word.
         self.by_host: dict[str, Agent] = {}
         self._running: dict[str, list[str]] = {}  # Hosts that say so of a VM, the first one first.
         for host, value in shelf.all(SHELF).items():
@@ -181,7 +182,7 @@ class Agents:
     def all_vms(self) -> list[VmSummary]:
         """What the host's own agent says now, or what it said last, marked as such."""
         found = [
-            summary if agent.link is not None else _unseen(summary, agent)
+            self.worded(summary if agent.link is not None else _unseen(summary, agent))
             for agent in self.by_host.values()
             for summary in agent.vms
         ]

@@ -32,6 +32,7 @@ from holdfast.controller.fence_parts import make_fencing
 from holdfast.controller.fencing import fencing_words
 from holdfast.controller.greeting import Greeter
 from holdfast.controller.groups import Groups
+from holdfast.controller.guarantee_parts import make_guarantees
 from holdfast.controller.hearing import Hearing
 from holdfast.controller.host_rows import HostRows
 from holdfast.controller.host_words import HostWords
@@ -140,6 +141,7 @@ class Controller:
         self.audit = Audit(state / "audit", self.events, name_of=self.agents.name_of)
         self.questions = self._make_questions()
         self.rehearsals, self.fence_questions = make_fencing(self, self.fencer)
+        self.guarantees = make_guarantees(self, settings.host_losses)
         self.door = self._make_door()
         self.departed = self._make_departed()
         self.joining = self._make_joining(self.certificates) if self.certificates else None
@@ -153,6 +155,7 @@ class Controller:
             "hearing": self.hearing.run,
             "watch": self.watch.run,
             "rehearsals": self.rehearsals.run,
+            "guarantee": self.guarantees.run,
         }
         if self.joining is not None:
             tasks["the site's list"] = self.joining.run
