@@ -229,17 +229,21 @@ def test_what_is_proven_is_not_proven_again_until_it_had_another_boot() -> None:
     asyncio.run(work())
 
 
-@pytest.mark.parametrize("step", [FenceStep.INTENDED, FenceStep.CLOSED])
-def test_a_fence_whose_devices_failed_is_followed_by_a_persons(step: FenceStep) -> None:
+@pytest.mark.parametrize(
+    ("step", "doubt"),
+    [(FenceStep.INTENDED, ""), (FenceStep.INTENDED, "h5 fell silent too"), (FenceStep.CLOSED, "")],
+)
+def test_a_fence_that_proved_nothing_is_followed_by_a_persons(step: FenceStep, doubt: str) -> None:
     async def work() -> None:
         scene = Scene()
         await scene.begin(protection("vm-1"))
-        intended = Fence(**{**fields(a_fence(step)), "host": "h4-id", "number": 5})
+        intended = Fence(**{**fields(a_fence(step)), "host": "h4-id", "number": 5, "doubt": doubt})
         await scene.put("fences/h4-id", intended)
         await scene.put("fencing/h4-id", ladder("10.0.9.4"))
         fence = await scene.confirm()
         assert (fence.number, fence.step, fence.by) == (6, FenceStep.OFF, "anna")
-        is_busy = step is FenceStep.INTENDED
+        assert fence.doubt == ""
+        is_busy = step is FenceStep.INTENDED and not doubt
         assert scene.fencer.asked == ([] if is_busy else ["10.0.9.4"])
 
     asyncio.run(work())

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from holdfast.adapters.simulated.vims import VimInMemory
 from holdfast.controller.fencing import fencing_words
@@ -144,9 +145,12 @@ def test_a_rehearsal_of_nothing_or_of_a_host_that_is_fenced_now_is_refused(tmp_p
             house.controller.rehearsals.begin_due()
             await asyncio.sleep(0)
             assert fencer.asked == []
+            await registry.change(lambda: {"fences/host-a": structs.replace(fence, doubt="x")})
+            await ask(house.socket, "fence-rehearse", host="host-a")
+            assert fencer.asked == ["10.0.9.4"], "in doubt whether it is the right one"
             await registry.change(lambda: {"fences/host-a": a_fence(FenceStep.CLOSED)})
             await ask(house.socket, "fence-rehearse", host="host-a")
-            assert fencer.asked == ["10.0.9.4"]
+            assert fencer.asked == ["10.0.9.4"] * 2
 
     asyncio.run(work())
 

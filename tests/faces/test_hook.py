@@ -16,6 +16,7 @@ from holdfast.faces.cli.services import Machine
 from holdfast.facts.commands import Command, ProtectionEnded, Wake
 from holdfast.facts.settings import Settings
 from holdfast.facts.verdicts import Verdict
+from holdfast.policy import copies
 from holdfast.policy.decide import Decider
 from tests.policy import inputs
 from tests.policy.inputs import at
@@ -185,3 +186,14 @@ def test_it_is_plain_and_fast(host: Host) -> None:
     host.hear(rename(inputs.granted(1)))
     for uuid in (WEB, DB):
         assert host.ask(uuid) == ""
+
+
+def test_what_was_anothers_starts_again_once_nobody_protects_it(host: Host) -> None:
+    host.hear(rename(inputs.granted(1)), rename(inputs.outranked(2)))
+    assert "host h2 held it" in host.ask()
+    assert copies.barred(host.decider.world) == {WEB: 2}
+    host.hear(ProtectionEnded(at=at(3), vm=WEB, by="ann"))
+    assert host.ask() == ""
+    assert copies.barred(host.decider.world) == {}
+    host.hear(rename(inputs.outranked(4, generation=4, holder="h3")))
+    assert "host h3 held it" in host.ask()

@@ -5,18 +5,22 @@ from dataclasses import dataclass, field
 from holdfast.facts import site as told
 from holdfast.facts.actions import (
     Action,
+    Migrate,
     PutFence,
+    PutMigration,
     PutRecovery,
     RestartElsewhere,
     SwitchOff,
     TakeBack,
+    TellEnds,
 )
 from holdfast.facts.commands import Armed, Disarmed
 from holdfast.facts.fencing import Fence, FenceStep, HostMode
 from holdfast.facts.outcomes import GivenBack, SwitchedOff
 from holdfast.facts.recoveries import Recovery, RecoveryStep
 from holdfast.facts.site import SiteFact
-from holdfast.facts.tenure import DeathProof, Tenure
+from holdfast.facts.tenure import DeathProof, Tenure, TenureState
+from tests.policy.migration_laws import MigrationLaws
 
 
 @dataclass
@@ -32,8 +36,10 @@ class ActingLaws:
     _read_off: dict[tuple[str, int], DeathProof] = field(default_factory=dict)
     _given_back: set[tuple[str, int]] = field(default_factory=set)
     _is_disarmed: bool = False
+    moves: MigrationLaws = field(default_factory=MigrationLaws)
 
     def follow(self, fact: SiteFact) -> None:
+        self.moves.follow(fact)
         match fact:
             case told.SiteBegan():
                 self.term = 0
@@ -75,6 +81,8 @@ class ActingLaws:
                 laws = self._of_start(action)
             case TakeBack():
                 laws = {}
+            case PutMigration() | Migrate() | TellEnds():
+                laws = self.moves.broken(action, self.term)
             case _:
                 return []
         self.acts += 1
@@ -128,6 +136,7 @@ class ActingLaws:
             "no start elsewhere without a proof that covers it": not (covers or is_back),
             "no start elsewhere without a committed proof": not self.is_proven(one.proof.host)
             and not is_back,
+            "no start elsewhere of what migrates": tenure.state is TenureState.MIGRATING,
             "generations rise by one": one.generation != tenure.generation + 1,
             "no start elsewhere while disarmed": self._is_disarmed,
             "a dead host is no target": self.is_proven(one.target),

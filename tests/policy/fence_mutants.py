@@ -78,6 +78,13 @@ FENCE_MUTANTS = (
         FENCING,
     ),
     Mutant(
+        "fences a host that writes its crash dump",
+        "policy/brakes.py",
+        "    due = max(due, _dumped_by(record) or due)",
+        "",
+        FENCING,
+    ),
+    Mutant(
         "fences for nothing",
         "policy/site_fencing.py",
         "    why_not = brakes.pointless(world, record) or brakes.hindrance(world, record)",

@@ -8,6 +8,7 @@ from msgspec import structs
 from holdfast.facts import outcomes as came
 from holdfast.facts import site as told
 from holdfast.facts.actions import (
+    Act,
     Action,
     PutFence,
     PutRecovery,
@@ -33,6 +34,9 @@ NEEDS = VmNeeds(memory_mib=1_000, vcpus=1, bridges=("br0",))
 class FenceScene(SiteScene):
     """`did` are the acts since the scene began, as short lines; `is_stored`: the store answers."""
 
+    can_move = False
+    kinds: tuple[type[Act], ...] = ACTS
+
     def __init__(self, *, hosts: int = 5, term: int = 1) -> None:
         self.did: list[str] = []
         self.acts: list[Action] = []
@@ -49,45 +53,56 @@ class FenceScene(SiteScene):
 
     def give(self, fact: SiteFact) -> list[str]:
         actions = self.lawful.step(fact)
-        acts = [action for action in actions if isinstance(action, ACTS)]
+        acts = [action for action in actions if isinstance(action, self.kinds)]
         for action in acts:
-            self._act(action)
+            self.act(action)
         return list(short([action for action in actions if action not in acts]))
 
-    def _act(self, action: Action) -> None:
+    def act(self, action: Action) -> None:
         match action:
             case PutFence():
                 fence = action.fence
-                self._note(action, f"put {fence.step} of {fence.host} ({fence.number})")
+                self.note(action, f"put {fence.step} of {fence.host} ({fence.number})")
                 if self.is_stored:
                     self.fence_set(fence)
             case SwitchOff():
-                self._note(action, f"switch off {action.fence.host}")
+                self.note(action, f"switch off {action.fence.host}")
             case PutRecovery():
                 one = action.recovery
-                self._note(action, f"put {one.step} of {one.vm} on {one.target} ({one.generation})")
+                self.note(action, f"put {one.step} of {one.vm} on {one.target} ({one.generation})")
                 if self.is_stored:
                     self.recovery_set(one)
             case RestartElsewhere():
                 one = action.recovery
-                self._note(action, f"start {one.vm} on {one.target} ({one.generation})")
+                self.note(action, f"start {one.vm} on {one.target} ({one.generation})")
             case TakeBack():
-                self._note(action, f"take back {action.recovery.vm} from {action.recovery.target}")
+                self.note(action, f"take back {action.recovery.vm} from {action.recovery.target}")
             case _:
                 pass
 
-    def _note(self, action: Action, line: str) -> None:
+    def note(self, action: Action, line: str) -> None:
         self.acts.append(action)
         self.did.append(line)
 
     # What is set.
 
     def size(self, host: str, size: HostSize = SIZE, *, can_start: bool = True) -> None:
-        self.give(told.HostSized(at=self.now, host=host, size=size, can_start=can_start))
+        self.give(
+            told.HostSized(
+                at=self.now, host=host, size=size, can_start=can_start, can_move=self.can_move
+            )
+        )
 
-    def mode(self, host: str, mode: HostMode, *devices: str) -> None:
-        devices = devices or ("fence_ipmilan",)
-        self.give(told.HostModeSet(at=self.now, host=host, mode=mode, devices=devices))
+    def mode(self, host: str, mode: HostMode, *devices: str, dump_wait_s: int = 0) -> None:
+        self.give(
+            told.HostModeSet(
+                at=self.now,
+                host=host,
+                mode=mode,
+                devices=devices or ("fence_ipmilan",),
+                dump_wait_s=dump_wait_s,
+            )
+        )
 
     def promise(
         self,

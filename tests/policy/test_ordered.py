@@ -202,6 +202,21 @@ def test_a_copy_is_ended_by_force_and_forgotten_once_it_is_gone() -> None:
     assert (scene.state(), scene.web.is_copy, scene.web.incident) == (VmState.STOPPED, False, "")
 
 
+@pytest.mark.parametrize("holder", ["h2", ""])
+def test_what_was_being_ended_to_start_again_is_ended_by_force_and_starts_no_more(
+    holder: str,
+) -> None:
+    scene = Scene()
+    scene.stick()
+    scene.capture()
+    assert scene.state() is VmState.ENDING
+    told = scene.step(inputs.outranked(scene.later(), holder=holder))
+    assert [a.is_forced for a in told if isinstance(a, EndVm)] == [True] * bool(holder)
+    scene.step(inputs.ended(scene.later(), WEB1))
+    assert RestartHere not in kinds(scene.prove())
+    assert scene.state() is VmState.STOPPED
+
+
 def test_what_is_taken_back_is_ended_as_it_would_end_itself_and_raises_nothing() -> None:
     scene = target()
     started(scene)

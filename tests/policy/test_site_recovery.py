@@ -93,6 +93,15 @@ def test_a_target_that_refuses_is_followed_by_another() -> None:
     assert placed(scene) == ["put placed of web4 on h1 (2)", "put placed of web4 on h2 (3)"]
 
 
+def test_a_target_that_refused_is_not_told_again_while_the_store_is_slow() -> None:
+    scene = FenceScene()
+    scene.lose("h4")
+    scene.is_stored = False
+    scene.given_back("web4")
+    scene.wait(1_500)
+    assert scene.did.count("start web4 on h1 (2)") == 1
+
+
 def test_a_target_that_does_not_answer_is_asked_again_and_nobody_else_is() -> None:
     scene = FenceScene()
     scene.lose("h4")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.adapters.archives.local_disk import LocalDisk
+from holdfast.adapters.migrators.libvirt import LibvirtMigrator
 from holdfast.adapters.outboxes.disk import DiskOutbox
 from holdfast.adapters.sensors.kernel_log import KernelLog
 from holdfast.agent.answers import Answers
@@ -30,6 +31,7 @@ from holdfast.agent.last_words import LastWords
 from holdfast.agent.loop import Loop, now
 from holdfast.agent.losses import watch_losses
 from holdfast.agent.memory import Remembered, is_in_doubt, open_journal
+from holdfast.agent.migrating import Migrating
 from holdfast.agent.questions import Questions
 from holdfast.agent.recorder import Recorder, Watched
 from holdfast.agent.sight import Sight
@@ -56,7 +58,7 @@ from holdfast.facts.observations import (
 )
 from holdfast.facts.settings import Settings
 from holdfast.facts.subjects import Incarnation
-from holdfast.policy import promise
+from holdfast.policy import copies, promise
 from holdfast.policy.decide import Decider
 from holdfast.ports.clock import utc_ms
 from holdfast.ports.defects import Defects, LoggedPanel
@@ -135,6 +137,13 @@ class Agent:
         )
         self.hook_files = HookFiles(state, Path(settings.run_dir), lambda: self.decider.world)
         self.starting = Starting(self.loop, self.sight.hypervisor, self.journal)
+        self.migrator = LibvirtMigrator(
+            settings.libvirt_uri,
+            tls_dir=settings.tls_dir,
+            run_dir=Path(settings.run_dir),
+            port=settings.migration_port,
+        )
+        self.migrating = Migrating(self.loop, self.sight.hypervisor, self.migrator, self.journal)
         self.executor = self._make_executor(last_words)
         self._add_questions()
 
@@ -163,6 +172,7 @@ class Agent:
             self.answers,
         ).add_to(self.questions)
         self.starting.add_to(self.questions)
+        self.migrating.add_to(self.questions)
         Witness(self._settings.answer_port, self._me.boot).add_to(self.questions)
 
     def _act(self, action: Any) -> None:
@@ -292,7 +302,7 @@ class Agent:
             boot=self._me.boot,
             state_id=self._me.state_id,
             stream=self.outbox.stream,
-            features=(wire.STARTS_HERE,),
+            features=(wire.STARTS_HERE, *(() if self.migrator.why_not() else (wire.MIGRATES,))),
             is_amnesiac=world.is_amnesiac,
             tenures=tuple(kept),
             pulse_key=self.vitals.key,
@@ -301,6 +311,7 @@ class Agent:
             switch=self._settings.switch,
             run=self._run,
             was_planned=self.vitals.was_planned,
+            barred=copies.barred(world),
         )
 
     def _shown(self) -> dict[str, Any]:
@@ -344,6 +355,7 @@ class Agent:
     async def _close(self) -> None:
         self.loop.close()
         await self.executor.close()
+        await self.migrating.close()
         await self.sight.close()
         self.recorder.close()
         self.journal.close()

@@ -108,6 +108,10 @@ class Executor:
                 | act.PutRecovery()
                 | act.RestartElsewhere()
                 | act.TakeBack()
+                | act.PutMigration()
+                | act.Migrate()
+                | act.LookAtEnds()
+                | act.TellEnds()
                 | act.AskWitnesses()
             ):
                 log.error("refused: %s has its seat at a controller", type(action).__name__)

@@ -96,4 +96,4 @@ class HookFiles:
 
 def _is_listed(record: VmRecord) -> bool:
     """Also what another host holds by now, as far as this one knows."""
-    return record.protection is not None or record.outranked > 0
+    return record.protection is not None or (record.outranked > 0 and not record.is_free)

@@ -19,6 +19,11 @@ COMMANDS = {
     "arm",
     "start-here",
     "take-back",
+    "migrate-in",
+    "migrate-out",
+    "migrate-cancel",
+    "migration-look",
+    "migration-end",
 }
 REFUSED = 4
 RESTORED_HINT = "there: holdfast leave --alone; then let it join the restored site"

@@ -9,7 +9,7 @@ from holdfast.agent.loop import Loop, now
 from holdfast.facts import wire
 from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.instants import NS_PER_MS
-from holdfast.policy import promise
+from holdfast.policy import moving, promise
 from holdfast.policy.vm_states import VmState
 from holdfast.policy.world import VmRecord, World
 from holdfast.ports import clock
@@ -36,7 +36,11 @@ class View:
         """Running and defined VMs alike, by name."""
         world = self._loop.decider.world
         domains = self._domains()
-        known = [self._summary(record, domains.get(record.vm)) for record in world.vms.values()]
+        known = [
+            self._summary(record, domains.get(record.vm))
+            for record in world.vms.values()
+            if record.moves != moving.IN  # It is shown where it runs, until it has come.
+        ]
         others = [_defined(d) for d in domains.values() if d.vm not in world.vms]
         shown = [
             s for s in known if s.vm in domains or s.is_running or s.is_protected or s.incident

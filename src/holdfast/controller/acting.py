@@ -1,14 +1,23 @@
 """Acting on hosts put together: the store tells the watch, and what follows is carried out."""
 
+from typing import TYPE_CHECKING
+
 from holdfast.controller.agents import Agents
 from holdfast.controller.greeting import Greeter
 from holdfast.controller.leadership import Leadership
+from holdfast.controller.migrating import ACTS, Migrating
+from holdfast.controller.migration_questions import MigrationQuestions
 from holdfast.controller.recovering import Recoverer
 from holdfast.controller.registry import Registry
 from holdfast.controller.site_feed import SiteFeed
 from holdfast.controller.watch import Watch
+from holdfast.facts.actions import Action
+from holdfast.facts.events import EventKind
 from holdfast.facts.fencing import FenceStep
 from holdfast.ports.fencer import Fencer
+
+if TYPE_CHECKING:
+    from holdfast.controller.assembly import Controller
 
 FENCES = "fences/"
 
@@ -43,3 +52,36 @@ def make_recoverer(
 
     registry.on_change.append(fence_changed)
     return recoverer
+
+
+def make_migrating(one: "Controller") -> Migrating:
+    """Beside the recoverer; and let the controller answer what is asked about migrations."""
+
+    def say(text: str) -> None:
+        one.events.note(EventKind.HOST, text)
+
+    migrating = Migrating(
+        registry=one.registry,
+        agents=one.agents,
+        term=lambda: one.leadership.term,
+        consume=one.watch.take,
+        greet_anew=one.greeter.grant_anew,
+        say=say,
+    )
+
+    def carry_out(action: Action) -> None:
+        who = migrating if isinstance(action, ACTS) else one.recoverer
+        who.carry_out(action)
+
+    one.watch.recover = carry_out
+    questions = MigrationQuestions(
+        registry=one.registry,
+        agents=one.agents,
+        hosts=one.hosts,
+        leadership=one.leadership,
+        migrating=migrating,
+        world=one.watch.decider.world,
+        say=say,
+    )
+    one.questions.add(questions.handlers())
+    return migrating

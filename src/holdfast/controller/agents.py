@@ -15,6 +15,7 @@ from holdfast.facts.tenure import Tenure
 from holdfast.facts.wire import VmSummary
 from holdfast.ports import clock
 from holdfast.ports.answers import AWAY, USAGE, Unanswerable, unknown
+from holdfast.ports.vim import VimVm
 
 ASK_LIMIT_S = 20.0
 SHELF = "inventory"
@@ -191,6 +192,14 @@ class Agents:
     def holds(self, host: str, vm: str) -> bool:
         agent = self.by_host.get(host)
         return agent is not None and any(summary.vm == vm for summary in agent.vms)
+
+    def inventory(self, host: str) -> list[VimVm]:
+        """What runs or is defined there, for the VIM."""
+        agent = self.by_host.get(host)
+        return [
+            VimVm(vm=summary.vm, name=summary.name, host=host, state=summary.state)
+            for summary in (agent.vms if agent else ())
+        ]
 
     def name_of(self, vm: str) -> str:
         """Of a uuid; empty for one that nobody knows."""

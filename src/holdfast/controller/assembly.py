@@ -16,7 +16,7 @@ from holdfast.adapters.drivers.private_folder import make_private_folder
 from holdfast.adapters.drivers.shelf import Shelf
 from holdfast.adapters.fencers.fence_agent import FenceAgent
 from holdfast.adapters.vims.builtin import Builtin
-from holdfast.controller.acting import make_recoverer
+from holdfast.controller.acting import make_migrating, make_recoverer
 from holdfast.controller.agents import Agents
 from holdfast.controller.api_tokens import ApiTokens
 from holdfast.controller.audit import Audit
@@ -60,7 +60,7 @@ from holdfast.ports.journal import Losses
 from holdfast.ports.keeper import keep_running
 from holdfast.ports.link import Dial
 from holdfast.ports.store import Store, StoreAway
-from holdfast.ports.vim import VimAway, VimRefused, VimVm
+from holdfast.ports.vim import VimAway, VimRefused
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class Controller:
         self.notes = Notes(self.events, self.host_name)
         self.agents = Agents(self.shelf, lambda text: self.events.note(EventKind.HOST, text))
         self.timings = Timings(is_answered_outside=bool(settings.webhooks))
-        self.vim = Builtin(state / "alarms.db", tell=self._tell, inventory=self._inventory)
+        self.vim = Builtin(state / "alarms.db", tell=self._tell, inventory=self.agents.inventory)
         self.couriers = make_couriers(
             settings, state, boot, self.host_name, self._answered, self._settled, self.shelf
         )
@@ -140,6 +140,7 @@ class Controller:
         self.tokens = ApiTokens(self.registry)
         self.audit = Audit(state / "audit", self.events, name_of=self.agents.name_of)
         self.questions = self._make_questions()
+        self.migrating = make_migrating(self)
         self.rehearsals, self.fence_questions = make_fencing(self, self.fencer)
         self.guarantees = make_guarantees(self, settings.host_losses)
         self.door = self._make_door()
@@ -321,13 +322,6 @@ class Controller:
         took_ms = self.timings.answered(alarm.key, alarm.revision, at)
         self.vim.note_answer(alarm.key, time.time_ns() // NS_PER_MS, took_ms)
 
-    def _inventory(self, host: str) -> list[VimVm]:
-        agent = self.agents.by_host.get(host)
-        return [
-            VimVm(vm=summary.vm, name=summary.name, host=host, state=summary.state)
-            for summary in (agent.vms if agent else ())
-        ]
-
     def _settled(self, record: AlarmRecord, notifier: str) -> None:
         self.replicas.settled(record, notifier)
 
@@ -384,6 +378,7 @@ class Controller:
         await self.entries.close()
         self.watch.close()
         self.recoverer.close()
+        self.migrating.close()
         try:
             await self.leadership.end()
         except Exception:

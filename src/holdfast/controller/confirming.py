@@ -118,7 +118,7 @@ class Confirming:
 
     def _devices(self, host: str) -> tuple[FenceDevice, ...]:
         fence = self._registry.fence(host)
-        is_busy = fence is not None and fence.step is FenceStep.INTENDED
+        is_busy = fence is not None and fence.is_switching
         return () if is_busy else self._registry.fencing(host).devices
 
     async def _power(self, device: FenceDevice) -> str:

@@ -4,6 +4,7 @@ The store first, then the agent: what the agent did not hear of, its next greeti
 A tenure of no boot (empty) is held until a person protects the VM again: its agent forgot.
 """
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 # A console says its text once, and running on takes its time.
 SHOWN_AT_ONCE = (AnswerKind.AGENT, AnswerKind.TCP)
 ANSWERS_LIMIT_S = 5.0
+TELL_LIMIT_S = 2.0
 
 
 # What is to be said of a VM that is to be protected; it raises Unanswerable for one that may not.
@@ -61,12 +63,12 @@ class Promises:
         return self.of_host(hello.host) + others
 
     def released(self, hello: wire.Hello) -> tuple[str, ...]:
-        """Of those that the host believes to hold, and with no newer generation."""
+        """Of those that the host believes to hold, or others to, with no newer generation."""
+        believed = {**hello.barred, **{t.vm: t.generation for t in hello.tenures}}
         return tuple(
-            t.vm
-            for t in hello.tenures
-            if self._registry.protection(t.vm) is None
-            and self._registry.released(t.vm) >= t.generation
+            vm
+            for vm, generation in believed.items()
+            if self._registry.protection(vm) is None and self._registry.released(vm) >= generation
         )
 
     def unknown_to_the_store(self) -> list[str]:
@@ -138,7 +140,21 @@ class Promises:
         if reply.error:
             await self._put_back(held.vm, held, None)
             raise Unanswerable(reply.error, reply.hint, reply.code or REFUSED)
+        await self._tell_others(held.vm, agent, by, term)
         return {"vm": held.vm, "name": held.name}
+
+    async def _tell_others(self, vm: str, holder: Agent, by: str, term: int) -> None:
+        """Hosts that had it let it be started again. Who is away hears it when it greets."""
+        others = [
+            one
+            for one in self._agents.linked()
+            if one is not holder and any(summary.vm == vm for summary in one.vms)
+        ]
+        asked = (
+            self._agents.ask(one, "release", {"vm": vm}, by=by, term=term, limit_s=TELL_LIMIT_S)
+            for one in others
+        )
+        await asyncio.gather(*asked, return_exceptions=True)
 
     async def take_tenure(self, told: Tenure) -> None:
         """An agent said what became of a VM that it holds. What is not its to say is left alone."""

@@ -16,6 +16,7 @@ from msgspec import Struct
 from holdfast.facts.definitions import VmDefinition
 from holdfast.facts.fencing import Fence, HostFencing, Rehearsal
 from holdfast.facts.membership import KINDS_OF_SITE
+from holdfast.facts.migrations import Drain, Migration
 from holdfast.facts.promises import DEFAULT_GROUP, Disarm, Group, Protection
 from holdfast.facts.recoveries import Recovery
 from holdfast.facts.tokens import Token
@@ -70,6 +71,8 @@ KINDS: Mapping[str, type[Struct]] = {
     "fences": Fence,
     "rehearsals": Rehearsal,
     "recoveries": Recovery,
+    "migrations": Migration,
+    "drains": Drain,
     DISARM: Disarm,
     STORE: StoreName,
 }
@@ -222,6 +225,15 @@ class Registry:
 
     def recoveries(self) -> dict[str, Recovery]:
         return {one.vm: one for one in self._all("recoveries", Recovery)}
+
+    def migration(self, vm: str) -> Migration | None:
+        return self._one(f"migrations/{vm}", Migration)
+
+    def migrations(self) -> dict[str, Migration]:
+        return {one.vm: one for one in self._all("migrations", Migration)}
+
+    def drains(self) -> dict[str, Drain]:
+        return {one.host: one for one in self._all("drains", Drain)}
 
     def tokens(self) -> dict[str, Token]:
         return {token.name: token for token in self._all("api-tokens", Token)}

@@ -28,6 +28,10 @@ class SiteFeed:
                 self._fence(name)
             case "recoveries":
                 self._recovery(name)
+            case "migrations":
+                self._migration(name)
+            case "drains":
+                self._drain(name)
             case "fencing":
                 self._mode(name)
             case "groups":
@@ -54,13 +58,31 @@ class SiteFeed:
         if recovery is not None:
             self._tell(told.RecoverySet(at=clock.now(), recovery=recovery))
 
+    def _migration(self, vm: str) -> None:
+        migration = self._registry.migration(vm)
+        if migration is not None:
+            self._tell(told.MigrationSet(at=clock.now(), migration=migration))
+
+    def _drain(self, host: str) -> None:
+        drain = self._registry.drains().get(host)
+        if drain is None:
+            self._tell(told.DrainLifted(at=clock.now(), host=host))
+        else:
+            self._tell(told.DrainSet(at=clock.now(), drain=drain))
+
     def _mode(self, host: str) -> None:
         """Of one that left, and took it along, nothing is known any more."""
         if self._registry.known(host) is None and f"fencing/{host}" not in self._registry:
             return
         fencing = self._registry.fencing(host)
         devices = tuple(device.agent for device in fencing.devices)
-        mode = told.HostModeSet(at=clock.now(), host=host, mode=fencing.mode, devices=devices)
+        mode = told.HostModeSet(
+            at=clock.now(),
+            host=host,
+            mode=fencing.mode,
+            devices=devices,
+            dump_wait_s=fencing.dump_wait_s,
+        )
         self._tell(mode)
 
     def _group(self, name: str) -> None:

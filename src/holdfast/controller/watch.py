@@ -13,6 +13,7 @@ import msgspec
 
 from holdfast.adapters.journals.segments import read
 from holdfast.controller.agents import Agent
+from holdfast.controller.host_said import host_row, said_of
 from holdfast.detectors.panel import Panel, make_panel
 from holdfast.facts import hearing as heard
 from holdfast.facts import site as told
@@ -201,8 +202,7 @@ class Watch:
     def told(self, agent: Agent) -> None:
         """Its agent said what runs there, and what it offers."""
         if agent.size is not None:
-            can_start = wire.STARTS_HERE in agent.features
-            self.set_size(agent.host, agent.size, can_start=can_start)
+            self.set_size(agent.host, agent.size, agent.features)
         self.set_vms(agent.host, agent.boot, agent.vms)
 
     def set_vms(self, host: str, boot: str, vms: tuple[VmSummary, ...]) -> None:
@@ -224,10 +224,13 @@ class Watch:
             told.VmsSet(at=clock.now(), host=host, boot=boot, vms=runs, given_up=given_up)
         )
 
-    def set_size(self, host: str, size: HostSize, *, can_start: bool) -> None:
+    def set_size(self, host: str, size: HostSize, features: tuple[str, ...]) -> None:
         known = self.decider.world.hosts.get(host)
-        if known is None or (known.size, known.can_start) != (size, can_start):
-            self.take(told.HostSized(at=clock.now(), host=host, size=size, can_start=can_start))
+        can_start, can_move = wire.STARTS_HERE in features, wire.MIGRATES in features
+        news = (size, can_start, can_move)
+        if known is None or (known.size, known.can_start, known.can_move) != news:
+            can = {"can_start": can_start, "can_move": can_move}
+            self.take(told.HostSized(at=clock.now(), host=host, size=size, **can))
 
     def take(self, fact: SiteFact) -> None:
         """What the store says, or what came of an act."""
@@ -313,28 +316,17 @@ class Watch:
 
     def host_rows(self) -> list[dict[str, Any]]:
         """Each host of the site, with what is known and said of it."""
+        world = self.decider.world
         return [
-            {
-                "host": record.host,
-                "host_name": record.name,
-                "rack": record.rack,
-                "switch": record.switch,
-                "boot": record.boot,
-                "state": record.state.name.lower(),
-                "said": record.state.value,
-                "is_silent": record.state in SILENT,
-                "planes_heard": sorted(self._heard.get(record.host, ())),
-                "faults": sorted(record.faults),
-                "incident": record.incident,
-                "vms": len(record.vms),
-            }
-            for record in self.decider.world.hosts.values()
+            host_row(world, record, sorted(self._heard.get(record.host, ())))
+            for record in world.hosts.values()
         ]
 
     def silence_of(self, host: str) -> str:
         """What is said of a host that is silent, or empty."""
-        record = self.decider.world.hosts.get(host)
-        return record.state.value if record is not None and record.state in SILENT else ""
+        world = self.decider.world
+        record = world.hosts.get(host)
+        return said_of(world, record) if record is not None and record.state in SILENT else ""
 
     def story(self, incident: Incident) -> dict[str, Any]:
         """The journal's lines about it, with what was heard of its host. Blocks: use a thread."""

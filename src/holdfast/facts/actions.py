@@ -11,6 +11,7 @@ from holdfast.facts.alarms import Alarm
 from holdfast.facts.fencing import Fence
 from holdfast.facts.incidents import Incident
 from holdfast.facts.instants import Instant
+from holdfast.facts.migrations import Migration
 from holdfast.facts.promises import Answer
 from holdfast.facts.recoveries import Recovery
 from holdfast.facts.subjects import Incarnation
@@ -127,6 +128,33 @@ class TakeBack(Act, frozen=True, kw_only=True):
     reason: str
 
 
+class PutMigration(Act, frozen=True, kw_only=True):
+    """Commit a migration, or its next step, to the store, together with the VM's tenure."""
+
+    migration: Migration
+
+
+class Migrate(Act, frozen=True, kw_only=True):
+    """Tell both ends of a migration that is committed to move the VM. Only once: whoever took
+    over from an earlier leader asks what came of it."""
+
+    migration: Migration
+
+
+class LookAtEnds(Act, frozen=True, kw_only=True):
+    """Ask the ends what each has of the VM: first the source, and the target to be done with it
+    once the source is. Of an end that is `dead` nothing is asked."""
+
+    migration: Migration
+    dead: tuple[str, ...] = ()
+
+
+class TellEnds(Act, frozen=True, kw_only=True):
+    """The store says how a migration ended: both ends shall know. Their greeting tells it, too."""
+
+    migration: Migration
+
+
 class AwaitAnswer(Act, frozen=True, kw_only=True):
     """Wait until the guest answers as promised, or the limit passes."""
 
@@ -158,6 +186,10 @@ Action = (
     | PutRecovery
     | RestartElsewhere
     | TakeBack
+    | PutMigration
+    | Migrate
+    | LookAtEnds
+    | TellEnds
     | AwaitAnswer
     | AskWitnesses
 )
@@ -185,6 +217,10 @@ SEATS: dict[type[Act], Seat] = {
     PutRecovery: Seat.LEADER,
     RestartElsewhere: Seat.LEADER,
     TakeBack: Seat.LEADER,
+    PutMigration: Seat.LEADER,
+    Migrate: Seat.LEADER,
+    LookAtEnds: Seat.LEADER,
+    TellEnds: Seat.LEADER,
     AwaitAnswer: Seat.AGENT,
     AskWitnesses: Seat.CONTROLLER,
 }

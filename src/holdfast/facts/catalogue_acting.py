@@ -82,6 +82,20 @@ ACTING: tuple[AlarmType, ...] = (
         covers=("H5", "H9"),
     ),
     AlarmType(
+        id="vm-runs-twice",
+        title="A VM runs on two hosts after its migration",
+        subject=SubjectKind.VM,
+        event_type=EventType.PROCESSING,
+        severity=Severity.CRITICAL,
+        probable_cause="DUPLICATE_INFORMATION",
+        means="The connection between both hosts broke off in the moment in which the VM changed"
+        " from one to the other, and both let it run. Holdfast ends neither.",
+        clears="When only one of both is left.",
+        repair="End the one that you do not want, on its host: virsh destroy VM. Then check its"
+        " data: both may have written to its disks.",
+        covers=("H2", "H9"),
+    ),
+    AlarmType(
         id="vm-copy-ended",
         title="A VM ran here though another host holds it, and its copy here was ended",
         subject=SubjectKind.VM,

@@ -82,6 +82,29 @@ class CopyOutranked(Told, frozen=True, kw_only=True):
     holder: str
 
 
+class MigrationBegan(Told, frozen=True, kw_only=True):
+    """The leader moves this VM from here, or to here: whatever happens to it until the migration
+    has ended is for the leader to judge. `revision` is that of the tenure that says so."""
+
+    vm: str
+    name: str
+    generation: int
+    revision: int
+    is_source: bool
+
+
+class MigrationEnded(Told, frozen=True, kw_only=True):
+    """A migration is over. At the source of one that was undone it `is_held` again; without
+    anything left of it at either end, it died meanwhile."""
+
+    vm: str
+    generation: int
+    revision: int
+    is_held: bool = False
+    is_lost: bool = False
+    reason: str = ""
+
+
 class IncidentSettled(Told, frozen=True, kw_only=True):
     """A person says: this is dealt with. The incident closes and its alarms clear."""
 
@@ -100,6 +123,8 @@ Command = (
     | StartOrdered
     | StartRefused
     | CopyOutranked
+    | MigrationBegan
+    | MigrationEnded
     | IncidentSettled
 )
 

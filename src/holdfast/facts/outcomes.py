@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from holdfast.facts.instants import Instant
+from holdfast.facts.migrations import End
 from holdfast.facts.subjects import Incarnation
 from holdfast.facts.tenure import DeathProof, LocalProof
 
@@ -119,6 +120,26 @@ class TargetSilent(Done, frozen=True, kw_only=True):
     reason: str
 
 
+class MoveBegun(Done, frozen=True, kw_only=True):
+    """Both ends were told of a migration; `refusal` is why one of them does not take part, or
+    empty. Neither says what becomes of the VM."""
+
+    vm: str
+    number: int
+    refusal: str = ""
+
+
+class EndsLooked(Done, frozen=True, kw_only=True):
+    """What each end has of a VM that moves. `reason` is why its move failed, where it did."""
+
+    vm: str
+    number: int
+    source: End
+    target: End
+    reason: str = ""
+    pause_ms: int | None = None
+
+
 Outcome = (
     GoneProven
     | GoneNotProven
@@ -133,4 +154,6 @@ Outcome = (
     | LastWordsFailed
 )
 
-SiteOutcome = SwitchedOff | NotSwitchedOff | StartTaken | GivenBack | TargetSilent
+SiteOutcome = (
+    SwitchedOff | NotSwitchedOff | StartTaken | GivenBack | TargetSilent | MoveBegun | EndsLooked
+)

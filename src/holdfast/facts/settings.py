@@ -60,6 +60,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     link_port: int = 7311  # TCP: agents dial controllers.
     pulse_port: int = 7312  # UDP: pulses to controllers.
     answer_port: int = 7313  # UDP: a host's pulse answers those who doubt that it lives.
+    migration_port: int = 7314  # TCP: another host's agent, while a VM moves to this host.
     gasp_port: int = 0  # UDP: what hosts' kernels shout by netconsole when they panic. 0: none.
     tls_dir: str = "/etc/holdfast/tls"
     store: str = "sqlite"  # Or: etcd.

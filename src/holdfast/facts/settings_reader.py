@@ -225,6 +225,7 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, Check]]] = {
         "link_port": ("link_port", _PORT),
         "pulse_port": ("pulse_port", _PORT),
         "answer_port": ("answer_port", _PORT),
+        "migration_port": ("migration_port", _PORT),
         "tls_dir": ("tls_dir", _absolute_path),
         "store": ("store", _store),
         "etcd_endpoints": ("etcd_endpoints", _urls),

@@ -14,6 +14,7 @@ from holdfast.facts.commands import (
 )
 from holdfast.facts.definitions import HostSize, VmNeeds
 from holdfast.facts.fencing import Fence, HostMode
+from holdfast.facts.migrations import Drain, Migration
 from holdfast.facts.outcomes import SiteOutcome
 from holdfast.facts.promises import Protection
 from holdfast.facts.recoveries import Recovery
@@ -35,11 +36,13 @@ class HostVm(Struct, frozen=True, kw_only=True):
 
 
 class HostSized(Told, frozen=True, kw_only=True):
-    """What a host offers to VMs; `can_start`: its agent takes orders to start a VM of another."""
+    """What a host offers to VMs; `can_start`: its agent takes orders to start a VM of another;
+    `can_move`: and to move one while it runs, which needs certificates of the site."""
 
     host: str
     size: HostSize
     can_start: bool = True
+    can_move: bool = False
 
 
 class HostModeSet(Told, frozen=True, kw_only=True):
@@ -48,6 +51,7 @@ class HostModeSet(Told, frozen=True, kw_only=True):
     host: str
     mode: HostMode
     devices: tuple[str, ...] = ()
+    dump_wait_s: int = 0
 
 
 class PromiseSet(Told, frozen=True, kw_only=True):
@@ -72,6 +76,22 @@ class RecoverySet(Told, frozen=True, kw_only=True):
     """A recovery as the store has it now."""
 
     recovery: Recovery
+
+
+class MigrationSet(Told, frozen=True, kw_only=True):
+    """A migration as the store has it now."""
+
+    migration: Migration
+
+
+class DrainSet(Told, frozen=True, kw_only=True):
+    """A host is in maintenance."""
+
+    drain: Drain
+
+
+class DrainLifted(Told, frozen=True, kw_only=True):
+    host: str
 
 
 class SiteBegan(Told, frozen=True, kw_only=True):
@@ -130,6 +150,9 @@ SiteFact = (
     | PromiseEnded
     | FenceSet
     | RecoverySet
+    | MigrationSet
+    | DrainSet
+    | DrainLifted
     | GroupSet
     | GroupForgotten
     | Disarmed

@@ -63,7 +63,8 @@ class DeathProof(Struct, frozen=True, kw_only=True):
 
     A restart elsewhere takes one. Only adapters make it, after they looked. `boot` is the newest
     that it covers, `earlier` those before it; a boot that began later is not covered. `shown`
-    lists, in words, what was looked at; `by` is the person who gave it, or empty.
+    lists, in words, what was looked at; `by` is the person who gave it, or empty. `took_ms` is how
+    long the fence agent took for it, its read-back included.
     """
 
     kind: ProofKind
@@ -74,3 +75,4 @@ class DeathProof(Struct, frozen=True, kw_only=True):
     generation: int = 0
     shown: tuple[str, ...] = ()
     by: str = ""
+    took_ms: int = 0

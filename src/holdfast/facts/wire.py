@@ -17,6 +17,7 @@ from holdfast.facts.tenure import Tenure
 
 VERSION = 1
 STARTS_HERE = "starts-here"  # A feature: the agent takes orders to start a VM of another host.
+MIGRATES = "migrates"  # A feature: the agent moves VMs while they run, with certificates.
 GREET = "greet"  # The question to an agent that it shall say Hello once more, on the same link.
 
 
@@ -71,6 +72,7 @@ class Hello(Frame, frozen=True, kw_only=True):
     rack: str = ""
     switch: str = ""
     run: str = ""  # A word of its own for each start of the agent.
+    barred: dict[str, int] = {}  # VMs that others hold as far as it knows: the generation, by VM.
     was_planned: bool = False  # The run before this one, in this boot, ended on purpose.
 
 

@@ -13,8 +13,8 @@ from holdfast.facts.tenure import TenureState, Wanted
 from holdfast.policy import (
     alarms,
     case_files,
-    copies,
     faults,
+    moving,
     ordered,
     promise,
     recovery,
@@ -49,8 +49,8 @@ def obey(world: World, order: Told) -> list[Action]:
         case told.StartRefused():
             ordered.refused(world, order)
             return []
-        case told.CopyOutranked():
-            return copies.outranked(world, order)
+        case told.MigrationBegan() | told.MigrationEnded() | told.CopyOutranked():
+            return moving.told(world, order)
         case told.RecoveryAsked():
             return _recover(world, order)
         case told.IncidentSettled():
@@ -88,6 +88,9 @@ def _due(world: World) -> list[Action]:
 def _granted(world: World, order: told.ProtectionGranted) -> list[Action]:
     granted = order.protection
     record = world.record(granted.vm, granted.name)
+    over = moving.over_with(record, granted)
+    if over is not None:
+        return moving.ended(world, over)
     held = record.protection
     if held is not None and held.tenure.generation > granted.tenure.generation:
         return []  # An old grant, late: the newer tenure stands.
@@ -151,6 +154,8 @@ def _wanted_as(granted: Protection, held: Protection) -> Protection:
 def _released(world: World, order: told.ProtectionEnded) -> list[Action]:
     record = world.vms.get(order.vm)
     if record is None or record.protection is None:
+        if record is not None:
+            record.is_free = True
         return []
     group = record.protection.group
     record.protection = None

@@ -94,7 +94,7 @@ def choose(
     for record in world.hosts.values():
         if record.host in gone:
             continue
-        reason = _refusal(world, rooms, record, promise) or (refused or {}).get(record.host, "")
+        reason = refusal(world, rooms, record, promise) or (refused or {}).get(record.host, "")
         if reason:
             reasons[record.name] = reason
         elif record.host in busy:
@@ -116,11 +116,16 @@ def _host_of(world: SiteWorld, vm: str, promise: Promise) -> str:
     starting = world.starting.get(vm)
     if starting is not None and starting.target:
         return starting.target
+    migration = world.migrations.get(vm)
+    if migration is not None and migration.is_open:
+        return migration.target
     return promise.protection.tenure.host
 
 
-def _refusal(world: SiteWorld, rooms: Rooms, record: HostRecord, promise: Promise) -> str:
+def refusal(world: SiteWorld, rooms: Rooms, record: HostRecord, promise: Promise) -> str:
     """The first reason why this host does not take it, or empty."""
+    if record.host in world.drains:
+        return "it is in maintenance (drained)"
     if record.state not in (HostState.SERVING, HostState.IMPAIRED) or record.faults:
         return f"it {record.state.value}"
     fence = world.fences.get(record.host)

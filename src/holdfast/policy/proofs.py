@@ -1,6 +1,9 @@
 """What a proof covers, and whose VM may start on another host because of it."""
 
+from collections.abc import Mapping
+
 from holdfast.facts.fencing import Fence, FenceStep
+from holdfast.facts.migrations import End, Migration, MigrationStep
 from holdfast.facts.recoveries import Recovery, RecoveryStep
 from holdfast.facts.tenure import DeathProof, ProofKind, Tenure, TenureState, Wanted
 
@@ -40,3 +43,67 @@ def may_place(tenure: Tenure, asked: Recovery, known: Recovery | None) -> str:
     if not covers(asked.proof, tenure):
         return f"the proof says nothing of {tenure.host} in boot {tenure.boot or 'none'}"
     return ""
+
+
+GONE = (End.NOTHING, End.DEAD)
+
+
+def outcome(source: End, target: End) -> MigrationStep | None:
+    """How a migration ends by what both ends have; None: nobody knows yet.
+
+    Where neither has it, it goes to the end from which it can be started: to the source, but for a
+    target that died with all that had come to it.
+    """
+    match source, target:
+        case End.RUNS, End.RUNS:
+            return MigrationStep.IN_DOUBT
+        case _ if source in GONE and target is End.RUNS:
+            return MigrationStep.DONE
+        case End.NOTHING, End.DEAD:
+            return MigrationStep.DONE
+        case _ if target in GONE and source in (*GONE, End.RUNS):
+            return MigrationStep.UNDONE
+        case _:
+            return None
+
+
+def may_begin(tenure: Tenure, asked: Migration, known: Migration | None) -> str:
+    """Why this migration may not begin, or empty. `tenure` and `known` are the store's."""
+    if known is not None and known.is_open:
+        return "it migrates already"
+    if tenure.wanted is not Wanted.RUNNING:
+        return "it is wanted stopped"
+    if (tenure.generation, tenure.host) != (asked.generation, asked.source):
+        return "another host holds it by now"
+    wanted = TenureState.MIGRATING if asked.is_found else TenureState.HELD
+    if tenure.state is not wanted or tenure.boot != asked.source_boot:
+        return f"its tenure is {tenure.state}" if tenure.state is not wanted else "its host booted"
+    is_next = asked.number == (known.number if known is not None else 0) + 1
+    return "" if is_next and asked.target != asked.source else "it was asked for in the past"
+
+
+def may_end(
+    tenure: Tenure, asked: Migration, known: Migration | None, fences: Mapping[str, Fence]
+) -> str:
+    """Why a migration does not end as asked, or empty: it takes a word or a proof of both ends."""
+    if known is None or known.number != asked.number or not known.is_open:
+        return "it is over already"
+    if (tenure.state, tenure.generation) != (TenureState.MIGRATING, known.generation):
+        return "its tenure says that it does not migrate"
+    if asked.step is not outcome(asked.source_end, asked.target_end):
+        return "that is not what both ends say"
+    for end, host, boot in (
+        (asked.source_end, known.source, tenure.boot),
+        (asked.target_end, known.target, known.target_boot),
+    ):
+        proof = proof_of(fences.get(host))
+        if end is End.DEAD and (proof not in asked.proofs or not is_dead(proof, host, boot)):
+            return f"nothing proves {host} dead in boot {boot}"
+    return ""
+
+
+def is_dead(proof: DeathProof | None, host: str, boot: str) -> bool:
+    """Whether the host can do no more harm in that boot."""
+    if proof is None or proof.kind is ProofKind.STORAGE or proof.host != host:
+        return False
+    return boot in (proof.boot, *proof.earlier)

@@ -6,6 +6,7 @@ from holdfast.facts.actions import Action
 from holdfast.facts.commands import Armed, Disarmed, GroupForgotten, GroupSet
 from holdfast.facts.fencing import FenceStep
 from holdfast.facts.instants import NS_PER_MS, Instant
+from holdfast.facts.recoveries import RecoveryStep
 from holdfast.facts.site import SiteFact
 from holdfast.policy import (
     brakes,
@@ -13,6 +14,7 @@ from holdfast.policy import (
     site_deaths,
     site_fencing,
     site_incidents,
+    site_migrations,
     site_recovery,
 )
 from holdfast.policy.host_states import SILENT
@@ -26,6 +28,8 @@ def take(world: SiteWorld, fact: SiteFact) -> list[Action]:
             return _fence_set(world, fact)
         case told.RecoverySet():
             return _recovery_set(world, fact)
+        case told.MigrationSet() | told.DrainSet() | told.DrainLifted():
+            return site_migrations.take(world, fact)
         case told.HostSized() | told.HostModeSet():
             _host_set(world, fact)
         case told.PromiseSet():
@@ -51,8 +55,10 @@ def _host_set(world: SiteWorld, fact: told.HostSized | told.HostModeSet) -> None
     record = world.record(fact.host)
     if isinstance(fact, told.HostSized):
         record.size, record.can_start = fact.size, fact.can_start
+        record.can_move = fact.can_move
     else:
         record.mode, record.devices = fact.mode, fact.devices
+        record.dump_wait_s = fact.dump_wait_s
 
 
 def _outcome(world: SiteWorld, fact: SiteFact) -> list[Action]:
@@ -67,6 +73,10 @@ def _outcome(world: SiteWorld, fact: SiteFact) -> list[Action]:
             return site_recovery.given_back(world, fact)
         case came.TargetSilent():
             site_recovery.target_silent(world, fact)
+        case came.MoveBegun():
+            site_migrations.move_begun(world, fact)
+        case came.EndsLooked():
+            site_migrations.ends_looked(world, fact)
         case _:
             pass
     return []
@@ -86,13 +96,14 @@ def _fence_set(world: SiteWorld, fact: told.FenceSet) -> list[Action]:
         took_ms = max(0, fence.proven_utc_ms - fence.intended_utc_ms)
         age_ms = max(0, fact.age_ms - took_ms)
         world.fenced_at[fence.host] = Instant(world.now - age_ms * NS_PER_MS)
-    said = _refresh_host(world, record)
+    if fence.step is FenceStep.CLOSED:
+        return _refresh_host(world, record)
     if fence.step is not FenceStep.OFF or not is_news:
-        return said
+        return []
     record.page_at = None
     text = "is dead: its VMs start elsewhere, where they can"
     wish = f"find out why {record.name} died, then switch it on: Holdfast never does that"
-    return [*said, *site_incidents.step(world, record.incident, text, wish)]
+    return site_incidents.step(world, record.incident, text, wish)
 
 
 def _recovery_set(world: SiteWorld, fact: told.RecoverySet) -> list[Action]:
@@ -104,7 +115,8 @@ def _recovery_set(world: SiteWorld, fact: told.RecoverySet) -> list[Action]:
         starting.asked_at = None
         starting.target = ""
         was = (before.generation, before.target_boot) if before is not None else None
-        if was != (recovery.generation, recovery.target_boot):
+        is_back = recovery.step is RecoveryStep.GIVEN_BACK
+        if is_back or was != (recovery.generation, recovery.target_boot):
             starting.is_asked, starting.again_at, starting.obstacle = False, None, ""
     return []
 
@@ -122,14 +134,16 @@ def go_on(world: SiteWorld) -> list[Action]:
     said = _set_brake(world, brakes.braked(world))
     acts: list[Action] = []
     if world.term:
-        acts = [*site_fencing.go_on(world), *site_recovery.go_on(world)]
+        acts = [*site_fencing.go_on(world), *site_migrations.go_on(world)]
+        acts += site_recovery.go_on(world)
     return [*said, *_refresh(world), *acts]
 
 
 def _is_something_up(world: SiteWorld) -> bool:
     """Most of the time nothing is: then nothing is looked at."""
     is_fenced = any(one.step is not FenceStep.CLOSED for one in world.fences.values())
-    return is_fenced or any(one.state in SILENT for one in world.hosts.values())
+    is_moved = site_migrations.is_something_up(world)
+    return is_fenced or is_moved or any(one.state in SILENT for one in world.hosts.values())
 
 
 def _set_brake(world: SiteWorld, why: str) -> list[Action]:

@@ -10,6 +10,7 @@ from holdfast.facts import outcomes as came
 from holdfast.facts.actions import Action, PutFence, SwitchOff
 from holdfast.facts.fencing import Fence, FenceStep, HostMode
 from holdfast.facts.instants import after, spoken
+from holdfast.facts.migrations import End
 from holdfast.policy import brakes, site_incidents, timing
 from holdfast.policy.host_states import SILENT
 from holdfast.policy.site_world import Fencing, HostRecord, SiteWorld, boots_of
@@ -61,8 +62,12 @@ def _begin(world: SiteWorld, record: HostRecord) -> list[Action]:
     left = brakes.grace_left(world, record)
     if early is not None:
         world.look_at(early)
-        text = f"it was not heard since this controller began: it has {left} to boot"
-        return _hold(world, record, now, text) if left else []
+        text = (
+            f"it was not heard since this controller began: it has {left} to boot" if left else ""
+        )
+        if brakes.is_dumping(world, record):
+            text = f"its kernel panicked, and has {record.dump_wait_s} s to write its dump"
+        return _hold(world, record, now, text) if text else []
     why_not = brakes.pointless(world, record) or brakes.hindrance(world, record)
     if why_not:
         return _hold(world, record, now, why_not)
@@ -73,7 +78,7 @@ def _begin(world: SiteWorld, record: HostRecord) -> list[Action]:
 
 
 def _intended(world: SiteWorld, record: HostRecord, number: int) -> Fence:
-    held = {one.protection.tenure.boot for one in brakes.at_stake(world, record)}
+    held = brakes.boots_at_stake(world, record)
     faults = list(record.faults.values())
     silent = spoken(timing.FENCE_AFTER_MS)
     return Fence(
@@ -219,5 +224,8 @@ def forget_asked(world: SiteWorld) -> None:
     """Nothing that was asked for in an earlier term, or run of this controller, is answered now."""
     for record in world.hosts.values():
         record.fencing = None
+    for moved in world.moving.values():
+        moved.asked_at, moved.is_asking, moved.again_at = None, False, None
+        moved.source = moved.target = End.UNKNOWN
     for one in world.starting.values():
         one.asked_at, one.is_asked, one.again_at = None, False, None

@@ -13,7 +13,7 @@ from holdfast.facts.actions import Action, PutRecovery, RestartElsewhere, TakeBa
 from holdfast.facts.instants import after
 from holdfast.facts.recoveries import Recovery, RecoveryStep
 from holdfast.facts.site import HostVm
-from holdfast.facts.tenure import DeathProof, Tenure, Wanted
+from holdfast.facts.tenure import DeathProof, Tenure, TenureState, Wanted
 from holdfast.policy import brakes, placement, proofs, timing
 from holdfast.policy.host_states import SILENT
 from holdfast.policy.site_world import HostRecord, Promise, SiteWorld, Starting
@@ -51,8 +51,10 @@ def _concerns(world: SiteWorld, promise: Promise) -> bool:
 
 
 def proof_for(world: SiteWorld, promise: Promise) -> DeathProof | None:
-    """That whoever holds it is dead."""
+    """That whoever holds it is dead. Of what migrates both ends must say so first."""
     tenure = promise.protection.tenure
+    if tenure.state is TenureState.MIGRATING:
+        return None
     record = world.hosts.get(tenure.host)
     if record is not None and world.is_contradicted(record):
         return None
@@ -209,7 +211,7 @@ def _follow(world: SiteWorld, promise: Promise, now: Starting, recovery: Recover
     if now.again_at is not None and now.again_at > world.now and not gave_up:
         world.look_at(now.again_at)
         return []
-    return [_order(recovery, now, f"{target.name} could not start it" if gave_up else "")]
+    return [_order(recovery, now, "it gave up" if gave_up else "")]
 
 
 def _order(recovery: Recovery, now: Starting, failed: str) -> Action:
@@ -258,7 +260,8 @@ def given_back(world: SiteWorld, outcome: came.GivenBack) -> list[Action]:
     now = world.starting.setdefault(outcome.vm, Starting())
     now.is_asked, now.asked_at = False, world.now
     now.refused = {**now.refused, recovery.target: outcome.reason}
-    world.look_at(after(world.now, timing.PUT_AGAIN_MS))
+    now.again_at = after(world.now, timing.PUT_AGAIN_MS)  # It is not told once more meanwhile.
+    world.look_at(now.again_at)
     changed = msgspec.structs.replace(
         recovery, step=RecoveryStep.GIVEN_BACK, reason=outcome.reason, term=world.term
     )

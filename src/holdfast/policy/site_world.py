@@ -7,6 +7,7 @@ from holdfast.facts.definitions import HostSize, VmNeeds
 from holdfast.facts.fencing import Fence, FenceStep, HostMode
 from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.instants import Instant
+from holdfast.facts.migrations import Drain, End, Migration
 from holdfast.facts.promises import DEFAULT_GROUP, Disarm, Group, Protection
 from holdfast.facts.recoveries import Recovery
 from holdfast.facts.site import HostVm
@@ -49,8 +50,10 @@ class HostRecord(Struct, kw_only=True):
     given_up: tuple[HostVm, ...] = ()  # VMs that its agent has given up.
     size: HostSize | None = None
     can_start: bool = False  # Its agent takes orders to start a VM of another host.
+    can_move: bool = False  # And to move one while it runs.
     mode: HostMode = HostMode.REPORT
     devices: tuple[str, ...] = ()  # Its fence agents, first one first.
+    dump_wait_s: int = 0  # It is left alone for so long when its kernel panicked.
     fencing: "Fencing | None" = None
 
 
@@ -91,6 +94,24 @@ class Starting(Struct, kw_only=True):
     again_at: Instant | None = None
     refused: dict[str, str] = field(default_factory=dict)
     obstacle: str = ""
+
+
+class Moving(Struct, kw_only=True):
+    """What this leader does about a VM that migrates, or that a drain wants away, beside what the
+    store says. `refusal` is why an end takes no part; `stuck` why a drain leaves it where it is.
+    """
+
+    number: int = 0
+    asked_at: Instant | None = None
+    is_told: bool = False  # Its ends were told to move it, or an earlier leader may have told them.
+    is_asking: bool = False  # They were asked, and have not answered yet.
+    again_at: Instant | None = None
+    refusal: str = ""
+    source: End = End.UNKNOWN
+    target: End = End.UNKNOWN
+    pause_ms: int | None = None
+    stuck: str = ""
+    tries_again_at: Instant | None = None
 
 
 class Loss(Struct, kw_only=True):
@@ -142,6 +163,9 @@ class SiteWorld(Struct, kw_only=True):
     fences: dict[str, Fence] = field(default_factory=dict)
     recoveries: dict[str, Recovery] = field(default_factory=dict)
     starting: dict[str, Starting] = field(default_factory=dict)
+    migrations: dict[str, Migration] = field(default_factory=dict)
+    drains: dict[str, Drain] = field(default_factory=dict)
+    moving: dict[str, Moving] = field(default_factory=dict)
     disarm: Disarm | None = None
     disarmed_until: Instant | None = None
     fenced_at: dict[str, Instant] = field(default_factory=dict)  # When, as seen from here.

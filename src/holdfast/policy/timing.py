@@ -78,6 +78,8 @@ START_AGAIN_MS = 5_000  # A target that did not answer is told again.
 TAKEN_AGAIN_MS = 30_000  # One that took the order and shows nothing of it, too.
 PLACE_AGAIN_MS = 10_000  # Where no host has room, it is looked again.
 REFUSED_FOR_MS = 60_000  # Then hosts that refused a VM may be asked once more.
+MOVE_LOOK_MS = 500  # So often the ends of a migration are asked what they have.
+MOVE_AGAIN_MS = 60_000  # A VM whose move failed is left alone for so long by a drain.
 TARGETS_TRIED = 10  # Before a VM is a person's.
 
 # The ear, the hold, and the way to the VIM: within the limit.

@@ -7,6 +7,7 @@ from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.instants import Instant
 from holdfast.facts.promises import DEFAULT_GROUP, Disarm, Group, Protection
 from holdfast.facts.subjects import Incarnation
+from holdfast.facts.verdicts import FaultRaised
 from holdfast.policy.vm_states import VmState
 
 SCHEMA = 1  # Raised whenever a snapshot of an older version could not be read as this one.
@@ -40,6 +41,9 @@ class VmRecord(Struct, kw_only=True):
     is_copy: bool = False  # Its tenure is over: what runs of it here must end, and never starts.
     holder: str = ""  # Of such a copy: the host that holds the VM by now, where that is known.
     outranked: int = 0  # The highest generation that is known and is not this host's.
+    is_free: bool = False  # It was another's, and nobody protects it any more.
+    moves: str = ""  # "out" or "in", while the leader moves it; it judges meanwhile.
+    held_back: FaultRaised | None = None  # What was seen to befall it meanwhile.
     protection: Protection | None = None
     incident: str = ""
     is_across_boot: bool = False  # Its incident is older than this boot, whose clock is another.

@@ -12,7 +12,7 @@ import libvirt
 import libvirt_qemu
 import msgspec
 
-from holdfast.adapters.drivers import leftovers, libvirt_host, vm_needs
+from holdfast.adapters.drivers import leftovers, libvirt_host, libvirt_migration, vm_needs
 from holdfast.adapters.drivers.child import Parent
 from holdfast.adapters.drivers.libvirt_words import spoken_state
 from holdfast.facts.definitions import HostSize, VmNeeds
@@ -163,6 +163,31 @@ class Calls:
         was = describe(domain)
         set_on_crash(domain, "preserve")
         return {"autostart": was["autostart"], "on_crash": was["on_crash"]}
+
+    def migrate(self, vm: str, uri: str) -> Any:
+        libvirt_migration.migrate(self.find(vm), uri)
+
+    def migration(self, vm: str) -> Any:
+        return libvirt_migration.look(self._known(vm))
+
+    def abort_migration(self, vm: str) -> Any:
+        domain = self._known(vm)
+        if domain is not None:
+            libvirt_migration.abort(domain)
+
+    def end_half_migration(self, vm: str) -> Any:
+        domain = self._known(vm)
+        if domain is not None:
+            libvirt_migration.end_half(domain)
+
+    def _known(self, vm: str) -> Any:
+        """None for one that libvirt does not know."""
+        try:
+            return self.find(vm)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+                raise
+            return None
 
     def give_back(self, vm: str, on_crash: str) -> Any:
         set_on_crash(self.find(vm), on_crash or "destroy")

@@ -40,7 +40,7 @@ PROVES_NOTHING = {
 DESCRIBE_LIMIT_S = 10.0
 READ_BACK_SHARE, READ_BACK_S = 0.25, 10.0  # Of the deadline; kept for reading the power back.
 AFTER_FAILURE_S = 5.0  # The next device waits: but a host that is off is off.
-LOOK_AGAIN_S = 1.0
+LOOK_AGAIN_S, ONE_LOOK_S = 1.0, 1.0
 CODE_ON, CODE_OFF = 0, 2
 HINTS = (
     ("login", "Check its user and its secret."),
@@ -93,6 +93,7 @@ class FenceAgent:
             failure = errand.failure(f"could not switch {fence.name} off", ended)
         off_s = errand.since_s
         await errand.wait_off(fence, failure)
+        all_s = errand.since_s
         return DeathProof(
             kind=ProofKind.POWER,
             host=fence.host,
@@ -101,8 +102,9 @@ class FenceAgent:
             shown=(
                 _done(fence, device, ended),
                 f"asked anew, {device.agent} read the power of {fence.name} back: off",
-                f"the order took {off_s:.1f} s, all of it {errand.since_s:.1f} s",
+                f"the order took {off_s:.1f} s, all of it {all_s:.1f} s",
             ),
+            took_ms=round(all_s * 1_000),
         )
 
     async def _begin(self, device: FenceDevice) -> "tuple[_Errand, Metadata]":
@@ -259,7 +261,7 @@ class _Errand:
                 last = error
             if failure is not None:
                 raise failure
-            if self.left_s < LOOK_AGAIN_S + SHORTEST_S:
+            if self.left_s < LOOK_AGAIN_S + ONE_LOOK_S:
                 raise last
             await asyncio.sleep(LOOK_AGAIN_S)
 

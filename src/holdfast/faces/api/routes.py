@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from holdfast.faces.api import shapes
 from holdfast.faces.api.fence_routes import FENCE_ROUTES
+from holdfast.faces.api.migration_routes import MIGRATION_ROUTES
 from holdfast.faces.api.route import ADMINISTER, OPERATE, SEE, Route
 from holdfast.faces.api.route import make_route as _route
 
@@ -49,6 +50,7 @@ ROUTES: tuple[Route, ...] = (
         gives=shapes.HostShown,
     ),
     *FENCE_ROUTES,
+    *MIGRATION_ROUTES,
     _route(
         "GET /v1/vms",
         SEE,

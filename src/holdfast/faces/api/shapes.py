@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 from holdfast.faces.api.guarantee_shapes import Guarantee, Loss
 from holdfast.facts.alarms import AlarmRecord
 from holdfast.facts.events import Change, Event, EventGap
-from holdfast.facts.fencing import HostMode
+from holdfast.facts.fencing import FenceStep, HostMode
 from holdfast.facts.incidents import Incident
 from holdfast.facts.last_words import Bundle
 from holdfast.facts.membership import Issued, SitePlan
@@ -280,6 +280,21 @@ class Fencings(Struct, frozen=True, kw_only=True):
     fenceable: int = 0
 
 
+class FenceShown(Struct, frozen=True, kw_only=True):
+    """The newest fence of a host. `step`: intended (its power is to go off), off (proven dead), or
+    closed (it is back). `by`: a person's word was the proof; else its fence agent took `took_ms`.
+    """
+
+    number: int
+    step: FenceStep
+    by: str = ""
+    doubt: str = ""
+    reason: str = ""
+    intended_utc_ms: int = 0
+    proven_utc_ms: int = 0
+    took_ms: int = 0
+
+
 class Host(Struct, frozen=True, kw_only=True):
     """`state` is one word, `said` the same as a sentence, `care` well, odd or bad. `is_up`: its
     agent is linked, `since_utc_ms`. `planes_heard`: where its pulses arrive at this controller.
@@ -306,6 +321,7 @@ class Host(Struct, frozen=True, kw_only=True):
     is_fenceable: bool = False
     why_not_fenceable: str = ""
     fence_devices: tuple[str, ...] = ()
+    fence: FenceShown | None = None
 
 
 class HostShown(Struct, frozen=True, kw_only=True):

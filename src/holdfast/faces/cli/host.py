@@ -8,13 +8,14 @@ from holdfast.faces.cli.alarms import wall_ms
 from holdfast.faces.cli.asking import ask, convert
 from holdfast.faces.cli.choosing import Choices, complete_host
 from holdfast.faces.cli.dead_host import confirm_dead, mode
+from holdfast.faces.cli.migrating import drain, undrain
 from holdfast.faces.cli.settings import Site, pass_site
 from holdfast.faces.cli.showing import json_option, show, show_json
 
 
 @click.group(cls=Choices)
 def host() -> None:
-    """List and show hosts; say what is done when one dies, or that one is dead.
+    """List, show and drain hosts; say what is done when one dies, or that one is dead.
 
     A host is named by its name or its id.
     """
@@ -22,6 +23,8 @@ def host() -> None:
 
 host.add_command(mode)
 host.add_command(confirm_dead)
+host.add_command(drain)
+host.add_command(undrain)
 
 
 @host.command("list")

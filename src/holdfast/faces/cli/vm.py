@@ -8,6 +8,7 @@ import click
 from holdfast.faces.cli.asking import Said, ask, convert
 from holdfast.faces.cli.choosing import Choices, complete_group, complete_vm, find_vm
 from holdfast.faces.cli.exits import Exit, Failure
+from holdfast.faces.cli.migrating import migrate
 from holdfast.faces.cli.settings import Site, pass_site
 from holdfast.faces.cli.showing import json_option, note, show, show_json
 from holdfast.facts.promises import parse_answer
@@ -20,10 +21,13 @@ vm_argument = click.argument("name", metavar="VM", shell_complete=complete_vm)
 
 @click.group(cls=Choices)
 def vm() -> None:
-    """List, show, protect, unprotect and recover VMs.
+    """List, show, protect, unprotect, recover and migrate VMs.
 
     A VM is named by its libvirt name or its uuid.
     """
+
+
+vm.add_command(migrate)
 
 
 def ask_vms(site: Site) -> tuple[list[VmSummary], Said]:

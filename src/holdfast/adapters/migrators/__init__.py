@@ -1,0 +1,1 @@
+"""Moves of running VMs between hosts."""

@@ -1,0 +1,141 @@
+"""A VM that the leader moves to another host while it runs: this end only reports.
+
+What befalls it here meanwhile is held back: its end may be how it moves. When the leader knows
+what both ends have, this end hears how the migration ended, and goes on from there.
+"""
+
+import msgspec
+
+from holdfast.facts.actions import Action
+from holdfast.facts.commands import CopyOutranked, MigrationBegan, MigrationEnded
+from holdfast.facts.promises import Protection
+from holdfast.facts.subjects import vm_subject
+from holdfast.facts.tenure import TenureState, Wanted
+from holdfast.facts.verdicts import Certainty, Effect, FaultRaised
+from holdfast.policy import copies, faults, promise, service
+from holdfast.policy.vm_states import VmState
+from holdfast.policy.world import VmRecord, World
+
+OUT, IN = "out", "in"
+
+
+def refusal(world: World, order: MigrationBegan) -> str:
+    """Why this end takes no part in it, or empty."""
+    record = world.vms.get(order.vm)
+    held = record.protection.tenure if record is not None and record.protection else None
+    if not order.is_source:
+        if record is not None and (record.runs or record.start_in_flight):
+            return "it runs here already"
+        if held is not None and held.generation > order.generation:
+            return f"this host knows generation {held.generation} of it"
+        return ""
+    if record is None or held is None:
+        return "it is not protected here"
+    if held.generation != order.generation or held.revision >= order.revision:
+        return "its tenure has changed meanwhile"
+    if record.incident or not record.runs:
+        return f"it {record.state.value}"
+    return "" if promise.is_held_here(world, record) else "this host does not hold it"
+
+
+def told(world: World, order: MigrationBegan | MigrationEnded | CopyOutranked) -> list[Action]:
+    match order:
+        case MigrationBegan():
+            began(world, order)
+            return []
+        case MigrationEnded():
+            return ended(world, order)
+        case CopyOutranked():
+            forget(world, order.vm)
+            return copies.outranked(world, order)
+
+
+def began(world: World, order: MigrationBegan) -> None:
+    record = world.record(order.vm, order.name)
+    if not order.is_source:
+        record.moves = IN
+        return
+    if record.protection is None:
+        return
+    tenure = msgspec.structs.replace(
+        record.protection.tenure, state=TenureState.MIGRATING, revision=order.revision
+    )
+    record.protection = msgspec.structs.replace(record.protection, tenure=tenure)
+    record.moves = OUT
+
+
+def over_with(record: VmRecord, granted: Protection) -> MigrationEnded | None:
+    """What a grant says of a migration whose end this host, the source, did not hear of."""
+    held, tenure = record.protection.tenure if record.protection else None, granted.tenure
+    if held is None or record.moves != OUT or held.state is not TenureState.MIGRATING:
+        return None
+    is_newer = tenure.generation == held.generation and tenure.revision > held.revision
+    if not is_newer or tenure.state is not TenureState.HELD or tenure.boot != held.boot:
+        return None
+    return MigrationEnded(
+        at=record.stage_began,
+        vm=record.vm,
+        generation=tenure.generation,
+        revision=tenure.revision,
+        is_held=True,
+        is_lost=not record.runs,
+        reason="a migration of it was undone",
+    )
+
+
+def forget(world: World, vm: str) -> None:
+    """It is another host's by now."""
+    record = world.vms.get(vm)
+    if record is not None:
+        record.moves, record.held_back = "", None
+
+
+def ended(world: World, order: MigrationEnded) -> list[Action]:
+    record = world.vms.get(order.vm)
+    if record is None:
+        return []
+    seen, record.moves, record.held_back = record.held_back, "", None
+    held = record.protection
+    if not order.is_held or held is None or held.tenure.generation != order.generation:
+        return []
+    if order.revision > held.tenure.revision:
+        tenure = msgspec.structs.replace(
+            held.tenure, state=TenureState.HELD, revision=order.revision
+        )
+        record.protection = msgspec.structs.replace(held, tenure=tenure)
+    if record.runs and seen is None:
+        return promise_again(world, record)
+    if seen is None and record.state is VmState.STOPPED and not record.is_elsewhere:
+        return service.want(world, record, Wanted.STOPPED, "it was stopped while it moved")
+    return [*promise_again(world, record), *_lost(world, record, seen, order)]
+
+
+def promise_again(world: World, record: VmRecord) -> list[Action]:
+    group = record.protection.group if record.protection else ""
+    return list(promise.judge_group(world, group)) if group else []
+
+
+def _lost(
+    world: World, record: VmRecord, seen: FaultRaised | None, order: MigrationEnded
+) -> list[Action]:
+    """It died while it moved: told once, and recovered here as any other."""
+    record.is_elsewhere = False
+    if seen is not None:
+        return faults.raised(world, seen)
+    if not order.is_lost or record.life is None:
+        return []
+    return faults.raised(
+        world,
+        FaultRaised(
+            detector="policy",
+            condition="vm-gone",
+            subject=vm_subject(record.vm, record.name),
+            effect=Effect.GONE,
+            certainty=Certainty.CERTAIN,
+            fault_at=world.now,
+            detected_at=world.now,
+            reason=f"{record.name} ended while it moved: neither host has it ({order.reason})",
+            life=record.life,
+            cause="it died while it was migrated",
+        ),
+    )
