@@ -6,6 +6,7 @@ covers: H9
 from msgspec import structs
 
 from holdfast.facts.definitions import HostSize
+from holdfast.facts.fencing import HostMode
 from holdfast.policy import guarantee
 from tests.policy.fence_scene import NEEDS, FenceScene
 
@@ -52,3 +53,26 @@ def test_trying_changes_nothing() -> None:
     before = str(scene.world)
     list(guarantee.lose_each(scene.world, 2))
     assert str(scene.world) == before
+
+
+def test_where_nobody_acts_nothing_is_promised_and_nothing_broken() -> None:
+    scene = FenceScene(hosts=2)
+    scene.size("h2", HostSize(memory_mib=1_000, cpus=4, bridges=("br0",)))
+    tried = list(guarantee.lose_each(scene.world))
+    assert [(one.names, one.inaction) for one in tried] == [(("h1",), ""), (("h2",), "")]
+    assert not guarantee.is_kept(tried), "web1 does not fit on h2"
+    scene.mode("h1", HostMode.REPORT)
+    tried = list(guarantee.lose_each(scene.world))
+    assert [one.inaction for one in tried] == ["h1 is in report mode", ""]
+    assert guarantee.is_kept(tried), "of the others"
+
+
+def test_the_costly_losses_are_tried_and_no_more_than_are_allowed() -> None:
+    scene = FenceScene(hosts=40)
+    scene.promise("second", "h7")
+    tried = list(guarantee.lose_each(scene.world, 2))
+    assert len(tried) == guarantee.MOST_LOSSES < 40 * 39 / 2
+    assert tried[0].names[0] == "h7", "it runs most"
+    of_h3 = list(guarantee.Paper(scene.world).lose_each(2, "h3"))
+    assert len(of_h3) == 39
+    assert all("h3" in one.hosts for one in of_h3)

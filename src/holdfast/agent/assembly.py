@@ -102,6 +102,7 @@ class Agent:
         self.outbox = DiskOutbox(state / "outbox", me.boot, settings.outbox_mib << 20)
         self.questions = Questions()
         self.site_keeper = SiteKeeper(settings)
+        self.questions.add("needs", self.definitions.answer)
         self.questions.add("site-changed", self.site_keeper.site_changed)
         self.terms = Terms(state / "term")
         self.welcomer = Welcomer(self.loop, self.inventory, me, self.terms)

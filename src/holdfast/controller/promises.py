@@ -7,6 +7,7 @@ A tenure of no boot (empty) is held until a person protects the VM again: its ag
 import asyncio
 import contextlib
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -31,9 +32,18 @@ ANSWERS_LIMIT_S = 5.0
 TELL_LIMIT_S = 2.0
 
 
+# What is to be said of a VM that is to be protected; it raises Unanswerable for one that may not.
+Admit = Callable[[Agent, VmSummary, str, str, int], Awaitable[dict[str, Any]]]
+
+
+async def _admit_all(*_: object) -> dict[str, Any]:
+    return {}
+
+
 class Promises:
     def __init__(self, registry: Registry, agents: Agents) -> None:
         self._registry, self._agents = registry, agents
+        self.admit: Admit = _admit_all
 
     async def greet(self, hello: wire.Hello) -> None:
         """Bring the store up to what the greeting says. Raises StoreAway.
@@ -85,6 +95,7 @@ class Promises:
         read = _read_answer(answer)
         before = self._registry.protection(summary.vm)
         self._check_holder(agent, before, old_host_is_gone)
+        admitted = await self.admit(agent, summary, group, by, term)
         await self._registry.change(lambda: self._granted(agent, summary, group, read, before))
         protection = self._registry.protection(summary.vm)
         assert protection is not None
@@ -101,7 +112,7 @@ class Promises:
             raise
         said = {"old_host_is_gone": old_host_is_gone} if old_host_is_gone else {}
         now = await self._answers_now(agent, summary.vm, read, by, term)
-        return {"protection": args["protection"], **told, **said, **now}
+        return {"protection": args["protection"], **told, **said, **now, **admitted}
 
     async def _answers_now(
         self, agent: Agent, vm: str, asked_for: Answer | None, by: str, term: int

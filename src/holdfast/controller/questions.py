@@ -47,7 +47,12 @@ CHANGES = frozenset(
 )
 # What only the controller of a site is asked; `make run` and `holdfast up` have none.
 OF_SITE = frozenset("ca site joins join-new join-revoke certificates certificate-revoke".split())
+SHOW_VMS = frozenset({"status", "vms", "vm", "host", "group"})
 Handler = Callable[[wire.Question], Awaitable[Any]]
+
+
+async def _nothing() -> None:
+    """Before somebody is set who does more."""
 
 
 class Questions:
@@ -78,6 +83,8 @@ class Questions:
         self._hosts = hosts
         self.watch: Watch | None = None  # Of hosts; their incidents are its own.
         self.journals: Journals | None = None  # Of the other controllers.
+        self.refresh: Callable[[], Awaitable[None]] = _nothing  # Before VMs are shown.
+        self.if_lost: Callable[[str], Any] = lambda _: None  # What the loss of a host would mean.
         self.acknowledged: Callable[[AlarmRecord], None] = lambda _: None  # Who must know of it.
         self._table: dict[str, Handler] = {
             "status": self._ask_status,
@@ -137,6 +144,8 @@ class Questions:
 
     async def _handle(self, handler: Handler, question: wire.Question) -> Any:
         try:
+            if question.name in SHOW_VMS:
+                await self.refresh()
             return await handler(question)
         except StoreAway as error:
             hint = "nothing is known to have changed; alarms are still reported"
@@ -169,7 +178,8 @@ class Questions:
             or (one.alarm.host == name and one.alarm.condition not in OF_SITES)
         ]
         vms = [one for one in self._agents.all_vms() if self._agents.holds(host, one.vm)]
-        return {"host": row, "vms": PLAIN(vms), "alarms": PLAIN(alarms)}
+        shown = {"host": row, "vms": PLAIN(vms), "alarms": PLAIN(alarms)}
+        return {**shown, "if_lost": self.if_lost(host)}
 
     async def _ask_vm(self, asked: wire.Question) -> Any:
         _, found = self._agents.find_vm(str(asked.args["vm"]))

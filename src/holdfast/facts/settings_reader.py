@@ -243,6 +243,9 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, Check]]] = {
         "uri": ("libvirt_uri", text_of("a libvirt URI like qemu:///system")),
         "shared_paths": ("shared_paths", _absolute_paths),
     },
+    "acting": {
+        "host_losses": ("host_losses", whole_number(0, 2)),
+    },
 }
 
 # Tables of which there may be many, each with a name: what they make, their keys, what is needed.

@@ -52,6 +52,7 @@ class VmSummary(Struct, frozen=True, kw_only=True):
     is_serving: bool = False  # It runs, and no answer of its guest is awaited.
     is_given_up: bool = False  # It does not run, and its agent does nothing more about it.
     elsewhere: str = ""  # Why no other host could start it, or empty.
+    starts_elsewhere: bool | None = None  # What a controller makes of all it knows; None: nothing.
 
 
 class Hello(Frame, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
+from holdfast.faces.api.guarantee_shapes import Guarantee, Loss
 from holdfast.facts.alarms import AlarmRecord
 from holdfast.facts.events import Change, Event, EventGap
 from holdfast.facts.fencing import FenceStep, HostMode
@@ -56,6 +57,12 @@ class OfGroup(Request, frozen=True, kw_only=True):
 
 class OfIncident(Request, frozen=True, kw_only=True):
     incident: str
+
+
+class Losses(Request, frozen=True, kw_only=True):
+    """How many hosts are lost at once."""
+
+    hosts: Annotated[int, Meta(ge=1, le=2)] = 1
 
 
 class LastWordsOf(Request, frozen=True, kw_only=True):
@@ -218,12 +225,17 @@ class VmShown(Struct, frozen=True, kw_only=True):
 
 class Protected(Struct, frozen=True, kw_only=True):
     """`answers_now`: what answers now in the way that was asked for, or empty; without it nobody
-    looked, or the VM does not run."""
+    looked, or the VM does not run. `elsewhere` is why it would not start on another host, and
+    `would_break` who else would not any more; on a site of one host nothing is said of that."""
 
     protection: Protection
     domain: dict[str, Any] = {}
     old_host_is_gone: str = ""
     answers_now: str | None = None
+    starts_elsewhere: bool | None = None
+    elsewhere: str = ""
+    elsewhere_helps: str = ""
+    would_break: str = ""
 
 
 class Unprotected(Struct, frozen=True, kw_only=True):
@@ -313,9 +325,12 @@ class Host(Struct, frozen=True, kw_only=True):
 
 
 class HostShown(Struct, frozen=True, kw_only=True):
+    """`if_lost`: what its loss would mean; null where that was not tried yet."""
+
     host: Host
     vms: tuple[VmSummary, ...] = ()
     alarms: tuple[AlarmRecord, ...] = ()
+    if_lost: Loss | None = None
 
 
 class Status(Struct, frozen=True, kw_only=True):
@@ -333,6 +348,7 @@ class Status(Struct, frozen=True, kw_only=True):
     controllers: dict[str, str]
     hosts: tuple[Host, ...]
     fencing: Fencings
+    guarantee: Guarantee | None = None
     agents: tuple[dict[str, Any], ...]
     agents_awaited: tuple[str, ...]
     notifiers: tuple[dict[str, Any], ...]
