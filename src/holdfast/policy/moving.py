@@ -12,8 +12,8 @@ from holdfast.facts.promises import Protection
 from holdfast.facts.subjects import vm_subject
 from holdfast.facts.tenure import TenureState, Wanted
 from holdfast.facts.verdicts import Certainty, Effect, FaultRaised
-from holdfast.policy import copies, faults, promise, service
-from holdfast.policy.vm_states import VmState
+from holdfast.policy import copies, faults, promise, service, stages
+from holdfast.policy.vm_states import VmEvent, VmState
 from holdfast.policy.world import VmRecord, World
 
 OUT, IN = "out", "in"
@@ -94,6 +94,8 @@ def ended(world: World, order: MigrationEnded) -> list[Action]:
     record = world.vms.get(order.vm)
     if record is None:
         return []
+    if record.moves == IN and not order.is_held:
+        _leave_half(world, record)
     seen, record.moves, record.held_back = record.held_back, "", None
     held = record.protection
     if not order.is_held or held is None or held.tenure.generation != order.generation:
@@ -108,6 +110,14 @@ def ended(world: World, order: MigrationEnded) -> list[Action]:
     if seen is None and record.state is VmState.STOPPED and not record.is_elsewhere:
         return service.want(world, record, Wanted.STOPPED, "it was stopped while it moved")
     return [*promise_again(world, record), *_lost(world, record, seen, order)]
+
+
+def _leave_half(world: World, record: VmRecord) -> None:
+    """What had come in of it is ended with its migration, whenever the signs of that arrive."""
+    if record.life is not None and record.protection is None:
+        record.half = record.life.key
+        stages.move(world, record, VmEvent.STOP_WANTED)
+        record.is_gone = record.is_dying = True
 
 
 def promise_again(world: World, record: VmRecord) -> list[Action]:

@@ -51,7 +51,7 @@ def _concerns(world: SiteWorld, promise: Promise) -> bool:
 
 
 def proof_for(world: SiteWorld, promise: Promise) -> DeathProof | None:
-    """That whoever holds it is dead. Of what migrates both ends must say so first."""
+    """That whoever holds it is dead. What migrates may be at its other end: that comes first."""
     tenure = promise.protection.tenure
     if tenure.state is TenureState.MIGRATING:
         return None

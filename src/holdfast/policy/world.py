@@ -43,6 +43,7 @@ class VmRecord(Struct, kw_only=True):
     outranked: int = 0  # The highest generation that is known and is not this host's.
     is_free: bool = False  # It was another's, and nobody protects it any more.
     moves: str = ""  # "out" or "in", while the leader moves it; it judges meanwhile.
+    half: str = ""  # The life of it that came in half here, and was ended with its migration.
     held_back: FaultRaised | None = None  # What was seen to befall it meanwhile.
     protection: Protection | None = None
     incident: str = ""

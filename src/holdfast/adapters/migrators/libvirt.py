@@ -106,14 +106,19 @@ class LibvirtMigrator:
 
     async def _send(self, vm: str, door: Path, limit_s: float) -> None:
         uri = f"qemu+unix:///system?socket={quote(str(door))}"
+        is_over_limit = False
         limit_ms = (limit_s + OVERRUN_S) * 1_000
         moving = asyncio.ensure_future(self._client.call("migrate", limit_ms, vm=vm, uri=uri))
         try:
             await asyncio.wait([moving], timeout=limit_s)
             if not moving.done():
+                is_over_limit = True
                 await self.cancel(vm)
             await moving
         except CallFailed as failure:
+            if is_over_limit:
+                text = f"it had not come over within {limit_s:g} s, and was called off"
+                raise CallFailed(text) from None
             tunnel = self._tunnels.get(vm)
             words = f"{failure} ({tunnel.newest})" if tunnel and tunnel.newest else str(failure)
             raise CallFailed(words) from None

@@ -42,7 +42,7 @@ def migrate(site: Site, name: str, to: str, timeout: str, cancel: bool, as_json:
     """
     if cancel:
         data = ask(site, "vm-migrate-cancel", vm=name).data
-        return show_json(data) if as_json else _follow_move(site, data)
+        return show_json(data) if as_json else _follow_move(site, data, is_cancel=True)
     timeout_s = int(read_duration_s(timeout))
     data = ask(site, "vm-migrate", vm=name, to=to, timeout_s=timeout_s).data
     if as_json:
@@ -51,8 +51,8 @@ def migrate(site: Site, name: str, to: str, timeout: str, cancel: bool, as_json:
     return _follow_move(site, data)
 
 
-def _follow_move(site: Site, begun: Shown) -> None:
-    """Until it is over. Raises Failure where the VM stays."""
+def _follow_move(site: Site, begun: Shown, *, is_cancel: bool = False) -> None:
+    """Until it is over. Raises Failure where that is not what was wanted."""
     vm, line = str(begun["vm"]), _Line()
     while True:
         now: Shown = _until_cancelled(site, vm, lambda: ask(site, "migration", vm=vm).data)
@@ -65,10 +65,12 @@ def _follow_move(site: Site, begun: Shown) -> None:
             raise Failure(text, hint, Exit.REFUSED)
         _until_cancelled(site, vm, lambda: time.sleep(LOOK_S))
     line.end()
+    if now["step"] != "done" and is_cancel:
+        return click.echo(f"{now['name']} stays on {now['source']}: {now['reason']}")
     if now["step"] != "done":
         text = f"{now['name']} stays on {now['source']}: {now['reason']}"
         raise Failure(text, f"its story: holdfast vm show {now['name']}", Exit.REFUSED)
-    click.echo(done_words(now))
+    return click.echo(done_words(now))
 
 
 def _until_cancelled(site: Site, vm: str, work: Callable[[], Any]) -> Any:

@@ -17,6 +17,8 @@ from holdfast.lab.hosts import Host
 from holdfast.lab.namespaces import Holder
 
 PERIOD_S = 0.05
+VCPU = "CPU "  # So the threads of a guest's CPUs are called, by QEMU.
+RAN_NS = 200_000  # Less is QEMU's own: a paused guest's CPU uses none at all.
 
 
 class CopyWatch:
@@ -47,22 +49,66 @@ class CopyWatch:
 
     def count(self) -> Counter[str]:
         """How many processes run each VM now."""
-        found: Counter[str] = Counter()
+        return Counter({uuid: len(pids) for uuid, pids in self.find().items() if pids})
+
+    def find(self) -> dict[str, list[Path]]:
+        """The processes of each VM now."""
+        found: dict[str, list[Path]] = {uuid: [] for uuid in self._marks}
         for pid, words in _read_command_lines():
             for uuid, mark in self._marks.items():
                 if mark in words:
-                    found[uuid] += 1
+                    found[uuid].append(Path(f"/proc/{pid}"))
                     self.lives[uuid].add(pid)
         return found
+
+    def look(self) -> None:
+        """Note the VMs that run twice now."""
+        self.twice |= {uuid for uuid, copies in self.count().items() if copies > 1}
 
     def _look_always(self) -> None:
         looked_at = time.monotonic()
         while not self._is_over.wait(PERIOD_S):
-            self.twice |= {uuid for uuid, copies in self.count().items() if copies > 1}
+            self.look()
             self.looks += 1
             now = time.monotonic()
             self.longest_gap_s = max(self.longest_gap_s, now - looked_at)
             looked_at = now
+
+
+class MovingWatch(CopyWatch):
+    """The same while VMs move: then QEMU is there on both hosts, and only one may run the guest.
+
+    Who runs it is the kernel's word: the CPU time that the threads of the guest's CPUs used. Of one
+    that waits for the rest of a migration it does not move. Both used some in two looks that follow
+    each other: within one look the guest may have changed hosts. The guest must be at work.
+    """
+
+    def __init__(self, uuids: Iterable[str]) -> None:
+        super().__init__(uuids)
+        self._used_ns: dict[Path, int] = {}
+        self._ran_before: set[Path] = set()
+
+    def look(self) -> None:
+        found = self.find()
+        used = {entry: ns for pids in found.values() for entry in pids if (ns := used_ns(entry))}
+        ran = {
+            entry
+            for entry, ns in used.items()
+            if entry in self._used_ns and ns - self._used_ns[entry] > RAN_NS
+        }
+        both = ran & self._ran_before
+        self.twice |= {uuid for uuid, pids in found.items() if len(both.intersection(pids)) > 1}
+        self._used_ns, self._ran_before = used, ran
+
+
+def used_ns(process: Path) -> int:
+    """The CPU time of a guest's CPUs, in ns; 0 for a process that is gone."""
+    total = 0
+    for thread in process.glob("task/[0-9]*"):
+        with suppress(OSError, ValueError, IndexError):
+            if (thread / "comm").read_text().startswith(VCPU):
+                total += int((thread / "schedstat").read_text().split()[0])
+    return total
 
 
 @dataclass(frozen=True)

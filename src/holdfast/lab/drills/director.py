@@ -26,6 +26,7 @@ from holdfast.lab.drills.ledger import Ledger, Say
 from holdfast.lab.drills.libvirt_lost import LIBVIRT_ROWS
 from holdfast.lab.drills.machine import describe_machine, read_free_mib
 from holdfast.lab.drills.many_vms import AgentIdle, VmsKilledTogether
+from holdfast.lab.drills.moving import MOVING_ROWS
 from holdfast.lab.drills.one_vm import ROWS
 from holdfast.lab.drills.quiet import Quiet
 from holdfast.lab.drills.scene import Choices, Scene, SiteScene
@@ -110,6 +111,7 @@ DRILLS: dict[str, AnyDrill] = {
         TooManyHostsLost(),
         LeaderDiesInRecovery(),
         ControllersAllLost(),
+        *MOVING_ROWS,
         AgentRestarted(),
         LeaderKilled(),
         LeaderAndHostKilled(),
