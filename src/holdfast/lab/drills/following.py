@@ -85,6 +85,7 @@ class Following:
     fences: int = 0  # How often it was fenced before.
     proven: Arrival | None = None
     beside: tuple[str, ...] = ()
+    homes: tuple[Host, ...] = ()  # Where its VMs end; without any: on any host but the lost one.
 
     def begin(self, inject: Callable[[], int]) -> None:
         """Break it, once all controllers know what runs there."""
@@ -149,11 +150,10 @@ class Following:
             self.overrun(f"{guest.name} does not answer elsewhere")
         return arrival
 
-    def see_living(self, *allowed: Host, limit_s: float = 0.0) -> None:
-        """With our own eyes: each runs once, on one of these hosts (without any: on any but the
-        lost one), and its guest answers there."""
-        names = {one.name for one in allowed or self.acting.site.hosts}
-        names -= set() if allowed else {self.host.name}
+    def see_living(self, limit_s: float = 0.0) -> None:
+        """With our own eyes: each runs once, where it is to be, and its guest answers there."""
+        names = {one.name for one in self.homes or self.acting.site.hosts}
+        names -= set() if self.homes else {self.host.name}
 
         def is_well(guest: Guest) -> bool:
             where = self.acting.where(guest)
