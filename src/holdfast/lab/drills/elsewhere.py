@@ -75,6 +75,7 @@ class _Series:
                     breakage.mend(self.scene.site, host)
                 run.wait_well()
             run.see_living()
+            run.see_all_told()
             run.end()
             if self.drill.has_peer and not self.scene.overran:
                 self._start_bare(acting, run)

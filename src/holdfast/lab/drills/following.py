@@ -23,6 +23,7 @@ CONFIRMED_LIMIT_S = 90.0
 ANSWERING_LIMIT_S = 180.0
 REJOINED_LIMIT_S = 120.0
 CONFIRM_LIMIT_S = 60.0
+CLEARED_LIMIT_S = 30.0
 WHY = "a drill cut its power, and looked"
 
 
@@ -202,6 +203,22 @@ class Following:
                 return
             time.sleep(0.1)
 
+    def see_all_told(self) -> None:
+        """Of none of them an alarm stays open: each lives."""
+
+        def list_open() -> list[Arrival]:
+            uuids = {guest.plan.uuid for guest in self.guests}
+            newest: dict[str, Arrival] = {}
+            for one in self.scene.inbox.list_since(self.since_ns):
+                known = newest.get(one.key)
+                if one.subject in uuids and (known is None or one.revision >= known.revision):
+                    newest[one.key] = one
+            return [one for one in newest.values() if one.state != "cleared"]
+
+        if not wait_for(lambda: not list_open(), CLEARED_LIMIT_S):
+            for one in list_open():
+                self.overrun(f"{one.condition} stays open: {one.text}")
+
     def _said(self, guest: Guest) -> str:
         return ", ".join(host.name for host in self.acting.where(guest)) or "nowhere"
 
@@ -250,6 +267,7 @@ def one_run(
         finally:
             run.mend()
         run.see_living()
+        run.see_all_told()
         run.end()
 
 

@@ -70,6 +70,7 @@ def _lose_and_return(run: Following) -> None:
     if not run.acting.wait_step(run.host, "closed", run.fences, REJOINED_LIMIT_S):
         run.overrun(f"the fence of {run.host.name} is not closed")
     run.see_living()
+    run.see_all_told()
 
 
 def _see_refused(run: Following, guest: Guest) -> None:
@@ -143,8 +144,9 @@ def _lose_both(stays: Following, comes: Following) -> None:
             with suppress(LabError):
                 run.host.power_on()
         stays.mend()
-    stays.see_living()
-    comes.see_living()
+    for run in (stays, comes):
+        run.see_living()
+        run.see_all_told()
 
 
 def _see_braked(stays: Following, comes: Following) -> None:

@@ -96,6 +96,7 @@ class LeaderDiesInRecovery:
                 what = f"run {number} of {runs}, {title}, {death}"
                 with one_run(scene, acting, measured, what, vms) as run:
                     run.beside = ("recovery-braked",)  # Two of five hosts, for a while.
+                    run.copies.count()
                     lives = {vm: len(found) for vm, found in run.copies.lives.items()}
                     run.begin(lambda: cut_power(site.plain_host))
                     lose_leader(run, moment, death)
