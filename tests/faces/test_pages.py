@@ -209,6 +209,21 @@ PAGES: dict[str, Callable[[], Iterator[Any]]] = {
             notes=("vm-stuck: a false alarm",),
         )
     ),
+    "drill_of_a_lost_host": lambda: drill_page(
+        Result(
+            drill="host-power-cut",
+            runs=3,
+            lost=0,
+            false_alarms=0,
+            fault_to_vim_ms=Spread(p50=185, p99=217, max=217),
+            confirmed_ms=Spread(p50=4_800, p99=5_100, max=5_100),
+            fault_to_answering_ms=Spread(p50=9_700, p99=11_200, max=11_200),
+            ran_twice=0,
+            vms_stopped=1,
+            peers={"plain_start_ms": Spread(p50=4_600, p99=5_900, max=5_900)},
+            figures={"fence_agent_ms": Spread(p50=1_000, p99=1_100, max=1_100), "vms": 2},
+        )
+    ),
 }
 
 # Lines that a terminal wraps by itself, so that they can be cut and pasted, and found with grep.

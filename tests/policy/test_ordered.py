@@ -5,6 +5,7 @@ covers: H9 H15
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from holdfast.facts.actions import (
@@ -258,6 +259,27 @@ def test_a_copy_is_looked_for_until_nothing_is_left() -> None:
     scene.step(GoneNotProven(incident=scene.incident, at=at(scene.later()), reason="its disk"))
     assert scene.state() is VmState.PROVING
     assert ProveGone in kinds(scene.wake())
+
+
+@pytest.mark.parametrize("holder", ["h2", ""])
+def test_the_disks_of_a_copy_are_looked_at_only_if_nobody_else_uses_them(holder: str) -> None:
+    """Else a host that was recovered would look for ever, and take none of its VMs back."""
+    scene = Scene()
+    scene.step(inputs.outranked(scene.later(), holder=holder))
+    [look] = [
+        one for one in scene.step(inputs.ended(scene.later(), WEB1)) if isinstance(one, ProveGone)
+    ]
+    assert look.is_copy == bool(holder)
+
+
+def test_a_proof_that_a_copy_is_gone_starts_nothing() -> None:
+    scene = Scene()
+    scene.kill()
+    scene.step(inputs.ended(scene.later(), WEB1))
+    found = inputs.proven(scene.later(), scene.incident, WEB1)
+    of_copy = msgspec.structs.replace(found.proof, is_of_copy=True)
+    assert scene.step(msgspec.structs.replace(found, proof=of_copy)) == []
+    assert RestartHere in kinds(scene.prove(WEB1))
 
 
 def test_a_start_that_was_under_way_is_awaited_and_what_it_started_is_ended() -> None:

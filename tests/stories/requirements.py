@@ -79,6 +79,9 @@ REQUIREMENTS = (
             "leader-and-host-killed",
             "storm",
             "quiet",
+            "fencer-broken",
+            "bmc-gone-with-host",
+            "too-many-hosts-lost",
         ),
     ),
     Requirement(
@@ -94,7 +97,13 @@ REQUIREMENTS = (
         "says why not.",
         state=PARTLY,
         limits="VMs that exist come back, here or elsewhere; none is made from a template yet.",
-        drills=("vm-killed", "power-cut-elsewhere", "frozen-elsewhere", "cut-off-elsewhere"),
+        drills=(
+            "vm-killed",
+            "host-power-cut",
+            "host-returns",
+            "leader-dies-in-recovery",
+            "controllers-all-lost",
+        ),
     ),
     Requirement(id="H10", text="Large sites keep storage and compute on different hosts."),
     Requirement(id="H11", text="Storage services are redundant, and one failure from outage says."),
@@ -107,7 +116,7 @@ REQUIREMENTS = (
         state=PARTLY,
         limits="What ties a VM to its host is found and said, and it is kept in place; it is not "
         "rebuilt from an image yet.",
-        drills=("power-cut-elsewhere",),
+        drills=("host-power-cut",),
     ),
     Requirement(id="H16", text="Storage has a second site, with its lag watched."),
     Requirement(id="H17", text="Storage states are told: in sync, rebuilding, degraded."),

@@ -215,9 +215,11 @@ class Watch:
         """Also when that boot is heard again: a clone that pulsed meanwhile ran none of them."""
         told_boot, runs, given_up = self._vms.get(host, ("", (), ()))
         known = self.decider.world.hosts.get(host)
-        news = (boot, runs, given_up)
+        news = (boot, boot, runs, given_up)
         if told_boot != boot or (
-            known is not None and (known.vms_boot, known.vms, known.given_up) == news
+            # That it is told at all is news: of a host in a new boot nothing is believed to run.
+            known is not None
+            and (known.told_boot, known.vms_boot, known.vms, known.given_up) == news
         ):
             return
         self._turns.consume(

@@ -21,7 +21,8 @@ class AnswerKind(StrEnum):
     TCP = "tcp"
     CONSOLE = "console"
     RUNNING = "running"
-    DEFAULT = "default"  # The guest agent if it ever answered, else running, *not verified*.
+    # The guest agent; running, *not verified*, is enough where it never answered.
+    DEFAULT = "default"
 
 
 class Answer(Struct, frozen=True, kw_only=True):

@@ -41,7 +41,8 @@ class LocalProof(Struct, frozen=True, kw_only=True):
     """No process with this uuid, its cgroup empty, in this boot; its disks and taps free.
 
     Only adapters make one, after they looked. It permits a restart in place and nothing else.
-    `shown` lists, in words, what was looked at.
+    `shown` lists, in words, what was looked at. `is_of_copy`: its disks were not, since another
+    host uses them: it shows that a copy is gone, and permits no start.
     """
 
     vm: str
@@ -49,6 +50,7 @@ class LocalProof(Struct, frozen=True, kw_only=True):
     incarnation: str
     shown: tuple[str, ...]
     at: int
+    is_of_copy: bool = False
 
 
 class ProofKind(StrEnum):

@@ -53,8 +53,13 @@ ANY_HINT = (
     "Check that its address is right and reached from this controller, and its user and secret."
 )
 
-# Nothing of ours: agents are foreign programs, and our environment may hold secrets.
-ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+# Nothing of ours: agents are foreign programs, and our environment may hold secrets. What Python
+# warns the authors of an agent of is no word of the device.
+ENVIRONMENT = {
+    "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+    "LC_ALL": "C.UTF-8",
+    "PYTHONWARNINGS": "ignore",
+}
 
 
 class FenceAgent:

@@ -113,7 +113,7 @@ class ActingSite:
                 guest.start()
             for guest in made:
                 guest.wait_answer()
-                self.command("vm", "protect", guest.name)
+                self.command("vm", "protect", guest.name, "--answers", "agent")
             self._wait_known(made)
             yield made
         finally:

@@ -64,6 +64,7 @@ class _Series:
         title = f"{what}, {breakage.title}"
         with acting.guests(host, vms) as guests, watch_copies(guests) as copies:
             run = Following(self.scene, acting, copies, self.measured, host, guests, title)
+            run.homes = (host,) if breakage in self.drill.spared else ()
             run.begin(lambda: breakage.inject(self.scene.site, host))
             try:
                 self._follow(run, breakage)
@@ -73,8 +74,8 @@ class _Series:
                 if breakage is not LOST:
                     breakage.mend(self.scene.site, host)
                 run.wait_well()
-            stays = (host,) if breakage in self.drill.spared else ()
-            run.see_living(*stays)
+            run.see_living()
+            run.see_all_told()
             run.end()
             if self.drill.has_peer and not self.scene.overran:
                 self._start_bare(acting, run)

@@ -23,6 +23,7 @@ CONFIRMED_LIMIT_S = 90.0
 ANSWERING_LIMIT_S = 180.0
 REJOINED_LIMIT_S = 120.0
 CONFIRM_LIMIT_S = 60.0
+CLEARED_LIMIT_S = 30.0
 WHY = "a drill cut its power, and looked"
 
 
@@ -85,6 +86,7 @@ class Following:
     fences: int = 0  # How often it was fenced before.
     proven: Arrival | None = None
     beside: tuple[str, ...] = ()
+    homes: tuple[Host, ...] = ()  # Where its VMs end; without any: on any host but the lost one.
 
     def begin(self, inject: Callable[[], int]) -> None:
         """Break it, once all controllers know what runs there."""
@@ -149,11 +151,10 @@ class Following:
             self.overrun(f"{guest.name} does not answer elsewhere")
         return arrival
 
-    def see_living(self, *allowed: Host, limit_s: float = 0.0) -> None:
-        """With our own eyes: each runs once, on one of these hosts (without any: on any but the
-        lost one), and its guest answers there."""
-        names = {one.name for one in allowed or self.acting.site.hosts}
-        names -= set() if allowed else {self.host.name}
+    def see_living(self, limit_s: float = 0.0) -> None:
+        """With our own eyes: each runs once, where it is to be, and its guest answers there."""
+        names = {one.name for one in self.homes or self.acting.site.hosts}
+        names -= set() if self.homes else {self.host.name}
 
         def is_well(guest: Guest) -> bool:
             where = self.acting.where(guest)
@@ -201,6 +202,22 @@ class Following:
                 self.overrun("a VM was started without a proof")
                 return
             time.sleep(0.1)
+
+    def see_all_told(self) -> None:
+        """Of none of them an alarm stays open: each lives."""
+
+        def list_open() -> list[Arrival]:
+            uuids = {guest.plan.uuid for guest in self.guests}
+            newest: dict[str, Arrival] = {}
+            for one in self.scene.inbox.list_since(self.since_ns):
+                known = newest.get(one.key)
+                if one.subject in uuids and (known is None or one.revision >= known.revision):
+                    newest[one.key] = one
+            return [one for one in newest.values() if one.state != "cleared"]
+
+        if not wait_for(lambda: not list_open(), CLEARED_LIMIT_S):
+            for one in list_open():
+                self.overrun(f"{one.condition} stays open: {one.text}")
 
     def _said(self, guest: Guest) -> str:
         return ", ".join(host.name for host in self.acting.where(guest)) or "nowhere"
@@ -250,6 +267,7 @@ def one_run(
         finally:
             run.mend()
         run.see_living()
+        run.see_all_told()
         run.end()
 
 

@@ -16,7 +16,6 @@ from holdfast.lab.drills.following import (
 )
 from holdfast.lab.drills.scene import SiteScene
 from holdfast.lab.guests import Guest
-from holdfast.lab.hosts import Host
 from holdfast.lab.problem_makers.host_power_cut import cut_power
 
 REFUSAL = "Holdfast protects"
@@ -50,7 +49,8 @@ class HostReturns:
                     there = Following(scene, acting, copies, measured, home, guests, what)
                     _lose_and_return(there)
                     back = Following(scene, acting, copies, measured, second, guests, what)
-                    _come_home(back, home)
+                    back.homes = (home,)
+                    _come_home(back)
                     there.end()
             finish(scene, acting, measured)
         return measured.result(self.name, runs)
@@ -70,6 +70,7 @@ def _lose_and_return(run: Following) -> None:
     if not run.acting.wait_step(run.host, "closed", run.fences, REJOINED_LIMIT_S):
         run.overrun(f"the fence of {run.host.name} is not closed")
     run.see_living()
+    run.see_all_told()
 
 
 def _see_refused(run: Following, guest: Guest) -> None:
@@ -85,16 +86,16 @@ def _see_refused(run: Following, guest: Guest) -> None:
     run.overrun(f"virsh started {old.name} on {run.host.name}")
 
 
-def _come_home(run: Following, home: Host) -> None:
+def _come_home(run: Following) -> None:
     """A person's word is its proof: two fences within minutes would be braked."""
     run.begin(lambda: cut_power(run.host))
     try:
         if run.confirm_dead() and run.see_proven():
             run.see_answering()
-            run.see_living(home)
+            run.see_living()
     finally:
         run.mend()
-    run.see_living(home)
+    run.see_living()
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,7 @@ class TooManyHostsLost:
                     stays = Following(scene, acting, copies, measured, lost, guests, what)
                     comes = Following(scene, acting, copies, measured, returning, others, what)
                     stays.beside = ("recovery-braked",)
+                    comes.homes = (returning,)
                     _lose_both(stays, comes)
                     stays.end()
             finish(scene, acting, measured)
@@ -136,14 +138,15 @@ def _lose_both(stays: Following, comes: Following) -> None:
             _see_braked(stays, comes)
         comes.host.power_on()
         stays.see_elsewhere(is_told=True)
-        comes.see_living(comes.host, limit_s=ANSWERING_LIMIT_S)
+        comes.see_living(limit_s=ANSWERING_LIMIT_S)
     finally:
         for run in (comes, stays):
             with suppress(LabError):
                 run.host.power_on()
         stays.mend()
-    stays.see_living()
-    comes.see_living(comes.host)
+    for run in (stays, comes):
+        run.see_living()
+        run.see_all_told()
 
 
 def _see_braked(stays: Following, comes: Following) -> None:

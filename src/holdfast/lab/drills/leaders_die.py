@@ -96,6 +96,7 @@ class LeaderDiesInRecovery:
                 what = f"run {number} of {runs}, {title}, {death}"
                 with one_run(scene, acting, measured, what, vms) as run:
                     run.beside = ("recovery-braked",)  # Two of five hosts, for a while.
+                    run.copies.count()
                     lives = {vm: len(found) for vm, found in run.copies.lives.items()}
                     run.begin(lambda: cut_power(site.plain_host))
                     lose_leader(run, moment, death)
@@ -144,6 +145,7 @@ class ControllersAllLost:
             acting.broken.clear()
             for number in range(1, runs + 1):
                 with one_run(scene, acting, measured, f"run {number} of {runs}") as run:
+                    run.homes = (run.host,)
                     run.begin(time.monotonic_ns)
                     vms, hosts = LivingVms.on(site.hosts), _lives_of(site.hosts)
                     lose_controllers(run, self.away_s)
@@ -156,7 +158,6 @@ class ControllersAllLost:
                     if acting.number_of(run.host) != run.fences:
                         run.overrun(f"{run.host.name} was fenced, and nothing is wrong with it")
                     run.say(f"well again {back_ms[-1]:.0f} ms after the controllers came back")
-                    run.see_living(run.host)
             finish(scene, acting, measured)
         return measured.result(self.name, runs, figures={"back_to_well_ms": Spread.of(back_ms)})
 

@@ -46,7 +46,7 @@ class Fake(Tried):
         self.folder = tmp_path
         text = Path(__file__).with_name("bad_agent.py").read_text()
         agent = tmp_path / "fence_fake"
-        agent.write_text(f"#!{sys.executable} -IS\n{text}")
+        agent.write_text(f"#!{sys.executable} -sS\n{text}")
         agent.chmod(0o755)
         (tmp_path / "metadata").write_text(METADATA)
         self.fencer = FenceAgent(folders=[self.folder])
@@ -108,6 +108,7 @@ class TestFenceAgent(Fake, FencerContract):
         assert proof.shown[0] == "fence_fake switched the power of h4 off"
         assert proof.shown[1] == "asked anew, fence_fake read the power of h4 back: off"
         assert "the order took " in proof.shown[2]
+        assert proof.took_ms > 0
 
     def test_a_host_that_was_off_is_said_to_have_been(self) -> None:
         self.give_power(False)
@@ -184,8 +185,9 @@ class TestBadAgents(Fake):
 
     def test_what_it_began_is_gone_when_it_hangs(self) -> None:
         self.fail("hung")
-        self.why_not(self.device(3))
+        text = self.why_not(self.device(3))
         assert self.all_gone()
+        assert "Deprecat" not in text, "what Python warns an agent's authors of is no answer"
 
     def test_a_child_that_holds_its_output_holds_up_nobody(self) -> None:
         self.fail("holds")
