@@ -7,8 +7,10 @@ from msgspec import structs
 
 from holdfast.facts.definitions import HostSize
 from holdfast.facts.fencing import HostMode
+from holdfast.facts.migrations import Drain, Migration, MigrationStep
 from holdfast.policy import guarantee
 from tests.policy.fence_scene import NEEDS, FenceScene
+from tests.policy.site_scene import boot_of
 
 
 def stays(scene: FenceScene, *hosts: str) -> dict[str, str]:
@@ -76,3 +78,26 @@ def test_the_costly_losses_are_tried_and_no_more_than_are_allowed() -> None:
     of_h3 = list(guarantee.Paper(scene.world).lose_each(2, "h3"))
     assert len(of_h3) == 39
     assert all("h3" in one.hosts for one in of_h3)
+
+
+def test_a_vm_that_moves_is_at_stake_at_both_ends_and_a_drained_host_takes_none() -> None:
+    scene = FenceScene(hosts=3)
+    moves = Migration(
+        vm="web1",
+        name="web1",
+        number=1,
+        generation=1,
+        revision=1,
+        limit_s=60,
+        source="h1",
+        source_boot=boot_of("h1", 1),
+        target="h2",
+        target_boot=boot_of("h2", 1),
+        step=MigrationStep.BEGUN,
+        term=1,
+    )
+    scene.world.migrations["web1"] = moves
+    assert [guarantee.lose(scene.world, (host,)).vms for host in ("h1", "h2", "h3")] == [1, 2, 1]
+    scene.world.drains["h2"] = Drain(host="h2", by="ann", limit_s=60)
+    scene.world.drains["h3"] = Drain(host="h3", by="ann", limit_s=60)
+    assert "h2: it is in maintenance" in stays(scene, "h1")["web1"]

@@ -273,7 +273,7 @@ def _look(world: SiteWorld) -> tuple[Any, ...]:
         for h in world.hosts.values()
     )
     targets = tuple((vm, one.target) for vm, one in world.starting.items())
-    rest = (world.promises, world.groups, world.fences)
+    rest = (world.promises, world.groups, world.fences, world.migrations, world.drains)
     return (hosts, targets, *(tuple(one.values()) for one in rest))
 
 

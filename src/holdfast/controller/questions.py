@@ -293,7 +293,7 @@ class Questions:
         _, incident = self._find_incident(asked)
         if incident.host and self.watch is not None:
             story = await asyncio.to_thread(self.watch.story, incident)
-            story = await self._with_others(story, "")
+            story = {**await self._with_others(story, ""), "vms": self._began_by(incident)}
             if self._host_words.find(incident.host) is None:
                 return story
             words = await asyncio.to_thread(self._host_words.tell, incident.host)
@@ -303,6 +303,11 @@ class Questions:
         if isinstance(story, dict):
             story["names"] = {one.host: one.host_name for one in self._agents.by_host.values()}
         return await self._with_others(story, f"agent of {agent.host_name}")
+
+    def _began_by(self, incident: Incident) -> dict[str, str]:
+        """Incidents of VMs that were started because of it, by the VM: their agents name it."""
+        words = f"(incident {incident.id})"
+        return {one.vm: one.id for one in self._entries.incidents() if words in one.cause}
 
     async def _with_others(self, story: Any, owner: str) -> Any:
         if self.journals is None or not isinstance(story, dict) or "records" not in story:

@@ -27,6 +27,7 @@ from holdfast.facts.incidents import Incident
 from holdfast.facts.instants import NS_PER_MS, NS_PER_S, Instant
 from holdfast.facts.site import HostVm, SiteFact
 from holdfast.facts.wire import VmSummary
+from holdfast.policy import timing
 from holdfast.policy.host_states import SILENT
 from holdfast.policy.site import SiteDecider
 from holdfast.policy.site_alarms import OF_SITES
@@ -337,8 +338,13 @@ class Watch:
         hosts = _hosts_of(found, incident)
         records = [one for one in found if _is_about(one, incident, hosts)]
         shown = [msgspec.json.decode(msgspec.json.encode(one)) for one in records[:STORY_RECORDS]]
-        names = {record.host: record.name for record in self.decider.world.hosts.values()}
-        return {"incident": PLAIN(incident), "records": shown, "names": names}
+        world = self.decider.world
+        names = {record.host: record.name for record in list(world.hosts.values())}
+        levels = {
+            vm: timing.LEVEL_MS[world.group_of(promise.protection).level]
+            for vm, promise in dict(world.promises).items()
+        }
+        return {"incident": PLAIN(incident), "records": shown, "names": names, "levels": levels}
 
 
 def _host_vm(vm: VmSummary) -> HostVm:

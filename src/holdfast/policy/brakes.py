@@ -95,7 +95,7 @@ def is_ours(world: SiteWorld, promise: Promise) -> bool:
 
 def at_stake(world: SiteWorld, record: HostRecord) -> list[Promise]:
     """The VMs for which this host would be fenced."""
-    held = (one for one in world.promises.values() if _may_have(world, record.host, one))
+    held = (one for one in world.promises.values() if record.host in may_be_on(world, one))
     return [one for one in held if is_ours(world, one)]
 
 
@@ -111,11 +111,12 @@ def boots_at_stake(world: SiteWorld, record: HostRecord) -> set[str]:
     return found
 
 
-def _may_have(world: SiteWorld, host: str, promise: Promise) -> bool:
+def may_be_on(world: SiteWorld, promise: Promise) -> set[str]:
     """It is held there; or it moves there, and nobody knows whether it has come."""
     migration = world.migrations.get(promise.protection.vm)
-    is_target = migration is not None and migration.is_open and migration.target == host
-    return is_target or promise.protection.tenure.host == host
+    is_moving = migration is not None and migration.is_open
+    targets = {migration.target} if migration is not None and is_moving else set()
+    return {promise.protection.tenure.host, *targets}
 
 
 def pointless(world: SiteWorld, record: HostRecord) -> str:

@@ -44,7 +44,8 @@ class Paper:
         self._held: dict[str, list[Promise]] = defaultdict(list)
         for promise in self.world.promises.values():
             if brakes.is_ours(self.world, promise):
-                self._held[promise.protection.tenure.host].append(promise)
+                for host in brakes.may_be_on(self.world, promise):
+                    self._held[host].append(promise)
 
     def lose(self, dead: Collection[str]) -> Absorbed:
         """As if these hosts died together, and nothing held anybody back."""

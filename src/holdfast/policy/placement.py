@@ -3,6 +3,8 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
+from msgspec import Struct
+
 from holdfast.facts.definitions import VmNeeds
 from holdfast.facts.promises import Spread
 from holdfast.facts.site import HostVm
@@ -11,6 +13,8 @@ from holdfast.policy.host_states import HostState
 from holdfast.policy.site_world import HostRecord, Promise, SiteWorld
 
 NO_HOST = "no host is left to start it on"
+BUSY = "as many VMs as may start there at once do so"
+MOST_REJECTED = 8
 
 
 class Rooms:
@@ -77,6 +81,15 @@ def _urgency(world: SiteWorld, promise: Promise) -> tuple[int, int, str]:
     return -group.priority, -_mib(promise), promise.protection.vm
 
 
+class Choice(Struct, frozen=True, kw_only=True):
+    """`host` is empty where none is left. `why` is why this one, or why none; `rejected` says of
+    each other one, as far as they are told, why it was not taken."""
+
+    host: str = ""
+    why: str = ""
+    rejected: tuple[str, ...] = ()
+
+
 def choose(
     world: SiteWorld,
     rooms: Rooms,
@@ -86,8 +99,22 @@ def choose(
     busy: Collection[str] = (),
     gone: Collection[str] = (),
 ) -> tuple[str, str]:
-    """The host, or empty; and why that one, or why each of the others was not taken. Of one that
-    is only `busy` its turn comes: then nothing is said. `gone` are as good as lost."""
+    """The host, or empty; and why that one, or why each of the others was not taken."""
+    found = find(world, rooms, promise, refused=refused, busy=busy, gone=gone)
+    return found.host, found.why
+
+
+def find(
+    world: SiteWorld,
+    rooms: Rooms,
+    promise: Promise,
+    *,
+    refused: Mapping[str, str] | None = None,
+    busy: Collection[str] = (),
+    gone: Collection[str] = (),
+) -> Choice:
+    """Of one that is only `busy` its turn comes: then no reason is said. `gone` are as good as
+    lost."""
     reasons: dict[str, str] = {}
     found: list[tuple[int, HostRecord]] = []
     is_waiting = False
@@ -98,13 +125,15 @@ def choose(
         if reason:
             reasons[record.name] = reason
         elif record.host in busy:
-            is_waiting = True
+            is_waiting, reasons[record.name] = True, BUSY
         else:
             found.append((rooms.left(record) - _mib(promise), record))
     if not found:
-        return "", "" if is_waiting else _why_none(reasons)
-    left, best = min(found, key=lambda one: (-one[0], one[1].name))
-    return best.host, f"{best.name} has the most room: {left} MiB are left there"
+        return Choice(why="" if is_waiting else _why_none(reasons))
+    (left, best), *others = sorted(found, key=lambda one: (-one[0], one[1].name))
+    reasons |= {one.name: f"only {less} MiB would be left there" for less, one in others}
+    why = f"{best.name} has the most room: {left} MiB are left there"
+    return Choice(host=best.host, why=why, rejected=_told(reasons))
 
 
 def _mib(promise: Promise) -> int:
@@ -170,6 +199,13 @@ def _too_near(world: SiteWorld, rooms: Rooms, record: HostRecord, promise: Promi
             other = world.promises[vm].protection
             return f"{other.name} of the same group is on {host.name}, and they are kept apart"
     return ""
+
+
+def _told(reasons: Mapping[str, str]) -> tuple[str, ...]:
+    """In few words: it is kept with each recovery."""
+    said = [f"{name}: {text}" for name, text in sorted(reasons.items())]
+    more = len(said) - MOST_REJECTED
+    return (*said[:MOST_REJECTED], f"and {more} more hosts") if more > 0 else tuple(said)
 
 
 def _why_none(reasons: Mapping[str, str]) -> str:

@@ -97,15 +97,16 @@ def _place(
         return []
     rooms, busy = places.rooms, places.busy
     full = [host for host, starts in busy.items() if starts >= STARTS_AT_ONCE]
-    target, why = placement.choose(world, rooms, promise, refused=now.refused, busy=full)
+    choice = placement.find(world, rooms, promise, refused=now.refused, busy=full)
+    target = choice.host
     if not target:
-        return _wait_for_room(world, now, why)
+        return _wait_for_room(world, now, choice.why)
     if _was_just_asked(world, now):
         return []
     now.target = target
     busy[target] += 1
     rooms.take(promise, target)
-    return [PutRecovery(recovery=_placed(world, promise, proof, target, why, before))]
+    return [PutRecovery(recovery=_placed(world, promise, proof, choice, before))]
 
 
 def _wait_for_room(world: SiteWorld, now: Starting, why: str) -> list[Action]:
@@ -155,8 +156,7 @@ def _placed(
     world: SiteWorld,
     promise: Promise,
     proof: DeathProof,
-    target: str,
-    why: str,
+    choice: placement.Choice,
     before: Recovery | None,
 ) -> Recovery:
     tenure = promise.protection.tenure
@@ -168,13 +168,14 @@ def _placed(
         generation=tenure.generation + 1,
         incident=source.incident if source is not None else "",
         source=proof.host,
-        target=target,
-        target_boot=world.hosts[target].boot,
+        target=choice.host,
+        target_boot=world.hosts[choice.host].boot,
         proof=proof,
         term=world.term,
         step=RecoveryStep.PLACED,
         attempt=before.attempt + 1 if before is not None and is_next_try else 1,
-        reason=why,
+        reason=choice.why,
+        rejected=choice.rejected,
     )
 
 

@@ -256,13 +256,16 @@ class LastWordsShown(Struct, frozen=True, kw_only=True):
     folder: str = ""
     vm_copy: dict[str, Any] | None = None
     host_words: dict[str, Any] | None = None
+    levels: dict[str, int] = {}
+    vms: dict[str, str] = {}
 
 
 class Explained(Struct, frozen=True, kw_only=True):
     """`records` are lines of journals in the order of causes, each with `from`: whose it is.
 
     `owner`: whose journal has the incident, and the clock of all instants. `missing`: whose
-    journals could not be had. `names` of hosts, `host_words`: last records of a lost one.
+    journals could not be had. `names` of hosts, `host_words`: last records of a lost one. `levels`
+    are the promised times of VMs in ms, `vms` the incidents of those that started because of it.
     """
 
     incident: Incident
