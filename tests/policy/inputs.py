@@ -328,3 +328,36 @@ def _order(rng: random.Random, ms: float, vm: str, incident: str, boot: str, kno
         start_refused(ms, vm, known + 1),
     )
     return rng.choices(choices, (8, 1, 1, 3, 1, 2, 3, 3, 1, 3, 1, 0.3))[0]
+
+
+def moves(
+    ms: float, vm: str = "web", *, generation: int = 1, revision: int = 1, is_source: bool = True
+) -> told.MigrationBegan:
+    return told.MigrationBegan(
+        at=at(ms),
+        vm=f"uuid-{vm}",
+        name=vm,
+        generation=generation,
+        revision=revision,
+        is_source=is_source,
+    )
+
+
+def moved(
+    ms: float,
+    vm: str = "web",
+    *,
+    generation: int = 1,
+    revision: int = 2,
+    is_held: bool = True,
+    is_lost: bool = False,
+) -> told.MigrationEnded:
+    return told.MigrationEnded(
+        at=at(ms),
+        vm=f"uuid-{vm}",
+        generation=generation,
+        revision=revision,
+        is_held=is_held,
+        is_lost=is_lost,
+        reason="h1 has nothing of it; h2 has nothing of it",
+    )

@@ -190,7 +190,8 @@ class Fencing:
 
 
 def fencing_words(registry: Registry, host: str) -> dict[str, Any]:
-    """Beside what is heard of a host: what becomes of it when it dies."""
+    """Beside what is heard of a host: what becomes of it when it dies, and whether it is in
+    maintenance."""
     held = registry.fencing(host)
     why = why_not_fenceable(held, registry.rehearsal(host), clock.utc_ms())
     return {
@@ -199,6 +200,7 @@ def fencing_words(registry: Registry, host: str) -> dict[str, Any]:
         "why_not_fenceable": why,
         "fence_devices": [one.agent for one in held.devices],
         "fence": _fence_words(registry.fence(host)),
+        "is_drained": host in registry.drains(),
     }
 
 

@@ -299,7 +299,7 @@ def _end_of(said: dict[str, Any]) -> End:
 def _after(tenure: Tenure, migration: Migration) -> Tenure:
     if migration.step is MigrationStep.IN_DOUBT:
         return tenure
-    if migration.step is MigrationStep.UNDONE:
+    if migration.step is MigrationStep.UNDONE:  # Its host may have said so already.
         return structs.replace(tenure, state=TenureState.HELD, revision=tenure.revision + 1)
     return structs.replace(
         tenure,

@@ -83,6 +83,15 @@ def over_with(record: VmRecord, granted: Protection) -> MigrationEnded | None:
     )
 
 
+def is_under_way(record: VmRecord, granted: Protection) -> bool:
+    """A grant of what moves from here says nothing new of who may run it."""
+    held, tenure = record.protection, granted.tenure
+    if held is None or record.moves != OUT:
+        return False
+    mine = (held.tenure.generation, held.tenure.boot)
+    return mine == (tenure.generation, tenure.boot)
+
+
 def forget(world: World, vm: str) -> None:
     """It is another host's by now."""
     record = world.vms.get(vm)
@@ -92,8 +101,8 @@ def forget(world: World, vm: str) -> None:
 
 def ended(world: World, order: MigrationEnded) -> list[Action]:
     record = world.vms.get(order.vm)
-    if record is None:
-        return []
+    if record is None or not record.moves:
+        return []  # A repeat: it was heard of.
     if record.moves == IN and not order.is_held:
         _leave_half(world, record)
     seen, record.moves, record.held_back = record.held_back, "", None
@@ -109,7 +118,7 @@ def ended(world: World, order: MigrationEnded) -> list[Action]:
         return promise_again(world, record)
     if seen is None and record.state is VmState.STOPPED and not record.is_elsewhere:
         return service.want(world, record, Wanted.STOPPED, "it was stopped while it moved")
-    return [*promise_again(world, record), *_lost(world, record, seen, order)]
+    return [*_lost(world, record, seen, order), *promise_again(world, record)]
 
 
 def _leave_half(world: World, record: VmRecord) -> None:

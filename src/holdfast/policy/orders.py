@@ -92,6 +92,9 @@ def _granted(world: World, order: told.ProtectionGranted) -> list[Action]:
     if over is not None:
         return moving.ended(world, over)
     held = record.protection
+    if held is not None and moving.is_under_way(record, granted):
+        record.protection = msgspec.structs.replace(granted, tenure=held.tenure)
+        return []
     if held is not None and held.tenure.generation > granted.tenure.generation:
         return []  # An old grant, late: the newer tenure stands.
     if record.is_copy or granted.tenure.generation <= record.outranked:

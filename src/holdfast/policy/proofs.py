@@ -88,8 +88,8 @@ def may_end(
     """Why a migration does not end as asked, or empty: it takes a word or a proof of both ends."""
     if known is None or known.number != asked.number or not known.is_open:
         return "it is over already"
-    if (tenure.state, tenure.generation) != (TenureState.MIGRATING, known.generation):
-        return "its tenure says that it does not migrate"
+    if (tenure.host, tenure.generation) != (known.source, known.generation):
+        return "another host holds it by now"
     if asked.step is not outcome(asked.source_end, asked.target_end):
         return "that is not what both ends say"
     for end, host, boot in (

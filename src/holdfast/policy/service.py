@@ -120,6 +120,8 @@ def want(
     if record.protection is None:
         return []
     before = record.protection.tenure
+    if record.moves and before.state is TenureState.MIGRATING:
+        return []  # The leader asks both ends what became of it.
     if state is None and before.state is not TenureState.HELD:
         return []
     tenure = msgspec.structs.replace(before, wanted=wanted, state=state or before.state)

@@ -301,7 +301,7 @@ class FenceShown(Struct, frozen=True, kw_only=True):
 class Host(Struct, frozen=True, kw_only=True):
     """`state` is one word, `said` the same as a sentence, `care` well, odd or bad. `is_up`: its
     agent is linked, `since_utc_ms`. `planes_heard`: where its pulses arrive at this controller.
-    `mode` act: it is fenced when it dies. `is_fenceable` now, or `why_not_fenceable`."""
+    `mode` act: it is fenced when it dies. `is_fenceable` now, or `why_not_fenceable`. `is_drained`: in maintenance."""
 
     host: str
     host_name: str
@@ -323,6 +323,7 @@ class Host(Struct, frozen=True, kw_only=True):
     mode: HostMode = HostMode.REPORT
     is_fenceable: bool = False
     why_not_fenceable: str = ""
+    is_drained: bool = False
     fence_devices: tuple[str, ...] = ()
     fence: FenceShown | None = None
 

@@ -44,6 +44,7 @@ class HostRow(Struct, frozen=True, kw_only=True):
     is_fenceable: bool = False
     why_not_fenceable: str = ""
     fence_devices: tuple[str, ...] = ()
+    is_drained: bool = False
 
     @property
     def is_at_risk(self) -> bool:
@@ -146,7 +147,8 @@ def agent_words(one: HostRow, now_ms: int) -> Text:
 
 
 def state(one: HostRow) -> Text:
-    return Text(one.said or one.state or "-", style=STYLES.get(one.care, ""))
+    said = Text(one.said or one.state or "-", style=STYLES.get(one.care, ""))
+    return Text("in maintenance (drained): ", style=UNSURE).append(said) if one.is_drained else said
 
 
 def heard(one: HostRow) -> Text:

@@ -23,9 +23,9 @@ VMS = 3
 DRAIN_LIMIT_S = 600.0
 MOVED_LIMIT_S = 120.0
 ENDED_LIMIT_S = 180.0
-SLOW_MIB_S = "8"  # So that there is a middle of it.
-STEPS = (1, 40, 90)  # In per cent of the memory: there the power is cut.
+SLOW_MIB_S = "3"  # So that there is a middle of it.
 OF_ENDS = ("host-lost", "agent-away", "host-cut-off")
+STEPS = (1, 40, 90)  # In per cent of the memory: there the power is cut.
 
 
 @dataclass
@@ -273,13 +273,6 @@ def _see_one(scene: SiteScene, acting: ActingSite, guest: Guest, dead: Host, wha
         scene.overrun(f"{what}: {error}")
 
 
-def _is_of_it(one: Arrival, lost: str) -> bool:
-    """Said of the host that lost its power, or below its alarm."""
-    if one.subject == lost:
-        return one.condition in OF_ENDS
-    return one.condition == ON_LOST_HOST and bool(one.root)
-
-
 MOVING_ROWS = (
     Drained(),
     DiesInMigration(
@@ -303,3 +296,10 @@ def _boot(scene: SiteScene, host: Host) -> None:
         scene.site.wait_well(REJOINED_LIMIT_S)
     except LabError as error:
         scene.overrun(f"the site is not well again: {error}")
+
+
+def _is_of_it(one: Arrival, lost: str) -> bool:
+    """Said of the host that was lost, or below its alarm."""
+    if one.subject == lost:
+        return one.condition in OF_ENDS
+    return one.condition == ON_LOST_HOST and bool(one.root)

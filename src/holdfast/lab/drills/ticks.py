@@ -16,6 +16,7 @@ from holdfast.lab.guests import Guest
 from holdfast.lab.hosts import Host
 
 PERIOD_S = 0.002
+SIGN_LIMIT_S = 10.0
 WRITE = "while :; do echo . > /dev/console; usleep 5000; done"
 NS_PER_MS = 1_000_000
 
@@ -36,6 +37,7 @@ class Ticks:
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._look_always, daemon=True)
         self.longest_gap_ms = 0.0
+        self._awaited_ns: int | None = None
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -47,6 +49,9 @@ class Ticks:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        """It has moved: its next sign of life ends the pause."""
+        self._awaited_ns = time.monotonic_ns()
+        self._is_over.wait(SIGN_LIMIT_S)
         self._is_over.set()
         self._thread.join()
 
@@ -61,6 +66,8 @@ class Ticks:
             if grew_ns is not None:
                 self.longest_gap_ms = max(self.longest_gap_ms, (at_ns - grew_ns) / NS_PER_MS)
             grew_ns = at_ns
+            if self._awaited_ns is not None and at_ns > self._awaited_ns:
+                self._is_over.set()
 
 
 def _size(log: Path) -> int:

@@ -1,0 +1,178 @@
+"""An end of a migration only reports, and goes on from how the leader says that it ended.
+
+covers: H2 H6 H9
+"""
+
+from msgspec import structs
+
+from holdfast.facts.actions import ProveGone, Report, RestartHere, TellTenure
+from holdfast.facts.commands import CopyOutranked
+from holdfast.facts.tenure import TenureState, Wanted
+from holdfast.policy import moving, promise
+from holdfast.policy.vm_states import VmState
+from tests.policy import inputs
+from tests.policy.inputs import at
+from tests.policy.scene import UUID, WEB1, WEB2, Scene
+
+
+def source() -> Scene:
+    scene = Scene()
+    scene.step(inputs.moves(scene.later()))
+    return scene
+
+
+def target() -> Scene:
+    scene = Scene(has_run=False)
+    scene.step(inputs.moves(scene.later(), is_source=False))
+    scene.step(inputs.ran(scene.later(), WEB1))
+    return scene
+
+
+def tenure_of(scene: Scene) -> str:
+    held = scene.web.protection
+    return f"{held.tenure.state} {held.tenure.wanted} {held.tenure.revision}" if held else "none"
+
+
+def test_from_the_order_on_this_host_starts_nothing_of_it() -> None:
+    scene = source()
+    assert tenure_of(scene) == "migrating running 1"
+    assert promise.obstacle(scene.lawful.decider.world, scene.web) == "its tenure is migrating"
+
+
+def test_its_end_here_is_told_to_nobody_while_it_moves() -> None:
+    scene = source()
+    assert scene.kill() == []
+    assert scene.open_alarms == set()
+
+
+def test_what_moved_away_is_another_hosts_and_nothing_was_wrong() -> None:
+    scene = source()
+    scene.step(inputs.stopped(scene.later(), WEB1, moved_away=True))
+    scene.step(inputs.ended(scene.later(), WEB1))
+    outranked = CopyOutranked(at=at(scene.later()), vm=UUID, generation=2, holder="beta")
+    said = scene.step(outranked, inputs.moved(scene.later(), generation=2, is_held=False))
+    assert not [one for one in said if isinstance(one, Report | TellTenure)]
+    assert (scene.web.protection, scene.web.outranked, scene.open_alarms) == (None, 2, set())
+
+
+def test_one_that_was_undone_is_held_as_before() -> None:
+    scene = source()
+    scene.step(inputs.moved(scene.later()))
+    assert tenure_of(scene) == "held running 2"
+    scene.kill()
+    assert scene.open_alarms == {"vm-gone"}
+    assert scene.state() is VmState.PROVING
+
+
+def test_what_died_while_it_moved_is_told_once_and_starts_again_here() -> None:
+    scene = source()
+    scene.kill()
+    said = scene.step(inputs.moved(scene.later(), is_lost=True))
+    assert [one.alarm.condition for one in said if isinstance(one, Report)] == ["vm-gone"]
+    assert any(isinstance(one, ProveGone) for one in said)
+    assert [one for one in scene.prove() if isinstance(one, RestartHere)]
+    assert scene.step(inputs.moved(scene.later(), is_lost=True)) == []
+
+
+def test_what_left_and_came_nowhere_is_told_and_starts_again_here() -> None:
+    scene = source()
+    scene.step(inputs.stopped(scene.later(), WEB1, moved_away=True))
+    scene.step(inputs.ended(scene.later(), WEB1))
+    said = scene.step(inputs.moved(scene.later(), is_lost=True))
+    told = [one.alarm for one in said if isinstance(one, Report)]
+    assert {one.condition for one in told} == {"vm-gone"}
+    assert "ended while it moved: neither host has it" in told[0].text
+    assert scene.state() is VmState.PROVING
+
+
+def test_what_somebody_stopped_while_it_moved_stays_stopped() -> None:
+    scene = source()
+    scene.step(inputs.stopped(scene.later(), WEB1), inputs.ended(scene.later(), WEB1))
+    said = scene.step(inputs.moved(scene.later(), is_lost=True))
+    [tells] = [one for one in said if isinstance(one, TellTenure)]
+    assert tells.tenure.wanted is Wanted.STOPPED
+    assert scene.open_alarms == set()
+
+
+def test_an_end_that_was_not_heard_of_is_learned_from_the_next_grant() -> None:
+    scene = source()
+    scene.kill()
+    again = inputs.granted(scene.later())
+    tenure = structs.replace(again.protection.tenure, revision=2)
+    scene.step(structs.replace(again, protection=structs.replace(again.protection, tenure=tenure)))
+    assert tenure_of(scene) == "held running 2"
+    assert scene.open_alarms == {"vm-gone"}
+
+
+def test_a_grant_of_the_migration_itself_changes_nothing() -> None:
+    scene = source()
+    again = inputs.granted(scene.later())
+    tenure = structs.replace(again.protection.tenure, revision=1, state=TenureState.MIGRATING)
+    scene.step(structs.replace(again, protection=structs.replace(again.protection, tenure=tenure)))
+    assert tenure_of(scene) == "migrating running 1"
+
+
+def test_a_late_order_is_refused() -> None:
+    scene = source()
+    scene.step(inputs.moved(scene.later()))
+    late = inputs.moves(scene.later())
+    world = scene.lawful.decider.world
+    assert moving.refusal(world, late) == "its tenure has changed meanwhile"
+    newer = inputs.moves(scene.later(), revision=3)
+    assert moving.refusal(world, newer) == ""
+    scene.kill()
+    assert moving.refusal(world, newer) != ""
+
+
+def test_what_came_in_half_and_went_was_never_this_hosts() -> None:
+    scene = target()
+    scene.step(inputs.moved(scene.later(), is_held=False))
+    scene.step(inputs.puzzling(scene.later(2_000), WEB1), inputs.ended(scene.later(), WEB1))
+    assert scene.open_alarms == set()
+
+
+def test_its_end_before_the_migration_has_ended_is_told_to_nobody_either() -> None:
+    scene = target()
+    scene.kill()
+    scene.step(inputs.moved(scene.later(), is_held=False))
+    assert scene.open_alarms == set()
+
+
+def test_what_has_come_is_held_here_and_its_death_is_told() -> None:
+    scene = target()
+    scene.step(inputs.granted(scene.later(), generation=2))
+    scene.step(inputs.moved(scene.later(), generation=2))
+    assert tenure_of(scene) == "held running 2"
+    scene.kill()
+    assert scene.open_alarms == {"vm-gone"}
+
+
+def test_what_came_and_died_before_this_host_was_told_is_told_then() -> None:
+    scene = target()
+    scene.kill()
+    scene.step(inputs.granted(scene.later(), generation=2))
+    scene.step(inputs.moved(scene.later(), generation=2))
+    assert scene.open_alarms == {"vm-gone"}
+
+
+def test_a_host_that_runs_it_lets_no_other_copy_in() -> None:
+    scene = Scene()
+    order = inputs.moves(scene.later(), is_source=False)
+    assert moving.refusal(scene.lawful.decider.world, order) == "it runs here already"
+
+
+def test_it_comes_back_to_a_host_that_it_left() -> None:
+    scene = source()
+    scene.step(inputs.stopped(scene.later(), WEB1, moved_away=True))
+    scene.step(inputs.ended(scene.later(), WEB1))
+    scene.step(
+        CopyOutranked(at=at(scene.later()), vm=UUID, generation=2, holder="beta"),
+        inputs.moved(scene.later(), generation=2, is_held=False),
+    )
+    scene.step(inputs.moves(scene.later(), generation=2, revision=7, is_source=False))
+    scene.step(inputs.ran(scene.later(), WEB2))
+    scene.step(inputs.granted(scene.later(), generation=3))
+    scene.step(inputs.moved(scene.later(), generation=3))
+    assert tenure_of(scene) == "held running 2"
+    scene.kill(WEB2)
+    assert scene.open_alarms == {"vm-gone"}
