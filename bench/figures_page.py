@@ -38,8 +38,9 @@ def _goals(results: Sequence[Result]) -> list[str]:
 
 def _spreads(results: Sequence[Result]) -> list[str]:
     titles = [
-        *("command", "runs", "fault to VIM, ms", "fault to answering, ms"),
+        *("command", "runs", "fault to VIM, ms", "fault to proof, ms", "fault to answering, ms"),
         *("libvirt's event, ms", "×", "plain start, ms", "×", "lost", "false"),
+        *("ran twice", "healthy VMs ended"),
     ]
     rows = []
     for result in results:
@@ -49,6 +50,7 @@ def _spreads(results: Sequence[Result]) -> list[str]:
                 f"`{result['command']} --json`",
                 str(result["runs"]),
                 _spread(result["fault_to_vim_ms"]),
+                _spread(result.get("confirmed_ms")),
                 _spread(result["fault_to_answering_ms"]),
                 _spread(peers.get("libvirt_event_ms")),
                 _number(peers.get("libvirt_event_ratio_median")),
@@ -56,6 +58,7 @@ def _spreads(results: Sequence[Result]) -> list[str]:
                 _number(peers.get("restart_ratio_median")),
                 str(result["lost"]),
                 str(result["false_alarms"]),
+                *(_count(result.get(key)) for key in ("ran_twice", "vms_stopped")),
             )
         )
     text = "p50 / p99 / max. Peers are measured in the same runs; ratios are medians over the runs."
@@ -115,6 +118,11 @@ def _spread(spread: Mapping[str, float] | None) -> str:
 
 def _number(value: float | None, unit: str = "") -> str:
     return "-" if value is None else f"{_plain(value)} {unit}".strip()
+
+
+def _count(value: int | None) -> str:
+    """Of a drill that did not look: nothing."""
+    return "-" if value is None else str(value)
 
 
 def _plain(value: float) -> str:

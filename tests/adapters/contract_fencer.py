@@ -12,7 +12,7 @@ from holdfast.facts.tenure import DeathProof, ProofKind
 from holdfast.ports.fencer import FenceFailed, Fencer, PowerState
 
 Answer = TypeVar("Answer")
-LATE_S = 1.0  # What a busy machine may be late by.
+LATE_S = 2.0  # What a busy machine may be late by.
 
 FENCE = Fence(
     host="host-4",

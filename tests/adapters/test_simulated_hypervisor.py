@@ -48,5 +48,6 @@ def test_bad_days() -> None:
         hypervisor.leftovers["vm-1"] = "its disk is still in use"
         with pytest.raises(CallFailed, match="its disk"):
             await hypervisor.prove_gone(life, "web")
+        assert (await hypervisor.prove_gone(life, "web", is_copy=True)).is_of_copy
 
     asyncio.run(story())

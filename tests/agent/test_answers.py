@@ -53,6 +53,14 @@ def test_where_nothing_is_promised_a_known_agent_is_asked(tmp_path: Path) -> Non
     assert scene.wait(Answer()) == ("its guest agent answers", True)
 
 
+def test_an_agent_that_was_never_heard_here_is_asked_too(tmp_path: Path) -> None:
+    """A host to which the VM of a dead one came never heard it before."""
+    scene = Scene(tmp_path)
+    assert scene.wait(Answer()) is None
+    scene.hypervisor.answering.add("a")
+    assert scene.wait(Answer()) == ("its guest agent answers", True)
+
+
 @pytest.mark.slow
 def test_running_on_verifies_only_where_it_was_promised(tmp_path: Path) -> None:
     scene = Scene(tmp_path)

@@ -215,9 +215,11 @@ def test_a_disarm_while_the_proof_is_made_again_is_heard() -> None:
         scene = Scene("a")
         prove = scene.hypervisor.prove_gone
 
-        async def prove_and_disarm(life: Incarnation, name: str, limit_ms: int = 2_000) -> Any:
+        async def prove_and_disarm(
+            life: Incarnation, name: str, limit_ms: int = 2_000, *, is_copy: bool = False
+        ) -> Any:
             scene.disarm()
-            return await prove(life, name, limit_ms)
+            return await prove(life, name, limit_ms, is_copy=is_copy)
 
         scene.hypervisor.prove_gone = prove_and_disarm  # type: ignore[method-assign]
         assert isinstance(await scene.outcome(restart_of("a", age_s=3)), came.StartFailed)

@@ -21,6 +21,7 @@ from holdfast.facts.promises import Answer, Disarm, Protection
 from holdfast.facts.subjects import Incarnation
 from holdfast.facts.tenure import Tenure, TenureState, Wanted
 from holdfast.facts.verdicts import VmRan
+from holdfast.policy import copies
 from holdfast.policy.decide import Decider
 from holdfast.policy.vm_states import VmState
 
@@ -105,6 +106,20 @@ def test_protection_ends_when_it_is_released_or_anothers_or_waits_for_a_person(
     async def work() -> None:
         host = await _host()
         assert host.hear(structs.replace(WELCOME, **fields)) is None
+
+    asyncio.run(work())
+
+
+def test_what_was_anothers_is_free_once_it_is_released() -> None:
+    async def work() -> None:
+        host = await _host()
+        host.hear(structs.replace(WELCOME, protections=(changed(host="host-b", generation=3),)))
+        world = host.loop.decider.world
+        assert copies.barred(world) == {"vm-1": 3}
+        host.hear(structs.replace(WELCOME, protections=(), released=()))
+        assert copies.barred(world) == {"vm-1": 3}
+        host.hear(structs.replace(WELCOME, protections=(), released=("vm-1",)))
+        assert copies.barred(world) == {}
 
     asyncio.run(work())
 

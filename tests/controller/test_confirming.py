@@ -24,9 +24,9 @@ from holdfast.ports.fencer import PowerState
 from tests.controller.fake_agent import ask, ask_all, wait_for
 from tests.controller.fake_fencer import AGENT, FakeFencer
 from tests.controller.store_between import StoreBetween, led
-from tests.controller.test_fencing import house_with_a_host
+from tests.controller.test_fencing import a_fence, house_with_a_host
 from tests.controller.test_life_signs import silent
-from tests.controller.test_rehearsal import a_fence, pulse
+from tests.controller.test_rehearsal import pulse
 
 WHY = "I pulled its power plug"
 ROW = {"host": "h4-id", "host_name": "h4", "boot": "boot-3", "incident": "h4-1-aa"}
@@ -229,17 +229,21 @@ def test_what_is_proven_is_not_proven_again_until_it_had_another_boot() -> None:
     asyncio.run(work())
 
 
-@pytest.mark.parametrize("step", [FenceStep.INTENDED, FenceStep.CLOSED])
-def test_a_fence_whose_devices_failed_is_followed_by_a_persons(step: FenceStep) -> None:
+@pytest.mark.parametrize(
+    ("step", "doubt"),
+    [(FenceStep.INTENDED, ""), (FenceStep.INTENDED, "h5 fell silent too"), (FenceStep.CLOSED, "")],
+)
+def test_a_fence_that_proved_nothing_is_followed_by_a_persons(step: FenceStep, doubt: str) -> None:
     async def work() -> None:
         scene = Scene()
         await scene.begin(protection("vm-1"))
-        intended = Fence(**{**fields(a_fence(step)), "host": "h4-id", "number": 5})
+        intended = Fence(**{**fields(a_fence(step)), "host": "h4-id", "number": 5, "doubt": doubt})
         await scene.put("fences/h4-id", intended)
         await scene.put("fencing/h4-id", ladder("10.0.9.4"))
         fence = await scene.confirm()
         assert (fence.number, fence.step, fence.by) == (6, FenceStep.OFF, "anna")
-        is_busy = step is FenceStep.INTENDED
+        assert fence.doubt == ""
+        is_busy = step is FenceStep.INTENDED and not doubt
         assert scene.fencer.asked == ([] if is_busy else ["10.0.9.4"])
 
     asyncio.run(work())
@@ -271,6 +275,17 @@ def test_a_store_that_does_not_say_what_it_took_makes_one_fence() -> None:
             await scene.begin(protection("vm-1"))
             scene.store.lose_next_answer(committed=committed)
             assert (await scene.confirm()).number == 1
+
+    asyncio.run(work())
+
+
+def test_a_plane_on_which_it_has_no_address_is_said_to_say_nothing() -> None:
+    async def work() -> None:
+        scene = Scene()
+        scene.answer = Sign.UNKNOWN
+        await scene.begin(protection("vm-1"))
+        signs = (await scene.ask())["signs"]
+        assert "plane a: it cannot be asked, its address there is not known" in signs
 
     asyncio.run(work())
 

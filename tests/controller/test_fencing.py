@@ -16,7 +16,9 @@ from holdfast.controller.fencing import MOST_DEVICES, Fencing, read_device
 from holdfast.controller.registry import Registry
 from holdfast.controller.watching import FOLDER
 from holdfast.facts import wire
-from holdfast.facts.fencing import FenceDevice, HostMode
+from holdfast.facts.fencing import Fence, FenceDevice, FenceStep, HostMode
+from holdfast.facts.promises import Answer, Protection
+from holdfast.facts.tenure import Tenure, TenureState, Wanted
 from holdfast.ports.answers import Unanswerable
 from holdfast.ports.fencer import PowerState
 from tests.controller.fake_agent import FakeAgent, ask, ask_all, summary, wait_for
@@ -44,6 +46,31 @@ async def house_with_a_host(
             await agent.send(wire.Inventory(vms=(summary(),)))
             await wait_for(house.controller.agents.all_vms)
             yield house, agent
+
+
+def a_fence(step: FenceStep) -> Fence:
+    return Fence(
+        host="host-a",
+        name="host-a",
+        boot="boot-1",
+        incident="i",
+        number=1,
+        term=1,
+        step=step,
+        reason="silent",
+    )
+
+
+def held_by(host: str) -> Protection:
+    tenure = Tenure(
+        vm="vm-1",
+        generation=1,
+        host=host,
+        boot="boot-1",
+        state=TenureState.HELD,
+        wanted=Wanted.RUNNING,
+    )
+    return Protection(vm="vm-1", name="web-1", group="default", answer=Answer(), tenure=tenure)
 
 
 async def listed(house: House, host: str = "host-a") -> dict[str, Any]:
@@ -303,7 +330,12 @@ def test_a_device_is_taken_away_once_also_where_the_store_does_not_say(committed
 
 
 @pytest.mark.timeout(60)
-def test_a_host_that_is_put_out_of_the_site_takes_its_secrets_with_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("holds", [False, True])
+def test_a_host_that_is_put_out_of_the_site_takes_its_secrets_with_it(
+    tmp_path: Path, holds: bool
+) -> None:
+    """And its fence, unless a VM that it held may still need the proof."""
+
     async def work() -> None:
         async with api(tmp_path) as site:
             registry, joining = site.controller.registry, site.controller.joining
@@ -313,9 +345,14 @@ def test_a_host_that_is_put_out_of_the_site_takes_its_secrets_with_it(tmp_path: 
                 fencing = Fencing(registry, FakeFencer(), site.controller.hosts.find)
                 await fencing.set_device({"host": "host-a", **IPMI}, "anna")
                 assert joining is not None
+                await registry.change(lambda: {"fences/host-a": a_fence(FenceStep.OFF)})
+                if holds:
+                    await registry.change(lambda: {"protections/vm-1": held_by("host-a")})
                 await joining.put_out("host-a", "host-a", "gone", "anna")
+                assert (registry.fence("host-a") is not None) is holds
                 for key in ("agents/host-a", "fencing/host-a", "rehearsals/host-a"):
                     assert key not in registry
+                assert "host-a" not in site.controller.watch.decider.world.hosts
 
     asyncio.run(work())
 

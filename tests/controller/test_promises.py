@@ -10,7 +10,7 @@ import pytest
 from holdfast.adapters.simulated.store import StoreInMemory
 from holdfast.adapters.stores.sqlite import Sqlite
 from holdfast.facts import wire
-from holdfast.facts.promises import Group, Owner, Protection
+from holdfast.facts.promises import Admission, Group, Owner, Protection, Spread
 from holdfast.facts.tenure import Tenure, Wanted
 from tests.controller.fake_agent import FakeAgent, ask, ask_all, summary, wait_for
 from tests.controller.house import House, running, settings
@@ -319,13 +319,25 @@ def test_groups_are_checked_stored_and_told(tmp_path: Path) -> None:
                 await greet(agent, house)
                 await ask(house.socket, "group-set", name="web", owner="external", restarts=2)
                 await ask(house.socket, "group-set", name="web", level=2)
+                apart = {"priority": -7, "spread": "rack", "admit": "refuse"}
+                await ask(house.socket, "group-set", name="web", **apart)
                 told = msgspec.convert(agent.asked[-1].args["group"], Group)
-                assert told == Group(name="web", owner=Owner.EXTERNAL, level=2, restarts=2)
+                assert told == Group(
+                    name="web",
+                    owner=Owner.EXTERNAL,
+                    level=2,
+                    restarts=2,
+                    priority=-7,
+                    spread=Spread.RACK,
+                    admit=Admission.REFUSE,
+                )
                 await ask(house.socket, "protect", vm="web-1", group="web")
                 for args in (
                     {"name": "no good"},
                     {"name": "x", "level": 4},
                     {"name": "x", "owner": "me"},
+                    {"name": "x", "spread": "far"},
+                    {"name": "x", "priority": 101},
                     {"name": "x", "colour": "red"},
                 ):
                     assert (await ask_all(house.socket, "group-set", **args)).code == 2

@@ -263,3 +263,23 @@ def test_a_change_names_the_vm_that_a_program_gave_by_its_uuid(tmp_path: Path) -
                 assert any("protect web-1 no longer" in text for text in texts)
 
     asyncio.run(work())
+
+
+def test_a_hosts_incident_names_those_of_vms_that_were_started_because_of_it(
+    tmp_path: Path,
+) -> None:
+    """As agents name it in theirs: the leader's order says it."""
+    lost = msgspec.structs.replace(
+        incident(9), id="h4-8dd6", host="id-h4", name="h4", vm="", life=None, group=""
+    )
+    mine = msgspec.structs.replace(incident(1), cause="host h4 is dead (incident h4-8dd6)")
+
+    async def work() -> None:
+        async with running(settings(tmp_path)) as house:
+            house.controller.entries.keep_incident("id-h4", lost, ("site", 1))
+            house.controller.entries.keep_incident("host-a", mine, ("b", 1))
+            house.controller.entries.keep_incident("host-a", incident(2), ("b", 2))
+            told = await ask(house.socket, "explain", incident="h4-8dd6")
+            assert told["vms"] == {"vm-1": "web-1-0001"}
+
+    asyncio.run(work())

@@ -77,6 +77,27 @@ def test_the_generation_never_falls_back_and_what_was_released_is_told(tmp_path:
     asyncio.run(work())
 
 
+def test_hosts_that_had_a_vm_hear_that_nobody_protects_it(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with running(settings(tmp_path)) as house:
+            agent = FakeAgent(house.socket)
+            other = FakeAgent(house.socket, host="host-b", boot="boot-b", state_id="b")
+            async with agent.link(), other.link():
+                await greet(agent, house)
+                await ask(house.socket, "protect", vm="vm-1")
+                idle = structs.replace(summary(), is_running=False, pid=0)
+                await other.send(wire.Inventory(vms=(idle,)))
+                await wait_for(lambda: house.controller.agents.by_host["host-b"].has_told_vms)
+                await ask(house.socket, "unprotect", vm="vm-1")
+                assert [one.name for one in other.asked] == ["release"]
+            away = FakeAgent(house.socket, host="host-c", boot="boot-c", state_id="c")
+            away.hello = structs.replace(away.hello, barred={"vm-1": 1, "vm-2": 1})
+            async with away.link():
+                assert welcome(away).released == ("vm-1",)
+
+    asyncio.run(work())
+
+
 def test_a_grant_that_the_agent_did_not_take_is_an_error_and_undone(tmp_path: Path) -> None:
     def keep_own(question: wire.Question) -> wire.Reply:
         granted = msgspec.convert(question.args["protection"], Protection)

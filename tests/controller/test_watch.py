@@ -122,6 +122,20 @@ def test_the_vms_of_a_host_are_known_again_when_its_clone_has_ended(tmp_path: Pa
     asyncio.run(work())
 
 
+def test_an_agent_that_says_that_nothing_runs_after_a_boot_has_said_it(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with running(settings(tmp_path)) as house:
+            watch = house.controller.watch
+            watch.expect("host-a", "alpha", "boot-1", PLANES)
+            hear(watch, "host-a")
+            watch.set_vms("host-a", "boot-1", (summary("vm-1", "web-1"),))
+            hear(watch, "host-a", boot="boot-2")
+            watch.set_vms("host-a", "boot-2", ())
+            assert watch.decider.world.hosts["host-a"].told_boot == "boot-2"
+
+    asyncio.run(work())
+
+
 def test_what_was_said_of_a_host_outlives_a_restart(tmp_path: Path) -> None:
     async def work() -> None:
         async with running(settings(tmp_path)) as house:

@@ -1,6 +1,7 @@
 """From a person's word to the order to start: a whole controller, and two hosts."""
 
 import asyncio
+import json
 from pathlib import Path
 
 from msgspec import structs
@@ -12,8 +13,9 @@ from holdfast.facts.fencing import FenceStep, HostMode
 from holdfast.facts.tenure import ProofKind, Tenure
 from holdfast.ports import clock
 from tests.controller.fake_agent import FakeAgent, ask, summary, wait_for
-from tests.controller.fake_fencer import FakeFencer
+from tests.controller.fake_fencer import SECRET, FakeFencer
 from tests.controller.house import House, running, settings
+from tests.controller.test_fencing import IPMI
 from tests.controller.test_life_signs import silent
 
 SIZE = HostSize(memory_mib=4_096, cpus=4)
@@ -55,6 +57,7 @@ def test_after_a_persons_word_the_vms_are_ordered_on_another_host_also_in_mode_r
                 await ask(house.socket, "protect", vm="web-1")
                 await dying.send(wire.Definitions(definitions=(DEFINITION,)))
                 await wait_for(lambda: registry.definition("vm-1") is not None)
+                await ask(house.socket, "fence-set", host="host-a", **IPMI)
                 pulses(house, "host-a", "boot-1")
                 pulses(house, "host-b", "boot-b")
                 await dying.hang_up()
@@ -85,6 +88,7 @@ def test_after_a_persons_word_the_vms_are_ordered_on_another_host_also_in_mode_r
                 bodies = [one["body"] for one in story["records"]]
                 told = [one["fence"]["by"] for one in bodies if one.get("is") == "FenceSet"]
                 assert told == ["anna"], "it is in the journal, once"
+                assert SECRET not in json.dumps(story)
 
     asyncio.run(work())
 

@@ -3,6 +3,7 @@
 from msgspec import to_builtins
 from msgspec.structs import replace
 
+from holdfast.faces.api.guarantee_shapes import GuaranteeShown, Loss, Unplaced
 from holdfast.facts.alarms import (
     Alarm,
     AlarmRecord,
@@ -12,7 +13,7 @@ from holdfast.facts.alarms import (
 )
 from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.instants import Instant
-from holdfast.facts.promises import Disarm, Group, Owner
+from holdfast.facts.promises import Disarm, Group, Owner, Spread
 from holdfast.facts.subjects import Incarnation, vm_subject
 from holdfast.facts.verdicts import Certainty
 from holdfast.facts.wire import VmSummary
@@ -150,8 +151,63 @@ DISARM = Disarm(
 )
 GROUPS = (
     Group(name="default"),
-    Group(name="gateways", level=1, dump=True),
+    Group(name="gateways", level=1, dump=True, priority=10, spread=Spread.HOST),
     Group(name="vnf", owner=Owner.EXTERNAL, level=2),
+)
+
+NO_ROOM = "no host is left to start it on: h2: it has 0 MiB left, and 1024 are needed"
+KEPT = GuaranteeShown(
+    target=1,
+    tolerable=1,
+    acting=2,
+    hosts=2,
+    is_kept=True,
+    losses=(
+        Loss(hosts=("1",), names=("h1",), vms=3),
+        Loss(hosts=("2",), names=("h2",), vms=0),
+    ),
+)
+LOST = GuaranteeShown(
+    target=1,
+    tolerable=0,
+    acting=2,
+    hosts=3,
+    is_kept=False,
+    would_leave=(f"without h1 db-1, web-1, web-2 and 2 more would stay down: {NO_ROOM}",),
+    more=1,
+    losses=(
+        Loss(
+            hosts=("1",),
+            names=("h1",),
+            vms=9,
+            stays=tuple(
+                Unplaced(
+                    vm=name, name=name, reason=NO_ROOM if name != "db-1" else "its disk is here"
+                )
+                for name in ("db-1", "web-1", "web-2", "web-3", "web-4")
+            ),
+        ),
+        Loss(hosts=("2",), names=("h2",), vms=2),
+        Loss(hosts=("3",), names=("h3",), vms=4, inaction="h3 is in report mode"),
+    ),
+)
+PAIRS = GuaranteeShown(
+    target=2,
+    tolerable=1,
+    acting=3,
+    hosts=3,
+    is_kept=False,
+    together=2,
+    untried=4,
+    losses=(
+        Loss(hosts=("1", "2"), names=("h1", "h2"), vms=3),
+        Loss(
+            hosts=("1", "3"),
+            names=("h1", "h3"),
+            vms=3,
+            stays=(Unplaced(vm="a", name="a", reason=NO_ROOM),),
+        ),
+    ),
 )
 
 AGENT_STATUS = {

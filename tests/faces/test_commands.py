@@ -79,9 +79,12 @@ def test_unprotect_and_recover_name_the_vm_by_its_uuid(run: Run, run_dir: Path) 
 def test_group_set_tells_only_what_was_given(run: Run, run_dir: Path) -> None:
     with answering(run_dir, "controller", {"group-set": {}, "group-forget": {}}) as fake:
         run("group", "set", "vnf", "--owner", "external", "--level", "2", "--no-dump")
+        run("group", "set", "vnf", "--priority", "-5", "--spread", "rack", "--admit", "refuse")
         run("group", "forget", "vnf")
     assert fake.asked[0].args == {"name": "vnf", "owner": "external", "level": 2, "dump": False}
-    assert fake.asked[1].args == {"name": "vnf"}
+    apart = {"name": "vnf", "priority": -5, "spread": "rack", "admit": "refuse"}
+    assert fake.asked[1].args == apart
+    assert fake.asked[2].args == {"name": "vnf"}
 
 
 def test_alarms_of_the_agent_are_shown_though_only_the_vim_knows_all(

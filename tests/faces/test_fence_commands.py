@@ -347,5 +347,5 @@ def test_a_vm_that_no_other_host_could_start_says_why(run: Run, run_dir: Path) -
         ran = run("vm", "show", "web-1")
     with answering(run_dir, "controller", {"vms": to_builtins([known.WEB_1]), "incidents": []}):
         free = run("vm", "show", "web-1")
-    assert "elsewhere      no: its disk vda is a file of this host" in ran.out
-    assert "elsewhere" not in free.out
+    assert "start elsewhere  no: its disk vda is a file of this host" in ran.out
+    assert "start elsewhere  no:" not in free.out

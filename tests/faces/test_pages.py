@@ -14,6 +14,7 @@ from holdfast.faces.cli.status_view import make_view
 from holdfast.faces.pages.alarms import alarms_page, catalogue_page, news_line
 from holdfast.faces.pages.drills import drill_page
 from holdfast.faces.pages.groups import group_page, groups_page
+from holdfast.faces.pages.guarantee import guarantee_page, host_lines
 from holdfast.faces.pages.host_words import left_words_page
 from holdfast.faces.pages.incidents import incident_line, incidents_page
 from holdfast.faces.pages.status import Delivery, Part, StatusView, status_page, troubles
@@ -123,6 +124,18 @@ LOST_HOST: dict[str, Any] = {
 }
 SILENT_HOST = {"host": "host-b", "host_name": "kvm-8", "is_up": True, "vms": []}
 
+OF_A_SITE = (
+    replace(known.WEB_1, starts_elsewhere=True),
+    *(
+        replace(
+            known.WEB_1, name=f"web-{n}", starts_elsewhere=False, elsewhere="h2 is in report mode"
+        )
+        for n in (2, 3, 4, 5)
+    ),
+    replace(known.DB_1, starts_elsewhere=False, elsewhere="its disk a.img is on this host alone"),
+    known.SPARE,
+)
+
 PAGES: dict[str, Callable[[], Iterator[Any]]] = {
     "status_when_all_is_well": lambda: status_page(WELL, NOW_MS),
     "status_when_disarmed": lambda: status_page(replace(WELL, disarm=known.DISARM), NOW_MS),
@@ -147,6 +160,13 @@ PAGES: dict[str, Callable[[], Iterator[Any]]] = {
     "vm_not_protected": lambda: vm_page(known.SPARE, (), NOW_MS),
     "vm_failed": lambda: vm_page(known.DB_1, (known.OPEN,), NOW_MS),
     "groups": lambda: groups_page(known.GROUPS, known.VMS),
+    "vms_of_a_site": lambda: vms_page(OF_A_SITE),
+    "vm_of_a_site": lambda: vm_page(OF_A_SITE[0], (), NOW_MS),
+    "guarantee_that_holds": lambda: guarantee_page(known.KEPT),
+    "guarantee_that_is_lost": lambda: guarantee_page(known.LOST),
+    "guarantee_of_pairs": lambda: guarantee_page(known.PAIRS),
+    "host_that_would_leave_vms_down": lambda: host_lines(known.LOST.losses[0]),
+    "host_that_nobody_acts_on": lambda: host_lines(known.LOST.losses[2]),
     "group": lambda: group_page(known.GROUPS[1], (known.WEB_1,)),
     "alarms": lambda: alarms_page((known.CLEARED, known.RAISED, known.SUSPECTED), NOW_MS),
     "alarms_with_a_cause": lambda: alarms_page(
@@ -187,6 +207,21 @@ PAGES: dict[str, Callable[[], Iterator[Any]]] = {
                 Goal(what="faster than libvirt", limit=10, unit="x", at_least=True, measured=8.0),
             ),
             notes=("vm-stuck: a false alarm",),
+        )
+    ),
+    "drill_of_a_lost_host": lambda: drill_page(
+        Result(
+            drill="host-power-cut",
+            runs=3,
+            lost=0,
+            false_alarms=0,
+            fault_to_vim_ms=Spread(p50=185, p99=217, max=217),
+            confirmed_ms=Spread(p50=4_800, p99=5_100, max=5_100),
+            fault_to_answering_ms=Spread(p50=9_700, p99=11_200, max=11_200),
+            ran_twice=0,
+            vms_stopped=1,
+            peers={"plain_start_ms": Spread(p50=4_600, p99=5_900, max=5_900)},
+            figures={"fence_agent_ms": Spread(p50=1_000, p99=1_100, max=1_100), "vms": 2},
         )
     ),
 }

@@ -26,6 +26,7 @@ class Place:
             units=folder / "units",
             init_script=folder / "init.d" / "holdfast",
             systemd=folder / "systemd",
+            hooks=folder / "libvirt" / "hooks",
         )
         if has_systemd:
             self.on.systemd.mkdir()

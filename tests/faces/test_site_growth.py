@@ -34,6 +34,7 @@ class Growing:
             units=folder / "units",
             init_script=folder / "holdfast.init",
             systemd=folder / "systemd",
+            hooks=folder / "libvirt" / "hooks",
         )
         if has_systemd:
             self.on.systemd.mkdir()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.facts.promises import Owner
+from holdfast.facts.promises import Admission, Owner, Spread
 from holdfast.facts.settings import Settings, Webhook
 from holdfast.facts.settings_reader import SECTIONS, SettingsWrong, read_settings
 from tests.architecture.sources import PROJECT
@@ -76,6 +76,7 @@ def test_the_example_loads() -> None:
     [webhook], [program], [group] = settings.webhooks, settings.execs, settings.groups
     assert (webhook.name, program.name, group.name) == ("noc", "mail", "gateways")
     assert (group.owner, group.level) == (Owner.HOLDFAST, 1)
+    assert (group.priority, group.spread, group.admit) == (10, Spread.HOST, Admission.WARN)
 
 
 def test_the_example_shows_every_key_and_the_true_defaults() -> None:
@@ -139,6 +140,9 @@ def test_what_is_not_toml_is_named_with_its_line(text: str, said: str) -> None:
         ('[libvirt]\nshared_paths = ["srv"]', "f:2: shared_paths must be an absolute path"),
         ('[libvirt]\nshared_paths = ["/"]', "f:2: shared_paths must not name /"),
         ("[group.a]\nrestarts_window_s = 0", "f:2: restarts_window_s must be a whole number"),
+        ("[group.a]\npriority = 101", "f:2: priority must be a whole number from -100 to 100"),
+        ('[group.a]\nspread = "rak"', "f:2: spread must be one of none, host, rack; did you mean"),
+        ("[group.a]\nadmit = 1", "f:2: admit must be one of warn, refuse"),
     ],
 )
 def test_a_mistake_is_named_with_what_is_allowed(text: str, said: str) -> None:

@@ -46,9 +46,6 @@ def run_drill(drill: SiteDrill, site: SiteStage, runs: int, vms: int | None = No
 @pytest.mark.parametrize(
     ("name", "runs"),
     [
-        ("host-power-cut", 1),
-        ("host-frozen", 1),
-        ("host-cut-off", 2),
         ("one-plane-lost", 2),
         ("agent-killed", 1),
         ("leader-killed", 1),

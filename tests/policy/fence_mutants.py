@@ -78,6 +78,13 @@ FENCE_MUTANTS = (
         FENCING,
     ),
     Mutant(
+        "fences a host that writes its crash dump",
+        "policy/brakes.py",
+        "    due = max(due, _dumped_by(record) or due)",
+        "",
+        FENCING,
+    ),
+    Mutant(
         "fences for nothing",
         "policy/site_fencing.py",
         "    why_not = brakes.pointless(world, record) or brakes.hindrance(world, record)",
@@ -161,8 +168,8 @@ FENCE_MUTANTS = (
     Mutant(
         "gives the same room twice",
         "policy/placement.py",
-        "    return is_asked or promise.protection.tenure.host == record.host",
-        "    return False",
+        "            if vm not in there and promise",
+        "            if False and promise",
         RECOVERY,
     ),
     Mutant(

@@ -42,6 +42,7 @@ class FenceScene(SiteScene):
         self.acts: list[Action] = []
         self.is_stored = True
         self.tenures: dict[str, Tenure] = {}
+        self.groups: dict[str, str] = {}
         super().__init__(hosts=hosts, leads=False)
         self.lead(term)
         for number in range(1, hosts + 1):
@@ -92,11 +93,26 @@ class FenceScene(SiteScene):
             )
         )
 
-    def mode(self, host: str, mode: HostMode, *devices: str) -> None:
-        devices = devices or ("fence_ipmilan",)
-        self.give(told.HostModeSet(at=self.now, host=host, mode=mode, devices=devices))
+    def mode(self, host: str, mode: HostMode, *devices: str, dump_wait_s: int = 0) -> None:
+        self.give(
+            told.HostModeSet(
+                at=self.now,
+                host=host,
+                mode=mode,
+                devices=devices or ("fence_ipmilan",),
+                dump_wait_s=dump_wait_s,
+            )
+        )
 
-    def promise(self, vm: str, host: str, needs: VmNeeds | None = NEEDS, boot: int = 1) -> None:
+    def promise(
+        self,
+        vm: str,
+        host: str,
+        needs: VmNeeds | None = NEEDS,
+        boot: int = 1,
+        group: str = "default",
+    ) -> None:
+        self.groups[vm] = group
         tenure = self.tenures.get(vm) or Tenure(
             vm=vm,
             generation=1,
@@ -109,7 +125,9 @@ class FenceScene(SiteScene):
 
     def hold(self, vm: str, tenure: Tenure, needs: VmNeeds | None = NEEDS) -> None:
         self.tenures[vm] = tenure
-        protection = Protection(vm=vm, name=vm, group="default", answer=Answer(), tenure=tenure)
+        protection = Protection(
+            vm=vm, name=vm, group=self.groups[vm], answer=Answer(), tenure=tenure
+        )
         self.give(told.PromiseSet(at=self.now, protection=protection, needs=needs))
 
     def fence_set(self, fence: Fence, age_ms: int = 0) -> None:

@@ -5,6 +5,7 @@ covers: H9 H15
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from holdfast.facts.actions import (
@@ -202,6 +203,21 @@ def test_a_copy_is_ended_by_force_and_forgotten_once_it_is_gone() -> None:
     assert (scene.state(), scene.web.is_copy, scene.web.incident) == (VmState.STOPPED, False, "")
 
 
+@pytest.mark.parametrize("holder", ["h2", ""])
+def test_what_was_being_ended_to_start_again_is_ended_by_force_and_starts_no_more(
+    holder: str,
+) -> None:
+    scene = Scene()
+    scene.stick()
+    scene.capture()
+    assert scene.state() is VmState.ENDING
+    told = scene.step(inputs.outranked(scene.later(), holder=holder))
+    assert [a.is_forced for a in told if isinstance(a, EndVm)] == [True] * bool(holder)
+    scene.step(inputs.ended(scene.later(), WEB1))
+    assert RestartHere not in kinds(scene.prove())
+    assert scene.state() is VmState.STOPPED
+
+
 def test_what_is_taken_back_is_ended_as_it_would_end_itself_and_raises_nothing() -> None:
     scene = target()
     started(scene)
@@ -243,6 +259,27 @@ def test_a_copy_is_looked_for_until_nothing_is_left() -> None:
     scene.step(GoneNotProven(incident=scene.incident, at=at(scene.later()), reason="its disk"))
     assert scene.state() is VmState.PROVING
     assert ProveGone in kinds(scene.wake())
+
+
+@pytest.mark.parametrize("holder", ["h2", ""])
+def test_the_disks_of_a_copy_are_looked_at_only_if_nobody_else_uses_them(holder: str) -> None:
+    """Else a host that was recovered would look for ever, and take none of its VMs back."""
+    scene = Scene()
+    scene.step(inputs.outranked(scene.later(), holder=holder))
+    [look] = [
+        one for one in scene.step(inputs.ended(scene.later(), WEB1)) if isinstance(one, ProveGone)
+    ]
+    assert look.is_copy == bool(holder)
+
+
+def test_a_proof_that_a_copy_is_gone_starts_nothing() -> None:
+    scene = Scene()
+    scene.kill()
+    scene.step(inputs.ended(scene.later(), WEB1))
+    found = inputs.proven(scene.later(), scene.incident, WEB1)
+    of_copy = msgspec.structs.replace(found.proof, is_of_copy=True)
+    assert scene.step(msgspec.structs.replace(found, proof=of_copy)) == []
+    assert RestartHere in kinds(scene.prove(WEB1))
 
 
 def test_a_start_that_was_under_way_is_awaited_and_what_it_started_is_ended() -> None:

@@ -175,6 +175,26 @@ def test_a_host_that_was_never_heard_has_time_to_boot() -> None:
     assert scene.did == ["put intended of h4 (1)", "switch off h4"]
 
 
+def test_a_host_that_writes_its_crash_dump_is_waited_for_but_not_for_ever() -> None:
+    scene = FenceScene()
+    scene.mode("h4", HostMode.ACT, dump_wait_s=60)
+    scene.mode("h5", HostMode.ACT, dump_wait_s=60)
+    scene.wrong("h4", "host-panicked")
+    scene.wait(20_000)
+    assert scene.did == []
+    assert "its kernel panicked, and has 60 s to write its dump" in scene.step
+    scene.wait(40_000)
+    assert scene.did == ["put intended of h4 (1)", "switch off h4"]
+
+
+def test_a_host_that_only_fell_silent_writes_no_dump() -> None:
+    scene = FenceScene()
+    scene.mode("h4", HostMode.ACT, dump_wait_s=60)
+    scene.wrong("h4", "host-lost")
+    scene.wait(3_100)
+    assert scene.did == ["put intended of h4 (1)", "switch off h4"]
+
+
 def test_a_host_of_which_nothing_would_start_elsewhere_is_not_switched_off() -> None:
     scene = FenceScene()
     scene.promise("web4", "h4", structs.replace(NEEDS, obstacle="its disk a.img is local"))
@@ -302,6 +322,13 @@ def test_a_host_that_is_back_in_a_new_boot_rejoins() -> None:
     assert "put closed of h4 (1)" not in scene.did, "a stale copy runs there"
     scene.runs("h4", boot=2)
     assert "put closed of h4 (1)" in scene.did
+
+
+def test_a_dead_host_whose_kernel_answers_boots_and_is_not_frozen() -> None:
+    scene = FenceScene()
+    scene.lose("h4")
+    assert scene.wrong("h4", "host-frozen") == []
+    assert "host-lost h4" in scene.open_alarms
 
 
 def test_a_host_that_dies_again_is_fenced_again() -> None:

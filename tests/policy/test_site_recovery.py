@@ -3,9 +3,13 @@
 covers: H2 H9 H15
 """
 
+from typing import Any
+
 from msgspec import structs
 
+from holdfast.facts.commands import GroupSet
 from holdfast.facts.definitions import HostSize, VmNeeds
+from holdfast.facts.promises import Group, Spread
 from holdfast.facts.recoveries import RecoveryStep
 from holdfast.facts.tenure import Wanted
 from tests.policy.fence_scene import NEEDS, FenceScene
@@ -47,7 +51,7 @@ def test_what_others_take_is_not_given_twice() -> None:
     scene.size("h3", HostSize(memory_mib=3_000, cpus=4, bridges=("br0",)))
     scene.size("h1", HostSize(memory_mib=2_000, cpus=4, bridges=("br0",)))
     scene.lose("h2")
-    assert len(placed(scene)) == 5, "two on h1, three on h3"
+    assert len(placed(scene)) == 3, "one beside web1, two beside web3"
 
 
 def test_a_network_that_a_host_lacks_keeps_a_vm_from_it() -> None:
@@ -87,6 +91,15 @@ def test_a_target_that_refuses_is_followed_by_another() -> None:
     scene.given_back("web4")
     scene.wait(3_000)
     assert placed(scene) == ["put placed of web4 on h1 (2)", "put placed of web4 on h2 (3)"]
+
+
+def test_a_target_that_refused_is_not_told_again_while_the_store_is_slow() -> None:
+    scene = FenceScene()
+    scene.lose("h4")
+    scene.is_stored = False
+    scene.given_back("web4")
+    scene.wait(1_500)
+    assert scene.did.count("start web4 on h1 (2)") == 1
 
 
 def test_a_target_that_does_not_answer_is_asked_again_and_nobody_else_is() -> None:
@@ -190,3 +203,48 @@ def test_a_host_takes_only_so_many_at_once() -> None:
     first = placed(scene)[0].split()[3]
     scene.runs(scene.tenures[first].host, first)
     assert len(placed(scene)) == 9
+
+
+def grouped(scene: FenceScene, **fields: Any) -> None:
+    """The group of all VMs here."""
+    scene.give(GroupSet(at=scene.now, group=Group(name="default", **fields)))
+
+
+def test_vms_that_are_kept_apart_do_not_meet() -> None:
+    scene = FenceScene(hosts=3)
+    grouped(scene, spread=Spread.HOST)
+    scene.lose("h2")
+    assert placed(scene) == []
+    text = scene.open_alarms["vm-on-lost-host web2"]
+    assert "web1 of the same group is on h1, and they are kept apart" in text
+    grouped(scene)
+    scene.wait(11_000)
+    assert len(placed(scene)) == 1
+
+
+def test_vms_that_are_kept_apart_by_rack_do_not_meet_in_one() -> None:
+    scene = FenceScene(hosts=3)
+    grouped(scene, spread=Spread.RACK)
+    scene.lose("h1")
+    text = scene.open_alarms["vm-on-lost-host web1"]
+    assert "web2 of the same group is on h2" in text, "its own rack has another one"
+    assert "web3 of the same group is on h3" in text
+
+
+def test_a_group_of_higher_priority_comes_first() -> None:
+    scene = FenceScene(hosts=3)
+    scene.give(GroupSet(at=scene.now, group=Group(name="gold", priority=10)))
+    scene.promise("gold", "h2", structs.replace(NEEDS, memory_mib=100), group="gold")
+    scene.lose("h2")
+    assert [line.split()[3] for line in placed(scene)] == ["gold", "web2"]
+
+
+def test_a_stopped_vm_takes_no_room() -> None:
+    scene = FenceScene(hosts=3)
+    for number in range(4):
+        scene.promise(f"off{number}", "h1")
+        tenure = structs.replace(scene.tenures[f"off{number}"], wanted=Wanted.STOPPED)
+        scene.hold(f"off{number}", tenure)
+    scene.promise("big", "h2", structs.replace(NEEDS, memory_mib=2_900))
+    scene.lose("h2")
+    assert "put placed of big on h1 (2)" in placed(scene)

@@ -1,20 +1,27 @@
-"""Controllers that fence as nobody may: one for each law of power, given to the swarm.
+"""Controllers that fence and recover as nobody may, one for each law, given to the swarm.
 
-They act past the program, from its own knowledge of who is silent, once for each host.
+Rogues act past the program, from its own knowledge of who is silent, once for each host; in the
+others a part of the program is exchanged.
 """
 
 import asyncio
 import contextlib
 from typing import Any
 
-from holdfast.facts.fencing import Fence, FenceStep
+from holdfast.adapters.simulated.bmc import Bmcs, SimulatedFencer
+from holdfast.facts.actions import Action, Report, RestartElsewhere, TakeBack
+from holdfast.facts.fencing import Fence, FenceDevice, FenceStep
+from holdfast.facts.site import SiteFact
+from holdfast.facts.subjects import SubjectKind
+from holdfast.facts.tenure import DeathProof, ProofKind
 from holdfast.policy.host_states import SILENT, HostState
+from holdfast.policy.site import SiteDecider
 from holdfast.ports.fencer import FenceFailed
 from holdfast.ports.store import StoreAway
 from tests.simulation import fence_laws
 from tests.simulation.controllers import SimulatedController
 from tests.simulation.rogues import ReportingController
-from tests.simulation.site_mutants import Mutant
+from tests.simulation.site_mutants import Mutant, deciding
 
 
 class RogueController(ReportingController):
@@ -94,6 +101,33 @@ class RevivingController(RogueController):
             machine.boot_again()
 
 
+class BelievingFencer(SimulatedFencer):
+    """What it told a BMC it believes to be done: it never reads the power back."""
+
+    async def switch_off(self, fence: Fence, device: FenceDevice) -> DeathProof:  # noqa: ARG002
+        return DeathProof(
+            kind=ProofKind.POWER, host=fence.host, boot=fence.boot, earlier=fence.earlier
+        )
+
+
+class BelievingController(SimulatedController):
+    def make_fencer(self, bmcs: Bmcs) -> SimulatedFencer:
+        return BelievingFencer(self.machine, bmcs)
+
+
+class AbsentMindedDecider(SiteDecider):
+    """It places VMs of dead hosts, has none of them started, and says nothing of it."""
+
+    def step(self, fact: SiteFact) -> list[Action]:
+        return [action for action in super().step(fact) if not _is_about_a_start(action)]
+
+
+def _is_about_a_start(action: Action) -> bool:
+    if isinstance(action, Report):
+        return action.alarm.subject.kind is SubjectKind.VM
+    return isinstance(action, RestartElsewhere | TakeBack)
+
+
 SILENCES = {"freeze {host}": 4, "power-cut {host}": 2, "isolate {host}": 1}
 PAUSES = {"pauses": ("2 s", "4 s")}
 
@@ -143,6 +177,18 @@ MUTANTS = (
         "a host is booted by its fence",
         fence_laws.ONLY_OFF,
         rogue(RevivingController),
+        {"power-cut {host}": 1},
+    ),
+    Mutant(
+        "a host is believed to be off without a look",
+        "nothing is confirmed that lives",
+        {"make_controller": BelievingController, "pauses": ("4 s", "10 s")},
+        {"isolate {host}": 3, "mend": 1},
+    ),
+    Mutant(
+        "a VM of a dead host is forgotten",
+        fence_laws.RESTORED,
+        {"make_controller": deciding(AbsentMindedDecider), "pauses": ("4 s", "10 s")},
         {"power-cut {host}": 1},
     ),
 )

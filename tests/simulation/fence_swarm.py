@@ -76,6 +76,7 @@ class FenceSwarm(SiteSwarm):
         self._do(f"group default restarts={ENOUGH}")
         self._do("protect " + " ".join(f"vm-{host}" for host in self.stage.site.hosts))
         self._do(f"act {hosts}")
+        self._do("advance 1 s")  # Hosts say how their VMs are defined.
 
     def _judge_end(self) -> None:
         """Raises LawBroken."""

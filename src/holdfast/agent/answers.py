@@ -44,16 +44,20 @@ class Answers:
     ) -> tuple[str, bool] | None:
         """What answered, in words, and whether that verifies the guest; None if nothing did.
 
-        None also when the life ended meanwhile: its end is somebody else's verdict.
+        None also when the life ended meanwhile: its end is somebody else's verdict. Without a
+        promise its agent is asked even if it was never heard here: a VM that came from a dead host
+        would be back ten seconds later else, and never verified.
         """
         kind = answer.kind
-        if kind is AnswerKind.DEFAULT:
-            kind = AnswerKind.AGENT if self._has_agent(life.vm) else AnswerKind.RUNNING
+        if kind is AnswerKind.DEFAULT and not self._has_agent(life.vm):
+            kind = AnswerKind.RUNNING
         since = Instant(time.monotonic_ns())
         deadline = time.monotonic() + limit_ms / 1_000
         seconds = float(answer.value) if answer.kind is AnswerKind.RUNNING else RUNNING_DEFAULT_S
         console = await self._console_start(life, kind)
         while time.monotonic() < deadline and self._runs(life):
+            if answer.kind is AnswerKind.DEFAULT and (said := await self._ask_agent(life)):
+                return said, True
             said = await self._ask(life, kind, answer.value, since, seconds, console)
             if said:
                 return said, kind is not AnswerKind.RUNNING or answer.kind is kind
@@ -70,6 +74,8 @@ class Answers:
         console: tuple[Path, int] | None,
     ) -> str:
         match kind:
+            case AnswerKind.DEFAULT:
+                return ""
             case AnswerKind.AGENT:
                 return await self._ask_agent(life)
             case AnswerKind.TCP:

@@ -23,6 +23,7 @@ from holdfast.agent.ends import Ends
 from holdfast.agent.executor import Executor
 from holdfast.agent.finding import found_gone
 from holdfast.agent.health import Health, rss_mib
+from holdfast.agent.hook_files import HookFiles
 from holdfast.agent.host_records import HostRecords
 from holdfast.agent.identity import Identity
 from holdfast.agent.inventory import Inventory
@@ -57,7 +58,7 @@ from holdfast.facts.observations import (
 )
 from holdfast.facts.settings import Settings
 from holdfast.facts.subjects import Incarnation
-from holdfast.policy import promise
+from holdfast.policy import copies, promise
 from holdfast.policy.decide import Decider
 from holdfast.ports.clock import utc_ms
 from holdfast.ports.defects import Defects, LoggedPanel
@@ -101,19 +102,11 @@ class Agent:
         self.outbox = DiskOutbox(state / "outbox", me.boot, settings.outbox_mib << 20)
         self.questions = Questions()
         self.site_keeper = SiteKeeper(settings)
+        self.questions.add("needs", self.definitions.answer)
         self.questions.add("site-changed", self.site_keeper.site_changed)
         self.terms = Terms(state / "term")
         self.welcomer = Welcomer(self.loop, self.inventory, me, self.terms)
-        self.uplink = Uplink(
-            dials=controllers_of(settings, me.host_name),
-            outbox=self.outbox,
-            boot=me.boot,
-            host=me.host,
-            hello=self._hello,
-            welcomed=self._welcomed,
-            obey=self.terms.guard(self.questions.answer),
-            see=self.loop.see,
-        )
+        self.uplink = self._make_uplink()
         self.inventory.tell = self.definitions.tell = self.uplink.send
         self.definitions.changed = self.inventory.policy_moved
         self.loop.after_turn = self._policy_moved
@@ -133,6 +126,7 @@ class Agent:
             incident=self._incident,
             observations=lambda: self.loop.observations,
         )
+        self.hook_files = HookFiles(state, Path(settings.run_dir), lambda: self.decider.world)
         self.starting = Starting(self.loop, self.sight.hypervisor, self.journal)
         self.migrator = LibvirtMigrator(
             settings.libvirt_uri,
@@ -143,6 +137,18 @@ class Agent:
         self.migrating = Migrating(self.loop, self.sight.hypervisor, self.migrator, self.journal)
         self.executor = self._make_executor(last_words)
         self._add_questions()
+
+    def _make_uplink(self) -> Uplink:
+        return Uplink(
+            dials=controllers_of(self._settings, self._me.host_name),
+            outbox=self.outbox,
+            boot=self._me.boot,
+            host=self._me.host,
+            hello=self._hello,
+            welcomed=self._welcomed,
+            obey=self.terms.guard(self.questions.answer),
+            see=self.loop.see,
+        )
 
     def _make_executor(self, last_words: LastWords) -> Executor:
         return Executor(
@@ -188,6 +194,7 @@ class Agent:
     def _policy_moved(self) -> None:
         self.inventory.policy_moved()
         self.definitions.policy_moved()
+        self.hook_files.policy_moved()
 
     async def run(self) -> None:
         self._begin()
@@ -245,6 +252,7 @@ class Agent:
         seen.extend(
             found_gone(self.decider.world, self.sight.running(), me.boot, at, self._last_seen)
         )
+        self.hook_files.begin()
         for observation in seen:
             self._see(observation)
 
@@ -306,6 +314,7 @@ class Agent:
             switch=self._settings.switch,
             run=self._run,
             was_planned=self.vitals.was_planned,
+            barred=copies.barred(world),
         )
 
     def _shown(self) -> dict[str, Any]:

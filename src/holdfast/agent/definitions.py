@@ -5,15 +5,19 @@ A host that dies takes libvirt's definitions with it: who starts a VM elsewhere 
 
 import asyncio
 from collections.abc import Callable, Iterator
+from typing import Any
 
+import msgspec
 from msgspec import structs
 
 from holdfast.adapters.drivers.vm_needs import LARGEST_XML
 from holdfast.facts import wire
 from holdfast.facts.definitions import VmDefinition, VmNeeds
 from holdfast.facts.observations import LibvirtAnswered, LifecycleSeen, Observation
+from holdfast.ports.answers import REFUSED, Unanswerable
 from holdfast.ports.hypervisor import CallFailed, Hypervisor
 
+PLAIN = msgspec.to_builtins
 PERIOD_S = 300.0  # What is mounted where, and which images rest on which, tells nobody of a change.
 RETRY_S = 5.0
 GATHER_S = 0.3
@@ -40,6 +44,13 @@ class Definitions:
         """Why no other host could start this protected VM, or empty."""
         known = self._known.get(vm)
         return known.needs.obstacle if known else NOT_READ
+
+    async def answer(self, asked: wire.Question) -> Any:
+        """What a VM needs that is not protected yet, too. Raises Unanswerable."""
+        try:
+            return PLAIN((await self._hypervisor.definition(str(asked.args["vm"]))).needs)
+        except CallFailed as failure:
+            raise Unanswerable(str(failure), "", REFUSED) from None
 
     def see(self, seen: Observation) -> None:
         if isinstance(seen, LibvirtAnswered):

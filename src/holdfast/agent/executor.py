@@ -152,7 +152,9 @@ class Executor:
         async with self._proofs:
             try:
                 domain = await self._stopped_domain(asked.life.vm)
-                proof = await self._hypervisor.prove_gone(asked.life, asked.name)
+                proof = await self._hypervisor.prove_gone(
+                    asked.life, asked.name, is_copy=asked.is_copy
+                )
             except CallFailed as error:
                 reason = str(error)
                 if error.is_final and asked.incident not in self._hopeless:
@@ -237,6 +239,8 @@ class Executor:
             return "the proof or the tenure is of another boot"
         if asked.proof.vm != tenure.vm:
             return f"the proof is of another VM ({asked.proof.vm})"
+        if asked.proof.is_of_copy:
+            return "the proof says nothing of its disks"
         if tenure.state is not TenureState.HELD or tenure.wanted is not Wanted.RUNNING:
             return f"the tenure says {tenure.state}, wanted {tenure.wanted}"
         return self._may_start(asked)

@@ -84,6 +84,8 @@ class Welcomer:
         named = ended | {protection.vm for protection in welcome.protections}
         for record in list(world.vms.values()):
             if record.protection is None:
+                if record.vm in welcome.released and not record.is_free:
+                    self._loop.consume(told.ProtectionEnded(at=now(), vm=record.vm, by=BY))
                 continue
             if record.vm in ended:
                 self._loop.consume(told.ProtectionEnded(at=now(), vm=record.vm, by=BY))

@@ -15,6 +15,7 @@ from holdfast.facts.tenure import Tenure
 from holdfast.facts.wire import VmSummary
 from holdfast.ports import clock
 from holdfast.ports.answers import AWAY, USAGE, Unanswerable, unknown
+from holdfast.ports.vim import VimVm
 
 ASK_LIMIT_S = 20.0
 SHELF = "inventory"
@@ -96,6 +97,7 @@ class Agents:
         self.on_vms: Callable[[Agent], None] = lambda _: None
         self.on_forgotten: Callable[[str], None] = lambda _: None
         self.silence_of: Callable[[str], str] = lambda _: ""  # Of a host, where it is silent.
+        self.worded: Callable[[VmSummary], VmSummary] = lambda one: one  # With the site's word.
         self.by_host: dict[str, Agent] = {}
         self._running: dict[str, list[str]] = {}  # Hosts that say so of a VM, the first one first.
         for host, value in shelf.all(SHELF).items():
@@ -181,7 +183,7 @@ class Agents:
     def all_vms(self) -> list[VmSummary]:
         """What the host's own agent says now, or what it said last, marked as such."""
         found = [
-            summary if agent.link is not None else _unseen(summary, agent)
+            self.worded(summary if agent.link is not None else _unseen(summary, agent))
             for agent in self.by_host.values()
             for summary in agent.vms
         ]
@@ -190,6 +192,14 @@ class Agents:
     def holds(self, host: str, vm: str) -> bool:
         agent = self.by_host.get(host)
         return agent is not None and any(summary.vm == vm for summary in agent.vms)
+
+    def inventory(self, host: str) -> list[VimVm]:
+        """What runs or is defined there, for the VIM."""
+        agent = self.by_host.get(host)
+        return [
+            VimVm(vm=summary.vm, name=summary.name, host=host, state=summary.state)
+            for summary in (agent.vms if agent else ())
+        ]
 
     def name_of(self, vm: str) -> str:
         """Of a uuid; empty for one that nobody knows."""

@@ -32,6 +32,7 @@ from holdfast.controller.fence_parts import make_fencing
 from holdfast.controller.fencing import fencing_words
 from holdfast.controller.greeting import Greeter
 from holdfast.controller.groups import Groups
+from holdfast.controller.guarantee_parts import make_guarantees
 from holdfast.controller.hearing import Hearing
 from holdfast.controller.host_rows import HostRows
 from holdfast.controller.host_words import HostWords
@@ -59,7 +60,7 @@ from holdfast.ports.journal import Losses
 from holdfast.ports.keeper import keep_running
 from holdfast.ports.link import Dial
 from holdfast.ports.store import Store, StoreAway
-from holdfast.ports.vim import VimAway, VimRefused, VimVm
+from holdfast.ports.vim import VimAway, VimRefused
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ class Controller:
         self.notes = Notes(self.events, self.host_name)
         self.agents = Agents(self.shelf, lambda text: self.events.note(EventKind.HOST, text))
         self.timings = Timings(is_answered_outside=bool(settings.webhooks))
-        self.vim = Builtin(state / "alarms.db", tell=self._tell, inventory=self._inventory)
+        self.vim = Builtin(state / "alarms.db", tell=self._tell, inventory=self.agents.inventory)
         self.couriers = make_couriers(
             settings, state, boot, self.host_name, self._answered, self._settled, self.shelf
         )
@@ -141,6 +142,7 @@ class Controller:
         self.questions = self._make_questions()
         self.migrating = make_migrating(self)
         self.rehearsals, self.fence_questions = make_fencing(self, self.fencer)
+        self.guarantees = make_guarantees(self, settings.host_losses)
         self.door = self._make_door()
         self.departed = self._make_departed()
         self.joining = self._make_joining(self.certificates) if self.certificates else None
@@ -154,6 +156,7 @@ class Controller:
             "hearing": self.hearing.run,
             "watch": self.watch.run,
             "rehearsals": self.rehearsals.run,
+            "guarantee": self.guarantees.run,
         }
         if self.joining is not None:
             tasks["the site's list"] = self.joining.run
@@ -318,13 +321,6 @@ class Controller:
         alarm = record.alarm
         took_ms = self.timings.answered(alarm.key, alarm.revision, at)
         self.vim.note_answer(alarm.key, time.time_ns() // NS_PER_MS, took_ms)
-
-    def _inventory(self, host: str) -> list[VimVm]:
-        agent = self.agents.by_host.get(host)
-        return [
-            VimVm(vm=summary.vm, name=summary.name, host=host, state=summary.state)
-            for summary in (agent.vms if agent else ())
-        ]
 
     def _settled(self, record: AlarmRecord, notifier: str) -> None:
         self.replicas.settled(record, notifier)

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
-from holdfast.adapters.drivers.fence_metadata import mask
 from holdfast.adapters.drivers.person_proof import confirmed_dead
+from holdfast.controller.fencing import failure_words
 from holdfast.controller.life_signs import SAID, LifeSigns
 from holdfast.controller.registry import Puts, Registry
 from holdfast.facts.fencing import Fence, FenceDevice, FenceStep
@@ -96,7 +96,10 @@ class Confirming:
             if sign in (Sign.PULSE, Sign.KERNEL):
                 who = "it" if sign is Sign.PULSE else "its kernel"
                 lives.append(f"{who} answered on plane {plane} just now")
-            shown.append(f"asked now on plane {plane}: {SAID[sign]}")
+            if sign is Sign.UNKNOWN:
+                shown.append(f"plane {plane}: it cannot be asked, its address there is not known")
+            else:
+                shown.append(f"asked now on plane {plane}: {SAID[sign]}")
         for spoke in peers:
             if spoke.sign in (Sign.PULSE, Sign.KERNEL):
                 lives.append(f"controller {spoke.witness} hears it now")
@@ -115,7 +118,7 @@ class Confirming:
 
     def _devices(self, host: str) -> tuple[FenceDevice, ...]:
         fence = self._registry.fence(host)
-        is_busy = fence is not None and fence.step is FenceStep.INTENDED
+        is_busy = fence is not None and fence.is_switching
         return () if is_busy else self._registry.fencing(host).devices
 
     async def _power(self, device: FenceDevice) -> str:
@@ -123,7 +126,7 @@ class Confirming:
             async with asyncio.timeout(POWER_LIMIT_S):
                 said = f"it is {await self._fencer.power(device)}"
         except FenceFailed as failed:
-            said = mask(str(failed), device.secrets.values())
+            said = failure_words(failed, device)
         except TimeoutError:
             said = f"no answer in {POWER_LIMIT_S:g} s"
         return f"{device.agent}, asked now for its power: {said}"

@@ -13,7 +13,7 @@ from msgspec import structs
 
 from holdfast.adapters.drivers.fence_metadata import is_secret, mask
 from holdfast.controller.registry import Puts, Registry
-from holdfast.facts.fencing import FenceDevice, HostFencing, HostMode
+from holdfast.facts.fencing import Fence, FenceDevice, HostFencing, HostMode
 from holdfast.policy.rehearsals import what_helps, why_not_fenceable
 from holdfast.ports import clock
 from holdfast.ports.answers import REFUSED, USAGE, Unanswerable
@@ -23,6 +23,7 @@ AGENT = re.compile(r"fence_[A-Za-z0-9_]{1,60}")
 OPTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,60}")
 MOST_OPTIONS, MOST_LETTERS, MOST_DEVICES = 50, 1_000, 5
 DEADLINE_S = (5, 300)
+LONGEST_DUMP_S = 1_800
 CHECK_LIMIT_S = 20.0  # Less than whoever asks waits.
 HELP = "holdfast fence set --help"
 
@@ -58,7 +59,7 @@ class Fencing:
             raise Unanswerable(text, "is this controller busy? try again", REFUSED) from None
         except FenceFailed as failed:
             text = mask(str(failed), device.secrets.values())
-            raise Unanswerable(text, f"what an agent needs: man {device.agent}", REFUSED) from None
+            raise Unanswerable(text, "", REFUSED) from None
 
         def changed(devices: tuple[FenceDevice, ...]) -> tuple[FenceDevice, ...]:
             self._check_place(host, name, place)
@@ -98,7 +99,7 @@ class Fencing:
         """Act on a host from now on, or only report. Raises Unanswerable, StoreAway."""
         row = self._find_host(str(args["host"]))
         host, name = str(row["host"]), str(row["host_name"])
-        mode = _read_mode(str(args["mode"]))
+        mode, dump_wait_s = _read_mode(str(args["mode"])), _read_wait(args.get("dump_wait_s"))
         was = self._registry.fencing(host).mode
 
         def wanted() -> Puts:
@@ -106,9 +107,10 @@ class Fencing:
             if mode is HostMode.ACT and not held.devices:
                 text = f"{name} has no fence device: nobody could switch it off"
                 raise Unanswerable(text, what_helps(name, ()), REFUSED)
-            if held.mode is mode:
+            wait_s = held.dump_wait_s if dump_wait_s is None else dump_wait_s
+            if (held.mode, held.dump_wait_s) == (mode, wait_s):
                 return {}
-            return {f"fencing/{host}": _stamped(held, by, mode=mode)}
+            return {f"fencing/{host}": _stamped(held, by, mode=mode, dump_wait_s=wait_s)}
 
         await self._registry.change(wanted)
         if was is not mode:
@@ -129,6 +131,7 @@ class Fencing:
         return {
             "host": host,
             "mode": str(held.mode),
+            "dump_wait_s": held.dump_wait_s,
             "devices": [
                 {
                     "agent": one.agent,
@@ -196,8 +199,31 @@ def fencing_words(registry: Registry, host: str) -> dict[str, Any]:
         "is_fenceable": not why,
         "why_not_fenceable": why,
         "fence_devices": [one.agent for one in held.devices],
+        "fence": _fence_words(registry.fence(host)),
         "is_drained": host in registry.drains(),
     }
+
+
+def _fence_words(fence: Fence | None) -> dict[str, Any] | None:
+    """How far the newest fence of a host has come."""
+    if fence is None:
+        return None
+    return {
+        "number": fence.number,
+        "step": str(fence.step),
+        "by": fence.by,
+        "doubt": fence.doubt,
+        "reason": fence.reason,
+        "intended_utc_ms": fence.intended_utc_ms,
+        "proven_utc_ms": fence.proven_utc_ms,
+        "took_ms": fence.proof.took_ms if fence.proof is not None else 0,
+    }
+
+
+def failure_words(failed: FenceFailed, device: FenceDevice) -> str:
+    """What went wrong, to be read after the agent's name; some agents repeat their secrets."""
+    said = mask(str(failed), device.secrets.values())
+    return said.removeprefix(f"{device.agent} ").removesuffix(".")
 
 
 def read_device(args: Mapping[str, Any]) -> FenceDevice:
@@ -242,6 +268,17 @@ def _read_mode(text: str) -> HostMode:
     except ValueError:
         hint = "holdfast host mode HOST act|report"
         raise Unanswerable(f"there is no mode {text[:60]!r}", hint, USAGE) from None
+
+
+def _read_wait(seconds: Any) -> int | None:
+    """None: as it was."""
+    if seconds is None:
+        return None
+    most = LONGEST_DUMP_S
+    if isinstance(seconds, bool) or not isinstance(seconds, int) or not 0 <= seconds <= most:
+        text = f"a host that panicked is left alone for 0 to {most} s, not {seconds!r:.20}"
+        raise Unanswerable(text, "holdfast host mode --help", USAGE)
+    return seconds
 
 
 def _stamped(held: HostFencing, by: str, **more: Any) -> HostFencing:

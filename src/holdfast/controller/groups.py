@@ -11,9 +11,11 @@ from holdfast.controller.agents import Agents
 from holdfast.controller.registry import DISARM, Puts, Registry
 from holdfast.facts.promises import (
     DEFAULT_GROUP,
+    Admission,
     Disarm,
     Group,
     Owner,
+    Spread,
     disarm_seconds,
     group_problem,
 )
@@ -131,8 +133,9 @@ def _changed(before: Group, given: dict[str, Any]) -> Group:
     try:
         return msgspec.convert({**PLAIN(before), **given}, Group)
     except msgspec.ValidationError:
-        owners = ", ".join(Owner)
-        text = f"owner must be one of {owners}; dump must be true or false"
+        words = {"owner": Owner, "spread": Spread, "admit": Admission}
+        allowed = (f"{key} must be one of {', '.join(known)}" for key, known in words.items())
+        text = f"{'; '.join(allowed)}; dump must be true or false"
         raise Unanswerable(text, "holdfast group set --help", USAGE) from None
 
 

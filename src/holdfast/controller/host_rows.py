@@ -45,7 +45,7 @@ class HostRows:
         for row in rows:
             if name in (row["host"], row["host_name"]):
                 return row
-        names = [word for row in rows for word in (row["host"], row["host_name"])]
+        names = {str(word) for row in rows for word in (row["host"], row["host_name"])}
         raise unknown("host", name, names, "holdfast host list")
 
 

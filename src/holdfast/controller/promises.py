@@ -4,8 +4,10 @@ The store first, then the agent: what the agent did not hear of, its next greeti
 A tenure of no boot (empty) is held until a person protects the VM again: its agent forgot.
 """
 
+import asyncio
 import contextlib
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -27,11 +29,21 @@ log = logging.getLogger(__name__)
 # A console says its text once, and running on takes its time.
 SHOWN_AT_ONCE = (AnswerKind.AGENT, AnswerKind.TCP)
 ANSWERS_LIMIT_S = 5.0
+TELL_LIMIT_S = 2.0
+
+
+# What is to be said of a VM that is to be protected; it raises Unanswerable for one that may not.
+Admit = Callable[[Agent, VmSummary, str, str, int], Awaitable[dict[str, Any]]]
+
+
+async def _admit_all(*_: object) -> dict[str, Any]:
+    return {}
 
 
 class Promises:
     def __init__(self, registry: Registry, agents: Agents) -> None:
         self._registry, self._agents = registry, agents
+        self.admit: Admit = _admit_all
 
     async def greet(self, hello: wire.Hello) -> None:
         """Bring the store up to what the greeting says. Raises StoreAway.
@@ -51,12 +63,12 @@ class Promises:
         return self.of_host(hello.host) + others
 
     def released(self, hello: wire.Hello) -> tuple[str, ...]:
-        """Of those that the host believes to hold, and with no newer generation."""
+        """Of those that the host believes to hold, or others to, with no newer generation."""
+        believed = {**hello.barred, **{t.vm: t.generation for t in hello.tenures}}
         return tuple(
-            t.vm
-            for t in hello.tenures
-            if self._registry.protection(t.vm) is None
-            and self._registry.released(t.vm) >= t.generation
+            vm
+            for vm, generation in believed.items()
+            if self._registry.protection(vm) is None and self._registry.released(vm) >= generation
         )
 
     def unknown_to_the_store(self) -> list[str]:
@@ -83,6 +95,7 @@ class Promises:
         read = _read_answer(answer)
         before = self._registry.protection(summary.vm)
         self._check_holder(agent, before, old_host_is_gone)
+        admitted = await self.admit(agent, summary, group, by, term)
         await self._registry.change(lambda: self._granted(agent, summary, group, read, before))
         protection = self._registry.protection(summary.vm)
         assert protection is not None
@@ -99,7 +112,7 @@ class Promises:
             raise
         said = {"old_host_is_gone": old_host_is_gone} if old_host_is_gone else {}
         now = await self._answers_now(agent, summary.vm, read, by, term)
-        return {"protection": args["protection"], **told, **said, **now}
+        return {"protection": args["protection"], **told, **said, **now, **admitted}
 
     async def _answers_now(
         self, agent: Agent, vm: str, asked_for: Answer | None, by: str, term: int
@@ -127,7 +140,21 @@ class Promises:
         if reply.error:
             await self._put_back(held.vm, held, None)
             raise Unanswerable(reply.error, reply.hint, reply.code or REFUSED)
+        await self._tell_others(held.vm, agent, by, term)
         return {"vm": held.vm, "name": held.name}
+
+    async def _tell_others(self, vm: str, holder: Agent, by: str, term: int) -> None:
+        """Hosts that had it let it be started again. Who is away hears it when it greets."""
+        others = [
+            one
+            for one in self._agents.linked()
+            if one is not holder and any(summary.vm == vm for summary in one.vms)
+        ]
+        asked = (
+            self._agents.ask(one, "release", {"vm": vm}, by=by, term=term, limit_s=TELL_LIMIT_S)
+            for one in others
+        )
+        await asyncio.gather(*asked, return_exceptions=True)
 
     async def take_tenure(self, told: Tenure) -> None:
         """An agent said what became of a VM that it holds. What is not its to say is left alone."""

@@ -48,7 +48,12 @@ CHANGES = frozenset(
 )
 # What only the controller of a site is asked; `make run` and `holdfast up` have none.
 OF_SITE = frozenset("ca site joins join-new join-revoke certificates certificate-revoke".split())
+SHOW_VMS = frozenset({"status", "vms", "vm", "host", "group"})
 Handler = Callable[[wire.Question], Awaitable[Any]]
+
+
+async def _nothing() -> None:
+    """Before somebody is set who does more."""
 
 
 class Questions:
@@ -79,6 +84,8 @@ class Questions:
         self._hosts = hosts
         self.watch: Watch | None = None  # Of hosts; their incidents are its own.
         self.journals: Journals | None = None  # Of the other controllers.
+        self.refresh: Callable[[], Awaitable[None]] = _nothing  # Before VMs are shown.
+        self.if_lost: Callable[[str], Any] = lambda _: None  # What the loss of a host would mean.
         self.acknowledged: Callable[[AlarmRecord], None] = lambda _: None  # Who must know of it.
         self._table: dict[str, Handler] = {
             "status": self._ask_status,
@@ -138,6 +145,8 @@ class Questions:
 
     async def _handle(self, handler: Handler, question: wire.Question) -> Any:
         try:
+            if question.name in SHOW_VMS:
+                await self.refresh()
             return await handler(question)
         except StoreAway as error:
             hint = "nothing is known to have changed; alarms are still reported"
@@ -170,7 +179,8 @@ class Questions:
             or (one.alarm.host == name and one.alarm.condition not in OF_SITES)
         ]
         vms = [one for one in self._agents.all_vms() if self._agents.holds(host, one.vm)]
-        return {"host": row, "vms": PLAIN(vms), "alarms": PLAIN(alarms)}
+        shown = {"host": row, "vms": PLAIN(vms), "alarms": PLAIN(alarms)}
+        return {**shown, "if_lost": self.if_lost(host)}
 
     async def _ask_vm(self, asked: wire.Question) -> Any:
         _, found = self._agents.find_vm(str(asked.args["vm"]))
@@ -284,7 +294,7 @@ class Questions:
         _, incident = self._find_incident(asked)
         if incident.host and self.watch is not None:
             story = await asyncio.to_thread(self.watch.story, incident)
-            story = await self._with_others(story, "")
+            story = {**await self._with_others(story, ""), "vms": self._began_by(incident)}
             if self._host_words.find(incident.host) is None:
                 return story
             words = await asyncio.to_thread(self._host_words.tell, incident.host)
@@ -294,6 +304,11 @@ class Questions:
         if isinstance(story, dict):
             story["names"] = {one.host: one.host_name for one in self._agents.by_host.values()}
         return await self._with_others(story, f"agent of {agent.host_name}")
+
+    def _began_by(self, incident: Incident) -> dict[str, str]:
+        """Incidents of VMs that were started because of it, by the VM: their agents name it."""
+        words = f"(incident {incident.id})"
+        return {one.vm: one.id for one in self._entries.incidents() if words in one.cause}
 
     async def _with_others(self, story: Any, owner: str) -> Any:
         if self.journals is None or not isinstance(story, dict) or "records" not in story:

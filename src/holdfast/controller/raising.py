@@ -1,5 +1,6 @@
 """An alarm that a controller raises of its own knowledge: open while it is so, and then cleared."""
 
+import re
 from collections.abc import Iterable
 
 from msgspec import Struct
@@ -15,7 +16,8 @@ from holdfast.ports.vim import Vim
 
 class Wanted(Struct, frozen=True, kw_only=True):
     """`text` says what is wrong; empty: nothing is, any more. `host` and `boot` are of the
-    controller that says it. `is_followed`: another text is told as a change of the alarm."""
+    controller that says it. `is_followed`: another text is told as a change of the alarm, unless
+    only its numbers are others."""
 
     key: str
     condition: str
@@ -66,5 +68,9 @@ def _next(before: AlarmRecord | None, wanted: Wanted) -> AlarmState | None:
         return AlarmState.RAISED if wanted.text else None
     if not wanted.text:
         return AlarmState.CLEARED
-    is_news = wanted.is_followed and before.alarm.text != wanted.text
+    is_news = wanted.is_followed and _gist(before.alarm.text) != _gist(wanted.text)
     return AlarmState.CHANGED if is_news else None
+
+
+def _gist(text: str) -> str:
+    return re.sub(r"\d+", "", text)

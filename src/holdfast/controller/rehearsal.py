@@ -8,11 +8,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection
 
-from holdfast.adapters.drivers.fence_metadata import mask
+from holdfast.controller.fencing import failure_words
 from holdfast.controller.raising import Wanted, set_alarms
 from holdfast.controller.registry import Puts, Registry
 from holdfast.facts.alarms import alarm_key
-from holdfast.facts.fencing import DeviceTried, FenceDevice, FenceStep, HostMode, Rehearsal
+from holdfast.facts.fencing import DeviceTried, FenceDevice, HostMode, Rehearsal
 from holdfast.facts.hearing import Sign
 from holdfast.facts.subjects import Subject, SubjectKind
 from holdfast.policy.rehearsals import is_due, what_helps, why_not_fenceable
@@ -135,7 +135,7 @@ class Rehearsals:
                 await self._fencer.check(device)
                 state = await self._fencer.power(device)
         except FenceFailed as failed:
-            said = mask(str(failed), device.secrets.values())
+            said = failure_words(failed, device)
         except TimeoutError:
             said = f"does not answer within {device.deadline_s} s"
         else:
@@ -147,7 +147,7 @@ class Rehearsals:
     def _is_fenced_now(self, host: str) -> bool:
         """Then its devices have something better to do; some serve only one at a time."""
         fence = self._registry.fence(host)
-        return fence is not None and fence.step is FenceStep.INTENDED
+        return fence is not None and fence.is_switching
 
     async def settle_alarms(self) -> None:
         """One for each host that should be fenced when it dies, and could not be now."""

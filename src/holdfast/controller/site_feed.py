@@ -71,9 +71,18 @@ class SiteFeed:
             self._tell(told.DrainSet(at=clock.now(), drain=drain))
 
     def _mode(self, host: str) -> None:
+        """Of one that left, and took it along, nothing is known any more."""
+        if self._registry.known(host) is None and f"fencing/{host}" not in self._registry:
+            return
         fencing = self._registry.fencing(host)
         devices = tuple(device.agent for device in fencing.devices)
-        mode = told.HostModeSet(at=clock.now(), host=host, mode=fencing.mode, devices=devices)
+        mode = told.HostModeSet(
+            at=clock.now(),
+            host=host,
+            mode=fencing.mode,
+            devices=devices,
+            dump_wait_s=fencing.dump_wait_s,
+        )
         self._tell(mode)
 
     def _group(self, name: str) -> None:

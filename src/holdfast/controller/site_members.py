@@ -9,7 +9,7 @@ from holdfast.controller.joining import Joining
 from holdfast.controller.leadership import Leadership
 from holdfast.controller.promises import Promises
 from holdfast.controller.questions import Questions
-from holdfast.controller.registry import NotLeading, Registry
+from holdfast.controller.registry import NotLeading, Puts, Registry
 from holdfast.controller.site_questions import SiteQuestions
 from holdfast.facts.settings import Settings
 from holdfast.ports.store import Store
@@ -32,8 +32,18 @@ def make_joining(
         """Raises NotLeading, StoreAway."""
         if leadership.term is None:
             raise NotLeading(f"this controller does not lead: {leadership.reason}")
-        kept = ("agents", "fencing", "rehearsals")  # With it goes what its BMC was told in trust.
-        await registry.change(lambda: {f"{kind}/{host}": None for kind in kept})
+        await registry.change(gone_with(host))
+
+    def gone_with(host: str) -> Callable[[], Puts]:
+        """Also what its BMC was told in trust. A proof of its death stays for as long as a VM that
+        it held may need it."""
+
+        def wanted() -> Puts:
+            is_needed = bool(promises.of_host(host))
+            kinds = ["agents", "fencing", "rehearsals", *([] if is_needed else ["fences"])]
+            return {f"{kind}/{host}": None for kind in kinds}
+
+        return wanted
 
     joining = Joining(
         settings=settings,

@@ -43,6 +43,7 @@ async def status_of(controller: "Controller") -> dict[str, Any]:
         "pulses": controller.hearing.counts(),
         "hosts": controller.hosts.all(),
         "fencing": controller.fence_questions.gauge(),
+        "guarantee": controller.guarantees.status(),
         "gaps": controller.entries.gaps,
         "duplicates": controller.entries.duplicates,
         "defects": controller.entries.defects,

@@ -13,6 +13,7 @@ import msgspec
 
 from holdfast.adapters.journals.segments import read
 from holdfast.controller.agents import Agent
+from holdfast.controller.host_said import host_row, said_of
 from holdfast.detectors.panel import Panel, make_panel
 from holdfast.facts import hearing as heard
 from holdfast.facts import site as told
@@ -26,6 +27,7 @@ from holdfast.facts.incidents import Incident
 from holdfast.facts.instants import NS_PER_MS, NS_PER_S, Instant
 from holdfast.facts.site import HostVm, SiteFact
 from holdfast.facts.wire import VmSummary
+from holdfast.policy import timing
 from holdfast.policy.host_states import SILENT
 from holdfast.policy.site import SiteDecider
 from holdfast.policy.site_alarms import OF_SITES
@@ -214,9 +216,11 @@ class Watch:
         """Also when that boot is heard again: a clone that pulsed meanwhile ran none of them."""
         told_boot, runs, given_up = self._vms.get(host, ("", (), ()))
         known = self.decider.world.hosts.get(host)
-        news = (boot, runs, given_up)
+        news = (boot, boot, runs, given_up)
         if told_boot != boot or (
-            known is not None and (known.vms_boot, known.vms, known.given_up) == news
+            # That it is told at all is news: of a host in a new boot nothing is believed to run.
+            known is not None
+            and (known.told_boot, known.vms_boot, known.vms, known.given_up) == news
         ):
             return
         self._turns.consume(
@@ -315,28 +319,17 @@ class Watch:
 
     def host_rows(self) -> list[dict[str, Any]]:
         """Each host of the site, with what is known and said of it."""
+        world = self.decider.world
         return [
-            {
-                "host": record.host,
-                "host_name": record.name,
-                "rack": record.rack,
-                "switch": record.switch,
-                "boot": record.boot,
-                "state": record.state.name.lower(),
-                "said": record.state.value,
-                "is_silent": record.state in SILENT,
-                "planes_heard": sorted(self._heard.get(record.host, ())),
-                "faults": sorted(record.faults),
-                "incident": record.incident,
-                "vms": len(record.vms),
-            }
-            for record in self.decider.world.hosts.values()
+            host_row(world, record, sorted(self._heard.get(record.host, ())))
+            for record in world.hosts.values()
         ]
 
     def silence_of(self, host: str) -> str:
         """What is said of a host that is silent, or empty."""
-        record = self.decider.world.hosts.get(host)
-        return record.state.value if record is not None and record.state in SILENT else ""
+        world = self.decider.world
+        record = world.hosts.get(host)
+        return said_of(world, record) if record is not None and record.state in SILENT else ""
 
     def story(self, incident: Incident) -> dict[str, Any]:
         """The journal's lines about it, with what was heard of its host. Blocks: use a thread."""
@@ -345,8 +338,13 @@ class Watch:
         hosts = _hosts_of(found, incident)
         records = [one for one in found if _is_about(one, incident, hosts)]
         shown = [msgspec.json.decode(msgspec.json.encode(one)) for one in records[:STORY_RECORDS]]
-        names = {record.host: record.name for record in self.decider.world.hosts.values()}
-        return {"incident": PLAIN(incident), "records": shown, "names": names}
+        world = self.decider.world
+        names = {record.host: record.name for record in list(world.hosts.values())}
+        levels = {
+            vm: timing.LEVEL_MS[world.group_of(promise.protection).level]
+            for vm, promise in dict(world.promises).items()
+        }
+        return {"incident": PLAIN(incident), "records": shown, "names": names, "levels": levels}
 
 
 def _host_vm(vm: VmSummary) -> HostVm:

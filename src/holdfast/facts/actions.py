@@ -62,11 +62,13 @@ class CaptureLastWords(Act, frozen=True, kw_only=True):
 
 
 class ProveGone(Act, frozen=True, kw_only=True):
-    """Look whether anything of this VM is left on this host."""
+    """Look whether anything of this VM is left on this host. `is_copy`: another host holds it by
+    now and uses its disks, so that these say nothing of what is left here."""
 
     incident: str
     life: Incarnation
     name: str
+    is_copy: bool = False
 
 
 class EndVm(Act, frozen=True, kw_only=True):

@@ -67,6 +67,21 @@ ACTING: tuple[AlarmType, ...] = (
         covers=("H5", "H7"),
     ),
     AlarmType(
+        id="guarantee-lost",
+        title="The site could not absorb the loss of as many hosts as it should",
+        subject=SubjectKind.POOL,
+        event_type=EventType.PROCESSING,
+        severity=Severity.MAJOR,
+        probable_cause="LOSS_OF_REDUNDANCY",
+        means="If a host died on which Holdfast is to act, some of its VMs would start nowhere"
+        " else: there is no room for them, or nothing that they need. All runs as it should now.",
+        clears="When every VM would start elsewhere again.",
+        reported="after a minute; how many losses should be absorbed is set by host_losses in"
+        " [acting].",
+        repair="holdfast guarantee says which VMs, and why. Make room there, or add a host.",
+        covers=("H5", "H9"),
+    ),
+    AlarmType(
         id="vm-runs-twice",
         title="A VM runs on two hosts after its migration",
         subject=SubjectKind.VM,

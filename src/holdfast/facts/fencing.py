@@ -36,11 +36,13 @@ class FenceDevice(Struct, frozen=True, kw_only=True):
 class HostFencing(Struct, frozen=True, kw_only=True):
     """What the store says of one host: whether Holdfast acts on it, and its ladder of devices.
 
-    The first device is tried first, the next one when it failed.
+    The first device is tried first, the next one when it failed. `dump_wait_s` is how long a host
+    whose kernel panicked is left alone, to write its crash dump.
     """
 
     host: str
     mode: HostMode = HostMode.REPORT
+    dump_wait_s: int = 0
     devices: tuple[FenceDevice, ...] = ()
     set_by: str = ""
     set_utc_ms: int = 0
@@ -72,8 +74,14 @@ class Fence(Struct, frozen=True, kw_only=True):
     proof: DeathProof | None = None
     by: str = ""
     doubt: str = ""  # Why its proof is not believed: only a person can go on.
+
     intended_utc_ms: int = 0
     proven_utc_ms: int = 0
+
+    @property
+    def is_switching(self) -> bool:
+        """Whether its devices are in use. In doubt nothing is switched any more."""
+        return self.step is FenceStep.INTENDED and not self.doubt
 
 
 class DeviceTried(Struct, frozen=True, kw_only=True):

@@ -21,7 +21,8 @@ class AnswerKind(StrEnum):
     TCP = "tcp"
     CONSOLE = "console"
     RUNNING = "running"
-    DEFAULT = "default"  # The guest agent if it ever answered, else running, *not verified*.
+    # The guest agent; running, *not verified*, is enough where it never answered.
+    DEFAULT = "default"
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -59,12 +60,28 @@ def _is_port(text: str) -> bool:
     return text.isdigit() and 0 < int(text) < 65_536
 
 
+class Spread(StrEnum):
+    """What the VMs of a group must not share."""
+
+    NONE = "none"
+    HOST = "host"
+    RACK = "rack"
+
+
+class Admission(StrEnum):
+    """What is done about a VM that is to be protected, and could not start elsewhere."""
+
+    WARN = "warn"
+    REFUSE = "refuse"
+
+
 class Group(Struct, frozen=True, kw_only=True):
     """A named set of VMs that share an owner of recovery and a service level.
 
     `level` 1 to 3 are the service levels of docs/REQUIREMENTS.md. `restarts` may happen in
     `restarts_window_s` before the VM is handed over with the reason. `dump` asks for a memory
-    dump of a guest that panicked or is stuck.
+    dump of a guest that panicked or is stuck. Of VMs that start elsewhere those of a higher
+    `priority` come first; `spread` keeps them apart. `admit` is about VMs that could not.
     """
 
     name: str
@@ -73,9 +90,17 @@ class Group(Struct, frozen=True, kw_only=True):
     restarts: int = 5
     restarts_window_s: int = 600
     dump: bool = False
+    priority: int = 0
+    spread: Spread = Spread.NONE
+    admit: Admission = Admission.WARN
 
 
-GROUP_BOUNDS = {"level": (1, 3), "restarts": (0, 1_000), "restarts_window_s": (1, 604_800)}
+GROUP_BOUNDS = {
+    "level": (1, 3),
+    "restarts": (0, 1_000),
+    "restarts_window_s": (1, 604_800),
+    "priority": (-100, 100),
+}
 
 
 def group_problem(values: Mapping[str, object]) -> str:

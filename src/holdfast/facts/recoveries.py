@@ -36,4 +36,5 @@ class Recovery(Struct, frozen=True, kw_only=True):
     step: RecoveryStep
     attempt: int = 1
     reason: str = ""  # Why it was given back, or what placement said.
+    rejected: tuple[str, ...] = ()  # Why each other host was not taken, the first few.
     fault_utc_ms: int = 0

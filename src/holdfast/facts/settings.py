@@ -68,6 +68,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     webhooks: tuple[Webhook, ...] = ()
     execs: tuple[Exec, ...] = ()
     groups: tuple[Group, ...] = ()
+    host_losses: int = 1  # So many hosts may be lost at once, and all their VMs start elsewhere.
     recorder_mib: int = 1  # For each VM.
     last_words_mib: int = 512
     journal_mib: int = 64

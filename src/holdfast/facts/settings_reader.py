@@ -5,12 +5,13 @@ import ipaddress
 import re
 import tomllib
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from holdfast.facts.promises import Group, Owner
+from holdfast.facts.promises import Admission, Group, Owner, Spread
 from holdfast.facts.settings import ControllerPlace, Exec, Plane, Settings, Webhook
 from holdfast.facts.settings_lines import Lines, Path
 
@@ -129,11 +130,15 @@ def _truth(value: Any) -> bool:
     return value
 
 
-def _owner(value: Any) -> Owner:
-    words = [str(owner) for owner in Owner]
-    if value not in words:
-        raise ValueError(f"must be one of {', '.join(words)}{_near(str(value), words)}")
-    return Owner(value)
+def _word_of(words: type[StrEnum]) -> Check:
+    known = [str(word) for word in words]
+
+    def check(value: Any) -> StrEnum:
+        if value not in known:
+            raise ValueError(f"must be one of {', '.join(known)}{_near(str(value), known)}")
+        return words(value)
+
+    return check
 
 
 def _command(value: Any) -> tuple[str, ...]:
@@ -238,6 +243,9 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, Check]]] = {
         "uri": ("libvirt_uri", text_of("a libvirt URI like qemu:///system")),
         "shared_paths": ("shared_paths", _absolute_paths),
     },
+    "acting": {
+        "host_losses": ("host_losses", whole_number(0, 2)),
+    },
 }
 
 # Tables of which there may be many, each with a name: what they make, their keys, what is needed.
@@ -257,11 +265,14 @@ KINDS: Mapping[str, tuple[Callable[..., Any], Mapping[str, Check], tuple[str, ..
     "group": (
         Group,
         {
-            "owner": _owner,
+            "owner": _word_of(Owner),
             "level": whole_number(1, 3),
             "restarts": whole_number(0, 1_000),
             "restarts_window_s": whole_number(1, 604_800, "seconds"),
             "dump": _truth,
+            "priority": whole_number(-100, 100),
+            "spread": _word_of(Spread),
+            "admit": _word_of(Admission),
         },
         (),
     ),

@@ -51,6 +51,7 @@ class HostModeSet(Told, frozen=True, kw_only=True):
     host: str
     mode: HostMode
     devices: tuple[str, ...] = ()
+    dump_wait_s: int = 0
 
 
 class PromiseSet(Told, frozen=True, kw_only=True):

@@ -41,7 +41,8 @@ class LocalProof(Struct, frozen=True, kw_only=True):
     """No process with this uuid, its cgroup empty, in this boot; its disks and taps free.
 
     Only adapters make one, after they looked. It permits a restart in place and nothing else.
-    `shown` lists, in words, what was looked at.
+    `shown` lists, in words, what was looked at. `is_of_copy`: its disks were not, since another
+    host uses them: it shows that a copy is gone, and permits no start.
     """
 
     vm: str
@@ -49,6 +50,7 @@ class LocalProof(Struct, frozen=True, kw_only=True):
     incarnation: str
     shown: tuple[str, ...]
     at: int
+    is_of_copy: bool = False
 
 
 class ProofKind(StrEnum):
@@ -63,7 +65,8 @@ class DeathProof(Struct, frozen=True, kw_only=True):
 
     A restart elsewhere takes one. Only adapters make it, after they looked. `boot` is the newest
     that it covers, `earlier` those before it; a boot that began later is not covered. `shown`
-    lists, in words, what was looked at; `by` is the person who gave it, or empty.
+    lists, in words, what was looked at; `by` is the person who gave it, or empty. `took_ms` is how
+    long the fence agent took for it, its read-back included.
     """
 
     kind: ProofKind
@@ -74,3 +77,4 @@ class DeathProof(Struct, frozen=True, kw_only=True):
     generation: int = 0
     shown: tuple[str, ...] = ()
     by: str = ""
+    took_ms: int = 0

@@ -52,6 +52,7 @@ class VmSummary(Struct, frozen=True, kw_only=True):
     is_serving: bool = False  # It runs, and no answer of its guest is awaited.
     is_given_up: bool = False  # It does not run, and its agent does nothing more about it.
     elsewhere: str = ""  # Why no other host could start it, or empty.
+    starts_elsewhere: bool | None = None  # What a controller makes of all it knows; None: nothing.
 
 
 class Hello(Frame, frozen=True, kw_only=True):
@@ -71,6 +72,7 @@ class Hello(Frame, frozen=True, kw_only=True):
     rack: str = ""
     switch: str = ""
     run: str = ""  # A word of its own for each start of the agent.
+    barred: dict[str, int] = {}  # VMs that others hold as far as it knows: the generation, by VM.
     was_planned: bool = False  # The run before this one, in this boot, ended on purpose.
 
 

@@ -11,6 +11,7 @@ from holdfast.policy import timing
 from holdfast.policy.host_states import SILENT
 from holdfast.policy.site_world import HostRecord, Promise, SiteWorld, loss_of
 
+PANICKED = "host-panicked"
 SHARE_PERCENT = 30  # Of the hosts may be silent at once; one always may.
 
 
@@ -68,7 +69,20 @@ def too_early(world: SiteWorld, record: HostRecord) -> Instant | None:
     due = after(max(lost_at, world.led_at), timing.FENCE_AFTER_MS)
     if not record.was_heard:
         due = max(due, after(world.began_at, timing.GRACE_MS))
+    due = max(due, _dumped_by(record) or due)
     return due if due > world.now else None
+
+
+def _dumped_by(record: HostRecord) -> Instant | None:
+    """When a kernel that panicked should have written its dump."""
+    panic = record.faults.get(PANICKED)
+    return after(panic.fault_at, record.dump_wait_s * 1_000) if panic is not None else None
+
+
+def is_dumping(world: SiteWorld, record: HostRecord) -> bool:
+    """Whether it may be: to switch it off now would lose the one thing that says why it died."""
+    until = _dumped_by(record)
+    return until is not None and until > world.now
 
 
 def is_ours(world: SiteWorld, promise: Promise) -> bool:
@@ -81,7 +95,7 @@ def is_ours(world: SiteWorld, promise: Promise) -> bool:
 
 def at_stake(world: SiteWorld, record: HostRecord) -> list[Promise]:
     """The VMs for which this host would be fenced."""
-    held = (one for one in world.promises.values() if _may_have(world, record.host, one))
+    held = (one for one in world.promises.values() if record.host in may_be_on(world, one))
     return [one for one in held if is_ours(world, one)]
 
 
@@ -97,11 +111,12 @@ def boots_at_stake(world: SiteWorld, record: HostRecord) -> set[str]:
     return found
 
 
-def _may_have(world: SiteWorld, host: str, promise: Promise) -> bool:
+def may_be_on(world: SiteWorld, promise: Promise) -> set[str]:
     """It is held there; or it moves there, and nobody knows whether it has come."""
     migration = world.migrations.get(promise.protection.vm)
-    is_target = migration is not None and migration.is_open and migration.target == host
-    return is_target or promise.protection.tenure.host == host
+    is_moving = migration is not None and migration.is_open
+    targets = {migration.target} if migration is not None and is_moving else set()
+    return {promise.protection.tenure.host, *targets}
 
 
 def pointless(world: SiteWorld, record: HostRecord) -> str:

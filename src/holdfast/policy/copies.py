@@ -22,10 +22,9 @@ def outranked(world: World, order: CopyOutranked) -> list[Action]:
     if held is not None and held.tenure.generation > order.generation:
         return []  # Old news: this host holds a newer one.
     record.outranked = max(record.outranked, order.generation)
-    if record.is_copy:
+    record.is_free = False
+    if record.is_copy or held is None:
         record.holder = order.holder or record.holder
-        return []
-    if held is None:
         return []
     record.protection, record.holder = None, order.holder
     told: list[Action] = list(promise.judge_group(world, held.group))
@@ -35,8 +34,8 @@ def outranked(world: World, order: CopyOutranked) -> list[Action]:
     if record.runs and record.state not in UNDER_WAY:
         return [*told, *end(world, record)]
     told += _open(world, record)
-    if record.state is VmState.ENDING:
-        return told  # Its end was asked for already.
+    if record.state is VmState.ENDING:  # Its end was asked for already, but not by force.
+        return [*told, *(recovery.end(world, record) if record.holder else [])]
     told += case_files.step(world, record, "is being shown to be gone: it is not this host's")
     _leave_state(world, record)
     return [*told, *recovery.prove(world, record)]
@@ -84,3 +83,12 @@ def _fault(world: World, record: VmRecord) -> FaultRaised:
         life=record.life,
         cause="another host holds it" if record.holder else "the leader took it back",
     )
+
+
+def barred(world: World) -> dict[str, int]:
+    """VMs that others hold, as far as this host knows, with the generation that it knows of."""
+    return {
+        record.vm: record.outranked
+        for record in world.vms.values()
+        if record.protection is None and record.outranked and not record.is_free
+    }

@@ -67,6 +67,7 @@ def refused(world: World, order: StartRefused) -> None:
     """For good: a late duplicate of the order must not be taken."""
     record = world.record(order.vm, order.name)
     record.outranked = max(record.outranked, order.generation)
+    record.is_free = False
 
 
 def ordered(world: World, order: StartOrdered) -> list[Action]:

@@ -157,6 +157,8 @@ def _wanted_as(granted: Protection, held: Protection) -> Protection:
 def _released(world: World, order: told.ProtectionEnded) -> list[Action]:
     record = world.vms.get(order.vm)
     if record is None or record.protection is None:
+        if record is not None:
+            record.is_free = True
         return []
     group = record.protection.group
     record.protection = None

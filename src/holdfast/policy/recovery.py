@@ -188,7 +188,14 @@ def prove(world: World, record: VmRecord) -> list[Action]:
     move(world, record, VmEvent.PROVE)
     record.tries += 1
     record.wake_at = None
-    return [ProveGone(incident=record.incident, life=record.life, name=record.name)]
+    return [
+        ProveGone(
+            incident=record.incident,
+            life=record.life,
+            name=record.name,
+            is_copy=record.is_copy and bool(record.holder),
+        )
+    ]
 
 
 def not_proven(world: World, record: VmRecord, reason: str) -> list[Action]:
@@ -207,9 +214,10 @@ def proven(world: World, record: VmRecord, proof: LocalProof) -> list[Action]:
     """Nothing of it is left. Start it now, or look again when its back-off is over."""
     if record.state is not VmState.PROVING or record.life is None:
         return []
-    if proof.boot != world.boot or proof.incarnation != record.life.key:
+    is_about_it = proof.boot == world.boot and proof.incarnation == record.life.key
+    if not is_about_it or (proof.is_of_copy and not record.is_copy):
         record.wake_at = after(world.now, timing.prove_retry_ms(record.tries))
-        return []  # About another life or boot: look again.
+        return []  # About another life or boot, or not about its disks: look again.
     record.is_gone = record.is_dying = True
     held = _held(world, record)
     if held is not None:

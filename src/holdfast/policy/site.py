@@ -95,9 +95,11 @@ class SiteDecider:
         world = self.world
         record = world.record(fault.subject.id, _host_name(fault))
         before = record.state
-        if before is HostState.STOPPING and _is_loss(fault):
-            if site_plans.keeps(world, record, fault):
-                return []
+        was_planned = before is HostState.STOPPING and _is_loss(fault)
+        keeps = site_plans.keeps if was_planned else site_plans.boots
+        if keeps(world, record, fault):
+            return []
+        if was_planned:
             fault = site_plans.overdue(world, record, fault)
             self._move(record, HostEvent.OVERDUE)
         is_milder = fault.effect is Effect.DEGRADED and loss_of(record) is not None

@@ -6,6 +6,7 @@ from holdfast.facts.actions import Action
 from holdfast.facts.commands import Armed, Disarmed, GroupForgotten, GroupSet
 from holdfast.facts.fencing import FenceStep
 from holdfast.facts.instants import NS_PER_MS, Instant
+from holdfast.facts.recoveries import RecoveryStep
 from holdfast.facts.site import SiteFact
 from holdfast.policy import (
     brakes,
@@ -57,6 +58,7 @@ def _host_set(world: SiteWorld, fact: told.HostSized | told.HostModeSet) -> None
         record.can_move = fact.can_move
     else:
         record.mode, record.devices = fact.mode, fact.devices
+        record.dump_wait_s = fact.dump_wait_s
 
 
 def _outcome(world: SiteWorld, fact: SiteFact) -> list[Action]:
@@ -90,13 +92,18 @@ def _fence_set(world: SiteWorld, fact: told.FenceSet) -> list[Action]:
     if before is None or before.number != fence.number:
         world.fenced_at[fence.host] = Instant(world.now - fact.age_ms * NS_PER_MS)
     is_news = before is None or (before.number, before.step) != (fence.number, fence.step)
-    said = _refresh_host(world, record)
+    if is_news and fence.step is FenceStep.OFF:  # What was heard before its power went is over.
+        took_ms = max(0, fence.proven_utc_ms - fence.intended_utc_ms)
+        age_ms = max(0, fact.age_ms - took_ms)
+        world.fenced_at[fence.host] = Instant(world.now - age_ms * NS_PER_MS)
+    if fence.step is FenceStep.CLOSED:
+        return _refresh_host(world, record)
     if fence.step is not FenceStep.OFF or not is_news:
-        return said
+        return []
     record.page_at = None
     text = "is dead: its VMs start elsewhere, where they can"
     wish = f"find out why {record.name} died, then switch it on: Holdfast never does that"
-    return [*said, *site_incidents.step(world, record.incident, text, wish)]
+    return site_incidents.step(world, record.incident, text, wish)
 
 
 def _recovery_set(world: SiteWorld, fact: told.RecoverySet) -> list[Action]:
@@ -108,7 +115,8 @@ def _recovery_set(world: SiteWorld, fact: told.RecoverySet) -> list[Action]:
         starting.asked_at = None
         starting.target = ""
         was = (before.generation, before.target_boot) if before is not None else None
-        if was != (recovery.generation, recovery.target_boot):
+        is_back = recovery.step is RecoveryStep.GIVEN_BACK
+        if is_back or was != (recovery.generation, recovery.target_boot):
             starting.is_asked, starting.again_at, starting.obstacle = False, None, ""
     return []
 

@@ -23,7 +23,8 @@ ON_LOST_HOST = "vm-on-lost-host"
 TOGETHER = "racks-lost"
 OF_HOSTS = frozenset(row.id for row in BY_ID.values() if row.subject is SubjectKind.HOST)
 OF_REHEARSALS = "host-unfenceable"  # The leader's own to raise and clear; nothing is heard of it.
-OF_SITES = OF_HOSTS | {ON_LOST_HOST, TOGETHER, "agent-away", site_deaths.BRAKED}
+OF_GUARANTEES = "guarantee-lost"  # Likewise.
+OF_SITES = OF_HOSTS | {ON_LOST_HOST, TOGETHER, "agent-away", site_deaths.BRAKED, OF_GUARANTEES}
 OF_CONTROLLERS = frozenset({"controller-cut-off", "controller-plane-lost"})  # Its own to end.
 OF_LOSS = frozenset({"host-lost", "host-frozen", "host-panicked"})
 
@@ -256,7 +257,7 @@ def adopt(world: SiteWorld, alarm: Alarm) -> list[str]:
     Returns what may be ours to say now."""
     known = world.reported.get(alarm.key)
     is_own = alarm.host == world.controller and alarm.condition in OF_CONTROLLERS
-    is_heard = alarm.condition in OF_SITES and alarm.condition != OF_REHEARSALS
+    is_heard = alarm.condition in OF_SITES and alarm.condition not in (OF_REHEARSALS, OF_GUARANTEES)
     if not is_heard and not is_own:
         return []
     if known and known.revision >= alarm.revision:

@@ -62,8 +62,12 @@ def _begin(world: SiteWorld, record: HostRecord) -> list[Action]:
     left = brakes.grace_left(world, record)
     if early is not None:
         world.look_at(early)
-        text = f"it was not heard since this controller began: it has {left} to boot"
-        return _hold(world, record, now, text) if left else []
+        text = (
+            f"it was not heard since this controller began: it has {left} to boot" if left else ""
+        )
+        if brakes.is_dumping(world, record):
+            text = f"its kernel panicked, and has {record.dump_wait_s} s to write its dump"
+        return _hold(world, record, now, text) if text else []
     why_not = brakes.pointless(world, record) or brakes.hindrance(world, record)
     if why_not:
         return _hold(world, record, now, why_not)
@@ -142,6 +146,10 @@ def _prove(world: SiteWorld, record: HostRecord, fence: Fence, now: Fencing) -> 
     """Its power was read back off. Was it its own? Then it is silent, and nobody else fell so."""
     assert now.proof is not None
     assert now.proven_at is not None
+    ready = after(now.proven_at, timing.PROOF_HOLD_MS)
+    if ready > world.now:  # Who pulsed until its power went is not missed before.
+        world.look_at(ready)
+        return []
     doubt = _doubt(world, record, fence)
     if doubt:  # The store keeps it: the next leader must not believe the same proof.
         if _was_just_asked(world, now):
@@ -150,10 +158,6 @@ def _prove(world: SiteWorld, record: HostRecord, fence: Fence, now: Fencing) -> 
         text = f"is not proven dead: {doubt}"
         told = site_incidents.step(world, record.incident, text, wish)
         return [_put(fence, doubt=doubt, term=world.term), *told]
-    ready = after(now.proven_at, timing.PROOF_HOLD_MS)
-    if ready > world.now:
-        world.look_at(ready)
-        return []
     if _was_just_asked(world, now):
         return []
     return [_put(fence, step=FenceStep.OFF, proof=now.proof, term=world.term)]

@@ -218,16 +218,16 @@ def _busy(world: SiteWorld) -> Counter[str]:
 
 
 def _target(world: SiteWorld, promise: Promise, wish: str, moving: Counter[str]) -> tuple[str, str]:
-    assert promise.needs is not None
+    rooms = placement.Rooms(world)
     source = promise.protection.tenure.host
     refused = {record.host: CANNOT for record in world.hosts.values() if not record.can_move}
     refused[source] = "it runs there"
     if not wish:
-        return placement.choose(world, promise.needs, refused, list(moving))
+        return placement.choose(world, rooms, promise, refused=refused, busy=list(moving))
     record = world.hosts.get(wish)
     if record is None:
         return "", "there is no such host"
-    reason = refused.get(wish) or placement.refusal(world, record, promise.needs)
+    reason = refused.get(wish) or placement.refusal(world, rooms, record, promise)
     if reason:
         return "", f"not to {record.name}: {reason}"
     if moving[wish]:

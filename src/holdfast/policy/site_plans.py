@@ -36,6 +36,11 @@ def keeps(world: SiteWorld, record: HostRecord, loss: FaultRaised) -> bool:
     return not is_overdue
 
 
+def boots(world: SiteWorld, record: HostRecord, fault: FaultRaised) -> bool:
+    """It was proven dead, and now its kernel answers: it is not frozen, it boots."""
+    return fault.effect is Effect.STUCK and world.death_of(record) is not None
+
+
 def due(record: HostRecord) -> Instant | None:
     return record.back_by if record.awaited is not None else None
 

@@ -4,6 +4,7 @@ As site_fencing.py: after every fact it is worked out anew what must happen next
 """
 
 from collections import Counter
+from dataclasses import dataclass
 
 import msgspec
 
@@ -21,23 +22,25 @@ STARTS_AT_ONCE = 4  # On one target: more would boot none of them in time.
 UNDER_WAY = (RecoveryStep.PLACED, RecoveryStep.STARTED)
 
 
+@dataclass(frozen=True)
+class _Places:
+    """What is left for those who come next in one go."""
+
+    rooms: placement.Rooms
+    busy: Counter[str]
+
+
 def go_on(world: SiteWorld) -> list[Action]:
-    """What is to be done now about VMs of dead hosts; those that need most room come first."""
+    """What is to be done now about VMs of dead hosts."""
     actions: list[Action] = []
     placed = (one.target for one in world.recoveries.values() if one.step is RecoveryStep.PLACED)
     busy = Counter(placed) + Counter(one.target for one in world.starting.values() if one.target)
-    for promise in _in_order(world):
-        actions += _next(world, promise, busy)
-    return actions
-
-
-def _in_order(world: SiteWorld) -> list[Promise]:
     found = [one for one in world.promises.values() if _concerns(world, one)]
-    return sorted(found, key=_largest_first)
-
-
-def _largest_first(promise: Promise) -> tuple[int, str]:
-    return -(promise.needs.memory_mib if promise.needs else 0), promise.protection.vm
+    if found:
+        places = _Places(rooms=placement.Rooms(world), busy=busy)
+        for promise in placement.in_order(world, found):
+            actions += _next(world, promise, places)
+    return actions
 
 
 def _concerns(world: SiteWorld, promise: Promise) -> bool:
@@ -59,7 +62,7 @@ def proof_for(world: SiteWorld, promise: Promise) -> DeathProof | None:
     return proof if proof is not None and proofs.covers(proof, tenure) else None
 
 
-def _next(world: SiteWorld, promise: Promise, busy: Counter[str]) -> list[Action]:
+def _next(world: SiteWorld, promise: Promise, places: _Places) -> list[Action]:
     vm = promise.protection.vm
     if world.recovery_ahead(promise) is not None:
         return []
@@ -67,11 +70,11 @@ def _next(world: SiteWorld, promise: Promise, busy: Counter[str]) -> list[Action
     recovery = world.recovery_of(promise)
     proof = proof_for(world, promise)
     if proof is not None:
-        return _place(world, promise, now, proof, busy, recovery)
+        return _place(world, promise, now, proof, places)
     if recovery is None:
         return []
     if recovery.step is RecoveryStep.GIVEN_BACK:
-        return _place(world, promise, now, recovery.proof, busy, recovery)
+        return _place(world, promise, now, recovery.proof, places)
     return _follow(world, promise, now, recovery)
 
 
@@ -83,24 +86,27 @@ def _place(
     promise: Promise,
     now: Starting,
     proof: DeathProof,
-    busy: Counter[str],
-    before: Recovery | None,
+    places: _Places,
 ) -> list[Action]:
+    before = world.recovery_of(promise)
     now.obstacle = _obstacle(world, promise)
     if now.obstacle or promise.needs is None:
         return []
     if before is not None and before.attempt >= timing.TARGETS_TRIED:
         now.obstacle = f"{before.attempt} hosts were told to start it, and none could"
         return []
+    rooms, busy = places.rooms, places.busy
     full = [host for host, starts in busy.items() if starts >= STARTS_AT_ONCE]
-    target, why = placement.choose(world, promise.needs, now.refused, full)
+    choice = placement.find(world, rooms, promise, refused=now.refused, busy=full)
+    target = choice.host
     if not target:
-        return _wait_for_room(world, now, why)
+        return _wait_for_room(world, now, choice.why)
     if _was_just_asked(world, now):
         return []
     now.target = target
     busy[target] += 1
-    return [PutRecovery(recovery=_placed(world, promise, proof, target, why, before))]
+    rooms.take(promise, target)
+    return [PutRecovery(recovery=_placed(world, promise, proof, choice, before))]
 
 
 def _wait_for_room(world: SiteWorld, now: Starting, why: str) -> list[Action]:
@@ -150,8 +156,7 @@ def _placed(
     world: SiteWorld,
     promise: Promise,
     proof: DeathProof,
-    target: str,
-    why: str,
+    choice: placement.Choice,
     before: Recovery | None,
 ) -> Recovery:
     tenure = promise.protection.tenure
@@ -163,13 +168,14 @@ def _placed(
         generation=tenure.generation + 1,
         incident=source.incident if source is not None else "",
         source=proof.host,
-        target=target,
-        target_boot=world.hosts[target].boot,
+        target=choice.host,
+        target_boot=world.hosts[choice.host].boot,
         proof=proof,
         term=world.term,
         step=RecoveryStep.PLACED,
         attempt=before.attempt + 1 if before is not None and is_next_try else 1,
-        reason=why,
+        reason=choice.why,
+        rejected=choice.rejected,
     )
 
 
@@ -206,7 +212,7 @@ def _follow(world: SiteWorld, promise: Promise, now: Starting, recovery: Recover
     if now.again_at is not None and now.again_at > world.now and not gave_up:
         world.look_at(now.again_at)
         return []
-    return [_order(recovery, now, f"{target.name} could not start it" if gave_up else "")]
+    return [_order(recovery, now, "it gave up" if gave_up else "")]
 
 
 def _order(recovery: Recovery, now: Starting, failed: str) -> Action:
@@ -255,7 +261,8 @@ def given_back(world: SiteWorld, outcome: came.GivenBack) -> list[Action]:
     now = world.starting.setdefault(outcome.vm, Starting())
     now.is_asked, now.asked_at = False, world.now
     now.refused = {**now.refused, recovery.target: outcome.reason}
-    world.look_at(after(world.now, timing.PUT_AGAIN_MS))
+    now.again_at = after(world.now, timing.PUT_AGAIN_MS)  # It is not told once more meanwhile.
+    world.look_at(now.again_at)
     changed = msgspec.structs.replace(
         recovery, step=RecoveryStep.GIVEN_BACK, reason=outcome.reason, term=world.term
     )

@@ -53,6 +53,7 @@ class HostRecord(Struct, kw_only=True):
     can_move: bool = False  # And to move one while it runs.
     mode: HostMode = HostMode.REPORT
     devices: tuple[str, ...] = ()  # Its fence agents, first one first.
+    dump_wait_s: int = 0  # It is left alone for so long when its kernel panicked.
     fencing: "Fencing | None" = None
 
 

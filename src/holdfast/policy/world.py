@@ -41,6 +41,7 @@ class VmRecord(Struct, kw_only=True):
     is_copy: bool = False  # Its tenure is over: what runs of it here must end, and never starts.
     holder: str = ""  # Of such a copy: the host that holds the VM by now, where that is known.
     outranked: int = 0  # The highest generation that is known and is not this host's.
+    is_free: bool = False  # It was another's, and nobody protects it any more.
     moves: str = ""  # "out" or "in", while the leader moves it; it judges meanwhile.
     half: str = ""  # The life of it that came in half here, and was ended with its migration.
     held_back: FaultRaised | None = None  # What was seen to befall it meanwhile.

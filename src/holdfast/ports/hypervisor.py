@@ -68,9 +68,12 @@ class Hypervisor(Protocol):
         letting QEMU write back what it holds."""
         ...
 
-    async def prove_gone(self, life: Incarnation, name: str, limit_ms: int = 2_000) -> LocalProof:
+    async def prove_gone(
+        self, life: Incarnation, name: str, limit_ms: int = 2_000, *, is_copy: bool = False
+    ) -> LocalProof:
         """A proof of this boot, also for a life of an earlier one. Raises CallFailed with the
-        first thing of the VM that is still there, or could not be looked at."""
+        first thing of the VM that is still there, or could not be looked at. `is_copy`: another
+        host uses its disks, which are left out."""
         ...
 
     async def definition(self, vm: str, limit_ms: int = 5_000) -> VmDefinition:

@@ -7,6 +7,7 @@ from holdfast.adapters.drivers.fence_metadata import (
     is_secret,
     last_words,
     mask,
+    reaches_out,
     read_status,
 )
 
@@ -70,3 +71,11 @@ def test_secrets_are_known_by_their_names() -> None:
     assert [name for name in secrets.split() if not is_secret(name)] == []
     shown = "ip plug username auth auth_url token_file password_script passwd_script plug_separator"
     assert [name for name in shown.split() if is_secret(name)] == []
+
+
+def test_what_reaches_out_is_known_by_its_name() -> None:
+    bad = "password_script snmp_priv_passwd_script ipmitool_path openstack-path debug debug_file"
+    bad += " logfile exec ssh_options sudo use_sudo cookie_file"
+    assert [name for name in bad.split() if not reaches_out(name)] == []
+    fine = "ip password api_path ssh identity_file plug power_wait kubeconfig command_prompt"
+    assert [name for name in fine.split() if reaches_out(name)] == []

@@ -45,6 +45,8 @@ ASKED: list[tuple[str, dict[str, Any]]] = [
     ("fence-rehearse", {"host": "host-a"}),
     ("fence-rehearse", {}),
     ("fence-list", {}),
+    ("guarantee", {}),
+    ("guarantee", {"hosts": "2"}),
     ("host-mode", {"host": "host-a", "mode": "act"}),
     ("host-confirm-dead", {"host": "host-a"}),
     ("fence-clear", {"host": "host-a"}),

@@ -15,6 +15,10 @@ MOST_WORDS = 300
 _SECRET = re.compile(
     r"passw(or)?d$|^(api_?|secret_|access_)key$|^token$|^hexadecimal_kg$|^community$"
 )
+# Programs that it runs, options of theirs, and files that it writes.
+_REACHES_OUT = re.compile(
+    r"_script$|(?<!api)_path$|^debug(_file)?$|^logfile$|^cookie_file$|^exec$|^ssh_options$|sudo$"
+)
 # What every agent answers to, and what we say ourselves or never want said.
 _OURS = frozenset(("action", "option", "help", "version", "nodename"))
 _STATUS = re.compile(r"^\s*status:\s*(on|off)\s*$", re.IGNORECASE | re.MULTILINE)
@@ -58,6 +62,11 @@ def is_secret(parameter: str) -> bool:
     """Whether the value of a parameter of this name is shown to nobody. Agents do not say so
     themselves: their names do."""
     return _SECRET.search(parameter.replace("-", "_")) is not None
+
+
+def reaches_out(parameter: str) -> bool:
+    """Whether a parameter of this name lets whoever sets it run programs or write files."""
+    return _REACHES_OUT.search(parameter.replace("-", "_")) is not None
 
 
 def read_metadata(text: str) -> Metadata:

@@ -36,13 +36,15 @@ def look(
     cgroup: str | None,
     disks: list[str] | None,
     taps: list[str] | None,
+    is_copy: bool = False,
 ) -> list[str]:
     """What was looked at, in words; None is what nobody knows. Raises StillThere with the first
-    thing found, or that could not be looked at. A pid of 0: the life is of an earlier boot."""
+    thing found, or that could not be looked at. A pid of 0: the life is of an earlier boot. The
+    disks of a copy are in use by the host that holds the VM."""
     return [
         _no_process(vm, pid, started_ticks),
         _no_cgroup_of(vm, name) if cgroup is None else _empty_cgroup(cgroup),
-        *_free_disks(disks),
+        *(["its disks are another host's by now"] if is_copy else _free_disks(disks)),
         _free_taps(taps),
     ]
 

@@ -19,6 +19,7 @@ from holdfast.adapters.drivers.fence_metadata import (
     input_lines,
     is_secret,
     last_words,
+    reaches_out,
     read_metadata,
     read_status,
 )
@@ -39,7 +40,7 @@ PROVES_NOTHING = {
 DESCRIBE_LIMIT_S = 10.0
 READ_BACK_SHARE, READ_BACK_S = 0.25, 10.0  # Of the deadline; kept for reading the power back.
 AFTER_FAILURE_S = 5.0  # The next device waits: but a host that is off is off.
-LOOK_AGAIN_S = 1.0
+LOOK_AGAIN_S, ONE_LOOK_S = 1.0, 1.0
 CODE_ON, CODE_OFF = 0, 2
 HINTS = (
     ("login", "Check its user and its secret."),
@@ -52,8 +53,13 @@ ANY_HINT = (
     "Check that its address is right and reached from this controller, and its user and secret."
 )
 
-# Nothing of ours: agents are foreign programs, and our environment may hold secrets.
-ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+# Nothing of ours: agents are foreign programs, and our environment may hold secrets. What Python
+# warns the authors of an agent of is no word of the device.
+ENVIRONMENT = {
+    "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+    "LC_ALL": "C.UTF-8",
+    "PYTHONWARNINGS": "ignore",
+}
 
 
 class FenceAgent:
@@ -92,6 +98,7 @@ class FenceAgent:
             failure = errand.failure(f"could not switch {fence.name} off", ended)
         off_s = errand.since_s
         await errand.wait_off(fence, failure)
+        all_s = errand.since_s
         return DeathProof(
             kind=ProofKind.POWER,
             host=fence.host,
@@ -100,8 +107,9 @@ class FenceAgent:
             shown=(
                 _done(fence, device, ended),
                 f"asked anew, {device.agent} read the power of {fence.name} back: off",
-                f"the order took {off_s:.1f} s, all of it {errand.since_s:.1f} s",
+                f"the order took {off_s:.1f} s, all of it {all_s:.1f} s",
             ),
+            took_ms=round(all_s * 1_000),
         )
 
     async def _begin(self, device: FenceDevice) -> "tuple[_Errand, Metadata]":
@@ -172,6 +180,11 @@ def _refuse_values(device: FenceDevice, metadata: Metadata) -> None:
             near = difflib.get_close_matches(name, metadata.parameters, n=2)
             hint = f"did you mean {' or '.join(near)}?" if near else "Take it away."
             raise FenceFailed(f"{device.agent} has no option {name!r} that may be given; {hint}")
+        if reaches_out(name):
+            raise FenceFailed(
+                f"{name} lets whoever sets a fence device run a program or write a file on this"
+                " controller: that is not for a device to say. Take it away."
+            )
         if any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in value):
             raise FenceFailed(
                 f"the value of {name} holds a line break or another control character, which"
@@ -253,7 +266,7 @@ class _Errand:
                 last = error
             if failure is not None:
                 raise failure
-            if self.left_s < LOOK_AGAIN_S + SHORTEST_S:
+            if self.left_s < LOOK_AGAIN_S + ONE_LOOK_S:
                 raise last
             await asyncio.sleep(LOOK_AGAIN_S)
 

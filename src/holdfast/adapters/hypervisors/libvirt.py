@@ -107,7 +107,9 @@ class Libvirt:
             os.close(fd)
         await self._until_libvirt_saw(life.vm)
 
-    async def prove_gone(self, life: Incarnation, name: str, limit_ms: int = 2_000) -> LocalProof:
+    async def prove_gone(
+        self, life: Incarnation, name: str, limit_ms: int = 2_000, *, is_copy: bool = False
+    ) -> LocalProof:
         """For a life of an earlier boot all but its pid is looked at: that means nothing now."""
         is_of_this_boot = life.boot == self._boot
         remains = self._remains.get(life.vm, _Remains())
@@ -119,7 +121,8 @@ class Libvirt:
             pid=life.pid if is_of_this_boot else 0,
             started_ticks=life.started_ticks,
             cgroup=remains.cgroup,
-            disks=await self._known_disks(life.vm, limit_ms),
+            disks=[] if is_copy else await self._known_disks(life.vm, limit_ms),
+            is_copy=is_copy,
             taps=None if remains.taps is None else sorted(remains.taps),
         )
         if "still" in found:
@@ -130,6 +133,7 @@ class Libvirt:
             incarnation=life.key,
             shown=(*found["shown"], "in this boot" if is_of_this_boot else AFTER_BOOT),
             at=time.monotonic_ns(),
+            is_of_copy=is_copy,
         )
 
     async def definition(self, vm: str, limit_ms: int = 5_000) -> VmDefinition:

@@ -44,7 +44,9 @@ class SimulatedLibvirt:
         while found.life == life:  # noqa: ASYNC110  A process ends in its own time.
             await asyncio.sleep(LOOK_MS / 1_000)
 
-    async def prove_gone(self, life: Incarnation, name: str, limit_ms: int = 2_000) -> LocalProof:
+    async def prove_gone(
+        self, life: Incarnation, name: str, limit_ms: int = 2_000, *, is_copy: bool = False
+    ) -> LocalProof:
         await self._answer(limit_ms)
         found = self._host.by_uuid(life.vm)
         if found is not None and found.life is not None:
@@ -55,6 +57,7 @@ class SimulatedLibvirt:
             incarnation=life.key,
             shown=("no process with its uuid", "its cgroup is empty"),
             at=self._host.now(),
+            is_of_copy=is_copy,
         )
 
     async def definition(self, vm: str, limit_ms: int = 5_000) -> VmDefinition:

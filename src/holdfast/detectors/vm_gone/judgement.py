@@ -153,7 +153,8 @@ def judge(life: Life, watchdog_ms: float) -> Judgement | None:
     if has_guest_stop and "shutdown" in life.words:
         return _guest_stop()
     failed = next((said for word, said in FAILED_WORDS.items() if word in life.words), "")
-    if failed:
+    # After a boot libvirt's word is about a start that failed since: an autostart, mostly.
+    if failed and (life.found is None or life.found.same_boot):
         outside = "" if has_guest_stop else _outside_cause(life)
         return Fault(OUTSIDE, outside) if outside else Fault(GONE, failed)
     return _judge_overdue(life) if life.is_overdue else None

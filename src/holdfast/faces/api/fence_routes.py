@@ -1,8 +1,9 @@
 """The routes about how hosts are fenced, and about hosts that are dead."""
 
 from holdfast.faces.api import fence_shapes
-from holdfast.faces.api.route import ADMINISTER, OPERATE, Route, make_route
-from holdfast.faces.api.shapes import OfHost
+from holdfast.faces.api.guarantee_shapes import GuaranteeShown
+from holdfast.faces.api.route import ADMINISTER, OPERATE, SEE, Route, make_route
+from holdfast.faces.api.shapes import Losses, OfHost
 
 FENCE_ROUTES: tuple[Route, ...] = (
     make_route(
@@ -22,6 +23,14 @@ FENCE_ROUTES: tuple[Route, ...] = (
         takes=fence_shapes.ConfirmDead,
         gives=fence_shapes.ConfirmedDead,
         example={"confirmed": "h4", "because": "I pulled its power plug"},
+    ),
+    make_route(
+        "GET /v1/guarantee",
+        SEE,
+        "guarantee",
+        "What the loss of each host would mean, or of each pair: which VMs would start nowhere",
+        takes=Losses,
+        gives=GuaranteeShown,
     ),
     make_route(
         "GET /v1/fences",

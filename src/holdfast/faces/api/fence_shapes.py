@@ -26,8 +26,12 @@ class ClearFence(Request, frozen=True, kw_only=True):
 
 
 class SetMode(Request, frozen=True, kw_only=True):
+    """`dump_wait_s`: a host whose kernel panicked is left alone for so long, to write its crash
+    dump; left out: as it was."""
+
     host: str
     mode: HostMode
+    dump_wait_s: int | None = None
 
 
 class ConfirmDead(Request, frozen=True, kw_only=True):
@@ -59,6 +63,7 @@ class HostFenced(Struct, frozen=True, kw_only=True):
     host: str
     host_name: str
     mode: HostMode
+    dump_wait_s: int = 0
     devices: tuple[FenceDeviceShown, ...] = ()
     rehearsed_utc_ms: int = 0
     is_fenceable: bool = False

@@ -4,13 +4,14 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
+from holdfast.faces.api.guarantee_shapes import Guarantee, Loss
 from holdfast.facts.alarms import AlarmRecord
 from holdfast.facts.events import Change, Event, EventGap
-from holdfast.facts.fencing import HostMode
+from holdfast.facts.fencing import FenceStep, HostMode
 from holdfast.facts.incidents import Incident
 from holdfast.facts.last_words import Bundle
 from holdfast.facts.membership import Issued, SitePlan
-from holdfast.facts.promises import Disarm, Group, Owner, Protection
+from holdfast.facts.promises import Admission, Disarm, Group, Owner, Protection, Spread
 from holdfast.facts.roles import Role
 from holdfast.facts.tokens import TokenShown
 from holdfast.facts.wire import VmSummary
@@ -58,6 +59,12 @@ class OfIncident(Request, frozen=True, kw_only=True):
     incident: str
 
 
+class Losses(Request, frozen=True, kw_only=True):
+    """How many hosts are lost at once."""
+
+    hosts: Annotated[int, Meta(ge=1, le=2)] = 1
+
+
 class LastWordsOf(Request, frozen=True, kw_only=True):
     vm: str
     incident: str = ""
@@ -80,6 +87,9 @@ class SetGroup(Request, frozen=True, kw_only=True):
     restarts: int | None = None
     restarts_window_s: int | None = None
     dump: bool | None = None
+    priority: int | None = None
+    spread: Spread | None = None
+    admit: Admission | None = None
 
 
 class WhichAlarms(Request, frozen=True, kw_only=True):
@@ -215,12 +225,17 @@ class VmShown(Struct, frozen=True, kw_only=True):
 
 class Protected(Struct, frozen=True, kw_only=True):
     """`answers_now`: what answers now in the way that was asked for, or empty; without it nobody
-    looked, or the VM does not run."""
+    looked, or the VM does not run. `elsewhere` is why it would not start on another host, and
+    `would_break` who else would not any more; on a site of one host nothing is said of that."""
 
     protection: Protection
     domain: dict[str, Any] = {}
     old_host_is_gone: str = ""
     answers_now: str | None = None
+    starts_elsewhere: bool | None = None
+    elsewhere: str = ""
+    elsewhere_helps: str = ""
+    would_break: str = ""
 
 
 class Unprotected(Struct, frozen=True, kw_only=True):
@@ -241,13 +256,16 @@ class LastWordsShown(Struct, frozen=True, kw_only=True):
     folder: str = ""
     vm_copy: dict[str, Any] | None = None
     host_words: dict[str, Any] | None = None
+    levels: dict[str, int] = {}
+    vms: dict[str, str] = {}
 
 
 class Explained(Struct, frozen=True, kw_only=True):
     """`records` are lines of journals in the order of causes, each with `from`: whose it is.
 
     `owner`: whose journal has the incident, and the clock of all instants. `missing`: whose
-    journals could not be had. `names` of hosts, `host_words`: last records of a lost one.
+    journals could not be had. `names` of hosts, `host_words`: last records of a lost one. `levels`
+    are the promised times of VMs in ms, `vms` the incidents of those that started because of it.
     """
 
     incident: Incident
@@ -263,6 +281,21 @@ class Fencings(Struct, frozen=True, kw_only=True):
 
     acting: int = 0
     fenceable: int = 0
+
+
+class FenceShown(Struct, frozen=True, kw_only=True):
+    """The newest fence of a host. `step`: intended (its power is to go off), off (proven dead), or
+    closed (it is back). `by`: a person's word was the proof; else its fence agent took `took_ms`.
+    """
+
+    number: int
+    step: FenceStep
+    by: str = ""
+    doubt: str = ""
+    reason: str = ""
+    intended_utc_ms: int = 0
+    proven_utc_ms: int = 0
+    took_ms: int = 0
 
 
 class Host(Struct, frozen=True, kw_only=True):
@@ -293,12 +326,16 @@ class Host(Struct, frozen=True, kw_only=True):
     why_not_fenceable: str = ""
     is_drained: bool = False
     fence_devices: tuple[str, ...] = ()
+    fence: FenceShown | None = None
 
 
 class HostShown(Struct, frozen=True, kw_only=True):
+    """`if_lost`: what its loss would mean; null where that was not tried yet."""
+
     host: Host
     vms: tuple[VmSummary, ...] = ()
     alarms: tuple[AlarmRecord, ...] = ()
+    if_lost: Loss | None = None
 
 
 class Status(Struct, frozen=True, kw_only=True):
@@ -316,6 +353,7 @@ class Status(Struct, frozen=True, kw_only=True):
     controllers: dict[str, str]
     hosts: tuple[Host, ...]
     fencing: Fencings
+    guarantee: Guarantee | None = None
     agents: tuple[dict[str, Any], ...]
     agents_awaited: tuple[str, ...]
     notifiers: tuple[dict[str, Any], ...]

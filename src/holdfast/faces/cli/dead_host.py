@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from holdfast.faces.cli.arming import read_duration_s
 from holdfast.faces.cli.asking import ask, convert
 from holdfast.faces.cli.choosing import complete_host
 from holdfast.faces.cli.exits import Exit, Failure
@@ -21,15 +22,22 @@ DOES = {
 @click.command()
 @host_argument
 @click.argument("wanted", metavar="act|report", type=click.Choice(list(DOES)))
+@click.option(
+    "--dump-wait",
+    "dump_wait",
+    metavar="TIME",
+    help="Leave a host whose kernel panicked alone for so long, to write its crash dump.",
+)
 @json_option
 @pass_site
-def mode(site: Site, name: str, wanted: str, as_json: bool) -> None:
+def mode(site: Site, name: str, wanted: str, dump_wait: str | None, as_json: bool) -> None:
     """Act when a host dies, or only report it.
 
     act: it is fenced (switched off), and its protected VMs start on other hosts. report, which is
     so from the beginning: nothing is done to it.
     """
-    data: dict[str, Any] = ask(site, "host-mode", host=name, mode=wanted).data
+    more: dict[str, Any] = {} if dump_wait is None else {"dump_wait_s": read_duration_s(dump_wait)}
+    data: dict[str, Any] = ask(site, "host-mode", host=name, mode=wanted, **more).data
     if as_json:
         return show_json(data)
     host = str(data["host_name"])

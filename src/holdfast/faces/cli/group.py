@@ -9,7 +9,7 @@ from holdfast.faces.cli.choosing import Choices, complete_group, rows_of
 from holdfast.faces.cli.exits import unknown
 from holdfast.faces.cli.settings import Site, pass_site
 from holdfast.faces.cli.showing import json_option, show, show_json
-from holdfast.facts.promises import Group, Owner
+from holdfast.facts.promises import Admission, Group, Owner, Spread
 
 name_argument = click.argument("name", metavar="GROUP", shell_complete=complete_group)
 
@@ -69,6 +69,19 @@ def show_group(site: Site, name: str, as_json: bool) -> None:
 @click.option("--restarts", type=click.IntRange(0, 1_000), help="Restarts until hand-over ...")
 @click.option("--restarts-window-s", type=click.IntRange(1, 604_800), help="... within seconds.")
 @click.option("--dump/--no-dump", default=None, help="Keep memory dumps of failed guests.")
+@click.option(
+    "--priority", type=click.IntRange(-100, 100), help="Who starts elsewhere first: the higher."
+)
+@click.option(
+    "--spread",
+    type=click.Choice([str(spread) for spread in Spread]),
+    help="What its VMs do not share when one starts elsewhere.",
+)
+@click.option(
+    "--admit",
+    type=click.Choice([str(admit) for admit in Admission]),
+    help="Of a VM that could not start elsewhere, when it is protected: warn, or refuse it.",
+)
 @json_option
 @pass_site
 def set_group(site: Site, /, name: str, as_json: bool, **options: Any) -> None:

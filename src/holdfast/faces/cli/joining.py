@@ -19,7 +19,7 @@ from holdfast.adapters.drivers.certificates import (
     write_private,
 )
 from holdfast.adapters.drivers.site_client import SiteAway, SiteClient, SiteRefused, fetch_pinned
-from holdfast.faces.cli import services, site_setup
+from holdfast.faces.cli import hook, services, site_setup
 from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.faces.cli.hostname import address_towards, name_of_host
 from holdfast.faces.cli.services import Machine, Say
@@ -116,6 +116,7 @@ class Joiner:
             )
         settings = site_setup.write_settings(self._config, plan, self._own, self._settings)
         services.install(settings, self._config, name, say, on)
+        hook.install(settings, say, on)
         if self._is_controller:
             say("this controller's store learns what the others know")
             asked = {"address": place.address, "planes": place.planes}

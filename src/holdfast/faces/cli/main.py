@@ -35,6 +35,7 @@ COMMANDS: dict[str, Place] = {
     "host": Place(LOOK, "host", "host", "List and show hosts; say what is done when one dies"),
     "vm": Place(LOOK, "vm", "vm", "List, show, protect, unprotect and recover VMs"),
     "group": Place(LOOK, "group", "group", "List, show, set and forget groups of VMs"),
+    "guarantee": Place(LOOK, "guarantee", "guarantee", "Which VMs the loss of a host would cost"),
     "alarms": Place(LOOK, "alarms", "alarms", "List, follow and acknowledge alarms"),
     "events": Place(LOOK, "events", "events", "Tell what happened, event by event"),
     "incidents": Place(LOOK, "incidents", "incidents", "List what went wrong, the newest last"),

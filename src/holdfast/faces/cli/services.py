@@ -35,6 +35,7 @@ class Machine(Struct, frozen=True, kw_only=True):
     units: Path = Path("/etc/systemd/system")
     init_script: Path = Path("/etc/init.d/holdfast")
     systemd: Path = Path("/run/systemd/system")
+    hooks: Path = Path("/etc/libvirt/hooks")
     python: str = sys.executable
     code: Path = Path(__file__)
 
@@ -85,14 +86,14 @@ def install(settings: Settings, config: str, host_name: str, say: Say, on: Machi
     if on.has_systemd:
         names = [f"holdfast-{name}.service" for name in [*_names(services), HOST_STOPS]]
         for name in (*names, TARGET):
-            _write(on.units / name, _filled(TEMPLATES / name, words), 0o644)
+            write(on.units / name, filled(TEMPLATES / name, words), 0o644)
         _run("systemctl", "daemon-reload")
         _run("systemctl", "enable", "--quiet", *names, TARGET)
         _run("systemctl", "restart", *names)
         _run("systemctl", "start", TARGET)
         say(f"services were started, and start at boot: {', '.join(names)} (systemd)")
         return
-    _write(on.init_script, _filled(TEMPLATES / "holdfast.init", words), 0o755)
+    write(on.init_script, filled(TEMPLATES / "holdfast.init", words), 0o755)
     if shutil.which("update-rc.d"):
         _run("update-rc.d", "holdfast", "defaults")
     _run(str(on.init_script), "restart")
@@ -201,14 +202,16 @@ def _is_temporary(needed: str | Path) -> bool:
     return any(one.is_relative_to(folder) for one in (path, path.resolve()) for folder in TEMPORARY)
 
 
-def _filled(template: Path, words: dict[str, str]) -> str:
+def filled(template: Path, words: dict[str, str]) -> str:
+    """A template with a value for each @NAME@ of `words`."""
     text = template.read_text()
     for name, value in words.items():
         text = text.replace(f"@{name}@", value)
     return text
 
 
-def _write(path: Path, text: str, mode: int) -> None:
+def write(path: Path, text: str, mode: int) -> None:
+    """Whole or not at all. Raises Failure."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_name(f".{path.name}.new")

@@ -21,7 +21,7 @@ from holdfast.adapters.drivers.certificates import (
     write_private,
 )
 from holdfast.adapters.drivers.site_file import SiteFileWrong, remove_site
-from holdfast.faces.cli import arriving, asking, services, site_setup, site_words
+from holdfast.faces.cli import arriving, asking, hook, services, site_setup, site_words
 from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.faces.cli.giving_back import give_back_all
 from holdfast.faces.cli.goodbye import left_to_do, say_goodbye
@@ -89,6 +89,7 @@ def init(site: Site, name: str | None, planes: tuple[str, ...], controllers: str
     if has_etcd:
         keep_file(settings, say)
     services.install(settings, config, place.name, say, MACHINE)
+    hook.install(settings, say, MACHINE)
     site.settings = settings
     arriving.wait_for_services(site, MACHINE, is_controller=True)
     arriving.wait_well(site, say, MACHINE)
@@ -207,6 +208,7 @@ def leave(site: Site, alone: bool, yes: bool) -> None:
     if is_here and not alone:
         say_goodbye(settings, say)
     last_words = left_to_do(settings, is_here=is_here) if alone else ""
+    hook.remove(say, MACHINE)
     services.remove(say, MACHINE)
     with _told("protected VMs keep on_crash = preserve"):
         for name in give_back_all(settings):

@@ -6,9 +6,11 @@ from typing import Any
 
 from msgspec import Struct, structs
 
+from holdfast.faces.api.guarantee_shapes import Guarantee
 from holdfast.faces.cli.asking import convert
 from holdfast.faces.cli.choosing import rows_of
 from holdfast.faces.cli.site_words import controllers_lack
+from holdfast.faces.pages.guarantee import in_a_line
 from holdfast.faces.pages.hosts import HostRow
 from holdfast.faces.pages.status import Delivery, Part, StatusView
 from holdfast.faces.pages.tables import counted
@@ -117,6 +119,7 @@ def _site_parts(
         yield _pulses(told["pulses"])
     if len(hosts) > 1 and told.get("fencing"):
         yield _fencing(hosts)
+        yield from _losses(told.get("guarantee"))
 
 
 def _fencing(hosts: list[HostRow]) -> Part:
@@ -134,6 +137,14 @@ def _fencing(hosts: list[HostRow]) -> Part:
     else:
         said = f"on {len(acting)} of {len(hosts)} hosts; each could be switched off now"
     return Part(name="fencing", is_well=True, said=said)
+
+
+def _losses(told: Any) -> Iterator[Part]:
+    """Whether the loss of hosts could be absorbed, where it would be for Holdfast to act."""
+    one = convert(told, Guarantee) if told else None
+    if one is not None and one.acting:
+        hint = "make room there, or add a host; every VM and why: holdfast guarantee"
+        yield Part(name="losses", is_well=one.is_kept, said=in_a_line(one), hint=hint)
 
 
 def _parts_here(told: Told | None, away: str, around: Around) -> Iterator[Part]:

@@ -116,8 +116,10 @@ def protect(
     click.echo(f"it answers by: {after.answer}")
     _say_answers_now(after.name, data.get("answers_now"))
     if after.obstacle:
-        return click.secho(f"but it could not be restarted here: {after.obstacle}", fg="yellow")
-    return click.echo("it can be restarted here")
+        click.secho(f"but it could not be restarted here: {after.obstacle}", fg="yellow")
+    else:
+        click.echo("it can be restarted here")
+    return _say_elsewhere(data)
 
 
 @vm.command()
@@ -157,6 +159,18 @@ def _say_answers_now(name: str, found: str | None) -> None:
         click.echo(
             f"  see that it does, or say another way: holdfast vm protect {name} --answers HOW"
         )
+
+
+def _say_elsewhere(data: dict[str, Any]) -> None:
+    """Of a site with other hosts: whether it would start on one of them, and others still would."""
+    if data.get("starts_elsewhere"):
+        click.echo("and it would start elsewhere if its host died")
+    elif data.get("elsewhere"):
+        click.secho(f"but it would not start elsewhere: {data['elsewhere']}", fg="yellow")
+        click.echo(f"  what helps: {data.get('elsewhere_helps')}")
+    if data.get("would_break"):
+        click.secho(f"and now {data['would_break']}", fg="yellow")
+        click.echo("  what helps: make room, or see all that would stay down: holdfast guarantee")
 
 
 def _wait_protected(site: Site, vm: str, group: str, answer: str) -> VmSummary:

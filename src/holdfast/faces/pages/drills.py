@@ -38,7 +38,13 @@ def drill_page(result: Result) -> Iterator[Any]:
 
 def _rows(result: Result) -> Iterator[tuple[str, str]]:
     yield "fault to VIM", _spread(result.fault_to_vim_ms)
+    if result.ran_twice is not None:  # A host was lost.
+        yield "fault to proof", _spread(result.confirmed_ms)
     yield "fault to answer", _spread(result.fault_to_answering_ms)
+    if result.ran_twice is not None:
+        yield "ran twice", _vms(result.ran_twice)
+    if result.vms_stopped is not None:
+        yield "ended, healthy", _vms(result.vms_stopped)
     for key, what in SPREADS.items():
         if key in result.peers:
             yield what, _spread(result.peers[key])
@@ -50,6 +56,10 @@ def _rows(result: Result) -> Iterator[tuple[str, str]]:
             yield key.replace("_", " "), _figure(value)
     for row in result.figures.get("rows", ()):
         yield f"last of {row['vms']} VMs", _spread(row["last_alarm_ms"])
+
+
+def _vms(number: int) -> str:
+    return counted(number, "VM") if number else "no VM"
 
 
 def _figure(value: Any) -> str:

@@ -12,6 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from holdfast.faces.pages import fenced
 from holdfast.faces.pages.host_words import host_words
 from holdfast.faces.pages.incidents import then
 from holdfast.faces.pages.sentences import Fact, sentence
@@ -61,12 +62,19 @@ def explain_page(data: Mapping[str, Any]) -> Iterator[Any]:
     owner = str(data.get("owner", ""))
     steps = [read_step(record, owner) for record in data.get("records", ())]
     names: dict[str, str] = data.get("names") or {}
+    levels, incidents = data.get("levels") or {}, data.get("vms") or {}
+    around = fenced.Around(names=names, levels=levels, incidents=incidents)
+    seen = _own(steps)
     yield headline(incident)
     if incident.host:
         yield needs_you(incident)  # Its story is long, and what to do is not its end.
     yield ""
-    yield facts(_known(incident))
+    yield facts(_known(incident, fenced.recovery_words(incident, seen, around)))
     yield ""
+    short = list(fenced.fenced_lines(incident, seen, around)) if incident.host else []
+    if short:
+        yield from short
+        yield ""
     if steps:
         yield Text("What happened, and when after the fault", style=STRONG)
         yield _table(incident, story(incident, steps, names))
@@ -76,9 +84,14 @@ def explain_page(data: Mapping[str, Any]) -> Iterator[Any]:
         yield Text(f"(a part is missing: {text})", style=UNSURE)
     if "host_words" in data:
         yield from host_words(data["host_words"])
-    if not incident.host:
+    if not incident.host or short:
         yield ""
         yield needs_you(incident)
+
+
+def _own(steps: Iterable[Step]) -> list[fenced.Seen]:
+    """What whoever keeps the incident saw itself, by its own clock."""
+    return [(_instant(one), one.fact) for one in steps if one.fact is not None and not one.source]
 
 
 def story(
@@ -136,14 +149,14 @@ def read_step(record: Mapping[str, Any], owner: str = "") -> Step:
     )
 
 
-def _known(incident: Incident) -> list[tuple[str, str | Text]]:
+def _known(incident: Incident, elsewhere: str) -> list[tuple[str, str | Text]]:
     rows: list[tuple[str, str | Text]] = [
         ("Incident", incident.id),
         _about(incident),
         ("Fault at", _wall_clock(incident.fault_utc_ms)),
         ("Noticed", f"{spoken(elapsed_ms(incident.fault_at, incident.detected_at))} later"),
         ("Cause", incident.cause or "not known"),
-        ("Recovery", _recovery(incident)),
+        ("Recovery", elsewhere if incident.host else _recovery(incident)),
     ]
     if incident.bundle:
         rows.append(("Last words", f"holdfast last-words {incident.name} ({incident.bundle})"))
@@ -157,8 +170,6 @@ def _about(incident: Incident) -> tuple[str, str]:
 
 
 def _recovery(incident: Incident) -> str:
-    if incident.host:
-        return "none yet: hosts are watched and reported, nothing is started elsewhere"
     owner = f"owner {incident.owner}, group {incident.group}" if incident.group else incident.owner
     if incident.recovered_ms is None or incident.level_ms is None:
         return str(owner)
@@ -292,7 +303,7 @@ def _line(step: Step, incident: Incident, names: Mapping[str, str], *, is_action
     else:
         host = str(getattr(step.fact, "host", ""))
         unnamed = f"host {host}" if host and not incident.host else incident.name
-        text = sentence(step.fact, names.get(host) or unnamed)
+        text = fenced.named(sentence(step.fact, names.get(host) or unnamed), names)
     if step.source:
         text = f"{step.source}: {text}"
     if step.times > 1:

@@ -8,7 +8,7 @@ from rich.text import Text
 from holdfast.faces.pages.tables import STRONG, counted, facts, table
 from holdfast.faces.pages.vms import vms_table
 from holdfast.facts.instants import spoken
-from holdfast.facts.promises import Group, Owner
+from holdfast.facts.promises import Admission, Group, Owner, Spread
 from holdfast.facts.wire import VmSummary
 
 OWNERS = {
@@ -16,17 +16,28 @@ OWNERS = {
     Owner.EXTERNAL: "external (report only: somebody above acts)",
     Owner.NOBODY: "nobody (report only)",
 }
+SPREADS = {
+    Spread.NONE: "anywhere",
+    Spread.HOST: "on hosts of their own",
+    Spread.RACK: "in racks of their own",
+}
+ADMITS = {
+    Admission.WARN: "is protected with a warning",
+    Admission.REFUSE: "is not taken into the group",
+}
 
 
 def groups_page(groups: Sequence[Group], vms: Sequence[VmSummary]) -> Iterator[Any]:
     yield table(
-        ("GROUP", "LEVEL", "VMS", "RESTARTS", "OWNER OF RECOVERY"),
+        ("GROUP", "LEVEL", "VMS", "RESTARTS", "PRIORITY", "APART", "OWNER OF RECOVERY"),
         [
             [
                 Text(group.name, style=STRONG),
                 str(group.level),
                 str(sum(1 for vm in vms if vm.group == group.name)),
                 _budget(group),
+                str(group.priority),
+                "" if group.spread is Spread.NONE else str(group.spread),
                 OWNERS[group.owner],
             ]
             for group in groups
@@ -42,6 +53,8 @@ def group_page(group: Group, members: Sequence[VmSummary]) -> Iterator[Any]:
             ("service level", str(group.level)),
             ("restarts", _budget(group)),
             ("memory dump", "yes" if group.dump else "no"),
+            ("start elsewhere", f"{SPREADS[group.spread]}, with priority {group.priority}"),
+            ("a VM that could not", ADMITS[group.admit]),
             ("VMs", counted(len(members), "VM")),
         ]
     )

@@ -6,7 +6,9 @@ from typing import Any
 from msgspec import Struct
 from rich.text import Text
 
+from holdfast.faces.api.guarantee_shapes import Loss
 from holdfast.faces.pages.alarms import alarm_line
+from holdfast.faces.pages.guarantee import host_lines
 from holdfast.faces.pages.tables import BAD, GOOD, QUIET, UNSURE, ago, counted, facts, table
 from holdfast.faces.pages.vms import vms_table
 from holdfast.facts.alarms import AlarmRecord
@@ -54,6 +56,7 @@ class HostView(Struct, frozen=True, kw_only=True):
     host: HostRow
     vms: tuple[VmSummary, ...] = ()
     alarms: tuple[AlarmRecord, ...] = ()
+    if_lost: Loss | None = None
 
 
 def hosts_page(rows: Sequence[HostRow], now_ms: int) -> Iterator[Any]:
@@ -106,6 +109,9 @@ def host_page(view: HostView, now_ms: int) -> Iterator[Any]:
         yield from vms_table(view.vms)
     else:
         yield Text("No VM is known there.", style=QUIET)
+    if view.if_lost is not None:
+        yield ""
+        yield from host_lines(view.if_lost)
 
 
 def _fencing(one: HostRow) -> list[tuple[str, str | Text]]:

@@ -9,6 +9,8 @@ from holdfast.faces.pages.tables import BAD, GOOD, QUIET, STRONG, UNSURE, clock,
 from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.wire import VmSummary
 
+NAMED = 3
+
 
 def vms_page(vms: Sequence[VmSummary]) -> Iterator[Any]:
     if not vms:
@@ -23,8 +25,10 @@ def vms_page(vms: Sequence[VmSummary]) -> Iterator[Any]:
 
 def vms_table(vms: Sequence[VmSummary]) -> Iterator[Any]:
     """One line for each; below them the first obstacle of each that could not be restarted here."""
+    has_others = any(vm.starts_elsewhere is not None for vm in vms)
+    elsewhere = ["ELSEWHERE"] if has_others else []
     yield table(
-        ("VM", "STATE", "PROTECTED", "ANSWERS BY", "RESTART HERE", "WATCHED BY"),
+        ("VM", "STATE", "PROTECTED", "ANSWERS BY", "RESTART HERE", *elsewhere, "WATCHED BY"),
         [
             [
                 Text(vm.name, style=STRONG),
@@ -32,6 +36,7 @@ def vms_table(vms: Sequence[VmSummary]) -> Iterator[Any]:
                 protection_text(vm),
                 vm.answer or "-",
                 _restart_word(vm),
+                *([_elsewhere_word(vm)] if has_others else []),
                 vm.watched_by or "-",
             ]
             for vm in vms
@@ -42,6 +47,26 @@ def vms_table(vms: Sequence[VmSummary]) -> Iterator[Any]:
         yield ""
     for vm in blocked:
         yield Text(f"{vm.name} could not be restarted here: {vm.obstacle}", style=UNSURE)
+    yield from _stay_down([vm for vm in vms if vm.starts_elsewhere is False])
+
+
+def _stay_down(vms: Sequence[VmSummary]) -> Iterator[Any]:
+    """Who has the same obstacle to a start elsewhere stands together."""
+    by_reason: dict[str, list[str]] = {}
+    for vm in vms:
+        by_reason.setdefault(vm.elsewhere, []).append(vm.name)
+    if by_reason:
+        yield ""
+    for reason, names in by_reason.items():
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        said = f"{', '.join(names[:NAMED])}{more} would not start elsewhere: {reason}"
+        yield Text(said, style=UNSURE)
+
+
+def _elsewhere_word(vm: VmSummary) -> Text:
+    if vm.starts_elsewhere is None:
+        return Text("-", style=QUIET)
+    return Text("yes", style=GOOD) if vm.starts_elsewhere else Text("no", style=UNSURE)
 
 
 def _restart_word(vm: VmSummary) -> Text:
@@ -73,6 +98,16 @@ def restart_text(vm: VmSummary) -> Text:
     return text
 
 
+def elsewhere_text(vm: VmSummary) -> Text:
+    """Whether it would start on another host; or, where nobody asked the site, whether anything
+    of it is on its host alone."""
+    if vm.elsewhere:
+        return Text(f"no: {vm.elsewhere}", style=UNSURE)
+    if vm.starts_elsewhere:
+        return Text("yes, if its host died now", style=GOOD)
+    return Text("nothing of it is on this host alone", style=GOOD)
+
+
 def vm_page(vm: VmSummary, incidents: Sequence[Incident], now_ms: int = 0) -> Iterator[Any]:
     yield facts(
         [
@@ -85,7 +120,7 @@ def vm_page(vm: VmSummary, incidents: Sequence[Incident], now_ms: int = 0) -> It
             ("wanted", vm.wanted or "-"),
             ("answers by", vm.answer or "-"),
             ("restart here", restart_text(vm)),
-            *([("elsewhere", Text(f"no: {vm.elsewhere}", style=UNSURE))] if vm.elsewhere else []),
+            *([("start elsewhere", elsewhere_text(vm))] if vm.is_protected else []),
             ("open incident", Text(vm.incident, style=BAD) if vm.incident else "none"),
         ]
     )

@@ -23,7 +23,8 @@ from holdfast.lab.namespaces import Holder, wait_until_dead
 from holdfast.lab.network import PREFIX_LENGTH, find_plane, run_ip
 from holdfast.lab.outside import Outside
 
-# Hosts are numbered from 1 to 90; the BMC of the nth is 100 further.
+# Hosts are numbered from 1 to 90; the BMC of the nth is 100 further, a second one 200: only the
+# first 54 can have that.
 NUMBER = 100
 IPMI_PORT, REDFISH_PORT = 623, 443
 USER, PASSWORD = "fencer", "let-me-cut"
@@ -53,18 +54,22 @@ mc_enable 0x20
 
 @dataclass(frozen=True)
 class Bmc:
-    """One BMC. It has power of its own, unless a problem maker says otherwise."""
+    """One BMC. It has power of its own, unless a problem maker says otherwise.
+
+    A host can have a second one, at `place` 2, which shares nothing with the first.
+    """
 
     host: Host
+    place: int = 1
 
     @property
     def address(self) -> str:
         """Where it answers, on plane a."""
-        return find_plane("a").address(NUMBER + self.host.number)
+        return find_plane("a").address(NUMBER * self.place + self.host.number)
 
     @property
     def chassis(self) -> Chassis:
-        return Chassis(self.host.lab, self.host.name)
+        return Chassis(self.host.lab, self.host.name, self.place)
 
     @property
     def ipmi(self) -> FenceDevice:
@@ -118,7 +123,7 @@ class Bmc:
     def _ipmi_command(self) -> list[str]:
         folder = self.chassis.folder
         (folder / "ipmi").mkdir(exist_ok=True)
-        control = " ".join([*program(), self.host.lab, self.host.name, "0x20"])
+        control = " ".join([*program(), self.host.lab, self.host.name, str(self.place)])
         words = {"name": self.host.name, "address": self.address, "port": IPMI_PORT}
         guid = self._uuid.replace("-", "")
         login = {"user": USER, "password": PASSWORD}
@@ -137,7 +142,7 @@ class Bmc:
         word = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(rounds=4)).decode()
         users.write_text(f"{USER}:{word}\n")
         module = [sys.executable, "-P", "-m", "holdfast.lab.bmc.redfish"]
-        whose = [self.host.lab, self.host.name, self.address]
+        whose = [self.host.lab, self.host.name, str(self.place), self.address]
         return [*module, *whose, str(users), self._uuid]
 
     def _start(self, kind: str, command: list[str]) -> Holder:

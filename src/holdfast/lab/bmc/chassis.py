@@ -1,6 +1,6 @@
 """What a lab host's BMC does to its host: reads its power, cuts it, and boots it.
 
-Run by ipmi_sim, with LAB HOST 0x20 and then `get power` or `set power 0`; our own word is `boot`.
+Run by ipmi_sim, with LAB HOST PLACE and then `get power` or `set power 0`; our own word is `boot`.
 """
 
 import json
@@ -18,15 +18,21 @@ from holdfast.lab.namespaces import LAB_VARIABLE
 
 @dataclass(frozen=True)
 class Chassis:
-    """One host, as its BMC sees it."""
+    """One host, as its BMC sees it; `place` 2 is its second BMC."""
 
     lab: str
     name: str
+    place: int = 1
 
     @property
     def folder(self) -> Path:
         """What this BMC keeps, for as long as the lab is up."""
-        return STATE_FOLDER / self.lab / f"bmc-{self.name}"
+        which = "" if self.place == 1 else f"-{self.place}"
+        return STATE_FOLDER / self.lab / f"bmc-{self.name}{which}"
+
+    @property
+    def _words(self) -> list[str]:
+        return [self.lab, self.name, str(self.place)]
 
     @property
     def _host(self) -> Host:
@@ -48,7 +54,7 @@ class Chassis:
         if is_on:
             # It takes seconds, and a BMC answers at once. What it begins is of the lab, as it is.
             env = {**system_environment(), LAB_VARIABLE: self.lab}
-            leave_running([*program(), self.lab, self.name, "boot"], self.folder / "boot.log", env)
+            leave_running([*program(), *self._words, "boot"], self.folder / "boot.log", env)
             return
         with suppress(LabError):  # It is off already.
             self._host.power_cut()
@@ -71,14 +77,14 @@ def program() -> list[str]:
 
 
 def main(words: list[str]) -> None:
-    chassis, rest = Chassis(words[0], words[1]), words[2:]
+    chassis, rest = Chassis(words[0], words[1], int(words[2])), words[3:]
     if rest == ["boot"]:
         chassis.boot()
-    elif rest[1:2] == ["get"]:
-        for name in rest[2:]:
+    elif rest[:1] == ["get"]:
+        for name in rest[1:]:
             print(f"{name}:{int(chassis.has_power()) if name == 'power' else 0}")
-    elif rest[1:3] == ["set", "power"]:
-        chassis.set_power(rest[3] != "0")
+    elif rest[:2] == ["set", "power"]:
+        chassis.set_power(rest[2] != "0")
 
 
 if __name__ == "__main__":

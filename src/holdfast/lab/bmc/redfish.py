@@ -1,6 +1,6 @@
 """The Redfish of a lab host's BMC: sushy-tools' own service, with a lab host for a machine.
 
-A program of its own: python -m holdfast.lab.bmc.redfish LAB HOST ADDRESS USERS UUID
+A program of its own: python -m holdfast.lab.bmc.redfish LAB HOST PLACE ADDRESS USERS UUID
 """
 
 import sys
@@ -64,8 +64,8 @@ class LabService(sushy.Application):  # type: ignore[misc]  # As above.
 
 
 def main(words: list[str]) -> None:
-    lab, host, address, users, uuid = words
-    machine = LabMachine(Chassis(lab, host), uuid)
+    lab, host, place, address, users, uuid = words
+    machine = LabMachine(Chassis(lab, host, int(place)), uuid)
     # Its routes belong to the one application that the module makes: that one is ours from here.
     sushy.app.__class__ = LabService
     LabService.systems = machine

@@ -6,18 +6,22 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from secrets import token_hex
+from typing import Any
 
 from holdfast.facts.fencing import FenceDevice
 from holdfast.lab.bmc.board import Bmc
 from holdfast.lab.commands import LabError
-from holdfast.lab.drills.copies import CopyWatch
+from holdfast.lab.drills.copies import CopyWatch, LivingVms
 from holdfast.lab.drills.site_stage import SHARED_FOLDER, SiteStage
 from holdfast.lab.drills.stage import holdfast
+from holdfast.lab.drills.stand_ins import LIGHT_MIB, stand_ins
 from holdfast.lab.guest_xml import GuestDisk
 from holdfast.lab.guests import Guest, plan_guest
 from holdfast.lab.hosts import Host
 
 DISK_BYTES = 4 << 20
+CROWD_MIB = 1_024
 COMMAND_LIMIT_S = 60.0
 KNOWN_LIMIT_S = 60.0
 POLL_S = 0.05
@@ -29,7 +33,34 @@ class ActingSite:
     """What a drill needs to lose a host on purpose. `bmcs` are by the host's name."""
 
     site: SiteStage
+    bystanders: LivingVms
     bmcs: dict[str, Bmc] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)  # Names of hosts that the drill itself broke.
+
+    @property
+    def stopped(self) -> int:
+        """How many VMs of hosts that nobody broke have ended."""
+        return self.bystanders.count_ended(self.broken)
+
+    def fence_of(self, host: Host) -> dict[str, Any]:
+        """What the leader says of the newest fence of a host; empty if there was none."""
+        told = self.site.ask(self.site.leader(), "host", {"host": self.site.id_of(host)})
+        return dict(told["host"]["fence"] or {})
+
+    def wait_step(self, host: Host, step: str, after: int, limit_s: float) -> bool:
+        """Until the fence of the host that came after this number has come so far."""
+
+        def is_there() -> bool:
+            with suppress(LabError):
+                fence = self.fence_of(host)
+                return bool(fence.get("number", 0) > after and fence["step"] == step)
+            return False
+
+        return wait_for(is_there, limit_s)
+
+    def number_of(self, host: Host) -> int:
+        """How often it was fenced."""
+        return int(self.fence_of(host).get("number", 0))
 
     def command(self, *words: str, stdin: str | None = None) -> str:
         """Holdfast's own command on the leader's host; raises LabError with what it said."""
@@ -59,6 +90,7 @@ class ActingSite:
                 *options,
                 "--secrets-from=-",
                 f"--level={place}",
+                f"--deadline={device.deadline_s}s",
                 stdin="".join(f"{name}={value}\n" for name, value in device.secrets.items()),
             )
 
@@ -74,13 +106,14 @@ class ActingSite:
         """So many on shared disks, answering and protected; gone from everywhere at the end."""
         made: list[Guest] = []
         try:
-            names = [f"{PREFIX}-{number}" for number in range(1, count + 1)]
+            # Each is new: a host remembers whose VMs it held, and that another host got them.
+            names = [f"{PREFIX}-{number}-{token_hex(3)}" for number in range(1, count + 1)]
             made += [self._make_guest(host, name, memory_mib) for name in names]
             for guest in made:
                 guest.start()
             for guest in made:
                 guest.wait_answer()
-                self.command("vm", "protect", guest.name)
+                self.command("vm", "protect", guest.name, "--answers", "agent")
             self._wait_known(made)
             yield made
         finally:
@@ -132,12 +165,22 @@ class ActingSite:
 
 
 @contextmanager
-def acting_site(site: SiteStage, hosts: Sequence[Host]) -> Iterator[ActingSite]:
-    """These hosts have BMCs, and are acted on while the block lasts."""
+def acting_site(
+    site: SiteStage, hosts: Sequence[Host], crowded: Sequence[Host] = ()
+) -> Iterator[ActingSite]:
+    """These hosts have BMCs, and are acted on while the block lasts; each of the others runs a VM
+    that must live on. On those that are `crowded` it is so big that VMs start elsewhere first."""
     with ExitStack() as exits:
-        acting = ActingSite(site)
+        others = [host for host in site.hosts if host not in hosts]
+        for host in others:
+            mib = CROWD_MIB if host in crowded else LIGHT_MIB
+            [vm] = exits.enter_context(stand_ins(host, 1, f"bystander-{host.name}", mib))
+            site.wait_vms(host, [vm.uuid])
+        acting = ActingSite(site, LivingVms.on(others))
+        acting.broken |= {host.name for host in hosts}
         for host in hosts:
             bmc = acting.give_bmc(host)
+            exits.callback(bmc.power_cut)
             acting.set_ladder(host, bmc.ipmi)
             acting.act_on(host)
             exits.callback(_report_only, acting, host)

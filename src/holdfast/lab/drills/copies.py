@@ -1,13 +1,20 @@
-"""Observers of their own: they look all the time whether any VM has two running copies."""
+"""Observers that know nothing of Holdfast: does any VM run twice, was any ended for no reason?
+
+They read the kernel's list of processes of the whole machine, on which all lab hosts run.
+"""
 
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from holdfast.lab.hosts import Host
+from holdfast.lab.namespaces import Holder
 
 PERIOD_S = 0.05
 VCPU = "CPU "  # So the threads of a guest's CPUs are called, by QEMU.
@@ -15,14 +22,15 @@ RAN_NS = 200_000  # Less is QEMU's own: a paused guest's CPU uses none at all.
 
 
 class CopyWatch:
-    """For the length of a `with` block. It knows nothing of Holdfast: it reads the kernel's list of
-    processes of the whole machine, on which all lab hosts run."""
+    """For the length of a `with` block it looks all the time whether any VM has two copies that run
+    (`twice`), and how often each was started (`lives`: its processes, one after the other)."""
 
     def __init__(self, uuids: Iterable[str]) -> None:
         self._marks = {uuid: f"-uuid\0{uuid}\0".encode() for uuid in uuids}
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._look_always, daemon=True)
         self.twice: set[str] = set()
+        self.lives: dict[str, set[int]] = {uuid: set() for uuid in self._marks}
         self.looks = 0
         self.longest_gap_s = 0.0
 
@@ -46,12 +54,11 @@ class CopyWatch:
     def find(self) -> dict[str, list[Path]]:
         """The processes of each VM now."""
         found: dict[str, list[Path]] = {uuid: [] for uuid in self._marks}
-        for entry in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):
-                words = (entry / "cmdline").read_bytes()
-                for uuid, mark in self._marks.items():
-                    if mark in words:
-                        found[uuid].append(entry)
+        for pid, words in _read_command_lines():
+            for uuid, mark in self._marks.items():
+                if mark in words:
+                    found[uuid].append(Path(f"/proc/{pid}"))
+                    self.lives[uuid].add(pid)
         return found
 
     def look(self) -> None:
@@ -102,3 +109,28 @@ def used_ns(process: Path) -> int:
             if (thread / "comm").read_text().startswith(VCPU):
                 total += int((thread / "schedstat").read_text().split()[0])
     return total
+
+
+@dataclass(frozen=True)
+class LivingVms:
+    """The processes of all VMs that ran on some hosts at one time, by the host's name."""
+
+    processes: Mapping[str, Sequence[Holder]]
+
+    @classmethod
+    def on(cls, hosts: Iterable[Host]) -> Self:
+        """Look at them now."""
+        running = {pid for pid, words in _read_command_lines() if b"\0-uuid\0" in words}
+        found = {host.name: running.intersection(host.list_pids()) for host in hosts}
+        return cls({name: [Holder.of_pid(pid) for pid in pids] for name, pids in found.items()})
+
+    def count_ended(self, broken: Collection[str] = ()) -> int:
+        """How many of them have ended since, without those of hosts that were broken on purpose."""
+        kept = (found for name, found in self.processes.items() if name not in broken)
+        return sum(not one.is_alive() for found in kept for one in found)
+
+
+def _read_command_lines() -> Iterator[tuple[int, bytes]]:
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            yield int(entry.name), (entry / "cmdline").read_bytes()

@@ -17,8 +17,11 @@ import msgspec
 from holdfast.lab.commands import DEFAULT_LAB, LabError
 from holdfast.lab.drills.agent_killed import AgentKilledThenVmKilled
 from holdfast.lab.drills.busy import busy_cores
-from holdfast.lab.drills.elsewhere import ELSEWHERE_ROWS
+from holdfast.lab.drills.elsewhere import HOST_ROWS
+from holdfast.lab.drills.fencing_fails import BmcGoneWithHost, FencerBroken
 from holdfast.lab.drills.figures import Result
+from holdfast.lab.drills.host_returns import HostReturns, TooManyHostsLost
+from holdfast.lab.drills.leaders_die import ControllersAllLost, LeaderDiesInRecovery
 from holdfast.lab.drills.ledger import Ledger, Say
 from holdfast.lab.drills.libvirt_lost import LIBVIRT_ROWS
 from holdfast.lab.drills.machine import describe_machine, read_free_mib
@@ -100,8 +103,14 @@ DRILLS: dict[str, AnyDrill] = {
         VmsKilledTogether(),
         AgentIdle(),
         *LIBVIRT_ROWS,
+        *HOST_ROWS,
         *SITE_ROWS,
-        *ELSEWHERE_ROWS,
+        FencerBroken(),
+        BmcGoneWithHost(),
+        HostReturns(),
+        TooManyHostsLost(),
+        LeaderDiesInRecovery(),
+        ControllersAllLost(),
         *MOVING_ROWS,
         AgentRestarted(),
         LeaderKilled(),

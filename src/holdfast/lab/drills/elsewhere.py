@@ -1,197 +1,159 @@
 """Drills in which a host is lost, proven dead, and its VMs live elsewhere, each of them once."""
 
+import itertools
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-from holdfast.lab.commands import LabError
 from holdfast.lab.drills.acting import ActingSite, acting_site, watch_copies
-from holdfast.lab.drills.copies import CopyWatch
-from holdfast.lab.drills.figures import NS_PER_MS, Result, Spread
-from holdfast.lab.drills.inbox import Arrival
-from holdfast.lab.drills.scene import AFTERMATH_S, SiteScene
-from holdfast.lab.drills.site_hosts import CUT_OFF, FROZEN, LOST, Breakage
-from holdfast.lab.guests import Guest
-from holdfast.lab.hosts import Host
+from holdfast.lab.drills.bare_start import bare_start_ms
+from holdfast.lab.drills.breakages import CUT_OFF, CUT_OFF_FROM_LEADER, FROZEN, LOST, Breakage
+from holdfast.lab.drills.figures import Goal, Result, Spread, median
+from holdfast.lab.drills.following import Following, Measured, finish
+from holdfast.lab.drills.scene import SiteScene
 
-ON_LOST_HOST = "vm-on-lost-host"
-CONFIRMED_LIMIT_S = 60.0
-ANSWERING_LIMIT_S = 120.0
-REJOINED_LIMIT_S = 60.0
 VMS = 2
-BESIDE = ("vm-gone", "vm-copy-ended")
-
-
-@dataclass
-class Measured:
-    """Of all runs, in ms from the fault."""
-
-    suspected: list[float] = field(default_factory=list)
-    confirmed: list[float] = field(default_factory=list)
-    answering: list[float] = field(default_factory=list)  # The last VM of each run.
-    ran_twice: set[str] = field(default_factory=set)
-    stopped: int = 0
+NAMED_LIMIT_S = 10.0
+QUIET_GOAL_MS, BUSY_GOAL_MS = 300.0, 500.0
+RATIO_GOAL = 1.3
+# What must not be done is waited for: a host is switched off after three seconds.
+SPARED_S = 6.0
 
 
 @dataclass(frozen=True)
-class LivesElsewhere:
-    """Each run loses the host in the same way, with so many VMs on it."""
+class HostLost:
+    """Each run breaks a host with so many VMs on it and follows it to the last VM answering.
+
+    Breakages take turns. A host that lives by what others say (`spared`) is not switched off, and
+    its VMs stay. With `has_peer` the same VMs are started once more on the same hosts, by libvirt
+    alone: what Holdfast adds to a start is the ratio.
+    """
 
     name: str
     about: str
-    breakage: Breakage
-    runs: int = 3
+    breakages: tuple[Breakage, ...]
+    spared: tuple[Breakage, ...] = ()
+    has_peer: bool = False
+    runs: int = 10
     vms: int = VMS
 
     def run_on_site(self, scene: SiteScene) -> Result:
-        """Lose it as often as chosen, and see each VM answer elsewhere."""
+        """Lose it as often as chosen, and say what was measured."""
         runs, vms = scene.choices.runs or self.runs, scene.choices.vms or self.vms
-        measured, host = Measured(), scene.site.plain_host
-        with acting_site(scene.site, [host]) as acting:
-            for number in range(1, runs + 1):
-                what = f"run {number} of {runs}"
-                with acting.guests(host, vms) as guests, watch_copies(guests) as copies:
-                    self._run_once(scene, acting, guests, copies, measured, what)
-        time.sleep(AFTERMATH_S)
-        scene.judge(lambda one: scene.site.is_spent(one.subject))
-        return Result(
-            drill=self.name,
-            runs=runs,
-            lost=0,
-            false_alarms=0,
-            fault_to_vim_ms=Spread.of(measured.suspected),
-            confirmed_ms=Spread.of(measured.confirmed),
-            fault_to_answering_ms=Spread.of(measured.answering),
-            ran_twice=len(measured.ran_twice),
-            vms_stopped=measured.stopped,
-            figures={"vms": vms},
+        series = _Series(self, scene, Measured(), [], [])
+        turns = itertools.cycle((*self.breakages, *self.spared))
+        with acting_site(scene.site, [scene.site.plain_host]) as acting:
+            for number, breakage in zip(range(1, runs + 1), turns, strict=False):
+                series.run_once(acting, breakage, vms, f"run {number} of {runs}")
+            finish(scene, acting, series.measured)
+        return series.result(runs, vms)
+
+
+@dataclass
+class _Series:
+    """The runs of one drill."""
+
+    drill: HostLost
+    scene: SiteScene
+    measured: Measured
+    named_ms: list[float]
+    bare_ms: list[float]
+
+    def run_once(self, acting: ActingSite, breakage: Breakage, vms: int, what: str) -> None:
+        host = self.scene.site.plain_host
+        title = f"{what}, {breakage.title}"
+        with acting.guests(host, vms) as guests, watch_copies(guests) as copies:
+            run = Following(self.scene, acting, copies, self.measured, host, guests, title)
+            run.homes = (host,) if breakage in self.drill.spared else ()
+            run.begin(lambda: breakage.inject(self.scene.site, host))
+            try:
+                self._follow(run, breakage)
+            finally:
+                if not host.is_powered_on:
+                    host.power_on()
+                if breakage is not LOST:
+                    breakage.mend(self.scene.site, host)
+                run.wait_well()
+            run.see_living()
+            run.see_all_told()
+            run.end()
+            if self.drill.has_peer and not self.scene.overran:
+                self._start_bare(acting, run)
+
+    def _follow(self, run: Following, breakage: Breakage) -> None:
+        if not run.see_suspected(breakage.first):
+            return
+        self._hear_name(run, breakage)
+        if breakage in self.drill.spared:
+            time.sleep(SPARED_S)
+            if run.acting.number_of(run.host) != run.fences:
+                run.overrun(f"{run.host.name} was fenced, though others hear it")
+        elif run.see_proven():
+            run.see_answering()
+            run.see_living()
+
+    def _hear_name(self, run: Following, breakage: Breakage) -> None:
+        """What it is called once others were asked."""
+        subject = self.scene.site.id_of(run.host)
+        named = self.scene.wait_alarm(
+            subject, (breakage.named,), run.since_ns, NAMED_LIMIT_S, f"{run.what}, its name"
+        )
+        if named is not None:
+            self.named_ms.append(run.took_ms(named))
+
+    def _start_bare(self, acting: ActingSite, run: Following) -> None:
+        """The VMs are ended where they live now, and started there all at once."""
+        places = [(acting.where(guest)[0], guest) for guest in run.guests]
+        took_ms = bare_start_ms(acting, places)
+        self.bare_ms.append(took_ms)
+        run.say(f"libvirt alone has the last of them answering after {took_ms:.0f} ms")
+
+    def result(self, runs: int, vms: int) -> Result:
+        scene, measured = self.scene, self.measured
+        told, is_busy = Spread.of(measured.suspected), scene.choices.is_busy
+        ratio = median(_ratios(measured.after_proof, self.bare_ms))
+        goals = [
+            Goal(
+                what="reported, p99" + (", every core busy" if is_busy else ""),
+                limit=BUSY_GOAL_MS if is_busy else QUIET_GOAL_MS,
+                measured=told.p99 if told else None,
+            )
+        ]
+        if self.drill.has_peer:
+            what = f"from the proof to {vms} VMs answering, against a bare start"
+            goals.append(Goal(what=what, limit=RATIO_GOAL, unit="×", measured=ratio))
+        bare = {"plain_start_ms": Spread.of(self.bare_ms), "restart_ratio_median": ratio}
+        return measured.result(
+            self.drill.name,
+            runs,
+            figures={"named_ms": Spread.of(self.named_ms), "vms": vms},
+            goals=tuple(goals),
+            peers=bare if self.drill.has_peer else {},
         )
 
-    def _run_once(
-        self,
-        scene: SiteScene,
-        acting: ActingSite,
-        guests: Sequence[Guest],
-        copies: CopyWatch,
-        measured: Measured,
-        what: str,
-    ) -> None:
-        site, host = scene.site, guests[0].host
-        site.wait_vms(host, [guest.plan.uuid for guest in guests])
-        injected_ns = self.breakage.inject(site, host)
-        try:
-            follow(scene, host, guests, injected_ns, what, measured)
-            see_where(scene, acting, guests, host, what)
-        finally:
-            mend(scene, host, self.breakage)
-        measured.ran_twice |= copies.twice
-        subject = site.id_of(host)
-        scene.judge(lambda one: is_of_it(one, self.breakage, subject) or site.is_spent(one.subject))
-        see_where(scene, acting, guests, host, f"{what}, after the host is back")
-        measured.ran_twice |= copies.twice
+
+def _ratios(ours: Iterable[float], bare: Iterable[float]) -> list[float]:
+    """Taken in the same runs."""
+    return [one / other for one, other in zip(ours, bare, strict=False)]
 
 
-def follow(
-    scene: SiteScene,
-    host: Host,
-    guests: Sequence[Guest],
-    injected_ns: int,
-    what: str,
-    measured: Measured,
-) -> None:
-    """From the fault to the last VM answering, by what arrives at the VIM."""
-    subject = scene.site.id_of(host)
-
-    def since(arrival: Arrival) -> float:
-        return (arrival.at_ns - injected_ns) / NS_PER_MS
-
-    first = scene.wait_alarm(
-        subject, ("host-lost", "host-frozen"), injected_ns, CONFIRMED_LIMIT_S, what
-    )
-    if first is None:
-        return
-    measured.suspected.append(since(first))
-    proven = scene.inbox.wait(
-        lambda one: one.subject == subject and one.certainty == "certain" and "is dead" in one.text,
-        since_ns=injected_ns,
-        limit_s=CONFIRMED_LIMIT_S,
-    )
-    if proven is None:
-        scene.overrun(f"{what}: {host.name} was not proven dead in {CONFIRMED_LIMIT_S:g} s")
-        return
-    measured.confirmed.append(since(proven))
-    scene.say(f"{what}: dead after {since(proven):.0f} ms: {proven.text}")
-    last = [_wait_answering(scene, guest, injected_ns, what) for guest in guests]
-    if None not in last:
-        took = max(since(one) for one in last if one is not None)
-        measured.answering.append(took)
-        scene.say(f"{what}: the last of {len(guests)} VMs answers after {took:.0f} ms")
-
-
-def _wait_answering(scene: SiteScene, guest: Guest, injected_ns: int, what: str) -> Arrival | None:
-    arrival = scene.inbox.wait(
-        lambda one: (
-            one.subject == guest.plan.uuid
-            and one.condition == ON_LOST_HOST
-            and one.state == "cleared"
-        ),
-        since_ns=injected_ns,
-        limit_s=ANSWERING_LIMIT_S,
-    )
-    if arrival is None:
-        scene.overrun(f"{what}: {guest.name} does not answer elsewhere")
-    return arrival
-
-
-def see_where(
-    scene: SiteScene, acting: ActingSite, guests: Sequence[Guest], dead: Host, what: str
-) -> None:
-    """With our own eyes: each runs once, on another host, and its guest answers there."""
-    for guest in guests:
-        where = acting.where(guest)
-        if len(where) != 1 or where[0].name == dead.name:
-            names = ", ".join(host.name for host in where) or "nowhere"
-            scene.overrun(f"{what}: {guest.name} runs on {names}")
-            continue
-        try:
-            Guest(where[0], guest.plan).wait_answer()
-        except LabError as error:
-            scene.overrun(f"{what}: {error}")
-
-
-def mend(scene: SiteScene, host: Host, breakage: Breakage) -> None:
-    """It is switched on again, by hand: Holdfast never does that. Then it must rejoin."""
-    if host.is_powered_on:
-        breakage.mend(scene.site, host)
-    if not host.is_powered_on:
-        host.power_on()
-    try:
-        scene.site.wait_well(REJOINED_LIMIT_S)
-    except LabError as error:
-        scene.overrun(f"{host.name} is not well again: {error}")
-
-
-def is_of_it(one: Arrival, breakage: Breakage, subject: str) -> bool:
-    """Said of the host that was lost, or below its alarm."""
-    if one.subject == subject:
-        return one.condition in (*breakage.first, breakage.named, *breakage.beside, "agent-away")
-    return one.condition == ON_LOST_HOST and bool(one.root)
-
-
-ELSEWHERE_ROWS = (
-    LivesElsewhere(
-        name="power-cut-elsewhere",
+HOST_ROWS = (
+    HostLost(
+        name="host-power-cut",
         about="a host loses power, is proven dead, and its VMs live elsewhere",
-        breakage=LOST,
+        breakages=(LOST,),
+        has_peer=True,
+        runs=20,
     ),
-    LivesElsewhere(
-        name="frozen-elsewhere",
+    HostLost(
+        name="host-frozen",
         about="a host freezes, is switched off, and its VMs live elsewhere",
-        breakage=FROZEN,
+        breakages=(FROZEN,),
     ),
-    LivesElsewhere(
-        name="cut-off-elsewhere",
-        about="a host that runs on is cut off from all, switched off, and its VMs live elsewhere",
-        breakage=CUT_OFF,
+    HostLost(
+        name="host-cut-off",
+        about="a host that runs on is cut off from all, or from the leader only",
+        breakages=(CUT_OFF,),
+        spared=(CUT_OFF_FROM_LEADER,),
     ),
 )

@@ -8,11 +8,12 @@ from typing import Any
 
 from holdfast.lab.commands import LabError
 from holdfast.lab.drills.acting import ActingSite, acting_site, wait_for
-from holdfast.lab.drills.copies import MovingWatch
-from holdfast.lab.drills.elsewhere import is_of_it, mend
+from holdfast.lab.drills.breakages import LOST
+from holdfast.lab.drills.copies import LivingVms, MovingWatch
 from holdfast.lab.drills.figures import NS_PER_MS, Result, Spread, median
+from holdfast.lab.drills.following import ON_LOST_HOST, REJOINED_LIMIT_S
+from holdfast.lab.drills.inbox import Arrival
 from holdfast.lab.drills.scene import AFTERMATH_S, SiteScene
-from holdfast.lab.drills.site_hosts import LOST
 from holdfast.lab.drills.stage import holdfast
 from holdfast.lab.drills.ticks import Ticks, keep_busy
 from holdfast.lab.guests import Guest
@@ -23,6 +24,7 @@ DRAIN_LIMIT_S = 600.0
 MOVED_LIMIT_S = 120.0
 ENDED_LIMIT_S = 180.0
 SLOW_MIB_S = "3"  # So that there is a middle of it.
+OF_ENDS = ("host-lost", "agent-away", "host-cut-off")
 STEPS = (1, 40, 90)  # In per cent of the memory: there the power is cut.
 
 
@@ -51,7 +53,7 @@ class Drained:
     def run_on_site(self, scene: SiteScene) -> Result:
         """Drain it as often as chosen."""
         runs, vms = scene.choices.runs or self.runs, scene.choices.vms or self.vms
-        measured, acting = Measured(), ActingSite(scene.site)
+        measured, acting = Measured(), ActingSite(scene.site, LivingVms({}))
         host = scene.site.plain_host
         for number in range(1, runs + 1):
             what = f"run {number} of {runs}"
@@ -222,10 +224,10 @@ class DiesInMigration:
         try:
             self._follow(scene, acting, guest, dead, number, cut_ns, measured, what)
         finally:
-            mend(scene, dead, LOST)
+            _boot(scene, dead)
         _see_one(scene, acting, guest, dead, f"{what}, after {dead.name} is back")
         lost = scene.site.id_of(dead)
-        scene.judge(lambda one: is_of_it(one, LOST, lost) or scene.site.is_spent(one.subject))
+        scene.judge(lambda one: _is_of_it(one, lost) or scene.site.is_spent(one.subject))
 
     def _follow(
         self,
@@ -285,3 +287,20 @@ MOVING_ROWS = (
         is_source=False,
     ),
 )
+
+
+def _boot(scene: SiteScene, host: Host) -> None:
+    """It is switched on again, by hand."""
+    if not host.is_powered_on:
+        host.power_on()
+    try:
+        scene.site.wait_well(REJOINED_LIMIT_S)
+    except LabError as error:
+        scene.overrun(f"the site is not well again: {error}")
+
+
+def _is_of_it(one: Arrival, lost: str) -> bool:
+    """Said of the host that was lost, or below its alarm."""
+    if one.subject == lost:
+        return one.condition in OF_ENDS
+    return one.condition == ON_LOST_HOST and bool(one.root)

@@ -1,21 +1,14 @@
-"""Drills that break one host of a site again and again, and mend it: lost, frozen, cut off."""
+"""Drills that hurt one host of a site again and again, and mend it: it lives all the time."""
 
 import itertools
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from holdfast.lab.commands import LabError
+from holdfast.lab.drills.breakages import AGENT_KILLED, PLANES_LOST, Breakage
 from holdfast.lab.drills.figures import NS_PER_MS, Goal, Result, Spread
 from holdfast.lab.drills.inbox import Arrival
 from holdfast.lab.drills.scene import AFTERMATH_S, SiteScene
-from holdfast.lab.drills.site_stage import SiteStage
-from holdfast.lab.hosts import Host
-from holdfast.lab.problem_makers.host_cut_off import cut_off, cut_off_from, join_again
-from holdfast.lab.problem_makers.host_frozen import freeze_host, thaw_host
-from holdfast.lab.problem_makers.host_power_cut import cut_power
-from holdfast.lab.problem_makers.plane_lost import lose_plane, restore_plane
-from holdfast.lab.problem_makers.program_killed import kill_program
 
 ALARM_LIMIT_S = 5.0
 NAMED_LIMIT_S = 5.0
@@ -25,22 +18,6 @@ HOLD_S = 1.0
 # True of a host that boots on a machine without a free core: one program runs, the other not yet.
 STARTING = ("agent-away", "pulse-away")
 QUIET_GOAL_MS, BUSY_GOAL_MS, SECOND_MS = 300.0, 500.0, 1_000.0
-
-
-@dataclass(frozen=True)
-class Breakage:
-    """One way to break a host. `first`: any of these conditions must come at once.
-
-    `named` must come too, in time: what it is called once others were asked. `beside` are what
-    else may truly be said of the host meanwhile.
-    """
-
-    inject: Callable[[SiteStage, Host], int]
-    mend: Callable[[SiteStage, Host], object]
-    first: tuple[str, ...]
-    named: str
-    beside: tuple[str, ...] = ()
-    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -151,75 +128,7 @@ def is_expected(one: Arrival, breakage: Breakage, subject: str, *, is_busy: bool
     return one.condition == "vm-on-lost-host" and bool(one.root)
 
 
-def mend_power(_: SiteStage, host: Host) -> None:
-    """Boot it: its services start by themselves."""
-    host.power_on()
-
-
-LOST = Breakage(
-    title="power cut",
-    inject=lambda _, host: cut_power(host),
-    mend=mend_power,
-    first=("host-lost",),
-    named="host-lost",
-)
-FROZEN = Breakage(
-    title="frozen",
-    inject=lambda _, host: freeze_host(host),
-    mend=lambda _, host: thaw_host(host),
-    first=("host-lost", "host-frozen"),
-    named="host-frozen",
-    beside=("agent-away",),
-)
-CUT_OFF = Breakage(
-    title="from all",
-    inject=lambda _, host: cut_off(host),
-    mend=lambda _, host: join_again(host),
-    first=("host-lost",),
-    named="host-lost",
-    beside=("agent-away", "host-plane-lost"),
-)
-CUT_OFF_FROM_LEADER = Breakage(
-    title="from the leader only",
-    inject=lambda site, host: cut_off_from(host, [site.leader()]),
-    mend=lambda _, host: join_again(host),
-    first=("host-lost", "host-cut-off"),
-    named="host-cut-off",
-    beside=("agent-away", "host-plane-lost"),
-)
-PLANES_LOST = tuple(
-    Breakage(
-        title=f"plane {plane}",
-        inject=lambda _, host, plane=plane: lose_plane(host, plane),  # type: ignore[misc]
-        mend=lambda _, host, plane=plane: restore_plane(host, plane),  # type: ignore[misc]
-        first=("host-plane-lost",),
-        named="host-plane-lost",
-        beside=("agent-away",),
-    )
-    for plane in ("a", "b")
-)
-AGENT_KILLED = Breakage(
-    title="killed",
-    inject=lambda site, host: kill_program(site.find_program(host, "agent")),
-    mend=lambda *_: None,  # Whoever keeps it has started it anew.
-    first=("agent-away",),
-    named="agent-away",
-)
-
 SITE_ROWS = (
-    OneHost(name="host-power-cut", about="a host loses power", breakages=(LOST,)),
-    OneHost(
-        name="host-frozen",
-        about="nothing runs on a host, though its kernel answers",
-        breakages=(FROZEN,),
-        runs=10,
-    ),
-    OneHost(
-        name="host-cut-off",
-        about="a host is cut off from all, and from the leader only",
-        breakages=(CUT_OFF, CUT_OFF_FROM_LEADER),
-        runs=10,
-    ),
     OneHost(
         name="one-plane-lost",
         about="a host loses one of its networks",

@@ -10,11 +10,12 @@ from holdfast.lab.commands import LabError
 from holdfast.lab.hosts import Host
 
 PREFIX = "drill-light"
+LIGHT_MIB = 4  # More costs as little while they are paused: they never touch it.
 START_LIMIT_S = 300.0
 XML = """<domain type='qemu'>
   <name>{name}</name>
   <uuid>{uuid}</uuid>
-  <memory unit='MiB'>4</memory>
+  <memory unit='MiB'>{memory_mib}</memory>
   <vcpu>1</vcpu>
   <os><type arch='x86_64' machine='pc'>hvm</type></os>
   <on_crash>destroy</on_crash>
@@ -33,6 +34,7 @@ class StandIn:
     host: Host
     name: str
     uuid: str
+    memory_mib: int = LIGHT_MIB
 
     def read_pid(self) -> int:
         """The pid of its QEMU as its host sees it."""
@@ -40,24 +42,30 @@ class StandIn:
 
 
 @contextmanager
-def stand_ins(host: Host, count: int) -> Iterator[list[StandIn]]:
+def stand_ins(
+    host: Host, count: int, prefix: str = PREFIX, memory_mib: int = LIGHT_MIB
+) -> Iterator[list[StandIn]]:
     """So many VMs, started and paused; removed when the block ends, whatever they are then."""
-    made = [
-        StandIn(host, name, str(uuid5(NAMESPACE_DNS, f"{name}.{host.lab}.holdfast-lab")))
-        for name in (f"{PREFIX}-{number}" for number in range(1, count + 1))
-    ]
+    names = [f"{prefix}-{number}" for number in range(1, count + 1)]
+    made = [StandIn(host, name, _uuid(host.lab, name), memory_mib) for name in names]
     try:
         _run_batch(host, [f"define {_write_xml(one)}" for one in made])
         _in_two(host, [f"start {one.name} --paused" for one in made])
         yield made
     finally:
-        _in_two(host, [f"destroy {one.name}" for one in made], check=False)
-        _run_batch(host, [f"undefine {one.name}" for one in made], check=False)
+        if host.is_powered_on:
+            _in_two(host, [f"destroy {one.name}" for one in made], check=False)
+            _run_batch(host, [f"undefine {one.name}" for one in made], check=False)
+
+
+def _uuid(lab: str, name: str) -> str:
+    return str(uuid5(NAMESPACE_DNS, f"{name}.{lab}.holdfast-lab"))
 
 
 def _write_xml(one: StandIn) -> str:
     place = f"/run/holdfast-{one.name}.xml"
-    one.host.path(place).write_text(XML.format(name=one.name, uuid=one.uuid))
+    text = XML.format(name=one.name, uuid=one.uuid, memory_mib=one.memory_mib)
+    one.host.path(place).write_text(text)
     return place
 
 

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -82,6 +83,7 @@ def hang(pairs: dict[str, str]) -> int:
     """Leaves a child in another session, and neither wants to end."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     leave_child()
+    warnings.warn("'pipes' is deprecated", DeprecationWarning, stacklevel=1)
     time.sleep(600)
     return 0
 

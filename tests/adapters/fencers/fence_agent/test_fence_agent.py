@@ -24,6 +24,8 @@ METADATA = """<?xml version="1.0" ?>
   <parameter name="password" unique="0" required="0" obsoletes="passwd"/>
   <parameter name="passwd" unique="0" required="0" deprecated="1"/>
   <parameter name="lanplus" unique="0" required="0"/>
+  <parameter name="password_script" unique="0" required="0"/>
+  <parameter name="ipmitool_path" unique="0" required="0"/>
 </parameters>
 <actions>
   <action name="on" automatic="0"/>
@@ -44,14 +46,15 @@ class Fake(Tried):
         self.folder = tmp_path
         text = Path(__file__).with_name("bad_agent.py").read_text()
         agent = tmp_path / "fence_fake"
-        agent.write_text(f"#!{sys.executable} -IS\n{text}")
+        agent.write_text(f"#!{sys.executable} -sS\n{text}")
         agent.chmod(0o755)
         (tmp_path / "metadata").write_text(METADATA)
+        self.fencer = FenceAgent(folders=[self.folder])
         self.fail("")
         self.give_power(True)
 
     def make(self) -> FenceAgent:
-        return FenceAgent(folders=[self.folder])
+        return self.fencer
 
     def device(
         self, deadline_s: int = 20, secrets: Mapping[str, str] | None = None, **options: str
@@ -105,6 +108,7 @@ class TestFenceAgent(Fake, FencerContract):
         assert proof.shown[0] == "fence_fake switched the power of h4 off"
         assert proof.shown[1] == "asked anew, fence_fake read the power of h4 back: off"
         assert "the order took " in proof.shown[2]
+        assert proof.took_ms > 0
 
     def test_a_host_that_was_off_is_said_to_have_been(self) -> None:
         self.give_power(False)
@@ -181,8 +185,9 @@ class TestBadAgents(Fake):
 
     def test_what_it_began_is_gone_when_it_hangs(self) -> None:
         self.fail("hung")
-        self.why_not(self.device(3))
+        text = self.why_not(self.device(3))
         assert self.all_gone()
+        assert "Deprecat" not in text, "what Python warns an agent's authors of is no answer"
 
     def test_a_child_that_holds_its_output_holds_up_nobody(self) -> None:
         self.fail("holds")
@@ -239,22 +244,23 @@ class TestSecrets(Fake):
 class TestRefused(Fake):
     """What can never work is said before an agent is asked anything."""
 
-    @pytest.mark.parametrize(
-        "value", ["a\naction=on", "a\raction=on", "a\u2028b", "a\0b", "a\x1bb"]
-    )
-    @pytest.mark.parametrize("where", ["options", "secrets"])
-    def test_a_value_of_more_than_one_line(self, value: str, where: str) -> None:
-        device = msgspec.structs.replace(self.device(), **{where: {"ip": value}})
-        if where == "secrets":
-            device = msgspec.structs.replace(device, options={})
-        assert "holds a line break or another control character" in self.why_not(device)
+    def test_a_value_of_more_than_one_line(self) -> None:
+        for value in ("a\naction=on", "a\raction=on", "a\u2028b", "a\0b", "a\x1bb"):
+            option = self.with_options({"ip": value})
+            secret = self.device(lanplus="1", secrets={"ip": value})
+            for device in (option, secret):
+                assert "a line break or another control character" in self.why_not(device), value
         assert self.given == []
 
-    @pytest.mark.parametrize(
-        "name", ["action", "option", "ipp", "ip\naction=on\nip", "", "version"]
-    )
-    def test_an_option_that_it_does_not_have(self, name: str) -> None:
-        assert "has no option" in self.why_not(self.with_options({"ip": "x", name: "on"}))
+    def test_an_option_that_it_does_not_have(self) -> None:
+        for name in ("action", "option", "ipp", "ip\naction=on\nip", "", "version"):
+            assert "has no option" in self.why_not(self.with_options({"ip": "x", name: "on"})), name
+        assert self.given == []
+
+    def test_an_option_that_would_run_a_program(self) -> None:
+        for name in ("password_script", "ipmitool_path"):
+            text = self.why_not(self.with_options({"ip": "x", name: "/bin/sh"}))
+            assert text.startswith(f"{name} lets whoever sets a fence device run a program"), name
         assert self.given == []
 
     def test_an_option_given_twice(self) -> None:

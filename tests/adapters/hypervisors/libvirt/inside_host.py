@@ -118,7 +118,10 @@ class TestLibvirt(HypervisorContract):
             self.kill(life)
             with another_user(DISK), pytest.raises(CallFailed, match=str(DISK)):
                 await hypervisor.prove_gone(life, NAME)
-            await hypervisor.prove_gone(life, NAME)
+            with another_user(DISK):
+                copy = await hypervisor.prove_gone(life, NAME, is_copy=True)
+            assert copy.is_of_copy, "it permits no start"
+            assert not (await hypervisor.prove_gone(life, NAME)).is_of_copy
 
         self.play(story)
 

@@ -1,0 +1,82 @@
+"""Drills in which hosts are fenced and VMs live elsewhere, for real, on one site of five hosts.
+
+covers: H7 H9
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from holdfast.lab.drills.director import DRILLS, SiteDrill, perform_there
+from holdfast.lab.drills.figures import Result, Spread
+from holdfast.lab.drills.leaders_die import ControllersAllLost
+from holdfast.lab.drills.scene import Choices
+from holdfast.lab.drills.site_stage import SiteStage
+from holdfast.lab.hosts import Lab
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(420)]
+NAME = f"recover-{os.getpid()}"
+HOSTS = 5
+# Loose: the machine may be busy with other tests. Only figures of `make bench` say how fast it is.
+SECOND_MS = 1_000
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[SiteStage]:
+    lab = Lab.up(HOSTS, name=NAME)
+    try:
+        with SiteStage(lab, print) as stage:
+            yield stage
+    finally:
+        lab.down()
+
+
+def run(name: str, site: SiteStage, runs: int = 1) -> Result:
+    drill = DRILLS[name]
+    assert isinstance(drill, SiteDrill)
+    return perform(drill, site, runs)
+
+
+def perform(drill: SiteDrill, site: SiteStage, runs: int) -> Result:
+    said: list[str] = []
+    result = perform_there(drill, site, Choices(runs=runs, vms=1), said.append)
+    assert result.is_passed, "\n".join([*said, *result.notes])
+    assert (result.ran_twice, result.vms_stopped) == (0, 0)
+    return result
+
+
+@pytest.mark.parametrize(
+    ("name", "runs"), [("host-power-cut", 1), ("host-frozen", 1), ("host-cut-off", 2)]
+)
+def test_the_vms_of_a_lost_host_live_elsewhere(site: SiteStage, name: str, runs: int) -> None:
+    result = run(name, site, runs)
+    assert isinstance(result.fault_to_vim_ms, Spread)
+    assert result.fault_to_vim_ms.max < SECOND_MS
+    assert isinstance(result.confirmed_ms, Spread)
+    assert isinstance(result.fault_to_answering_ms, Spread)
+    assert isinstance(result.figures["fence_agent_ms"], Spread)
+
+
+@pytest.mark.parametrize("name", ["fencer-broken", "bmc-gone-with-host"])
+def test_nothing_starts_without_a_proof(site: SiteStage, name: str) -> None:
+    assert run(name, site).confirmed_ms is not None
+
+
+def test_a_host_that_returns_starts_nothing_and_is_one_of_the_site_again(site: SiteStage) -> None:
+    assert run("host-returns", site).fault_to_answering_ms is not None
+
+
+def test_more_hosts_than_die_at_once_are_left_alone(site: SiteStage) -> None:
+    assert run("too-many-hosts-lost", site).fault_to_answering_ms is not None
+
+
+def test_a_leader_that_dies_leaves_each_vm_in_one_place(site: SiteStage) -> None:
+    assert run("leader-dies-in-recovery", site, runs=2).figures["starts_of_each_vm"] == [1]
+
+
+def test_nobody_is_hurt_while_all_controllers_are_lost(site: SiteStage) -> None:
+    drill = DRILLS["controllers-all-lost"]
+    assert isinstance(drill, ControllersAllLost)
+    perform(replace(drill, away_s=15.0), site, 1)
