@@ -24,7 +24,7 @@ DRAIN_LIMIT_S = 600.0
 MOVED_LIMIT_S = 120.0
 ENDED_LIMIT_S = 180.0
 SLOW_MIB_S = "3"  # So that there is a middle of it.
-OF_ENDS = ("host-lost", "agent-away", "host-cut-off")
+OF_ENDS = ("host-lost", "host-frozen", "agent-away", "host-cut-off")
 STEPS = (1, 40, 90)  # In per cent of the memory: there the power is cut.
 
 
