@@ -2,15 +2,18 @@
 
 import hmac
 import json
+import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from uuid import uuid4
 
 import pytest
 
+from holdfast.lab.drills.copies import CopyWatch, LivingVms
 from holdfast.lab.drills.director import DRILLS
 from holdfast.lab.drills.figures import Goal, Result, Spread
 from holdfast.lab.drills.inbox import RECEIVER_PROGRAM, Arrival, count_sequences, read_arrival
@@ -43,7 +46,16 @@ def test_what_was_not_measured_is_not_met() -> None:
     assert not Goal(what="x", limit=10, at_least=True, measured=9).is_met
 
 
-@pytest.mark.parametrize("wrong", [{"lost": 1}, {"false_alarms": 1}, {"overran": ("a wait",)}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"lost": 1},
+        {"false_alarms": 1},
+        {"overran": ("a wait",)},
+        {"ran_twice": 1},
+        {"vms_stopped": 1},
+    ],
+)
 def test_a_drill_fails_by_what_is_lost_false_or_overrun(wrong: dict[str, object]) -> None:
     fine: dict[str, object] = {"drill": "x", "runs": 1, "lost": 0, "false_alarms": 0}
     assert Result(**fine).is_passed  # type: ignore[arg-type]
@@ -55,6 +67,57 @@ def test_the_issue_s_drills_are_there() -> None:
         *("vm-killed", "vm-panicked", "vm-stuck", "vm-watchdog", "vm-io-error"),
         *("vm-stopped-on-purpose", "agent-killed-then-vm-killed"),
     }
+
+
+@contextmanager
+def running_vm(uuid: str) -> Iterator[int]:
+    """Something that looks like its QEMU: the observers know VMs by their command lines."""
+    argv = [sys.executable, "-c", "input()", "-uuid", uuid, "-end"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE) as process:
+        try:
+            yield process.pid
+        finally:
+            process.kill()
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_the_observer_sees_two_copies_and_each_start() -> None:
+    web, db = str(uuid4()), str(uuid4())
+    with CopyWatch([web, db]) as copies:
+        with running_vm(web), running_vm(db):
+            wait_until(lambda: bool(copies.lives[web] and copies.lives[db]))
+        with running_vm(web):
+            wait_until(lambda: len(copies.lives[web]) == 2)
+        assert copies.twice == set(), "one after the other is not twice"
+        with running_vm(web), running_vm(web):
+            wait_until(lambda: bool(copies.twice))
+    assert copies.twice == {web}
+    assert (len(copies.lives[web]), len(copies.lives[db])) == (4, 1)
+
+
+class Place:
+    """A host with these processes."""
+
+    def __init__(self, name: str, *pids: int) -> None:
+        self.name, self._pids = name, pids
+
+    def list_pids(self) -> list[int]:
+        return [*self._pids, os.getpid()]
+
+
+def test_vms_that_ended_are_counted_but_for_hosts_that_were_broken() -> None:
+    with running_vm(str(uuid4())) as stays:
+        with running_vm(str(uuid4())) as first, running_vm(str(uuid4())) as second:
+            living = LivingVms.on([Place("h1", first, stays), Place("h2", second)])
+            assert living.count_ended() == 0
+        assert living.count_ended() == 2
+        assert living.count_ended({"h2"}) == 1
 
 
 @contextmanager

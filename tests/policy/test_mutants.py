@@ -39,14 +39,20 @@ MUTANTS = (
     Mutant(
         "takes a proof about another life",
         "policy/recovery.py",
-        "    if proof.boot != world.boot or proof.incarnation != record.life.key:",
-        "    if proof.boot != world.boot:",
+        "    is_about_it = proof.boot == world.boot and proof.incarnation == record.life.key",
+        "    is_about_it = proof.boot == world.boot",
+    ),
+    Mutant(
+        "starts it by a proof without its disks",
+        "policy/recovery.py",
+        "    if not is_about_it or (proof.is_of_copy and not record.is_copy):",
+        "    if not is_about_it:",
     ),
     Mutant(
         "takes a proof of another boot",
         "policy/recovery.py",
-        "    if proof.boot != world.boot or proof.incarnation != record.life.key:",
-        "    if proof.incarnation != record.life.key:",
+        "    is_about_it = proof.boot == world.boot and proof.incarnation == record.life.key",
+        "    is_about_it = proof.incarnation == record.life.key",
     ),
     Mutant(
         "reports after recovery",

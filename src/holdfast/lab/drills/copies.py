@@ -11,14 +11,22 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
-from holdfast.lab.hosts import Host
 from holdfast.lab.namespaces import Holder
 
 PERIOD_S = 0.05
 VCPU = "CPU "  # So the threads of a guest's CPUs are called, by QEMU.
 RAN_NS = 200_000  # Less is QEMU's own: a paused guest's CPU uses none at all.
+
+
+class HasProcesses(Protocol):
+    """A lab host, or whatever else has processes of its own."""
+
+    @property
+    def name(self) -> str: ...
+
+    def list_pids(self) -> list[int]: ...
 
 
 class CopyWatch:
@@ -118,7 +126,7 @@ class LivingVms:
     processes: Mapping[str, Sequence[Holder]]
 
     @classmethod
-    def on(cls, hosts: Iterable[Host]) -> Self:
+    def on(cls, hosts: Iterable[HasProcesses]) -> Self:
         """Look at them now."""
         running = {pid for pid, words in _read_command_lines() if b"\0-uuid\0" in words}
         found = {host.name: running.intersection(host.list_pids()) for host in hosts}

@@ -100,6 +100,7 @@ class LeaderDiesInRecovery:
                     lives = {vm: len(found) for vm, found in run.copies.lives.items()}
                     run.begin(lambda: cut_power(site.plain_host))
                     lose_leader(run, moment, death)
+                    run.see_proven(ANSWERING_LIMIT_S)  # By whoever leads then.
                     run.see_living(limit_s=ANSWERING_LIMIT_S)
                     measured.answering.append((time.monotonic_ns() - run.since_ns) / NS_PER_MS)
                     started = [len(run.copies.lives[vm]) - lives[vm] for vm in lives]
