@@ -12,8 +12,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from holdfast.adapters.journals.segments import read
 from holdfast.adapters.simulated.vims import VimInMemory
 from holdfast.controller.guaranteeing import LOOK_S, LOST_AFTER_MS, Guarantees, loss_words
+from holdfast.controller.watching import FOLDER
 from holdfast.facts import wire
 from holdfast.facts.alarms import AlarmState
 from holdfast.facts.definitions import HostSize, VmDefinition, VmNeeds
@@ -361,6 +363,20 @@ def test_whom_a_new_promise_leaves_without_room_is_said(tmp_path: Path) -> None:
                 assert told["would_break"] == ""
                 held: dict[str, Protection] = house.controller.registry.protections()
                 assert set(held) == {"vm-1", "vm-2"}
+
+    asyncio.run(work())
+
+
+def test_what_the_settings_say_of_acting_is_told_to_policy_and_journaled(tmp_path: Path) -> None:
+    async def work() -> None:
+        for wanted, count in ((8.0, 1), (8.0, 1), (3.0, 2)):
+            async with running(settings(tmp_path, fence_after_s=wanted, brake_percent=40)) as house:
+                world = house.controller.watch.decider.world
+                await wait_for(lambda: world.brake_percent == 40)  # noqa: B023  At once.
+                assert world.fence_after_ms == wanted * 1_000
+            lines = list(read(tmp_path / "state" / "controller" / FOLDER))
+            told = [one for one in lines if b"ActingSet" in bytes(one.body)]
+            assert len(told) == count, "once for each change"
 
     asyncio.run(work())
 

@@ -8,7 +8,7 @@ import click
 import pytest
 
 from holdfast.faces.cli.main import cli
-from holdfast.policy import brakes, rehearsals, timing
+from holdfast.policy import rehearsals, timing
 
 PAGE = (Path(__file__).parents[2] / "docs/operate/acting.md").read_text()
 COMMANDS = re.findall(r"^    (holdfast .+)$", PAGE, re.MULTILINE)
@@ -52,7 +52,7 @@ def seconds(ms: int) -> str:
         f"| {seconds(timing.FENCE_AFTER_MS)} |",
         f"| + {seconds(timing.PROOF_HOLD_MS)} |",
         "again after " + ", ".join(seconds(ms) for ms in timing.FENCE_AGAIN_MS[:-1]),
-        f"more than {brakes.SHARE_PERCENT} % of the hosts",
+        f"more than {timing.BRAKE_PERCENT} % of the hosts",
     ],
 )
 def test_its_numbers_are_those_of_policy(said: str) -> None:

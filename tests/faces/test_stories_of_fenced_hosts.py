@@ -136,6 +136,15 @@ def test_the_story_reads_as_its_file(name: str, tmp_path: Path, rewrite: bool) -
     assert said == path.read_text()
 
 
+def test_what_was_heard_after_the_commit_was_no_evidence_for_it(tmp_path: Path) -> None:
+    site = recovered(tmp_path / "journal")
+    site.witness("h9", WitnessKind.AGENT, Sign.PULSE, "a")
+    said = site.page()
+    short = said[said.index("evidence") : said.index("committed")]
+    assert "h2" in short
+    assert "h9" not in short
+
+
 def test_what_to_do_stands_at_the_end_too(tmp_path: Path) -> None:
     lines = not_proven(tmp_path / "journal").page().splitlines()
     assert lines[-1].startswith("Needs you: holdfast host confirm-dead h4")

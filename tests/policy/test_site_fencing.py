@@ -6,9 +6,12 @@ covers: H2 H7 H9
 import pytest
 from msgspec import structs
 
+from holdfast.facts import site as told
 from holdfast.facts.definitions import HostSize, VmNeeds
 from holdfast.facts.fencing import FenceStep, HostMode
+from holdfast.facts.instants import spoken
 from holdfast.facts.tenure import Wanted
+from holdfast.policy import brakes, timing
 from tests.policy.fence_scene import NEEDS, FenceScene
 
 
@@ -342,3 +345,28 @@ def test_a_host_that_dies_again_is_fenced_again() -> None:
     scene.wrong("h4", "host-lost", boot=2)
     scene.wait(3_100)
     assert "put intended of h4 (2)" in scene.did
+
+
+def test_a_site_may_wait_longer_before_it_fences_and_never_shorter_than_its_witnesses_need() -> (
+    None
+):
+    for wanted_ms, waits_ms in ((10_000, 10_000), (100, timing.FENCE_AFTER_MS)):
+        scene = FenceScene()
+        scene.give(told.ActingSet(at=scene.now, fence_after_ms=wanted_ms, brake_percent=30))
+        scene.wrong("h4", "host-lost")
+        scene.wait(waits_ms - 1)
+        assert scene.did == []
+        scene.wait(1)
+        assert scene.did == ["put intended of h4 (1)", "switch off h4"]
+        assert f"for more than {spoken(waits_ms)}" in scene.world.fences["h4"].reason
+
+
+def test_how_many_may_be_lost_at_once_is_what_the_site_says_within_bounds() -> None:
+    for percent, most in ((30, 3), (50, 5), (10, 1), (99, 5), (0, 1)):
+        scene = FenceScene(hosts=10)
+        scene.give(told.ActingSet(at=scene.now, fence_after_ms=3_000, brake_percent=percent))
+        assert brakes.allowed(scene.world) == most
+        for number in range(most + 1):
+            scene.wrong(f"h{number + 1}", "host-lost")
+        assert scene.world.brake
+        assert f"more than {most}" in scene.world.brake

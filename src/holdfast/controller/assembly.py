@@ -176,7 +176,7 @@ class Controller:
         self.events.note(EventKind.CONTROLLER, f"the controller on {self.host_name} began")
         self.notes.term(self.leadership)
         told = await self.vim.alarms(include_cleared=True)
-        begin_watch(self.watch, self.agents, self.hearing, told)
+        begin_watch(self.watch, self.agents, self.hearing, told, self._settings)
         try:
             async with (
                 self.door.open(Path(self._settings.run_dir) / "controller.sock"),

@@ -157,7 +157,7 @@ class Guarantees:
             tolerable=tolerable,
             acting=sum(not guarantee.inaction(one) for one in paper.world.hosts.values()),
             hosts=len(paper.world.hosts),
-            brake=brakes.allowed(len(paper.world.hosts)),
+            brake=brakes.allowed(paper.world),
             obstacles=admission.obstacles(paper.world, tried[1]),
         )
 

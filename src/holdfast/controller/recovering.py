@@ -132,10 +132,10 @@ class Recoverer:
                 return {}
             age_ms = self._fault_age_ms(asked.source)
             asked = structs.replace(asked, fault_utc_ms=clock.utc_ms() - age_ms)
-            tenure = _placed(held.tenure, asked)
+            tenure = placed(held.tenure, asked)
         elif (known.generation, known.target) == (asked.generation, asked.target):
             asked = structs.replace(asked, fault_utc_ms=known.fault_utc_ms)
-            tenure = _gone_on(held.tenure, asked)
+            tenure = gone_on(held.tenure, asked)
         else:
             return {}
         return {  # In this order: whoever follows knows why the holder is another one.
@@ -285,7 +285,7 @@ class Recoverer:
         self._consume(silent)
 
 
-def _placed(tenure: Tenure, recovery: Recovery) -> Tenure:
+def placed(tenure: Tenure, recovery: Recovery) -> Tenure:
     return structs.replace(
         tenure,
         generation=recovery.generation,
@@ -296,7 +296,7 @@ def _placed(tenure: Tenure, recovery: Recovery) -> Tenure:
     )
 
 
-def _gone_on(tenure: Tenure, recovery: Recovery) -> Tenure:
+def gone_on(tenure: Tenure, recovery: Recovery) -> Tenure:
     """Once it runs, its host holds it as any other."""
     is_started = recovery.step in (RecoveryStep.STARTED, RecoveryStep.ANSWERED)
     if tenure.state is TenureState.RECOVERING and is_started:

@@ -11,6 +11,7 @@ from holdfast.adapters.journals.segments import Segments, last_segment, segment_
 from holdfast.facts.site import SiteFact
 from holdfast.policy.site import SiteDecider
 from holdfast.policy.site_world import SCHEMA, SiteWorld
+from holdfast.ports.journal import Record
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,19 @@ class SiteSnapshot(Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
     world: SiteWorld
 
 
+def read_fact(record: Record) -> SiteFact:
+    """The input of a journal line. Raises msgspec.ValidationError for an unknown one."""
+    fact: SiteFact = _facts.decode(record.body)
+    return fact
+
+
+def read_world(record: Record) -> SiteWorld | None:
+    """Of a snapshot; None for one that this version does not know."""
+    if record.schema != SCHEMA:
+        return None
+    return msgspec.json.decode(record.body, type=SiteSnapshot).world
+
+
 def remember(folder: Path) -> SiteWorld:
     """The newest intact segment replayed; a new world where there is none that can be read.
 
@@ -35,11 +49,12 @@ def remember(folder: Path) -> SiteWorld:
     for record in reading:
         try:
             if record.kind == "snapshot" and decider is None:
-                if record.schema != SCHEMA:
+                world = read_world(record)
+                if world is None:
                     break
-                decider = SiteDecider(msgspec.json.decode(record.body, type=SiteSnapshot).world)
+                decider = SiteDecider(world)
             elif record.kind == "input" and decider is not None:
-                decider.step(_facts.decode(record.body))
+                decider.step(read_fact(record))
         except Exception as error:  # noqa: BLE001  Counted and said.
             log.warning("a line of the site's journal is left out: %s", error)
     if decider is None and segment_paths(folder):

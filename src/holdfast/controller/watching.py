@@ -13,6 +13,8 @@ from holdfast.controller.witnesses import Witnesses
 from holdfast.facts.alarms import AlarmRecord
 from holdfast.facts.hearing import WitnessSpoke
 from holdfast.facts.incidents import Incident
+from holdfast.facts.settings import Settings
+from holdfast.facts.site import ActingSet
 from holdfast.policy.site import SiteDecider
 from holdfast.ports import clock
 
@@ -69,13 +71,35 @@ def forget(host: str, agents: Agents, hearing: Hearing, watch: Watch) -> None:
     agents.forget(host)
 
 
-def begin(watch: Watch, agents: Agents, hearing: Hearing, told: Iterable[AlarmRecord] = ()) -> None:
+def _numbers(fact: ActingSet) -> tuple[int, int]:
+    return fact.fence_after_ms, fact.brake_percent
+
+
+def acting_of(settings: Settings) -> ActingSet:
+    return ActingSet(
+        at=clock.now(),
+        fence_after_ms=round(settings.fence_after_s * 1_000),
+        brake_percent=settings.brake_percent,
+    )
+
+
+def begin(
+    watch: Watch,
+    agents: Agents,
+    hearing: Hearing,
+    told: Iterable[AlarmRecord] = (),
+    settings: Settings | None = None,
+) -> None:
     """Say who this is, and expect everybody who was heard here before it began.
 
     `told` is what the VIM has: it may know more than the journal, of which the end, or all, can be
     lost. What nobody remembers, nobody would end, nor tell once more when it comes back.
     """
     watch.begin()
+    if settings is not None:
+        wanted, world = acting_of(settings), watch.decider.world
+        if (world.fence_after_ms, world.brake_percent) != _numbers(wanted):
+            watch.take(wanted)
     for one in told:
         watch.remember(one)
     for host, known in hearing.known_hosts().items():

@@ -244,6 +244,8 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, Check]]] = {
         "shared_paths": ("shared_paths", _absolute_paths),
     },
     "acting": {
+        "fence_after_s": ("fence_after_s", _seconds(3, 600)),
+        "brake_percent": ("brake_percent", whole_number(10, 50, "percent of the hosts")),
         "host_losses": ("host_losses", whole_number(0, 2)),
     },
 }

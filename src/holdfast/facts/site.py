@@ -45,6 +45,14 @@ class HostSized(Told, frozen=True, kw_only=True):
     can_move: bool = False
 
 
+class ActingSet(Told, frozen=True, kw_only=True):
+    """What the settings say of acting: after how long a silence a host is fenced, and of how many
+    hosts out of a hundred that are silent at once a person decides."""
+
+    fence_after_ms: int
+    brake_percent: int
+
+
 class HostModeSet(Told, frozen=True, kw_only=True):
     """What the store says of a host's fencing, without its secrets. `devices` are agents' names."""
 
@@ -146,6 +154,7 @@ SiteFact = (
     | IncidentSettled
     | HostSized
     | HostModeSet
+    | ActingSet
     | PromiseSet
     | PromiseEnded
     | FenceSet

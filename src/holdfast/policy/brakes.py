@@ -12,19 +12,18 @@ from holdfast.policy.host_states import SILENT
 from holdfast.policy.site_world import HostRecord, Promise, SiteWorld, loss_of
 
 PANICKED = "host-panicked"
-SHARE_PERCENT = 30  # Of the hosts may be silent at once; one always may.
 
 
-def allowed(hosts: int) -> int:
-    """How many hosts of a site may be lost at once before a person must look."""
-    return max(1, hosts * SHARE_PERCENT // 100)
+def allowed(world: SiteWorld) -> int:
+    """How many hosts of the site may be lost at once before a person must look."""
+    return max(1, len(world.hosts) * world.brake_percent // 100)
 
 
 def braked(world: SiteWorld) -> str:
     """Why nothing is done about any host of the site, or empty. More hosts are lost than die at
     once by themselves: then it is a network, a power feed, or this controller."""
     silent = [one for one in world.hosts.values() if _counts(world, one)]
-    limit = allowed(len(world.hosts))
+    limit = allowed(world)
     if len(silent) > limit:
         names = ", ".join(sorted(one.name for one in silent))
         number = f"{len(silent)} of {len(world.hosts)} hosts"
@@ -66,7 +65,7 @@ def hindrance(world: SiteWorld, record: HostRecord) -> str:
 def too_early(world: SiteWorld, record: HostRecord) -> Instant | None:
     """Until when a host whose power nobody has decided about is left alone, or None."""
     lost_at = record.lost_at if record.lost_at is not None else world.now
-    due = after(max(lost_at, world.led_at), timing.FENCE_AFTER_MS)
+    due = after(max(lost_at, world.led_at), world.fence_after_ms)
     if not record.was_heard:
         due = max(due, after(world.began_at, timing.GRACE_MS))
     due = max(due, _dumped_by(record) or due)

@@ -16,6 +16,7 @@ from holdfast.policy import (
     site_incidents,
     site_migrations,
     site_recovery,
+    timing,
 )
 from holdfast.policy.host_states import SILENT
 from holdfast.policy.site_world import HostRecord, Promise, SiteWorld
@@ -32,6 +33,8 @@ def take(world: SiteWorld, fact: SiteFact) -> list[Action]:
             return site_migrations.take(world, fact)
         case told.HostSized() | told.HostModeSet():
             _host_set(world, fact)
+        case told.ActingSet():
+            _acting_set(world, fact)
         case told.PromiseSet():
             vm = fact.protection.vm
             world.promises[vm] = Promise(protection=fact.protection, needs=fact.needs)
@@ -59,6 +62,14 @@ def _host_set(world: SiteWorld, fact: told.HostSized | told.HostModeSet) -> None
     else:
         record.mode, record.devices = fact.mode, fact.devices
         record.dump_wait_s = fact.dump_wait_s
+
+
+def _acting_set(world: SiteWorld, fact: told.ActingSet) -> None:
+    """Within bounds, whoever says it: below them nobody would have asked whether a host lives."""
+    least, most = timing.FENCE_AFTER_MS, timing.FENCE_AFTER_MOST_MS
+    world.fence_after_ms = min(max(fact.fence_after_ms, least), most)
+    fewest, highest = timing.BRAKE_PERCENTS
+    world.brake_percent = min(max(fact.brake_percent, fewest), highest)
 
 
 def _outcome(world: SiteWorld, fact: SiteFact) -> list[Action]:

@@ -80,7 +80,7 @@ def _begin(world: SiteWorld, record: HostRecord) -> list[Action]:
 def _intended(world: SiteWorld, record: HostRecord, number: int) -> Fence:
     held = brakes.boots_at_stake(world, record)
     faults = list(record.faults.values())
-    silent = spoken(timing.FENCE_AFTER_MS)
+    silent = spoken(world.fence_after_ms)
     return Fence(
         host=record.host,
         name=record.name,

@@ -13,6 +13,7 @@ from holdfast.facts.recoveries import Recovery
 from holdfast.facts.site import HostVm
 from holdfast.facts.tenure import DeathProof
 from holdfast.facts.verdicts import Effect, FaultRaised
+from holdfast.policy import timing
 from holdfast.policy.host_states import SILENT, HostState
 
 SCHEMA = 1  # Raised whenever a snapshot of an older version could not be read as this one.
@@ -169,6 +170,8 @@ class SiteWorld(Struct, kw_only=True):
     disarm: Disarm | None = None
     disarmed_until: Instant | None = None
     fenced_at: dict[str, Instant] = field(default_factory=dict)  # When, as seen from here.
+    fence_after_ms: int = timing.FENCE_AFTER_MS  # As the settings say.
+    brake_percent: int = timing.BRAKE_PERCENT
     acts_at: Instant | None = None  # When it must be looked again at what is under way.
     brake: str = ""  # Why nothing is done now, for the whole site.
     defects: int = 0

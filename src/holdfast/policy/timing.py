@@ -67,11 +67,14 @@ TAKE_OVER_MS = 12_000  # A new leader has then heard whom it can hear, and ends 
 
 # Acting on hosts (policy/site_fencing, site_recovery).
 # A host is fenced when it was silent for so long: two rounds of witnesses have been asked by then.
-FENCE_AFTER_MS = 3_000
+FENCE_AFTER_MS = 3_000  # Also the least that a site may set.
+FENCE_AFTER_MOST_MS = 600_000
 PUT_AGAIN_MS = 2_000  # A commit of which the store says nothing is asked for again.
 FENCE_AGAIN_MS = (5_000, 10_000, 30_000, 60_000)  # After all devices of a ladder failed.
 # From the read-back to the proof: a host that was switched off by mistake is missed by then.
 PROOF_HOLD_MS = 500
+BRAKE_PERCENT = 30  # Of the hosts may be silent at once before a person must look; one always may.
+BRAKE_PERCENTS = (10, 50)  # What a site may set.
 GRACE_MS = 300_000  # Since a start: whoever was never heard may only be booting.
 STORM_MS = 600_000  # Fences so close to each other count together.
 START_AGAIN_MS = 5_000  # A target that did not answer is told again.
@@ -99,6 +102,7 @@ assert FRESH_LOOK_MS + 2 * WITNESS_LIMIT_MS < WITNESS_LIVES_MS
 
 # Two rounds of witnesses have answered before a host is fenced.
 assert WITNESS_AGAIN_MS[0] + FRESH_LOOK_MS + WITNESS_LIMIT_MS < FENCE_AFTER_MS
+assert FENCE_AFTER_MS < PAGE_AFTER_MS < FENCE_AFTER_MOST_MS
 assert PROOF_HOLD_MS > SILENCE_MS + TOGETHER_MS + EAR_LOOKS_MS
 assert GRACE_MS > TAKE_OVER_MS
 assert list(FENCE_AGAIN_MS) == sorted(FENCE_AGAIN_MS)

@@ -62,7 +62,7 @@ COMMANDS: dict[str, Place] = {
     "completion": Place(RUN, "completion", "completion", "Print what a shell needs to complete"),
     "lab": Place(TRY, "lab", "lab", "Make hosts on this machine, to break them"),
     "drill": Place(TRY, "drill", "drill", "Break one thing for real, and measure"),
-    "replay": Place(TRY, "replay", "replay", "Run a journal through policy again"),
+    "replay": Place(TRY, "replay", "replay", "Run a journal, or an incident, through policy again"),
 }
 
 

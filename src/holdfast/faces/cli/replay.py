@@ -1,6 +1,6 @@
 """Run a journal through policy again: the same inputs must give the same actions."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,14 @@ from msgspec import Struct
 
 from holdfast.adapters.journals.segments import read
 from holdfast.agent.memory import Snapshot, read_input
+from holdfast.controller.site_memory import read_fact, read_world
 from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.faces.cli.settings import Site, pass_site
 from holdfast.faces.cli.showing import json_option, show_json
+from holdfast.facts.actions import Action
+from holdfast.facts.fencing import HostMode
 from holdfast.policy.decide import Decider
+from holdfast.policy.site import SiteDecider
 from holdfast.policy.world import SCHEMA
 from holdfast.ports.journal import Record
 
@@ -43,7 +47,7 @@ class Replayed(Struct, kw_only=True):
 def replay_records(records: Iterable[Record]) -> Replayed:
     """From the first snapshot on; each snapshot begins anew with the world that it holds."""
     told = Replayed()
-    decider: Decider | None = None
+    again: Again | None = None
     asked: Record | None = None
     would_do: list[Any] = []
     did: list[Any] = []
@@ -51,7 +55,7 @@ def replay_records(records: Iterable[Record]) -> Replayed:
     for record in records:
         if expected and record.n != expected:
             told.gaps += 1
-            decider = asked = None
+            again = asked = None
         expected = record.n + 1
         if record.kind == "action":
             did.append(msgspec.json.decode(record.body))
@@ -61,10 +65,10 @@ def replay_records(records: Iterable[Record]) -> Replayed:
             asked = None
         if record.kind == "snapshot":
             told.segments += 1
-            decider = _decider(record)
-        elif record.kind == "input" and decider is not None:
+            again = _again(record)
+        elif record.kind == "input" and again is not None:
             try:
-                actions = decider.step(read_input(record))
+                actions = again(record)
             except msgspec.ValidationError:
                 told.unreadable += 1
                 continue
@@ -77,11 +81,20 @@ def replay_records(records: Iterable[Record]) -> Replayed:
     return told
 
 
-def _decider(record: Record) -> Decider | None:
-    """None for a world that this version does not know: it is not guessed at."""
+Again = Callable[[Record], Sequence[Action]]
+
+
+def _again(record: Record) -> Again | None:
+    """What the policy of a snapshot's world makes of each input, of an agent or of a controller.
+    None for a world that this version does not know: it is not guessed at."""
+    if b'"is":"SiteSnapshot"' in bytes(record.body):
+        site = read_world(record)
+        decider = SiteDecider(site) if site is not None else None
+        return (lambda one: decider.step(read_fact(one))) if decider is not None else None
     if record.schema != SCHEMA:
         return None
-    return Decider(msgspec.json.decode(record.body, type=Snapshot).world)
+    own = Decider(msgspec.json.decode(record.body, type=Snapshot).world)
+    return lambda one: own.step(read_input(one))
 
 
 def _compare(
@@ -100,14 +113,35 @@ def _compare(
 
 
 @click.command()
-@click.argument("folder", required=False, type=click.Path(file_okay=False))
+@click.argument("what", required=False, metavar="[FOLDER|INCIDENT]")
+@click.option("--settings", "file", metavar="FILE", help="As if [acting] of FILE had held.")
+@click.option(
+    "--mode",
+    type=click.Choice([str(mode) for mode in HostMode]),
+    help="As if every host had been in this mode.",
+)
 @json_option
 @pass_site
-def replay(site: Site, folder: str | None, as_json: bool) -> int:
-    """Run the journal in FOLDER (by default this host's) through policy again.
+def replay(site: Site, what: str | None, file: str | None, mode: str | None, as_json: bool) -> int:
+    """Run a journal through policy again: all of FOLDER, by default of this host's agent, or an
+    INCIDENT of a host, from the journal of the controller here.
 
-    Exit code 1 says that policy now decides otherwise.
+    Of an incident it tells each act beside the one that was done, also under other settings. What
+    was heard stays as it was; nothing is touched. Exit code 1 says that policy decides otherwise.
     """
+    is_folder = what is None or "/" in what or Path(what).is_dir()
+    if what is not None and not is_folder:
+        # Late: a folder needs nothing of controllers.
+        from holdfast.faces.cli.what_if import replay_incident
+
+        return replay_incident(site, what, file, mode, as_json=as_json)
+    if file or mode:
+        text = "other settings are tried on an incident, not on a folder"
+        raise Failure(text, "holdfast replay INCIDENT --settings FILE", Exit.USAGE)
+    return _replay_folder(site, what, as_json=as_json)
+
+
+def _replay_folder(site: Site, folder: str | None, *, as_json: bool) -> int:
     path = Path(folder or Path(site.settings.state_dir) / "journal")
     if not path.is_dir():
         raise Failure(f"there is no journal in {path}", "holdfast replay FOLDER", Exit.USAGE)

@@ -8,6 +8,7 @@ from holdfast.facts import actions as act
 from holdfast.facts import outcomes as came
 from holdfast.facts import site as told
 from holdfast.facts.fencing import Fence, FenceStep, HostMode
+from holdfast.facts.instants import spoken
 from holdfast.facts.recoveries import Recovery, RecoveryStep
 
 Say = Callable[[Any, str], str]
@@ -100,6 +101,10 @@ ACTING: dict[type, Say] = {
     came.TargetSilent: lambda f, _: f"The target did not answer: {ended(f.reason)}",
     told.HostSized: _sized,
     told.HostModeSet: _mode,
+    told.ActingSet: lambda f, _: (
+        f"A host that is silent for {spoken(f.fence_after_ms)} is fenced; when more than"
+        f" {f.brake_percent} % of the hosts are, a person decides."
+    ),
     told.PromiseSet: _promise,
     told.PromiseEnded: lambda _f, _n: "A VM is not protected any more.",
     told.FenceSet: _fence_set,
