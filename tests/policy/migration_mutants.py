@@ -110,9 +110,9 @@ MIGRATION_MUTANTS = (
     ),
     Mutant(
         "tries a failed move again at once",
-        MOVES,
-        "    if now.tries_again_at is not None and now.tries_again_at > world.now:",
-        "    if False:",
+        "policy/timing.py",
+        "MOVE_AGAIN_MS = 60_000",
+        "MOVE_AGAIN_MS = 5_000",
         SITE,
     ),
     Mutant(
