@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.policy.fence_mutants import FENCE_MUTANTS
+from tests.policy.migration_mutants import MIGRATION_MUTANTS
 from tests.policy.mutant import Mutant
 from tests.policy.order_mutants import ORDER_MUTANTS
 from tests.policy.site_mutants import SITE_MUTANTS
@@ -234,6 +235,7 @@ MUTANTS = (
     *ORDER_MUTANTS,
     *SITE_MUTANTS,
     *FENCE_MUTANTS,
+    *MIGRATION_MUTANTS,
 )
 
 

@@ -42,6 +42,7 @@ class Migrating:
         self._migrator, self._journal = migrator, journal
         self._moves: dict[str, asyncio.Task[None]] = {}
         self._doors: dict[str, asyncio.Task[None]] = {}
+        self._unwanted: set[str] = set()
         self._failed: dict[str, str] = {}  # Why the newest move of a VM failed.
 
     def add_to(self, questions: Questions) -> None:
@@ -113,16 +114,22 @@ class Migrating:
     async def _move(self, order: MigrationBegan, place: Place, limit_s: float, lost: int) -> None:
         try:
             await self._keep(lost)
+            if order.vm in self._unwanted:
+                raise CallFailed("it was called off")
             await self._migrator.send(order.vm, place, limit_s)
         except (CallFailed, Unanswerable) as error:
             log.warning("%s did not move: %s", order.name, error)
             self._failed[order.vm] = str(error)
         finally:
             del self._moves[order.vm]
+            self._unwanted.discard(order.vm)
 
     async def _cancel(self, asked: wire.Question) -> Any:
+        vm = str(asked.args["vm"])
+        if vm in self._moves:
+            self._unwanted.add(vm)  # It may not have begun yet.
         try:
-            await self._migrator.cancel(str(asked.args["vm"]))
+            await self._migrator.cancel(vm)
         except CallFailed as error:
             raise Unanswerable(f"libvirt: {error}", "try again", REFUSED) from None
         return {}

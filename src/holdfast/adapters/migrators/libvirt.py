@@ -5,6 +5,7 @@ knows the other host by its certificate. So nothing of a migration is ever sent 
 """
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,6 +21,7 @@ TUNNEL = "holdfast.adapters.drivers.migration_tunnel"
 READY_LIMIT_S = 20.0
 OVERRUN_S = 60.0  # After the limit it is called off; libvirt has this long to see to that.
 CALL_MS = 15_000
+LOOK_S = 0.5
 SOCKETS = (Path("/run/libvirt/libvirt-sock"), Path("/run/libvirt/virtqemud-sock"))
 NO_CERTIFICATES = (
     "this host has no certificate of the site: nothing would protect the guest's memory"
@@ -78,6 +80,7 @@ class LibvirtMigrator:
         self._tunnels: dict[str, _Tunnel] = {}
         self._sending: set[str] = set()
         self._receiving: set[str] = set()
+        self._unwanted: set[str] = set()  # Of those that are sent: they were called off.
 
     def why_not(self) -> str:
         return "" if Certificates.is_here(self._tls_dir) else NO_CERTIFICATES
@@ -103,27 +106,32 @@ class LibvirtMigrator:
         finally:
             await self._close_tunnel(vm)
             self._sending.discard(vm)
+            self._unwanted.discard(vm)
 
     async def _send(self, vm: str, door: Path, limit_s: float) -> None:
         uri = f"qemu+unix:///system?socket={quote(str(door))}"
-        is_over_limit = False
         limit_ms = (limit_s + OVERRUN_S) * 1_000
+        until = time.monotonic() + limit_s
         moving = asyncio.ensure_future(self._client.call("migrate", limit_ms, vm=vm, uri=uri))
         try:
-            await asyncio.wait([moving], timeout=limit_s)
-            if not moving.done():
-                is_over_limit = True
-                await self.cancel(vm)
+            while not moving.done():
+                await asyncio.wait([moving], timeout=LOOK_S)
+                # Again and again: libvirt has nothing to call off before its own job has begun.
+                if not moving.done() and (vm in self._unwanted or time.monotonic() > until):
+                    await self._abort(vm)
             await moving
         except CallFailed as failure:
-            if is_over_limit:
-                text = f"it had not come over within {limit_s:g} s, and was called off"
-                raise CallFailed(text) from None
-            tunnel = self._tunnels.get(vm)
-            words = f"{failure} ({tunnel.newest})" if tunnel and tunnel.newest else str(failure)
-            raise CallFailed(words) from None
+            raise CallFailed(self._why(vm, str(failure), limit_s, until)) from None
         finally:
             moving.cancel()
+
+    def _why(self, vm: str, failure: str, limit_s: float, until: float) -> str:
+        if vm in self._unwanted:
+            return "it was called off"
+        if time.monotonic() > until:
+            return f"it had not come over within {limit_s:g} s, and was called off"
+        tunnel = self._tunnels.get(vm)
+        return f"{failure} ({tunnel.newest})" if tunnel and tunnel.newest else failure
 
     async def look(self, vm: str) -> Looked:
         told = await self._client.call("migration", CALL_MS, vm=vm)
@@ -140,6 +148,11 @@ class LibvirtMigrator:
         )
 
     async def cancel(self, vm: str) -> None:
+        if vm in self._sending:
+            self._unwanted.add(vm)
+        await self._abort(vm)
+
+    async def _abort(self, vm: str) -> None:
         await self._client.call("abort_migration", CALL_MS, vm=vm)
 
     async def leave(self, vm: str) -> None:

@@ -218,8 +218,8 @@ class DiesInMigration:
         target, dead = ends
         guest.virsh("migrate-setspeed", SLOW_MIB_S)
         number = int(json.loads(_begin(acting, guest, target))["number"])
-        if not wait_for(lambda: _moved(acting, guest)["percent"] >= step, MOVED_LIMIT_S):
-            scene.overrun(f"{what}: the migration does not get so far")
+        if not wait_for(lambda: _is_at(acting, guest, number, step), MOVED_LIMIT_S):
+            scene.overrun(f"{what}: the migration is not seen there: {_moved(acting, guest)}")
         cut_ns = LOST.inject(scene.site, dead)
         try:
             self._follow(scene, acting, guest, dead, number, cut_ns, measured, what)
@@ -255,6 +255,13 @@ class DiesInMigration:
             f"{what}: {moved['step']} after {measured.settled_ms[-1]:.0f} ms: {moved['reason']};"
             f" it runs on {acting.where(guest)[0].name}"
         )
+
+
+def _is_at(acting: ActingSite, guest: Guest, number: int, step: int) -> bool:
+    """Whether so much has come over, and it is still under way."""
+    moved = _moved(acting, guest)
+    is_under_way = int(moved["number"]) == number and not moved["is_over"]
+    return is_under_way and int(moved["percent"]) >= step
 
 
 def _begin(acting: ActingSite, guest: Guest, target: Host) -> str:
