@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
-from holdfast.adapters.drivers.private_folder import sync_folder
+from holdfast.adapters.drivers.private_folder import make_private_folder, sync_folder
 from holdfast.policy import promise
 from holdfast.policy.world import VmRecord, World
 
@@ -51,7 +51,7 @@ class HookFiles:
     def _write(self, held: set[str], listed: dict[str, str], gone: list[str]) -> None:
         """In the order in which nothing that may start is refused in between. Raises OSError."""
         for folder in (self._protected, self._held):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(folder)
         for vm in held - self._granted:
             (self._held / vm).touch()
         for vm, text in listed.items():

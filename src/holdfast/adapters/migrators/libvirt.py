@@ -97,7 +97,7 @@ class LibvirtMigrator:
             raise CallFailed("it is being moved already")
         self._sending.add(vm)
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(self._folder)
             door = self._folder / f"{vm}.sock"
             await self._open(
                 vm, ["send", self._tls_dir, place.host, place.address], place.port, door
