@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from holdfast.adapters.drivers.certificates import Certificates
 from holdfast.adapters.drivers.libvirt_client import LibvirtClient
+from holdfast.adapters.drivers.private_folder import make_private_folder
 from holdfast.adapters.drivers.worker_link import Worker, WorkerGone
 from holdfast.facts.migrations import End, Progress
 from holdfast.ports.hypervisor import CallFailed
