@@ -89,7 +89,8 @@ def _fence_set(world: SiteWorld, fact: told.FenceSet) -> list[Action]:
     record = world.record(fence.host, fence.name)
     if record.fencing is not None and record.fencing.number == fence.number:
         record.fencing.asked_at = None
-    if before is None or before.number != fence.number:
+    is_known = before is not None and before.number == fence.number
+    if not is_known or fence.host not in world.fenced_at:  # An earlier boot's clock is over.
         world.fenced_at[fence.host] = Instant(world.now - fact.age_ms * NS_PER_MS)
     is_news = before is None or (before.number, before.step) != (fence.number, fence.step)
     if is_news and fence.step is FenceStep.OFF:  # What was heard before its power went is over.
