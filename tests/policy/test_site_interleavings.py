@@ -128,3 +128,57 @@ def test_who_was_dead_before_did_not_fall_silent_because_of_a_fence() -> None:
     scene.off("h4")
     scene.wait(3_000)
     assert scene.world.fences["h4"].doubt == ""
+
+
+# Where there is room.
+
+
+def test_what_was_placed_takes_room_though_its_dead_host_listed_it() -> None:
+    scene = FenceScene(hosts=2)
+    for vm in ("web1", "web2"):
+        scene.give(told.PromiseEnded(at=scene.now, vm=vm))
+    scene.vms("h1")
+    scene.size("h1", structs.replace(SIZE, memory_mib=2_500))
+    for vm in ("a", "b"):
+        scene.promise(vm, "h2", structs.replace(NEEDS, memory_mib=1_500))
+    scene.runs("h2", "a", "b")
+    scene.lose("h2")
+    scene.wait(30_000)
+    assert len([line for line in scene.did if "put placed" in line]) == 1
+
+
+def test_a_target_that_was_asked_for_in_vain_is_not_busy_for_ever() -> None:
+    scene = Refusing()
+    for vm in ("a", "b", "c"):
+        scene.promise(vm, "h4", SMALL)
+    only_h1_fits(scene)
+    scene.wrong("h4", "host-lost")
+    scene.wait(3_100)
+    scene.off("h4")
+    scene.refuses = True  # It greets in this moment, and is granted all of them again.
+    scene.wait(600)
+    assert "put placed of c on h1 (2)" in scene.did
+    scene.heard("h4", boot=2)
+    for vm in ("a", "b", "c", "web4"):
+        scene.hold(vm, structs.replace(scene.tenures[vm], boot="h4b2", revision=1))
+    scene.runs("h4", "a", "b", "c", "web4", boot=2)
+    scene.wait(900_000)
+    assert scene.world.fences["h4"].step is FenceStep.CLOSED
+    scene.refuses = False
+    scene.lose("h5")
+    assert "start web5 on h1 (2)" in scene.did
+
+
+def test_a_target_is_not_busy_with_what_is_not_promised_any_more() -> None:
+    scene = FenceScene()
+    for vm in ("a", "b", "c", "d"):
+        scene.promise(vm, "h4", SMALL)
+    scene.give(told.PromiseEnded(at=scene.now, vm="web4"))
+    only_h1_fits(scene)
+    scene.lose("h4")
+    assert scene.did[-1] == "start d on h1 (2)"
+    for vm in ("a", "b", "c", "d"):
+        scene.give(told.PromiseEnded(at=scene.now, vm=vm))
+    scene.wait(900_000)
+    scene.lose("h5")
+    assert "start web5 on h1 (2)" in scene.did
