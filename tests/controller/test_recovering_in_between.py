@@ -123,3 +123,24 @@ def test_a_defect_while_it_is_switched_off_ends_in_another_try() -> None:
         assert [type(one) for one in scene.came] == [came.NotSwitchedOff]
 
     run(work)
+
+
+def test_a_fence_that_was_open_in_a_backup_switches_nobody_off() -> None:
+    """Its host may have been mended since, and run what it should."""
+
+    async def work() -> None:
+        store = StoreInMemory()
+        term = await store.begin_term("c1", 10_000)
+        registry = Registry(store, lambda: term)
+        await registry.begin(term or 0)
+        await registry.change(lambda: {"fences/h4": intent(term)})
+        await store.end_term(term or 0)
+        await restore(store, None, 1_000)
+        term = await store.begin_term("c1", 10_000)
+        await registry.begin(term or 0)
+        fence = registry.fence("h4")
+        assert fence is not None
+        assert fence.step is FenceStep.CLOSED
+        await store.close()
+
+    asyncio.run(work())
