@@ -130,6 +130,18 @@ def test_who_was_dead_before_did_not_fall_silent_because_of_a_fence() -> None:
     assert scene.world.fences["h4"].doubt == ""
 
 
+def test_a_proof_outlasts_its_host_for_as_long_as_a_vm_needs_it() -> None:
+    """The store keeps it, too, when the host's certificates are revoked."""
+    scene = FenceScene(hosts=3)
+    for host in ("h1", "h3"):
+        scene.size(host, structs.replace(SIZE, bridges=()))
+    scene.lose("h2")
+    scene.give(told.HostLeft(at=scene.now, host="h2"))
+    scene.size("h1")
+    scene.wait(20_000)
+    assert "start web2 on h1 (2)" in scene.did
+
+
 # Where there is room.
 
 

@@ -49,7 +49,7 @@ def make_recoverer(
         hindrance=hindrance,
     )
     watch.recover = recoverer.carry_out
-    SiteFeed(registry, watch.take)
+    SiteFeed(registry, watch.take, world)
 
     def fence_changed(key: str) -> None:
         """While its power was to go off, a host was granted nothing."""

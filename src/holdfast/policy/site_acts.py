@@ -30,6 +30,8 @@ def take(world: SiteWorld, fact: SiteFact) -> list[Action]:
             return _recovery_set(world, fact)
         case told.MigrationSet() | told.DrainSet() | told.DrainLifted():
             return site_migrations.take(world, fact)
+        case told.FenceForgotten() | told.RecoveryForgotten() | told.MigrationForgotten():
+            _forget(world, fact)
         case told.HostSized() | told.HostModeSet():
             _host_set(world, fact)
         case told.PromiseSet():
@@ -59,6 +61,19 @@ def _host_set(world: SiteWorld, fact: told.HostSized | told.HostModeSet) -> None
     else:
         record.mode, record.devices = fact.mode, fact.devices
         record.dump_wait_s = fact.dump_wait_s
+
+
+def _forget(
+    world: SiteWorld,
+    fact: told.FenceForgotten | told.RecoveryForgotten | told.MigrationForgotten,
+) -> None:
+    match fact:
+        case told.FenceForgotten():
+            world.fences.pop(fact.host, None)
+        case told.RecoveryForgotten():
+            world.recoveries.pop(fact.vm, None)
+        case told.MigrationForgotten():
+            world.migrations.pop(fact.vm, None)
 
 
 def _outcome(world: SiteWorld, fact: SiteFact) -> list[Action]:
