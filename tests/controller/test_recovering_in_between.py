@@ -125,6 +125,26 @@ def test_a_defect_while_it_is_switched_off_ends_in_another_try() -> None:
     run(work)
 
 
+def test_what_an_agent_forgot_while_its_host_was_switched_off_is_not_granted_after() -> None:
+    """Until its second greeting another VM was granted to it: it does not say any more that it
+    forgot. The store knows it by its memory's id."""
+
+    async def work(scene: Scene) -> None:
+        promises = Promises(scene.registry, scene.agents)
+        await scene.do(act.PutFence(fence=intent(scene.term)))
+        await scene.do(act.PutFence(fence=intent(scene.term, doubt="x")))
+        hello = wire.Hello(
+            version=wire.VERSION, host="h4", host_name="four", boot="b2", state_id="n", stream="x"
+        )
+        await promises.greet(structs.replace(hello, is_amnesiac=True))
+        closed = intent(scene.term, step=FenceStep.CLOSED, doubt="x")
+        await scene.do(act.PutFence(fence=closed))
+        await promises.greet(hello)
+        assert scene.tenure.boot == ""
+
+    run(work)
+
+
 def test_a_fence_that_was_open_in_a_backup_switches_nobody_off() -> None:
     """Its host may have been mended since, and run what it should."""
 
