@@ -5,17 +5,22 @@ covers: H9 H15
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec import structs
 
 from holdfast.adapters.drivers.vm_needs import Place
+from holdfast.adapters.simulated.archive import ArchiveInMemory
+from holdfast.agent.answers import Answers
+from holdfast.agent.commands import Commands
+from holdfast.agent.health import Health
 from holdfast.agent.loop import now
 from holdfast.agent.terms import Terms
 from holdfast.facts import commands as told
 from holdfast.facts import wire
-from holdfast.facts.definitions import HostSize
+from holdfast.facts.definitions import HostSize, VmDefinition
 from holdfast.facts.instants import NS_PER_MS, Instant
 from holdfast.facts.promises import Disarm
 from holdfast.policy.vm_states import VmState
@@ -191,5 +196,42 @@ def test_only_the_newest_leader_orders() -> None:
         for name in ("start-here", "take-back"):
             question = wire.Question(id=1, name=name, args={}, term=4, store_id="store")
             assert "is not obeyed" in (await guarded(question)).error
+
+    play(story)
+
+
+def test_who_unprotects_while_an_order_is_prepared_has_it_nowhere_started(tmp_path: Path) -> None:
+    """Whoever unprotects it may start it by hand, on any host, in the next moment."""
+
+    async def story(scene: Scene) -> None:
+        hypervisor, may_go_on = scene.hypervisor, asyncio.Event()
+        define = hypervisor.define
+
+        async def slow(definition: VmDefinition, limit_ms: int = 5_000) -> None:
+            await may_go_on.wait()
+            await define(definition, limit_ms)
+
+        hypervisor.define = slow  # type: ignore[method-assign]
+        Commands(
+            scene.loop,
+            scene.view,
+            hypervisor,
+            ArchiveInMemory(tmp_path),
+            tmp_path,
+            Health(tmp_path / "memo.json", dict),
+            Answers(hypervisor, lambda _: True, lambda _: False),
+            scene.starting.turn,
+        ).add_to(scene.questions)
+        order = asyncio.create_task(scene.order())
+        await asyncio.sleep(0.05)
+        release = wire.Question(id=2, name="release", args={"vm": VM})
+        released = asyncio.create_task(scene.questions.answer(release))
+        await asyncio.sleep(0.05)
+        may_go_on.set()
+        assert not (await released).error
+        await order
+        await asyncio.sleep(0.2)
+        assert scene.record.protection is None
+        assert scene.started_with == []
 
     play(story)

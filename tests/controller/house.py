@@ -30,9 +30,12 @@ def settings(folder: Path, **fields: object) -> Settings:
 
 @contextlib.asynccontextmanager
 async def running(
-    given: Settings, store: Store | None = None, fencer: Fencer | None = None
+    given: Settings,
+    store: Store | None = None,
+    fencer: Fencer | None = None,
+    boot: str = "boot",
 ) -> AsyncIterator[House]:
-    controller = Controller(given, "boot", store, fencer=fencer)
+    controller = Controller(given, boot, store, fencer=fencer)
     door = Path(given.run_dir) / "controller.sock"
     work = asyncio.create_task(controller.run())
     try:

@@ -59,6 +59,7 @@ class Scene:
         self.agents = Agents(ShelfInMemory())
         self.ladder, self.came = Ladder(), list[SiteOutcome]()
         self.asked: list[wire.Question] = []
+        self.lost_ms, self.hindrance = 4_000, ""
         self.reply: dict[str, Any] | None = {"is_taken": True}
         self.recoverer = Recoverer(
             registry=self.registry,
@@ -66,7 +67,8 @@ class Scene:
             fencer=self.ladder,
             term=lambda: self.term,
             consume=self.came.append,
-            fault_age_ms=lambda _: 4_000,
+            fault_age_ms=lambda _: self.lost_ms,
+            hindrance=lambda _: self.hindrance,
         )
 
     async def begin(self) -> None:

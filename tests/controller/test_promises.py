@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from holdfast.adapters.simulated.store import StoreInMemory
 from holdfast.adapters.stores.sqlite import Sqlite
@@ -14,6 +15,7 @@ from holdfast.facts.promises import Admission, Group, Owner, Protection, Spread
 from holdfast.facts.tenure import Tenure, Wanted
 from tests.controller.fake_agent import FakeAgent, ask, ask_all, summary, wait_for
 from tests.controller.house import House, running, settings
+from tests.controller.recovery_scene import DEFINITION
 
 
 async def greet(agent: FakeAgent, house: House) -> None:
@@ -182,9 +184,13 @@ def test_what_the_agent_refuses_is_undone(tmp_path: Path) -> None:
                 assert house.controller.registry.protections() == {}
                 del agent.answers["grant"]
                 await ask(house.socket, "protect", vm="web-1")
+                registry = house.controller.registry
+                made = structs.replace(DEFINITION, vm="vm-1")
+                await registry.change(lambda: {"definitions/vm-1": made})
                 agent.answers["release"] = refuse
                 assert (await ask_all(house.socket, "unprotect", vm="web-1")).error
-                assert "vm-1" in house.controller.registry.protections()
+                assert "vm-1" in registry.protections()
+                assert registry.definition("vm-1") == made, "without it, it starts nowhere else"
                 del agent.answers["release"]
                 await ask(house.socket, "unprotect", vm="web-1")
                 assert house.controller.registry.protections() == {}

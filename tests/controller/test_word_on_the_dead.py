@@ -10,11 +10,14 @@ from holdfast.facts import hearing as heard
 from holdfast.facts import wire
 from holdfast.facts.definitions import HostSize, VmDefinition, VmNeeds
 from holdfast.facts.fencing import FenceStep, HostMode
-from holdfast.facts.tenure import ProofKind, Tenure
+from holdfast.facts.migrations import Migration, MigrationStep
+from holdfast.facts.tenure import ProofKind, Tenure, TenureState
+from holdfast.policy.proofs import is_dead
 from holdfast.ports import clock
 from tests.controller.fake_agent import FakeAgent, ask, summary, wait_for
 from tests.controller.fake_fencer import SECRET, FakeFencer
 from tests.controller.house import House, running, settings
+from tests.controller.test_confirming import Scene, protection
 from tests.controller.test_fencing import IPMI
 from tests.controller.test_life_signs import silent
 
@@ -95,3 +98,31 @@ def test_after_a_persons_word_the_vms_are_ordered_on_another_host_also_in_mode_r
 
 def of(tenure: Tenure) -> tuple[str, str, int]:
     return tenure.host, tenure.boot, tenure.generation
+
+
+def test_a_word_on_a_dead_host_covers_the_boot_to_which_a_vm_was_moving() -> None:
+    """The host was booted since, and died before its agent could say that nothing had come."""
+
+    async def work() -> None:
+        scene = Scene()
+        await scene.begin(protection("vm-1", "b", host="h1-id", state=TenureState.MIGRATING))
+        moves = Migration(
+            vm="vm-1",
+            name="vm-1",
+            number=1,
+            generation=1,
+            revision=1,
+            source="h1-id",
+            source_boot="b",
+            target="h4-id",
+            target_boot="boot-1",
+            term=7,
+            step=MigrationStep.BEGUN,
+            limit_s=60,
+        )
+        await scene.put("migrations/vm-1", moves)
+        fence = await scene.confirm()
+        assert (fence.boot, fence.earlier) == ("boot-3", ("boot-1",))
+        assert is_dead(fence.proof, moves.target, moves.target_boot)
+
+    asyncio.run(work())

@@ -168,7 +168,7 @@ FENCE_MUTANTS = (
     Mutant(
         "gives the same room twice",
         "policy/placement.py",
-        "            if vm not in there and promise",
+        "            if (host, vm) not in there and promise",
         "            if False and promise",
         RECOVERY,
     ),

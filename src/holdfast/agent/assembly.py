@@ -173,6 +173,7 @@ class Agent:
             self._state / "journal",
             self.health,
             self.answers,
+            self.starting.turn,
         ).add_to(self.questions)
         self.starting.add_to(self.questions)
         self.migrating.add_to(self.questions)

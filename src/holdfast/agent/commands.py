@@ -1,6 +1,8 @@
 """Commands to this agent, each with its answer: grants, groups, disarm, and questions about it."""
 
 import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +47,12 @@ class Commands:
         journal: Path,
         health: Health,
         answers: Answers,
+        turn: Callable[[str], AbstractAsyncContextManager[object]] = lambda _: nullcontext(),
     ) -> None:
+        """`turn` waits until no order of the leader about this VM is under way."""
         self._loop, self._view, self._hypervisor = loop, view, hypervisor
         self._archive, self._journal, self._health = archive, journal, health
-        self._answers = answers
+        self._answers, self._turn = answers, turn
 
     def add_to(self, questions: Questions) -> None:
         table = {
@@ -125,17 +129,24 @@ class Commands:
             raise
 
     async def _release(self, asked: wire.Question) -> Any:
+        """An order to start it that is being prepared comes first: it must not be taken after."""
         vm = str(asked.args["vm"])
-        taken = self._health.taken(vm)
-        if taken is not None:
-            try:
-                await self._hypervisor.give_back(taken)
-            except CallFailed as error:
-                if not error.is_final:
-                    raise Unanswerable(f"libvirt: {error}", "try again", 4) from None
-            self._health.forget_taken(vm)
-        self._loop.consume(told.ProtectionEnded(at=now(), vm=vm, by=asked.by or "the controller"))
+        async with self._turn(vm):
+            await self._give_back(vm)
+            by = asked.by or "the controller"
+            self._loop.consume(told.ProtectionEnded(at=now(), vm=vm, by=by))
         return {}
+
+    async def _give_back(self, vm: str) -> None:
+        taken = self._health.taken(vm)
+        if taken is None:
+            return
+        try:
+            await self._hypervisor.give_back(taken)
+        except CallFailed as error:
+            if not error.is_final:
+                raise Unanswerable(f"libvirt: {error}", "try again", 4) from None
+        self._health.forget_taken(vm)
 
     async def _answers_now(self, asked: wire.Question) -> Any:
         """What answers now in the way that is promised, or empty; None for a VM that does not

@@ -41,6 +41,10 @@ class Starting:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._kept: dict[str, asyncio.Future[bool]] = {}  # Orders on their way to the disk.
 
+    def turn(self, vm: str) -> asyncio.Lock:
+        """What is asked about one VM is done one after the other."""
+        return self._locks[vm]
+
     def add_to(self, questions: Questions) -> None:
         questions.add("start-here", self._start_here)
         questions.add("take-back", self._take_back)

@@ -14,6 +14,7 @@ from holdfast.controller.watch import Watch
 from holdfast.facts.actions import Action
 from holdfast.facts.events import EventKind
 from holdfast.facts.fencing import FenceStep
+from holdfast.policy import brakes
 from holdfast.ports.fencer import Fencer
 
 if TYPE_CHECKING:
@@ -32,6 +33,12 @@ def make_recoverer(
     greeter: Greeter,
 ) -> Recoverer:
     """The watch hands it what it decides, and hears what came of it."""
+    world = watch.decider.world
+
+    def hindrance(host: str) -> str:
+        record = world.hosts.get(host)
+        return brakes.hindrance(world, record) if record is not None else ""
+
     recoverer = Recoverer(
         registry=registry,
         agents=agents,
@@ -39,9 +46,10 @@ def make_recoverer(
         term=lambda: leadership.term,
         consume=watch.take,
         fault_age_ms=watch.fault_age_ms,
+        hindrance=hindrance,
     )
     watch.recover = recoverer.carry_out
-    SiteFeed(registry, watch.take)
+    SiteFeed(registry, watch.take, world)
 
     def fence_changed(key: str) -> None:
         """While its power was to go off, a host was granted nothing."""

@@ -168,6 +168,9 @@ class Controller:
                 self.vim.absorb(record)
             if courier.patience is not None:
                 courier.patience.restore(await self.vim.alarms())
+        # The watch first: of an earlier boot's clock nothing may be left when the store is read.
+        told = await self.vim.alarms(include_cleared=True)
+        begin_watch(self.watch, self.agents, self.hearing, told, self._settings)
         # Agents that come at once are told all, if the store answers in time.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FIRST_LIMIT_S):
@@ -175,8 +178,6 @@ class Controller:
                 await self._settle()
         self.events.note(EventKind.CONTROLLER, f"the controller on {self.host_name} began")
         self.notes.term(self.leadership)
-        told = await self.vim.alarms(include_cleared=True)
-        begin_watch(self.watch, self.agents, self.hearing, told, self._settings)
         try:
             async with (
                 self.door.open(Path(self._settings.run_dir) / "controller.sock"),

@@ -228,7 +228,10 @@ class Confirming:
         return structs.replace(fence, proof=confirmed_dead(fence, by, because, looked.shown))
 
     def _boots(self, row: Mapping[str, Any]) -> list[str]:
-        """The newest that is known, then all others that still hold a VM. Raises Unanswerable."""
+        """The newest that is known, then all others that hold a VM, or to which one was moving.
+
+        Raises Unanswerable.
+        """
         host = str(row["host"])
         known = self._registry.known(host)
         held = [
@@ -236,6 +239,8 @@ class Confirming:
             for one in self._registry.protections().values()
             if one.tenure.host == host and one.tenure.boot not in ("", RESTORED)
         ]
+        moves = self._registry.migrations().values()
+        held += [one.target_boot for one in moves if one.is_open and one.target == host]
         told = [str(row.get("boot") or ""), known.boot if known else "", *sorted(held)]
         boots = [boot for boot in dict.fromkeys(told) if boot]
         if not boots:

@@ -16,6 +16,7 @@ from msgspec import structs
 from holdfast.controller.agents import Agent, Agents
 from holdfast.controller.registry import Known, Puts, Registry, Released
 from holdfast.facts import wire
+from holdfast.facts.definitions import VmDefinition
 from holdfast.facts.fencing import FenceStep
 from holdfast.facts.promises import Answer, AnswerKind, Protection, parse_answer
 from holdfast.facts.tenure import RESTORED, Tenure
@@ -135,10 +136,11 @@ class Promises:
         agent = self._agents.find_host(held.tenure.host)
         if agent.link is None:
             raise self._agents.away(agent)
+        made = self._registry.definition(held.vm)
         await self._registry.change(lambda: self._after_release(held.vm))
         reply = await self._agents.ask(agent, "release", {"vm": held.vm}, by=by, term=term)
         if reply.error:
-            await self._put_back(held.vm, held, None)
+            await self._put_back(held.vm, held, None, made)
             raise Unanswerable(reply.error, reply.hint, reply.code or REFUSED)
         await self._tell_others(held.vm, agent, by, term)
         return {"vm": held.vm, "name": held.name}
@@ -184,7 +186,8 @@ class Promises:
         forgot = hello.is_amnesiac or (known is not None and known.state_id != hello.state_id)
         copies = {tenure.vm: tenure for tenure in hello.tenures}
         puts: dict[str, Known | Protection] = {}
-        # Whoever is being switched off is granted nothing anew: it greets again when that is done.
+        # Whoever is being switched off is granted nothing anew: it greets again when that is done,
+        # and is told from the agent before it only then.
         fence = self._registry.fence(hello.host)
         is_fenced = fence is not None and fence.step is FenceStep.INTENDED
         for held in self.of_host(hello.host) if not is_fenced else ():
@@ -203,7 +206,7 @@ class Promises:
             host=hello.host,
             host_name=hello.host_name,
             boot=hello.boot,
-            state_id=hello.state_id,
+            state_id=known.state_id if is_fenced and known is not None else hello.state_id,
             pulse_key=hello.pulse_key,
             addresses=hello.addresses,
             rack=hello.rack,
@@ -258,12 +261,20 @@ class Promises:
             raise Unanswerable(f"{text}: running it twice would destroy its disks", hint)
         log.warning("%s; a person says that it is gone: %s", text, old_host_is_gone)
 
-    async def _put_back(self, vm: str, before: Protection | None, mine: Protection | None) -> None:
-        """The agent would not: undo it, unless somebody has changed it since."""
+    async def _put_back(
+        self,
+        vm: str,
+        before: Protection | None,
+        mine: Protection | None,
+        made: VmDefinition | None = None,
+    ) -> None:
+        """The agent would not: undo it, unless somebody has changed it since. Its definition, which
+        its agent told once, was `made`."""
 
         def undone() -> Puts:
-            is_mine = self._registry.protection(vm) == mine
-            return {f"protections/{vm}": before} if is_mine else {}
+            if self._registry.protection(vm) != mine:
+                return {}
+            return {f"protections/{vm}": before, **({f"definitions/{vm}": made} if made else {})}
 
         try:
             await self._registry.change(undone)

@@ -39,7 +39,8 @@ NEXT_STEPS = {
 
 
 class Recoverer:
-    """`consume` gives policy what came of an act; `fault_age_ms` says how long a host is lost."""
+    """`consume` gives policy what came of an act; `fault_age_ms` says how long a host is lost, 0 if
+    it is not; `hindrance` why it is not switched off, as policy sees it now, or empty."""
 
     def __init__(
         self,
@@ -50,9 +51,11 @@ class Recoverer:
         term: Callable[[], int | None],
         consume: Callable[[SiteOutcome], None],
         fault_age_ms: Callable[[str], int],
+        hindrance: Callable[[str], str],
     ) -> None:
         self._registry, self._agents, self._fencer = registry, agents, fencer
         self._term, self._consume, self._fault_age_ms = term, consume, fault_age_ms
+        self._hindrance = hindrance
         self._tasks: set[asyncio.Task[None]] = set()
 
     def carry_out(self, action: Action) -> None:
@@ -60,13 +63,16 @@ class Recoverer:
             case act.PutFence():
                 self._spawn(self._commit(lambda: self._fence(action.fence)))
             case act.SwitchOff():
-                self._spawn(self._switch_off(action))
+                off = self._switch_off(action)
+                self._spawn(self._or_say(off, lambda why: self._not_off(action, why)))
             case act.PutRecovery():
                 self._spawn(self._commit(lambda: self._recovery(action.recovery)))
             case act.RestartElsewhere():
-                self._spawn(self._start(action))
+                start = self._start(action)
+                self._spawn(self._or_say(start, lambda why: self._silent(action.recovery, why)))
             case act.TakeBack():
-                self._spawn(self._take_back(action))
+                back = self._take_back(action)
+                self._spawn(self._or_say(back, lambda why: self._silent(action.recovery, why)))
             case _:
                 log.error("refused: %s is not done here", type(action).__name__)
 
@@ -78,6 +84,14 @@ class Recoverer:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+
+    async def _or_say(self, work: Coroutine[Any, Any, None], say: Callable[[str], None]) -> None:
+        """A defect of ours must not leave policy waiting for an outcome that never comes."""
+        try:
+            await work
+        except Exception as error:
+            log.exception("an act of recovery failed in our own code")
+            say(f"a defect: {error}")
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -100,7 +114,8 @@ class Recoverer:
         utc_ms = clock.utc_ms()
         if known is None or known.number != asked.number:
             is_next = asked.number == (known.number if known is not None else 0) + 1
-            if not is_next or self._why_not(asked.host):
+            is_heard = not self._fault_age_ms(asked.host)  # While the store was waited for.
+            if not is_next or is_heard or self._why_not(asked.host):
                 return {}
             return {f"fences/{asked.host}": structs.replace(asked, intended_utc_ms=utc_ms)}
         nexts = (FenceStep.CLOSED,) if known.doubt else NEXT_STEPS[known.step]
@@ -115,13 +130,13 @@ class Recoverer:
         }
 
     def _why_not(self, host: str) -> str:
-        """Why this host may not be switched off, as the store says now; or empty."""
+        """Why this host may not be switched off, as the store says now, and policy; or empty."""
         disarm = self._registry.disarm()
         if disarm is not None:
             return f"{disarm.owner} disarmed recovery"
         if self._registry.fencing(host).mode is not HostMode.ACT:
             return "it is in report mode"
-        return ""
+        return self._hindrance(host)
 
     def _recovery(self, asked: Recovery) -> Puts:
         held, known = self._registry.protection(asked.vm), self._registry.recovery(asked.vm)
@@ -151,7 +166,7 @@ class Recoverer:
             reason = f"{disarm.owner} disarmed recovery"
         fence = self._registry.fence(tenure.host)
         is_proven = proofs.proof_of(fence) == asked.proof
-        if not reason and tenure.host == asked.source and not is_proven:
+        if not reason and proofs.covers(asked.proof, tenure) and not is_proven:
             reason = "its host has been given back its VMs"
         if reason:
             log.warning("%s is not placed on %s: %s", asked.name, asked.target, reason)
@@ -181,12 +196,15 @@ class Recoverer:
             )
             self._consume(off)
             return
+        self._not_off(asked, "; ".join(said) or "no fence device is set for it")
+
+    def _not_off(self, asked: act.SwitchOff, reason: str) -> None:
         failure = came.NotSwitchedOff(
             incident=asked.incident,
             at=clock.now(),
-            host=fence.host,
-            number=fence.number,
-            reason="; ".join(said) or "no fence device is set for it",
+            host=asked.fence.host,
+            number=asked.fence.number,
+            reason=reason,
         )
         self._consume(failure)
 
@@ -247,7 +265,8 @@ class Recoverer:
     ) -> dict[str, Any] | None:
         """None where there is no answer: that was told already."""
         agent, term = self._agents.by_host.get(recovery.target), self._term()
-        if term is None or term != recovery.term:
+        if term is None or term != recovery.term:  # It may lead again in a moment.
+            self._silent(recovery, "it was not asked: this controller does not lead now")
             return None
         if agent is None or agent.link is None or agent.boot != recovery.target_boot:
             self._silent(recovery, "its agent is not linked in that boot")

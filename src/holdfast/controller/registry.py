@@ -94,6 +94,7 @@ class Registry:
         self._held: dict[str, tuple[Struct, int]] = {}
         self._changing = asyncio.Lock()
         self.on_change: list[Callable[[str], None]] = []  # Each hears the key of every change.
+        self.on_loaded: list[Callable[[], None]] = []  # All of it was read.
         self.is_loaded = False
         self._unreadable: set[str] = set()
 
@@ -129,6 +130,8 @@ class Registry:
         for key in sorted(before.keys() | self._held.keys()):
             if before.get(key) != self._held.get(key):
                 self._tell(key)
+        for hear in self.on_loaded:
+            hear()
 
     def forget_all(self) -> None:
         """The store is another one, or an older copy: what it held counts no more."""
@@ -168,6 +171,10 @@ class Registry:
 
     def __contains__(self, key: str) -> bool:
         return key in self._held
+
+    def lacks(self, key: str) -> bool:
+        """Not even as a newer version wrote it."""
+        return key not in self._held and key not in self._unreadable
 
     def protections(self) -> dict[str, Protection]:
         return {p.vm: p for p in self._all("protections", Protection)}

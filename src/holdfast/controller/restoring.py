@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from holdfast.controller.registry import STORE, StoreName
+from holdfast.facts.fencing import Fence, FenceStep
 from holdfast.facts.membership import CONTROLLERS, JOINS, JoinToken
 from holdfast.facts.promises import Protection
 from holdfast.facts.settings import ControllerPlace
@@ -19,6 +20,7 @@ from holdfast.policy import tenures
 from holdfast.ports.store import MOST_KEYS, Held, Store, StoreAway, TxnResult
 
 PROTECTIONS = "protections"
+FENCES = "fences"
 
 Kind = TypeVar("Kind", bound=Struct)
 
@@ -45,7 +47,7 @@ async def restore(store: Store, place: ControllerPlace | None, utc_ms: int) -> R
     promises = _promises(held)
     tokens = _tokens(held, utc_ms)
     others = _others(held, place)
-    puts: dict[str, Struct | None] = {**promises, **tokens, **others}
+    puts: dict[str, Struct | None] = {**promises, **tokens, **others, **_fences(held)}
     if place is not None:
         puts[f"{CONTROLLERS}/{place.name}"] = place
     keys = sorted(puts)
@@ -69,6 +71,16 @@ def _promises(held: Mapping[str, Held]) -> dict[str, Protection]:
         if one.tenure.boot:
             found[key] = structs.replace(one, tenure=tenures.restored(one.tenure))
     return found
+
+
+def _fences(held: Mapping[str, Held]) -> dict[str, Fence]:
+    """Who was to be switched off then may have been mended since, and run what it should."""
+    read = {key: _read(key, held, Fence) for key in _under(FENCES, held)}
+    return {
+        key: structs.replace(one, step=FenceStep.CLOSED)
+        for key, one in read.items()
+        if one.step is FenceStep.INTENDED
+    }
 
 
 def _tokens(held: Mapping[str, Held], utc_ms: int) -> dict[str, JoinToken]:

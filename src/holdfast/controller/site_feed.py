@@ -1,23 +1,34 @@
 """What the store says of fences, promises and recoveries, told to the watch as it changes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from holdfast.controller.registry import DISARM, Registry
 from holdfast.facts import site as told
 from holdfast.facts.commands import Armed, Disarmed, GroupForgotten, GroupSet
 from holdfast.facts.instants import after
 from holdfast.facts.site import SiteFact
+from holdfast.policy.site_world import SiteWorld
 from holdfast.ports import clock
 
 STORE = "the store"
 
 
 class SiteFeed:
-    """`tell` gives the watch a fact. Secrets of fence devices stay in the store."""
+    """`tell` gives the watch a fact, `world` is what it believes. Secrets of fence devices stay in
+    the store."""
 
-    def __init__(self, registry: Registry, tell: Callable[[SiteFact], None]) -> None:
-        self._registry, self._tell = registry, tell
+    def __init__(
+        self, registry: Registry, tell: Callable[[SiteFact], None], world: SiteWorld
+    ) -> None:
+        self._registry, self._tell, self._world = registry, tell, world
         registry.on_change.append(self._changed)
+        registry.on_loaded.append(self._loaded)
+
+    def _loaded(self) -> None:
+        """The watch remembers across restarts; meanwhile things ended, or the store is another."""
+        for key in list(_believed(self._world)):
+            if self._registry.lacks(key):
+                self._changed(key)
 
     def _changed(self, key: str) -> None:
         folder, _, name = key.partition("/")
@@ -52,16 +63,22 @@ class SiteFeed:
         if fence is not None:
             age_ms = max(0, clock.utc_ms() - fence.intended_utc_ms)
             self._tell(told.FenceSet(at=clock.now(), fence=fence, age_ms=age_ms))
+        else:
+            self._tell(told.FenceForgotten(at=clock.now(), host=host))
 
     def _recovery(self, vm: str) -> None:
         recovery = self._registry.recovery(vm)
         if recovery is not None:
             self._tell(told.RecoverySet(at=clock.now(), recovery=recovery))
+        else:
+            self._tell(told.RecoveryForgotten(at=clock.now(), vm=vm))
 
     def _migration(self, vm: str) -> None:
         migration = self._registry.migration(vm)
         if migration is not None:
             self._tell(told.MigrationSet(at=clock.now(), migration=migration))
+        else:
+            self._tell(told.MigrationForgotten(at=clock.now(), vm=vm))
 
     def _drain(self, host: str) -> None:
         drain = self._registry.drains().get(host)
@@ -99,3 +116,16 @@ class SiteFeed:
         else:
             until = after(at, disarm.left_ms(clock.utc_ms()))
             self._tell(Disarmed(at=at, disarm=disarm, until=until))
+
+
+def _believed(world: SiteWorld) -> Iterator[str]:
+    """The keys of all that the watch has from the store."""
+    yield from (f"protections/{vm}" for vm in world.promises)
+    yield from (f"fences/{host}" for host in world.fences)
+    yield from (f"recoveries/{vm}" for vm in world.recoveries)
+    yield from (f"migrations/{vm}" for vm in world.migrations)
+    yield from (f"drains/{host}" for host in world.drains)
+    yield from (f"fencing/{one.host}" for one in world.hosts.values() if one.devices)
+    yield from (f"groups/{name}" for name in world.groups)
+    if world.disarm is not None:
+        yield DISARM

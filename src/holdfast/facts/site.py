@@ -80,16 +80,30 @@ class FenceSet(Told, frozen=True, kw_only=True):
     age_ms: int = 0
 
 
+class FenceForgotten(Told, frozen=True, kw_only=True):
+    """The store has none of this host, or no more."""
+
+    host: str
+
+
 class RecoverySet(Told, frozen=True, kw_only=True):
     """A recovery as the store has it now."""
 
     recovery: Recovery
 
 
+class RecoveryForgotten(Told, frozen=True, kw_only=True):
+    vm: str
+
+
 class MigrationSet(Told, frozen=True, kw_only=True):
     """A migration as the store has it now."""
 
     migration: Migration
+
+
+class MigrationForgotten(Told, frozen=True, kw_only=True):
+    vm: str
 
 
 class DrainSet(Told, frozen=True, kw_only=True):
@@ -158,8 +172,11 @@ SiteFact = (
     | PromiseSet
     | PromiseEnded
     | FenceSet
+    | FenceForgotten
     | RecoverySet
+    | RecoveryForgotten
     | MigrationSet
+    | MigrationForgotten
     | DrainSet
     | DrainLifted
     | GroupSet

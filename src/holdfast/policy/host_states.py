@@ -32,6 +32,7 @@ class HostEvent(StrEnum):
 S, E = HostState, HostEvent
 
 SILENT = (S.LOST, S.STUCK)
+HEARD = (S.SERVING, S.IMPAIRED, S.STOPPING)
 
 _ANY = {
     E.HEARD: S.SERVING,

@@ -28,13 +28,13 @@ class Rooms:
         self._taken: dict[str, int] = defaultdict(int)
         self._members: dict[tuple[str, str], set[str]] = defaultdict(set)
         self._at: dict[str, str] = {}
-        there = {vm.vm for record in world.hosts.values() for vm in record.vms}
+        there = {(record.host, vm.vm) for record in world.hosts.values() for vm in record.vms}
         for record in world.hosts.values():
             self._taken[record.host] = sum(self._mib_of(vm) for vm in record.vms)
         for vm, promise in world.promises.items():
             host = _host_of(world, vm, promise)
             self._note(promise, host)
-            if vm not in there and promise.protection.tenure.wanted is Wanted.RUNNING:
+            if (host, vm) not in there and promise.protection.tenure.wanted is Wanted.RUNNING:
                 self._taken[host] += _mib(promise)
 
     def _mib_of(self, vm: HostVm) -> int:

@@ -229,7 +229,6 @@ class SiteDecider:
         record.faults.clear()
         actions = self._settle_down(record, f"{record.name} left the site")
         del self.world.hosts[fact.host]
-        self.world.fences.pop(fact.host, None)
         return actions
 
     def _lead(self, fact: told.LeadChanged) -> list[Action]:

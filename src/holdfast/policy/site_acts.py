@@ -31,10 +31,10 @@ def take(world: SiteWorld, fact: SiteFact) -> list[Action]:
             return _recovery_set(world, fact)
         case told.MigrationSet() | told.DrainSet() | told.DrainLifted():
             return site_migrations.take(world, fact)
-        case told.HostSized() | told.HostModeSet():
-            _host_set(world, fact)
-        case told.ActingSet():
-            _acting_set(world, fact)
+        case told.FenceForgotten() | told.RecoveryForgotten() | told.MigrationForgotten():
+            _forget(world, fact)
+        case told.HostSized() | told.HostModeSet() | told.ActingSet():
+            _set(world, fact)
         case told.PromiseSet():
             vm = fact.protection.vm
             world.promises[vm] = Promise(protection=fact.protection, needs=fact.needs)
@@ -54,6 +54,13 @@ def take(world: SiteWorld, fact: SiteFact) -> list[Action]:
     return []
 
 
+def _set(world: SiteWorld, fact: told.HostSized | told.HostModeSet | told.ActingSet) -> None:
+    if isinstance(fact, told.ActingSet):
+        _acting_set(world, fact)
+    else:
+        _host_set(world, fact)
+
+
 def _host_set(world: SiteWorld, fact: told.HostSized | told.HostModeSet) -> None:
     record = world.record(fact.host)
     if isinstance(fact, told.HostSized):
@@ -70,6 +77,19 @@ def _acting_set(world: SiteWorld, fact: told.ActingSet) -> None:
     world.fence_after_ms = min(max(fact.fence_after_ms, least), most)
     fewest, highest = timing.BRAKE_PERCENTS
     world.brake_percent = min(max(fact.brake_percent, fewest), highest)
+
+
+def _forget(
+    world: SiteWorld,
+    fact: told.FenceForgotten | told.RecoveryForgotten | told.MigrationForgotten,
+) -> None:
+    match fact:
+        case told.FenceForgotten():
+            world.fences.pop(fact.host, None)
+        case told.RecoveryForgotten():
+            world.recoveries.pop(fact.vm, None)
+        case told.MigrationForgotten():
+            world.migrations.pop(fact.vm, None)
 
 
 def _outcome(world: SiteWorld, fact: SiteFact) -> list[Action]:
@@ -100,7 +120,8 @@ def _fence_set(world: SiteWorld, fact: told.FenceSet) -> list[Action]:
     record = world.record(fence.host, fence.name)
     if record.fencing is not None and record.fencing.number == fence.number:
         record.fencing.asked_at = None
-    if before is None or before.number != fence.number:
+    is_known = before is not None and before.number == fence.number
+    if not is_known or fence.host not in world.fenced_at:  # An earlier boot's clock is over.
         world.fenced_at[fence.host] = Instant(world.now - fact.age_ms * NS_PER_MS)
     is_news = before is None or (before.number, before.step) != (fence.number, fence.step)
     if is_news and fence.step is FenceStep.OFF:  # What was heard before its power went is over.

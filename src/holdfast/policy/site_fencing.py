@@ -9,7 +9,7 @@ import msgspec
 from holdfast.facts import outcomes as came
 from holdfast.facts.actions import Action, PutFence, SwitchOff
 from holdfast.facts.fencing import Fence, FenceStep, HostMode
-from holdfast.facts.instants import after, spoken
+from holdfast.facts.instants import Instant, after, spoken
 from holdfast.facts.migrations import End
 from holdfast.policy import brakes, site_incidents, timing
 from holdfast.policy.host_states import SILENT
@@ -168,11 +168,18 @@ def _doubt(world: SiteWorld, record: HostRecord, fence: Fence) -> str:
         return f"{record.name} pulses, though its power was read back off"
     intended_at = world.fenced_at.get(record.host, world.now)
     for other in world.hosts.values():
-        is_hit = other is not record and other.state in SILENT and other.lost_at is not None
-        if is_hit and other.lost_at is not None and other.lost_at >= intended_at:
+        if other is not record and _fell_silent(world, other, intended_at):
             hit = f"{other.name} fell silent while {record.name} was switched off"
             return f"{hit}: are their power controls mixed up?"
     return ""
+
+
+def _fell_silent(world: SiteWorld, record: HostRecord, since: Instant) -> bool:
+    """Who was proven dead before is only missed anew, by a controller that has just begun."""
+    if record.state not in SILENT or record.lost_at is None or record.lost_at < since:
+        return False
+    was_dead = world.death_of(record) is not None
+    return not (was_dead and world.fenced_at.get(record.host, world.now) <= since)
 
 
 def switched_off(world: SiteWorld, outcome: came.SwitchedOff) -> None:

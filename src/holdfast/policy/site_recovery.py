@@ -4,6 +4,7 @@ As site_fencing.py: after every fact it is worked out anew what must happen next
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -33,14 +34,35 @@ class _Places:
 def go_on(world: SiteWorld) -> list[Action]:
     """What is to be done now about VMs of dead hosts."""
     actions: list[Action] = []
-    placed = (one.target for one in world.recoveries.values() if one.step is RecoveryStep.PLACED)
-    busy = Counter(placed) + Counter(one.target for one in world.starting.values() if one.target)
     found = [one for one in world.promises.values() if _concerns(world, one)]
+    _forget_in_vain(world, found)
+    busy = Counter(one.target for one in world.starting.values() if one.target)
+    busy.update(_starting_on(world, found))
     if found:
         places = _Places(rooms=placement.Rooms(world), busy=busy)
         for promise in placement.in_order(world, found):
             actions += _next(world, promise, places)
     return actions
+
+
+def _starting_on(world: SiteWorld, found: list[Promise]) -> Iterator[str]:
+    """The targets of those that were placed; of what is not promised any more nobody starts it."""
+    for promise in found:
+        recovery = world.recovery_ahead(promise) or world.recovery_of(promise)
+        if recovery is not None and recovery.step is RecoveryStep.PLACED:
+            yield recovery.target
+
+
+def _forget_in_vain(world: SiteWorld, found: list[Promise]) -> None:
+    """Where the store was asked to place those that are not recovered any more: it refused, as
+    when their host came back. Nobody is busy with them."""
+    asked = {one.protection.vm for one in found}
+    for vm, now in world.starting.items():
+        promise = world.promises.get(vm)
+        tenure = promise.protection.tenure if promise is not None else None
+        is_taken = tenure is not None and tenure.state is TenureState.RECOVERING
+        if vm not in asked and not is_taken:  # Taken: the store tells of the rest in a moment.
+            now.target = ""
 
 
 def _concerns(world: SiteWorld, promise: Promise) -> bool:

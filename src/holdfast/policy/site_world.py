@@ -14,7 +14,7 @@ from holdfast.facts.site import HostVm
 from holdfast.facts.tenure import DeathProof
 from holdfast.facts.verdicts import Effect, FaultRaised
 from holdfast.policy import timing
-from holdfast.policy.host_states import SILENT, HostState
+from holdfast.policy.host_states import HEARD, HostState
 
 SCHEMA = 1  # Raised whenever a snapshot of an older version could not be read as this one.
 INCIDENTS_KEPT = 200
@@ -56,6 +56,11 @@ class HostRecord(Struct, kw_only=True):
     devices: tuple[str, ...] = ()  # Its fence agents, first one first.
     dump_wait_s: int = 0  # It is left alone for so long when its kernel panicked.
     fencing: "Fencing | None" = None
+
+    @property
+    def pulses(self) -> bool:
+        """Silent is also who was to stop, whom a person has dealt with, or who was never heard."""
+        return self.state in HEARD and self.awaited is None
 
 
 class Fencing(Struct, kw_only=True):
@@ -198,9 +203,9 @@ class SiteWorld(Struct, kw_only=True):
         return fence if is_proven and fence and record.boot in boots_of(fence) else None
 
     def is_refuted(self, record: HostRecord, fence: Fence) -> bool:
-        """It was heard since it was to be switched off, in the boot that the proof is about."""
+        """It pulses since it was to be switched off, in the boot that the proof is about."""
         was_heard = record.heard_at > self.fenced_at.get(record.host, self.now)
-        return was_heard and record.state not in SILENT and record.boot in boots_of(fence)
+        return was_heard and record.pulses and record.boot in boots_of(fence)
 
     def is_contradicted(self, record: HostRecord) -> bool:
         """It was proven dead, and pulses in the boot that is over: the proof was wrong."""
