@@ -48,6 +48,7 @@ MUTANTS = (
         "policy/recovery.py",
         "    if not is_about_it or (proof.is_of_copy and not record.is_copy):",
         "    if not is_about_it:",
+        ("tests/policy/test_ordered.py",),
     ),
     Mutant(
         "takes a proof of another boot",
