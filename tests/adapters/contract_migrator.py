@@ -18,8 +18,12 @@ class Bench(Protocol):
     """Two hosts, `a` with a running VM; `hold` lets no move come to its end until `let_go`."""
 
     vm: str
-    a: Migrator
-    b: Migrator
+
+    @property
+    def a(self) -> Migrator: ...
+
+    @property
+    def b(self) -> Migrator: ...
 
     def place(self, port: int) -> Place: ...
 

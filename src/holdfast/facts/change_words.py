@@ -89,6 +89,11 @@ def _confirm_dead(args: Args) -> str:
     return f"look for signs of life of {_host(args)}"
 
 
+def _migrate(args: Args) -> str:
+    where = f"to {args['to']}" if args.get("to") else "to the host with the most room"
+    return f"move {_vm(args)} {where} while it runs"
+
+
 def _host(args: Args) -> str:
     return str(args.get("host") or "every host")
 
@@ -116,6 +121,10 @@ _WORDS: dict[str, Callable[[Args], str]] = {
     "fence-rehearse": lambda a: f"rehearse the fence devices of {_host(a)}",
     "host-mode": _mode,
     "host-confirm-dead": _confirm_dead,
+    "vm-migrate": _migrate,
+    "vm-migrate-cancel": lambda a: f"call the move of {_vm(a)} off",
+    "host-drain": lambda a: f"drain {_host(a)}: move its VMs away",
+    "host-undrain": lambda a: f"drain {_host(a)} no longer",
 }
 
 

@@ -301,8 +301,8 @@ class FenceShown(Struct, frozen=True, kw_only=True):
 class Host(Struct, frozen=True, kw_only=True):
     """`state` is one word, `said` the same as a sentence, `care` well, odd or bad. `is_up`: its
     agent is linked, `since_utc_ms`. `planes_heard`: where its pulses arrive at this controller.
-    `mode` act: it is fenced when it dies. `is_fenceable` now, or `why_not_fenceable`. `is_drained`:
-    in maintenance."""
+    `mode` act: it is fenced when it dies. `is_fenceable` now, or `why_not_fenceable`.
+    `is_drained`: in maintenance."""
 
     host: str
     host_name: str

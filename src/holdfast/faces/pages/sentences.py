@@ -6,6 +6,7 @@ from typing import Any
 from msgspec import Struct
 
 from holdfast.faces.pages.acting_sentences import ACTING
+from holdfast.faces.pages.moving_sentences import MOVING
 from holdfast.faces.pages.site_sentences import SITE
 from holdfast.faces.pages.tables import ended
 from holdfast.facts import actions as act
@@ -226,6 +227,7 @@ _SAY: dict[type, Callable[[Any, str], str]] = {
     act.RestartHere: _restart,
     act.AwaitAnswer: _await_answer,
     **ACTING,
+    **MOVING,
     **SITE,
     Gap: lambda f, _: f"Here {f.lost} lines of the journal are missing: {ended(f.reason)}",
 }

@@ -24,7 +24,7 @@ DRAIN_LIMIT_S = 600.0
 MOVED_LIMIT_S = 120.0
 ENDED_LIMIT_S = 180.0
 SLOW_MIB_S = "3"  # So that there is a middle of it.
-OF_ENDS = ("host-lost", "agent-away", "host-cut-off")
+OF_ENDS = ("host-lost", "host-frozen", "agent-away", "host-cut-off")
 STEPS = (1, 40, 90)  # In per cent of the memory: there the power is cut.
 
 
@@ -182,7 +182,9 @@ class DiesInMigration:
     def run_on_site(self, scene: SiteScene) -> Result:
         """Lose that end as often as chosen, and see the VM in one place."""
         runs, measured, site = scene.choices.runs or self.runs, Measured(), scene.site
-        source, target = site.hosts[-2], site.hosts[-1]
+        # Always the same host dies: of another one the brake on many losses would take care.
+        dead, other = site.plain_host, site.hosts[-2]
+        source, target = (dead, other) if self.is_source else (other, dead)
         with acting_site(site, [source, target]) as acting:
             for number in range(1, runs + 1):
                 step = STEPS[(number - 1) % len(STEPS)]
@@ -190,7 +192,6 @@ class DiesInMigration:
                 with acting.guests(source, 1) as [guest], _watched([guest]) as copies:
                     site.wait_vms(source, [guest.plan.uuid])
                     keep_busy(guest)
-                    dead = source if self.is_source else target
                     self._run_once(scene, acting, guest, (target, dead), step, measured, what)
                     measured.ran_twice |= copies.twice
         time.sleep(AFTERMATH_S)
