@@ -97,7 +97,7 @@ def test_it_carries_both_ways_at_once_and_changes_nothing(tmp_path: Path) -> Non
         async with ends(tmp_path) as (_, _, door):
             assert door.stat().st_mode & 0o777 == 0o600, "only root comes in at this end"
             both = await asyncio.gather(talk(door, said), talk(door, said[::-1]))
-        assert both == [said, said[::-1]]
+        assert list(both) == [said, said[::-1]]
 
     asyncio.run(story())
 
