@@ -48,8 +48,6 @@ class _Tunnel:
             raise CallFailed("the migration's tunnel does not open") from None
 
     async def close(self) -> None:
-        for sweeping in self._sweepings:
-            sweeping.cancel()
         await self._worker.kill()
 
     def _heard(self, message: Any) -> None:
@@ -190,6 +188,8 @@ class LibvirtMigrator:
         (self._folder / f"{vm}.sock").unlink(missing_ok=True)
 
     async def close(self) -> None:
+        for sweeping in self._sweepings:
+            sweeping.cancel()
         for vm in list(self._tunnels):
             await self._close_tunnel(vm)
         await self._client.close()
