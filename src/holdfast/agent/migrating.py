@@ -157,8 +157,10 @@ class Migrating:
         args, lost = asked.args, self._lost
         vm, generation = str(args["vm"]), int(args["generation"])
         protection = read_protection(args)
+        is_target = vm not in self._moves and not self._is_source(vm)
         try:
-            await self._migrator.leave(vm)
+            if is_target:
+                await self._migrator.leave(vm)
             await self._prepare(protection, args)
         except CallFailed as error:
             log.warning("after the migration of %s: %s", protection.name, error)
@@ -168,6 +170,10 @@ class Migrating:
         self._settle(protection, generation, args)
         await self._keep(lost)
         return {}
+
+    def _is_source(self, vm: str) -> bool:
+        record = self._loop.decider.world.vms.get(vm)
+        return record is not None and record.moves == moving.OUT
 
     async def _prepare(self, protection: Protection, args: dict[str, Any]) -> None:
         """What this host must do to hold it: take its settings over, or know it again."""

@@ -62,7 +62,7 @@ def end_half(domain: Any) -> None:
     not begun to run here by then never will."""
     deadline = time.monotonic() + HALF_LIMIT_S
     try:
-        while _waits(domain):
+        while _comes_in(domain):
             if time.monotonic() > deadline:
                 domain.destroy()
                 return
@@ -70,6 +70,20 @@ def end_half(domain: Any) -> None:
     except libvirt.libvirtError as error:
         if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
             raise  # Else it is gone by now, as it should.
+
+
+def _comes_in(domain: Any) -> bool:
+    """It waits, and is not the end that sends. Statistics are the sender's; of a move whose
+    connection broke off there may be no job any more."""
+    if not _waits(domain):
+        return False
+    try:
+        operation = domain.jobStats().get(libvirt.VIR_DOMAIN_JOB_OPERATION)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_OPERATION_UNSUPPORTED:
+            raise
+        return True
+    return bool(operation != libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT)
 
 
 def _waits(domain: Any) -> bool:

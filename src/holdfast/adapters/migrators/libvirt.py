@@ -5,6 +5,7 @@ knows the other host by its certificate. So nothing of a migration is ever sent 
 """
 
 import asyncio
+import contextlib
 import time
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ READY_LIMIT_S = 20.0
 OVERRUN_S = 60.0  # After the limit it is called off; libvirt has this long to see to that.
 CALL_MS = 15_000
 LOOK_S = 0.5
+SWEEP_S = (5.0, 10.0)
 SOCKETS = (Path("/run/libvirt/libvirt-sock"), Path("/run/libvirt/virtqemud-sock"))
 NO_CERTIFICATES = (
     "this host has no certificate of the site: nothing would protect the guest's memory"
@@ -81,6 +83,7 @@ class LibvirtMigrator:
         self._tunnels: dict[str, _Tunnel] = {}
         self._sending: set[str] = set()
         self._receiving: set[str] = set()
+        self._sweepings: set[asyncio.Task[None]] = set()
         self._unwanted: set[str] = set()  # Of those that are sent: they were called off.
 
     def why_not(self) -> str:
@@ -119,7 +122,8 @@ class LibvirtMigrator:
                 await asyncio.wait([moving], timeout=LOOK_S)
                 # Again and again: libvirt has nothing to call off before its own job has begun.
                 if not moving.done() and (vm in self._unwanted or time.monotonic() > until):
-                    await self._abort(vm)
+                    with contextlib.suppress(CallFailed):
+                        await self._abort(vm)
             await moving
         except CallFailed as failure:
             raise CallFailed(self._why(vm, str(failure), limit_s, until)) from None
@@ -161,9 +165,22 @@ class LibvirtMigrator:
             await self.cancel(vm)
             return
         await self._close_tunnel(vm)
-        if vm in self._receiving:
-            await self._client.call("end_half_migration", CALL_MS, vm=vm)
-            self._receiving.discard(vm)
+        # Also where an agent before this one had let it in.
+        await self._client.call("end_half_migration", CALL_MS, vm=vm)
+        self._receiving.discard(vm)
+        sweeping = asyncio.get_running_loop().create_task(self._sweep(vm))
+        self._sweepings.add(sweeping)
+        sweeping.add_done_callback(self._sweepings.discard)
+
+    async def _sweep(self, vm: str) -> None:
+        """Libvirt may have been about to make room for it while its connection broke off: what
+        then waits for ever is ended. It never ran, and never would."""
+        for wait_s in SWEEP_S:
+            await asyncio.sleep(wait_s)
+            if vm in self._receiving or vm in self._sending:
+                return
+            with contextlib.suppress(CallFailed):
+                await self._client.call("end_half_migration", CALL_MS, vm=vm)
 
     async def _close_tunnel(self, vm: str) -> None:
         tunnel = self._tunnels.pop(vm, None)
@@ -172,6 +189,8 @@ class LibvirtMigrator:
         (self._folder / f"{vm}.sock").unlink(missing_ok=True)
 
     async def close(self) -> None:
+        for sweeping in self._sweepings:
+            sweeping.cancel()
         for vm in list(self._tunnels):
             await self._close_tunnel(vm)
         await self._client.close()

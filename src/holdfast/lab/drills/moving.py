@@ -23,9 +23,9 @@ VMS = 3
 DRAIN_LIMIT_S = 600.0
 MOVED_LIMIT_S = 120.0
 ENDED_LIMIT_S = 180.0
-SLOW_MIB_S = "3"  # So that there is a middle of it.
+SLOW_MIB_S = "2"  # So that there is a middle of it.
 OF_ENDS = ("host-lost", "host-frozen", "agent-away", "host-cut-off")
-STEPS = (1, 40, 90)  # In per cent of the memory: there the power is cut.
+STEPS = (1, 40, 80)  # In per cent of the memory: there the power is cut.
 
 
 @dataclass
