@@ -108,5 +108,8 @@ ACTING: dict[type, Say] = {
     told.PromiseSet: _promise,
     told.PromiseEnded: lambda _f, _n: "A VM is not protected any more.",
     told.FenceSet: _fence_set,
+    told.FenceForgotten: lambda _, n: f"The store holds no fence of {n} any more.",
+    told.RecoveryForgotten: lambda _f, _n: "The store holds no recovery of this VM any more.",
+    told.MigrationForgotten: lambda _f, _n: "The store holds no migration of this VM any more.",
     told.RecoverySet: _recovery_set,
 }
