@@ -226,6 +226,7 @@ def test_what_the_store_was_asked_for_counts_before_it_answers() -> None:
     scene.runs("h1", "web1", "more")
     scene.is_stored = False
     scene.drain("h1")
+    scene.runs("h4", "web4")
     scene.wait(1_000)
     assert scene.did == ["put begun of web1 to h3"]
 
