@@ -46,6 +46,20 @@ def test_what_does_not_fit_the_store_any_more_does_not_begin() -> None:
     run(work)
 
 
+def test_a_host_that_another_vm_moves_from_or_to_takes_part_in_no_second_move() -> None:
+    async def work(scene: Scene) -> None:
+        for ends in ({"source": "h1", "target": "h3"}, {"source": "h4", "target": "h2"}):
+            other = migration(scene.term, vm="db", name="db", **ends)
+            await scene.put("migrations/db", other)
+            await scene.put_step()
+            assert scene.step is None, ends
+        await scene.put("migrations/db", migration(scene.term, vm="db", **UNDONE))
+        await scene.put_step()
+        assert scene.step is MigrationStep.BEGUN
+
+    run(work)
+
+
 def test_both_ends_are_told_the_target_first() -> None:
     async def work(scene: Scene) -> None:
         await scene.put_step()

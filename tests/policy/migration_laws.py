@@ -35,6 +35,7 @@ class MigrationLaws:
     _fences: dict[str, Fence] = field(default_factory=dict)
     _drained: set[str] = field(default_factory=set)
     _words: dict[tuple[str, int], tuple[End, End]] = field(default_factory=dict)
+    _asked: dict[str, Migration] = field(default_factory=dict)  # The store has not answered.
     _told: set[tuple[str, int]] = field(default_factory=set)
 
     def follow(self, fact: SiteFact) -> None:
@@ -43,6 +44,7 @@ class MigrationLaws:
                 self._tenures[fact.protection.vm] = fact.protection.tenure
             case told.MigrationSet():
                 self._migrations[fact.migration.vm] = fact.migration
+                self._asked.pop(fact.migration.vm, None)
             case told.FenceSet():
                 self._fences[fact.fence.host] = fact.fence
             case told.DrainSet():
@@ -78,9 +80,11 @@ class MigrationLaws:
     def _of_begin(self, one: Migration, known: Migration | None) -> dict[str, bool]:
         tenure = self._tenures[one.vm]
         busy = Counter[str]()
-        for other in self._migrations.values():
-            if other.is_open:
+        others = {vm: other for vm, other in self._migrations.items() if other.is_open}
+        for vm, other in (others | self._asked).items():
+            if vm != one.vm:
                 busy.update((other.source, other.target))
+        self._asked[one.vm] = one
         wanted = TenureState.MIGRATING if one.is_found else TenureState.HELD
         is_bound = not one.is_found
         return {

@@ -88,6 +88,20 @@ MIGRATION_MUTANTS = (
         SITE,
     ),
     Mutant(
+        "forgets what the store was asked for",
+        MOVES,
+        "    if any(_is_asked(world, vm, now) for",
+        "    if False and any(_is_asked(world, vm, now) for",
+        SITE,
+    ),
+    Mutant(
+        "moves several VMs of one host when asked twice",
+        PROOFS,
+        "    if not asked.is_found and is_busy(asked, others):",
+        "    if False:",
+        COMMITS,
+    ),
+    Mutant(
         "moves what is tied to its host",
         MOVES,
         "    if promise.needs.obstacle:",
@@ -181,8 +195,8 @@ MIGRATION_MUTANTS = (
     Mutant(
         "begins what the store would not",
         "controller/migrating.py",
-        "        why = proofs.may_begin(held.tenure, asked, known)\n        if why:",
-        "        why = proofs.may_begin(held.tenure, asked, known)\n        if False:",
+        "        why = proofs.may_begin(held.tenure, asked, known, others)\n        if why:",
+        "        why = proofs.may_begin(held.tenure, asked, known, others)\n        if False:",
         COMMITS,
     ),
     Mutant(

@@ -220,6 +220,17 @@ def test_a_drained_host_is_left_by_one_vm_after_the_other() -> None:
     assert scene.holder("local") == "h1 held (1)"
 
 
+def test_what_the_store_was_asked_for_counts_before_it_answers() -> None:
+    scene = MigrationScene()
+    scene.promise("more", "h1")
+    scene.runs("h1", "web1", "more")
+    scene.is_stored = False
+    scene.drain("h1")
+    scene.runs("h4", "web4")
+    scene.wait(1_000)
+    assert scene.did == ["put begun of web1 to h3"]
+
+
 def test_nothing_is_placed_on_a_drained_host_until_it_is_undrained() -> None:
     scene = MigrationScene()
     scene.runs("h3")

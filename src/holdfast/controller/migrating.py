@@ -108,7 +108,8 @@ class Migrating:
             return {}, "it is not protected any more, or another controller leads"
         if known is not None and known.number == asked.number:
             return self._ended_puts(asked, known)
-        why = proofs.may_begin(held.tenure, asked, known)
+        others = self._registry.migrations().values()
+        why = proofs.may_begin(held.tenure, asked, known, others)
         if why:
             return {}, why
         begun = structs.replace(asked, begun_utc_ms=clock.utc_ms())

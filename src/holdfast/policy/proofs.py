@@ -1,6 +1,6 @@
 """What a proof covers, and whose VM may start on another host because of it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from holdfast.facts.fencing import Fence, FenceStep
 from holdfast.facts.migrations import End, Migration, MigrationStep
@@ -67,8 +67,11 @@ def outcome(source: End, target: End) -> MigrationStep | None:
             return None
 
 
-def may_begin(tenure: Tenure, asked: Migration, known: Migration | None) -> str:
-    """Why this migration may not begin, or empty. `tenure` and `known` are the store's."""
+def may_begin(
+    tenure: Tenure, asked: Migration, known: Migration | None, others: Iterable[Migration] = ()
+) -> str:
+    """Why this migration may not begin, or empty. `tenure` and `known` are the store's, and
+    `others` those of all VMs that it has."""
     if known is not None and known.is_open:
         return "it migrates already"
     if tenure.wanted is not Wanted.RUNNING:
@@ -78,8 +81,15 @@ def may_begin(tenure: Tenure, asked: Migration, known: Migration | None) -> str:
     wanted = TenureState.MIGRATING if asked.is_found else TenureState.HELD
     if tenure.state is not wanted or tenure.boot != asked.source_boot:
         return f"its tenure is {tenure.state}" if tenure.state is not wanted else "its host booted"
+    if not asked.is_found and is_busy(asked, others):
+        return "another VM moves from or to one of both hosts by now"
     is_next = asked.number == (known.number if known is not None else 0) + 1
     return "" if is_next and asked.target != asked.source else "it was asked for in the past"
+
+
+def is_busy(asked: Migration, others: Iterable[Migration]) -> bool:
+    ends = {asked.source, asked.target}
+    return any(one.is_open and ends & {one.source, one.target} for one in others)
 
 
 def may_end(

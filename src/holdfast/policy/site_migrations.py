@@ -286,6 +286,8 @@ def _migration(
 
 def _drain(world: SiteWorld) -> list[Action]:
     """What runs on drained hosts moves away, as many at once as may; who cannot stays, and why."""
+    if any(_is_asked(world, vm, now) for vm, now in world.moving.items()):
+        return []  # It counts among those that move when the store has it.
     for host, drain in world.drains.items():
         record = world.hosts.get(host)
         for vm in record.vms if record is not None else ():
@@ -293,6 +295,14 @@ def _drain(world: SiteWorld) -> list[Action]:
             if migration is not None:
                 return [PutMigration(migration=migration)]  # One, then it is worked out anew.
     return []
+
+
+def _is_asked(world: SiteWorld, vm: str, now: Moving) -> bool:
+    """Whether the store was asked to begin its move, and has not answered."""
+    known = world.migrations.get(vm)
+    is_open = known is not None and known.is_open
+    asked_at = None if is_open else now.asked_at
+    return asked_at is not None and after(asked_at, timing.PUT_AGAIN_MS) > world.now
 
 
 def _next_away(world: SiteWorld, drain: Drain, vm: str) -> Migration | None:

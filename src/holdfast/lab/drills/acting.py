@@ -102,7 +102,9 @@ class ActingSite:
         self.command("host", "mode", host.name, "report")
 
     @contextmanager
-    def guests(self, host: Host, count: int, memory_mib: int = 128) -> Iterator[list[Guest]]:
+    def guests(
+        self, host: Host, count: int, memory_mib: int = 128, *, is_acted_on: bool = True
+    ) -> Iterator[list[Guest]]:
         """So many on shared disks, answering and protected; gone from everywhere at the end."""
         made: list[Guest] = []
         try:
@@ -114,7 +116,7 @@ class ActingSite:
             for guest in made:
                 guest.wait_answer()
                 self.command("vm", "protect", guest.name, "--answers", "agent")
-            self._wait_known(made)
+            self._wait_known(made, "" if is_acted_on else f"{host.name} is in report mode")
             yield made
         finally:
             self._take_away(made)
@@ -140,12 +142,12 @@ class ActingSite:
         )
         return Guest.define(host, plan)
 
-    def _wait_known(self, guests: Sequence[Guest]) -> None:
-        """Until the site could start each of them elsewhere."""
+    def _wait_known(self, guests: Sequence[Guest], but: str) -> None:
+        """Until the site could start each of them elsewhere, `but` for that."""
 
         def missing() -> list[str]:
             told = json.loads(self.command("vm", "list", "--json"))["vms"]
-            ready = {row["vm"] for row in told if row["is_protected"] and not row["elsewhere"]}
+            ready = {row["vm"] for row in told if row["is_protected"] and row["elsewhere"] == but}
             return [guest.name for guest in guests if guest.plan.uuid not in ready]
 
         self.site.wait(

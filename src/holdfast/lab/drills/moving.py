@@ -57,7 +57,7 @@ class Drained:
         host = scene.site.plain_host
         for number in range(1, runs + 1):
             what = f"run {number} of {runs}"
-            with acting.guests(host, vms) as guests, _watched(guests) as copies:
+            with acting.guests(host, vms, is_acted_on=False) as guests, _watched(guests) as copies:
                 scene.site.wait_vms(host, [guest.plan.uuid for guest in guests])
                 for guest in guests:
                     keep_busy(guest)
