@@ -71,10 +71,11 @@ ORDER_MUTANTS = (
     Mutant(
         "ends what runs by nobody's tenure",
         "policy/copies.py",
-        "    if held is None:\n        return []",
-        "    if held is None:\n"
+        "    if record.is_copy or held is None:",
+        "    if held is None and not record.is_copy:\n"
         "        record.is_copy = True\n"
-        "        return end(world, record) if record.runs else []",
+        "        return end(world, record) if record.runs else []\n"
+        "    if record.is_copy:",
         ORDERED,
     ),
     Mutant(
