@@ -182,8 +182,10 @@ FENCE_MUTANTS = (
     Mutant(
         "revives what was stopped on purpose",
         "policy/proofs.py",
-        "    if tenure.wanted is not Wanted.RUNNING:",
-        "    if False:",
+        "    if tenure.wanted is not Wanted.RUNNING:\n"
+        '        return "it is wanted stopped"\n'
+        "    if tenure.state is TenureState.MIGRATING:",
+        "    if tenure.state is TenureState.MIGRATING:",
         COMMITS,
     ),
     Mutant(
@@ -196,8 +198,8 @@ FENCE_MUTANTS = (
     Mutant(
         "commits an intent that a person has forbidden since",
         "controller/recovering.py",
-        "            if not is_next or self._why_not(asked.host):",
-        "            if not is_next:",
+        "            if not is_next or is_heard or self._why_not(asked.host):",
+        "            if not is_next or is_heard:",
         COMMITS,
     ),
     Mutant(
