@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 LIMIT_S = 30.0
+FREEZE_LIMIT_S = 5.0
 ETCD = shutil.which("etcd")
 needs_etcd = pytest.mark.skipif(ETCD is None, reason="etcd-server is not installed")
 EVERYTHING = b64encode(b"\0").decode()
@@ -66,7 +67,18 @@ class Member:
         os.kill(self._process.pid, number)
 
     def freeze(self) -> None:
+        """Returns when none of its threads runs: until then it may answer once more."""
         self.signal(signal.SIGSTOP)
+        deadline = time.monotonic() + FREEZE_LIMIT_S
+        while not self._is_stopped():
+            assert time.monotonic() < deadline, f"{self.name} does not stop"
+            time.sleep(0.005)
+
+    def _is_stopped(self) -> bool:
+        assert self._process is not None
+        tasks = Path(f"/proc/{self._process.pid}/task").iterdir()
+        states = [(task / "stat").read_text().rpartition(") ")[2][:1] for task in tasks]
+        return set(states) == {"T"}
 
     def thaw(self) -> None:
         self.signal(signal.SIGCONT)

@@ -19,6 +19,7 @@ ON_LOST_HOST = "vm-on-lost-host"
 NEVER = ("host-not-dead", "vm-copy-ended")
 SUSPECTED = ("host-lost", "host-frozen")
 # Generous: the machine may be busy with other work, and what is measured is told anyway.
+UNFENCEABLE = "host-unfenceable"
 CONFIRMED_LIMIT_S = 90.0
 ANSWERING_LIMIT_S = 180.0
 REJOINED_LIMIT_S = 120.0
@@ -275,4 +276,12 @@ def finish(scene: SiteScene, acting: ActingSite, measured: Measured) -> None:
     """While all still runs: what came late, and who of those that nobody broke has ended."""
     time.sleep(AFTERMATH_S)
     measured.stopped += acting.stopped
-    scene.judge(lambda one: scene.site.is_spent(one.subject) and one.condition not in NEVER)
+    site = scene.site
+    broken = {site.id_of(host) for host in site.hosts if host.name in acting.broken}
+
+    def is_true(one: Arrival) -> bool:
+        """A rehearsal that met a broken BMC may be told of when that is whole again."""
+        is_late = one.condition == UNFENCEABLE and one.subject in broken
+        return is_late or (site.is_spent(one.subject) and one.condition not in NEVER)
+
+    scene.judge(is_true)
