@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -75,6 +76,9 @@ def running_vm(uuid: str) -> Iterator[int]:
     argv = [sys.executable, "-c", "input()", "-uuid", uuid, "-end"]
     with subprocess.Popen(argv, stdin=subprocess.PIPE) as process:
         try:
+            # For a moment after its start a program has no command line.
+            words = Path(f"/proc/{process.pid}/cmdline")
+            wait_until(lambda: uuid.encode() in words.read_bytes())
             yield process.pid
         finally:
             process.kill()

@@ -69,6 +69,7 @@ def test_the_laws_hold_for_any_order_of_inputs(rng: random.Random, steps: int) -
     play(rng, Lawful(), steps)
 
 
+@pytest.mark.slow
 def test_random_orders_reach_what_the_laws_forbid() -> None:
     """Laws that nothing tempts prove nothing: starts, ends and closed incidents do happen."""
     seen = [0] * 7
@@ -108,6 +109,7 @@ def test_the_world_survives_its_snapshot(seed: int) -> None:
     assert msgspec.json.encode(restored.world) == msgspec.json.encode(lawful.decider.world)
 
 
+@pytest.mark.slow
 def test_memory_is_bounded() -> None:
     """A site that makes and drops thousands of VMs leaves no more than what is remembered."""
     lawful = Lawful()

@@ -128,6 +128,7 @@ def test_a_story_says_what_it_is_about(path: Path) -> None:
     assert len(head) == 3, "two lines of story, then what it covers"
 
 
+@pytest.mark.slow
 def test_a_story_is_the_same_each_time() -> None:
     text = STORIES[0].read_text()
     assert perform(text) == perform(text)
