@@ -37,6 +37,7 @@ async def running(
 ) -> AsyncIterator[House]:
     controller = Controller(given, boot, store, fencer=fencer)
     door = Path(given.run_dir) / "controller.sock"
+    door.unlink(missing_ok=True)  # Of one before it: nobody is behind that.
     work = asyncio.create_task(controller.run())
     try:
         await wait_for(lambda: door.exists() or work.done())
