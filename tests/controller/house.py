@@ -37,12 +37,18 @@ async def running(
 ) -> AsyncIterator[House]:
     controller = Controller(given, boot, store, fencer=fencer)
     door = Path(given.run_dir) / "controller.sock"
-    door.unlink(missing_ok=True)  # Of one before it: nobody is behind that.
     work = asyncio.create_task(controller.run())
     try:
-        await wait_for(lambda: door.exists() or work.done())
+        await wait_for(lambda: is_listening(door) or work.done())
         yield House(controller, door)
     finally:
         work.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await work
+
+
+def is_listening(door: Path) -> bool:
+    """The file comes a moment before somebody listens there. Source: /proc/net/unix, whose flags
+    say so (__SO_ACCEPTCON)."""
+    rows = (line.split() for line in Path("/proc/net/unix").read_text().splitlines())
+    return any(row[-1] == str(door) and row[3] == "00010000" for row in rows)
