@@ -3,9 +3,8 @@
 The store first, as in recovering.py: an end is told of nothing that is not committed there.
 """
 
-import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -13,6 +12,7 @@ from msgspec import structs
 
 from holdfast.controller.agents import Agents
 from holdfast.controller.registry import Puts, Registry
+from holdfast.controller.works import Works
 from holdfast.facts import actions as act
 from holdfast.facts import outcomes as came
 from holdfast.facts.actions import Action
@@ -49,35 +49,22 @@ class Migrating:
     ) -> None:
         self._registry, self._agents, self._term = registry, agents, term
         self._consume, self._greet_anew, self._say = consume, greet_anew, say
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._works = Works("a migration")
+        self.close = self._works.close
         self.progress: dict[str, Progress] = {}
 
     def carry_out(self, action: Action) -> None:
         match action:
             case act.PutMigration():
-                self._spawn(self._try_commit(action.migration))
+                self._works.begin(self._try_commit(action.migration))
             case act.Migrate():
-                self._spawn(self._begin(action.migration))
+                self._works.begin(self._begin(action.migration))
             case act.LookAtEnds():
-                self._spawn(self._look(action))
+                self._works.begin(self._look(action))
             case act.TellEnds():
-                self._spawn(self._tell(action.migration))
+                self._works.begin(self._tell(action.migration))
             case _:
                 log.error("refused: %s is not done here", type(action).__name__)
-
-    def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a migration failed in our own code", exc_info=error)
 
     # The store.
 

@@ -4,7 +4,6 @@ The store first: nothing dangerous is done that is not committed there, and each
 again, in the transaction itself, whether it still may be.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -14,6 +13,7 @@ from msgspec import structs
 
 from holdfast.controller.agents import Agents
 from holdfast.controller.registry import Puts, Registry
+from holdfast.controller.works import Works
 from holdfast.facts import actions as act
 from holdfast.facts import outcomes as came
 from holdfast.facts.actions import Action
@@ -56,34 +56,30 @@ class Recoverer:
         self._registry, self._agents, self._fencer = registry, agents, fencer
         self._term, self._consume, self._fault_age_ms = term, consume, fault_age_ms
         self._hindrance = hindrance
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._works = Works("an act of recovery")
+        self.close = self._works.close
 
     def carry_out(self, action: Action) -> None:
         match action:
             case act.PutFence():
-                self._spawn(self._commit(lambda: self._fence(action.fence)))
+                self._works.begin(self._commit(lambda: self._fence(action.fence)))
             case act.SwitchOff():
                 off = self._switch_off(action)
-                self._spawn(self._or_say(off, lambda why: self._not_off(action, why)))
+                self._works.begin(self._or_say(off, lambda why: self._not_off(action, why)))
             case act.PutRecovery():
-                self._spawn(self._commit(lambda: self._recovery(action.recovery)))
+                self._works.begin(self._commit(lambda: self._recovery(action.recovery)))
             case act.RestartElsewhere():
                 start = self._start(action)
-                self._spawn(self._or_say(start, lambda why: self._silent(action.recovery, why)))
+                self._works.begin(
+                    self._or_say(start, lambda why: self._silent(action.recovery, why))
+                )
             case act.TakeBack():
                 back = self._take_back(action)
-                self._spawn(self._or_say(back, lambda why: self._silent(action.recovery, why)))
+                self._works.begin(
+                    self._or_say(back, lambda why: self._silent(action.recovery, why))
+                )
             case _:
                 log.error("refused: %s is not done here", type(action).__name__)
-
-    def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
 
     async def _or_say(self, work: Coroutine[Any, Any, None], say: Callable[[str], None]) -> None:
         """A defect of ours must not leave policy waiting for an outcome that never comes."""
@@ -92,11 +88,6 @@ class Recoverer:
         except Exception as error:
             log.exception("an act of recovery failed in our own code")
             say(f"a defect: {error}")
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("an act of recovery failed in our own code", exc_info=error)
 
     # The store.
 
