@@ -8,6 +8,8 @@ import pytest
 
 from tests.architecture.sources import PROJECT
 
+pytestmark = pytest.mark.slow  # Seconds in all: `make test` runs them.
+
 # Each fake notes that it was called. What they answer is in the files beside them.
 FAKES = {
     "apt-get": (

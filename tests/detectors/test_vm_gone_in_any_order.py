@@ -13,6 +13,8 @@ from holdfast.facts.observations import Observation, QemuThreadEnded
 from holdfast.facts.verdicts import FaultCleared, FaultRaised, StopWanted, Verdict
 from tests.detectors.cases import parse_seen, wakes
 
+pytestmark = pytest.mark.slow  # Seconds in all: `make test` runs them.
+
 # libvirt's word comes up to 420 ms after the first sign and is waited for 700 ms.
 MOST_LATE_MS = 250
 DATA = {

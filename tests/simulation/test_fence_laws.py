@@ -19,6 +19,8 @@ from tests.simulation.site_commands import play
 from tests.simulation.site_laws import LawBroken
 from tests.simulation.site_stage import SiteStage
 
+pytestmark = pytest.mark.slow  # Seconds in all: `make test` runs them.
+
 REST_MS = 4_000.0
 SITE = {"hosts": 4, "controllers": 1, "bmcs": 1}
 Story = Callable[[SiteStage, Rogue], None]

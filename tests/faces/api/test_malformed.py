@@ -20,6 +20,8 @@ from holdfast.faces.api.reading import BODY_BYTES, MOST_ROWS
 from holdfast.faces.api.routes import ROUTES
 from tests.faces.api.site import Api, api
 
+pytestmark = pytest.mark.slow  # Seconds in all: `make test` runs them.
+
 CHANGING = [route for route in ROUTES if route.is_change]
 READING = [route for route in ROUTES if not route.is_change and not route.is_stream]
 SHORT = st.text(max_size=20)

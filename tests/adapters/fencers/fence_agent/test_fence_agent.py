@@ -14,6 +14,8 @@ from holdfast.facts.fencing import FenceDevice
 from holdfast.ports.fencer import FenceFailed
 from tests.adapters.contract_fencer import FENCE, LATE_S, FencerContract, Tried, assert_sentence
 
+pytestmark = pytest.mark.slow  # Seconds in all: `make test` runs them.
+
 METADATA = """<?xml version="1.0" ?>
 <resource-agent name="fence_fake" shortdesc="A host that is a file" >
 <parameters>
