@@ -3,7 +3,9 @@
 import asyncio
 import os
 import signal
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -16,6 +18,7 @@ from holdfast.faces.cli import site_commands, site_growth
 from holdfast.faces.cli.exits import Failure
 from holdfast.faces.cli.services import Machine
 from holdfast.faces.cli.settings import Site
+from holdfast.faces.cli.site_setup import store_running
 from holdfast.facts.settings import ControllerPlace, Settings
 from holdfast.ports.store import StoreAway
 from tests.controller.site import certify
@@ -114,6 +117,26 @@ def test_a_person_may_interrupt_it(systemd: Growing) -> None:
         systemd.move()
     assert systemd.calls == STOP_AND_START
     systemd.assert_as_before()
+
+
+def test_an_interrupt_as_the_store_starts_leaves_no_store(
+    systemd: Growing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The moment between its start and the block that ends it."""
+    started: list[subprocess.Popen[bytes]] = []
+    really = subprocess.Popen
+
+    def start(*program: Any, **options: Any) -> subprocess.Popen[bytes]:
+        started.append(really(*program, **options))
+        signal.raise_signal(signal.SIGINT)
+        return started[-1]
+
+    systemd.certify()
+    systemd.etcd(f"mkdir -p {systemd.data}/member\nexec sleep 60\n")
+    monkeypatch.setattr(subprocess, "Popen", start)
+    with pytest.raises(KeyboardInterrupt), store_running(str(systemd.config)):
+        pass
+    assert [one.returncode for one in started] == [-signal.SIGTERM]
 
 
 def test_a_try_before_this_one_leaves_nothing_behind(systemd: Growing) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -170,11 +171,11 @@ def write_settings(
 @contextlib.contextmanager
 def store_running(config: str) -> Iterator[None]:
     """This host's etcd, for as long as a block lasts, before it is a service."""
-    with tempfile.TemporaryFile() as words:
-        process = subprocess.Popen(
-            [etcd_program(), "--config-file", str(store_file(config))], stdout=words, stderr=words
-        )
+    program = [etcd_program(), "--config-file", str(store_file(config))]
+    with tempfile.TemporaryFile() as words, _interrupt_held() as let_interrupt:
+        process = subprocess.Popen(program, stdout=words, stderr=words)
         try:
+            let_interrupt()
             yield
         finally:
             process.terminate()
@@ -183,6 +184,25 @@ def store_running(config: str) -> Iterator[None]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+@contextlib.contextmanager
+def _interrupt_held() -> Iterator[Callable[[], None]]:
+    """A Ctrl-C waits until what it yields is called: between a program's start and the `try`
+    that ends it, it would leave the program behind."""
+    held: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: held.append(number))
+
+    def let() -> None:
+        signal.signal(signal.SIGINT, before)
+        if held:
+            held.clear()
+            signal.raise_signal(signal.SIGINT)
+
+    try:
+        yield let
+    finally:
+        let()
 
 
 @contextlib.contextmanager
