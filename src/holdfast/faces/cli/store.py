@@ -150,6 +150,11 @@ def _tell(done: Restored, settings: Settings) -> None:
             f"{_counted(done.promises, 'promise')} of it: each counts once the VM's own host has"
             " confirmed it; else it waits until a person protects the VM again"
         )
+    if done.moving:
+        say(
+            f"{', '.join(done.moving)} moved to another host when the backup was made: nobody holds"
+            " such a VM until both hosts of that move are linked, and know of nothing newer"
+        )
     if done.tokens:
         say(f"{_counted(done.tokens, 'join token')} of it ended, since it may have been used")
     if settings.store == "etcd":
