@@ -162,7 +162,8 @@ def _tell(done: Restored, settings: Settings) -> None:
     click.echo("\nWhat to do next:")
     click.echo("  systemctl start holdfast.target    without systemd: /etc/init.d/holdfast start")
     for name in done.others:
-        click.echo(f"  holdfast ca certificate revoke {name} --reason restored    then it may join")
+        command = f"holdfast ca certificate revoke {name} --reason restored --even-with-vms"
+        click.echo(f"  {command}    then it may join")
     click.echo("  revoke again the certificates and API tokens that were revoked since the backup")
     click.echo("  holdfast disarm, if recovery was off: the store knows that only from the backup")
     click.echo("  holdfast status                    names the VMs that have to be protected again")
