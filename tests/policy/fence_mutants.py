@@ -46,8 +46,8 @@ FENCE_MUTANTS = (
     Mutant(
         "forgets whom it fenced a moment ago",
         "policy/brakes.py",
-        "    if is_ours and fenced_at and",
-        "    if False and",
+        "    if _is_of_storm(world, record.host):",
+        "    if False:",
         FENCING,
     ),
     Mutant(

@@ -180,6 +180,9 @@ class SiteWorld(Struct, kw_only=True):
     disarm: Disarm | None = None
     disarmed_until: Instant | None = None
     fenced_at: dict[str, Instant] = field(default_factory=dict)  # When, as seen from here.
+    storm_at: dict[str, Instant] = field(
+        default_factory=dict
+    )  # Since when it counts for the brake.
     fence_after_ms: int = timing.FENCE_AFTER_MS  # As the settings say.
     brake_percent: int = timing.BRAKE_PERCENT
     acts_at: Instant | None = None  # When it must be looked again at what is under way.

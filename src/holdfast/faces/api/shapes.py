@@ -135,10 +135,12 @@ class CreateToken(Request, frozen=True, kw_only=True):
 
 
 class RevokeCertificate(Request, frozen=True, kw_only=True):
-    """`name` is a serial, a host's name or its id."""
+    """`name` is a serial, a host's name or its id. `even_with_vms`: also where the host holds
+    protected VMs and is not proven dead, which is refused without it."""
 
     name: str
     reason: str = ""
+    even_with_vms: bool = False
 
 
 class NewJoin(Request, frozen=True, kw_only=True):
