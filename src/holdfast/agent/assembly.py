@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.adapters.archives.local_disk import LocalDisk
+from holdfast.adapters.drivers import libvirt_hook
+from holdfast.adapters.drivers.certificates import Certificates
 from holdfast.adapters.migrators.libvirt import LibvirtMigrator
 from holdfast.adapters.outboxes.disk import DiskOutbox
 from holdfast.adapters.sensors.kernel_log import KernelLog
@@ -332,9 +334,15 @@ class Agent:
             "defects": dict(self.loop.defects.counts),
             "policy_defects": getattr(self.decider.world, "defects", 0),
             "outbox_unreadable": self.uplink.unreadable,
+            "hook": self._hook_trouble(),
             "watch_mechanism": self.sight.mechanism(),
             "records_lost": {name: lost().count for name, lost in self._losses().items()},
         }
+
+    def _hook_trouble(self) -> str:
+        """Only on a host of a site may what was protected run on another one by now."""
+        is_joined = Certificates.is_here(self._settings.tls_dir)
+        return libvirt_hook.trouble(self._settings) if is_joined else ""
 
     def _losses(self) -> dict[str, Callable[[], Any]]:
         return {
