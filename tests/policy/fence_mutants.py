@@ -209,4 +209,11 @@ FENCE_MUTANTS = (
         '        elif not said.get("is_taken") or True:',
         COMMITS,
     ),
+    Mutant(
+        "starts a VM on a host without its CPU",
+        "policy/placement.py",
+        "        return missing(needs.cpu, offered)",
+        '        return ""',
+        RECOVERY,
+    ),
 )

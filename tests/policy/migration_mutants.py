@@ -206,4 +206,25 @@ MIGRATION_MUTANTS = (
         ", args)",
         COMMITS,
     ),
+    Mutant(
+        "moves a VM to a host without its CPU",
+        "policy/placement.py",
+        "    return missing_live(needs.live or needs.cpu, here, offered)",
+        '    return ""',
+        SITE,
+    ),
+    Mutant(
+        "moves a VM as if it started from nothing",
+        MOVES,
+        "placement.refusal(world, rooms, record, promise, source)",
+        "placement.refusal(world, rooms, record, promise)",
+        SITE,
+    ),
+    Mutant(
+        "forgets what CPU a VM was given",
+        "policy/placement.py",
+        "missing_live(needs.live or needs.cpu, ",
+        "missing_live(needs.cpu, ",
+        SITE,
+    ),
 )

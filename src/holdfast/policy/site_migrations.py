@@ -219,15 +219,17 @@ def _busy(world: SiteWorld) -> Counter[str]:
 
 def _target(world: SiteWorld, promise: Promise, wish: str, moving: Counter[str]) -> tuple[str, str]:
     rooms = placement.Rooms(world)
-    source = promise.protection.tenure.host
+    source = world.hosts[promise.protection.tenure.host]
     refused = {record.host: CANNOT for record in world.hosts.values() if not record.can_move}
-    refused[source] = "it runs there"
+    refused[source.host] = "it runs there"
     if not wish:
-        return placement.choose(world, rooms, promise, refused=refused, busy=list(moving))
+        return placement.choose(
+            world, rooms, promise, refused=refused, busy=list(moving), leaves=source
+        )
     record = world.hosts.get(wish)
     if record is None:
         return "", "there is no such host"
-    reason = refused.get(wish) or placement.refusal(world, rooms, record, promise)
+    reason = refused.get(wish) or placement.refusal(world, rooms, record, promise, source)
     if reason:
         return "", f"not to {record.name}: {reason}"
     if moving[wish]:
