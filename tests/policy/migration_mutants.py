@@ -227,4 +227,32 @@ MIGRATION_MUTANTS = (
         "missing_live(needs.cpu, ",
         SITE,
     ),
+    Mutant(
+        "starts here what somebody else may have moved",
+        MOVING,
+        "        told = service.want(world, record, Wanted.RUNNING, word, state)",
+        "        told: list[Action] = []",
+        ENDS,
+    ),
+    Mutant(
+        "takes back what somebody else has moved away",
+        MOVING,
+        "    if record.moves != FOUND or record.is_elsewhere:",
+        "    if record.moves != FOUND:",
+        ENDS,
+    ),
+    Mutant(
+        "revives what was stopped while somebody else moved it",
+        MOVING,
+        "    wanted = Wanted.STOPPED if record.state is VmState.STOPPED else Wanted.RUNNING",
+        "    wanted = Wanted.RUNNING",
+        ENDS,
+    ),
+    Mutant(
+        "takes a grant for the end of a move",
+        MOVING,
+        "    if held is None or record.moves not in (OUT, FOUND):",
+        "    if held is None or record.moves != OUT:",
+        ENDS,
+    ),
 )

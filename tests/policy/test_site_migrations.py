@@ -290,3 +290,17 @@ def test_what_the_store_does_not_answer_is_asked_again() -> None:
     scene.is_stored = True
     scene.wait(2_500)
     assert scene.holder("web1") == "h2 held (2)"
+
+
+def test_what_others_move_is_started_nowhere_while_it_is_on_its_way() -> None:
+    """Its source dies in the middle of it: only both ends can say where it is."""
+    scene = MigrationScene()
+    moves = structs.replace(scene.tenures["web1"], state=TenureState.MIGRATING, revision=5)
+    scene.hold("web1", moves)
+    scene.lose("h1")
+    assert not [line for line in scene.did if "web1" in line], "nobody knows where it goes"
+    scene.runs("h2", "web2", "web1")  # It tells of what came, as it does of all that runs.
+    assert "put begun of web1 to h2" in scene.did
+    scene.say("web1", DEAD, HERE)
+    assert scene.holder("web1") == "h2 held (2)"
+    assert not [line for line in scene.did if line.startswith(("put placed of web1", "start web1"))]

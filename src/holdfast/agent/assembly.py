@@ -24,6 +24,7 @@ from holdfast.agent.door import open_door
 from holdfast.agent.ends import Ends
 from holdfast.agent.executor import Executor
 from holdfast.agent.finding import found_gone
+from holdfast.agent.found_moves import FoundMoves
 from holdfast.agent.health import Health, rss_mib
 from holdfast.agent.hook_files import HookFiles
 from holdfast.agent.host_records import HostRecords
@@ -137,6 +138,7 @@ class Agent:
             port=settings.migration_port,
         )
         self.migrating = Migrating(self.loop, self.sight.hypervisor, self.migrator, self.journal)
+        self.found_moves = FoundMoves(self.loop, self.migrator)
         self.executor = self._make_executor(last_words)
         self._add_questions()
 
@@ -212,6 +214,7 @@ class Agent:
             self._sync,
             self.site_keeper.run,
             self.vitals.run,
+            self.found_moves.run,
             lambda: watch_losses(self._losses(), self._see),
             *[
                 functools.partial(sensor.run, self._see)
@@ -277,6 +280,7 @@ class Agent:
         self.inventory.see(seen)
         self.definitions.see(seen)
         self.vitals.see(seen)
+        self.found_moves.see(seen)
         if isinstance(seen, LifecycleSeen):
             self.recorder.note(seen.vm, "lifecycle", f"{seen.event} {seen.detail}", seen.at)
         elif isinstance(seen, QmpEventSeen):

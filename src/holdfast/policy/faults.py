@@ -23,7 +23,7 @@ def raised(world: World, fault: FaultRaised) -> list[Action]:
     if record.life != life and (record.life is not None or fault.effect is not Effect.GONE):
         stages.begin_life(world, record, life)  # Its beginning was not seen.
     record.life = life
-    if record.moves and fault.effect is Effect.GONE:
+    if record.is_moved_by_leader and fault.effect is Effect.GONE:
         if record.held_back is None or fault.certainty is Certainty.CERTAIN:
             record.held_back = fault
         return []  # Its end here may be how it moves: told once the move is over.
