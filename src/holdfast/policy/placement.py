@@ -165,6 +165,8 @@ def refusal(
     """The first reason why this host does not take it, or empty."""
     if record.host in world.drains:
         return "it is in maintenance (drained)"
+    if record.host in world.predictions:
+        return f"it is expected to fail ({world.predictions[record.host].reason})"
     if record.state not in (HostState.SERVING, HostState.IMPAIRED) or record.faults:
         return f"it {record.state.value}"
     fence = world.fences.get(record.host)

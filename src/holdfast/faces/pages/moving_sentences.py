@@ -79,5 +79,10 @@ MOVING: dict[type, Say] = {
     told.DrainSet: lambda f, name: (
         f"{name} is drained ({f.drain.by}): its VMs move away, and none is placed there."
     ),
+    told.PredictionSet: lambda f, _: (
+        f"{f.prediction.by} says that {f.prediction.name} is expected to fail:"
+        f" {ended(f.prediction.reason)} Nothing is placed there."
+    ),
+    told.PredictionLifted: lambda _f, name: f"{name} is no longer expected to fail.",
     told.DrainLifted: lambda _f, name: f"{name} is no longer drained.",
 }
