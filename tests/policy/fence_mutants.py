@@ -224,4 +224,11 @@ FENCE_MUTANTS = (
         "    if False:",
         ZONES,
     ),
+    Mutant(
+        "starts a VM on a host without its CPU",
+        "policy/placement.py",
+        "        return missing(needs.cpu, offered)",
+        '        return ""',
+        RECOVERY,
+    ),
 )

@@ -14,7 +14,7 @@ from holdfast.facts.commands import (
 )
 from holdfast.facts.definitions import HostSize, VmNeeds
 from holdfast.facts.fencing import Fence, HostMode
-from holdfast.facts.migrations import Drain, Migration
+from holdfast.facts.migrations import Drain, Migration, Prediction
 from holdfast.facts.outcomes import SiteOutcome
 from holdfast.facts.promises import Protection
 from holdfast.facts.recoveries import Recovery
@@ -121,6 +121,17 @@ class DrainLifted(Told, frozen=True, kw_only=True):
     host: str
 
 
+class PredictionSet(Told, frozen=True, kw_only=True):
+    """A host is expected to fail soon; how long ago that was said, by wall clocks."""
+
+    prediction: Prediction
+    age_ms: int = 0
+
+
+class PredictionLifted(Told, frozen=True, kw_only=True):
+    host: str
+
+
 class SiteBegan(Told, frozen=True, kw_only=True):
     """This controller started. `boot` is that of its host, whose clock all instants are of."""
 
@@ -186,6 +197,8 @@ SiteFact = (
     | MigrationForgotten
     | DrainSet
     | DrainLifted
+    | PredictionSet
+    | PredictionLifted
     | GroupSet
     | GroupForgotten
     | Disarmed

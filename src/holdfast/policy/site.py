@@ -14,6 +14,7 @@ from holdfast.facts.verdicts import Effect, FaultCleared, FaultRaised, HostHeard
 from holdfast.policy import (
     site_acts,
     site_alarms,
+    site_drains,
     site_fencing,
     site_incidents,
     site_losses,
@@ -228,7 +229,8 @@ class SiteDecider:
         if record is None:
             return []
         record.faults.clear()
-        actions = self._settle_down(record, f"{record.name} left the site")
+        over = f"{record.name} left the site"
+        actions = [*self._settle_down(record, over), *site_drains.lift(self.world, fact.host, over)]
         del self.world.hosts[fact.host]
         return actions
 

@@ -7,7 +7,7 @@ from holdfast.facts.definitions import HostSize, VmNeeds
 from holdfast.facts.fencing import Fence, FenceStep, HostMode
 from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.instants import Instant
-from holdfast.facts.migrations import Drain, End, Migration
+from holdfast.facts.migrations import Drain, End, Migration, Prediction
 from holdfast.facts.promises import DEFAULT_GROUP, Disarm, Group, Protection
 from holdfast.facts.recoveries import Recovery
 from holdfast.facts.site import HostVm
@@ -176,6 +176,7 @@ class SiteWorld(Struct, kw_only=True):
     starting: dict[str, Starting] = field(default_factory=dict)
     migrations: dict[str, Migration] = field(default_factory=dict)
     drains: dict[str, Drain] = field(default_factory=dict)
+    predictions: dict[str, Prediction] = field(default_factory=dict)
     moving: dict[str, Moving] = field(default_factory=dict)
     disarm: Disarm | None = None
     disarmed_until: Instant | None = None

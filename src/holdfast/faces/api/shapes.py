@@ -306,7 +306,7 @@ class Host(Struct, frozen=True, kw_only=True):
     """`state` is one word, `said` the same as a sentence, `care` well, odd or bad. `is_up`: its
     agent is linked, `since_utc_ms`. `planes_heard`: where its pulses arrive at this controller.
     `mode` act: it is fenced when it dies. `is_fenceable` now, or `why_not_fenceable`.
-    `is_drained`: in maintenance."""
+    `is_drained`: in maintenance. `predicted`: why it is expected to fail, or empty."""
 
     host: str
     host_name: str
@@ -331,6 +331,7 @@ class Host(Struct, frozen=True, kw_only=True):
     is_fenceable: bool = False
     why_not_fenceable: str = ""
     is_drained: bool = False
+    predicted: str = ""
     fence_devices: tuple[str, ...] = ()
     fence: FenceShown | None = None
 
