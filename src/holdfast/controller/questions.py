@@ -87,6 +87,8 @@ class Questions:
         self.refresh: Callable[[], Awaitable[None]] = _nothing  # Before VMs are shown.
         self.if_lost: Callable[[str], Any] = lambda _: None  # What the loss of a host would mean.
         self.acknowledged: Callable[[AlarmRecord], None] = lambda _: None  # Who must know of it.
+        # Of a VM whose host is dead, and that no host is starting: what was done about it.
+        self.recover_elsewhere: Callable[[str, str], dict[str, Any] | None] = lambda _vm, _by: None
         self._table: dict[str, Handler] = {
             "status": self._ask_status,
             "agents": self._ask_agents,
@@ -215,7 +217,8 @@ class Questions:
 
     async def _recover(self, asked: wire.Question) -> Any:
         agent, summary = self._agents.find_vm(str(asked.args["vm"]))
-        return await self._pass_on(asked, agent, {"vm": summary.vm})
+        elsewhere = self.recover_elsewhere(summary.vm, asked.by)
+        return elsewhere or await self._pass_on(asked, agent, {"vm": summary.vm})
 
     async def _ask_groups(self, _asked: wire.Question) -> Any:
         return PLAIN(self._groups.all())

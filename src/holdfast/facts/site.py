@@ -9,6 +9,7 @@ from holdfast.facts.commands import (
     GroupForgotten,
     GroupSet,
     IncidentSettled,
+    RecoveryAsked,
     Told,
     Woke,
 )
@@ -188,6 +189,7 @@ SiteFact = (
     | GroupForgotten
     | Disarmed
     | Armed
+    | RecoveryAsked
     | SiteOutcome
     | Woke
     | Verdict

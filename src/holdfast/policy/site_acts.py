@@ -3,7 +3,7 @@
 from holdfast.facts import outcomes as came
 from holdfast.facts import site as told
 from holdfast.facts.actions import Action
-from holdfast.facts.commands import Armed, Disarmed, GroupForgotten, GroupSet
+from holdfast.facts.commands import Armed, Disarmed, GroupForgotten, GroupSet, RecoveryAsked
 from holdfast.facts.fencing import FenceStep
 from holdfast.facts.instants import NS_PER_MS, Instant
 from holdfast.facts.recoveries import RecoveryStep
@@ -41,6 +41,17 @@ def take(world: SiteWorld, fact: SiteFact) -> list[Action]:
         case told.PromiseEnded():
             world.promises.pop(fact.vm, None)
             world.starting.pop(fact.vm, None)
+        case GroupSet() | GroupForgotten() | Disarmed() | Armed() | RecoveryAsked():
+            _obey(world, fact)
+        case _:
+            return _outcome(world, fact)
+    return []
+
+
+def _obey(
+    world: SiteWorld, fact: GroupSet | GroupForgotten | Disarmed | Armed | RecoveryAsked
+) -> None:
+    match fact:
         case GroupSet():
             world.groups[fact.group.name] = fact.group
         case GroupForgotten():
@@ -49,9 +60,8 @@ def take(world: SiteWorld, fact: SiteFact) -> list[Action]:
             world.disarm, world.disarmed_until = fact.disarm, fact.until
         case Armed():
             world.disarm = world.disarmed_until = None
-        case _:
-            return _outcome(world, fact)
-    return []
+        case RecoveryAsked():
+            site_recovery.asked_again(world, fact.vm)
 
 
 def _set(world: SiteWorld, fact: told.HostSized | told.HostModeSet | told.ActingSet) -> None:
