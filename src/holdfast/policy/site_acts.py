@@ -19,7 +19,7 @@ from holdfast.policy import (
     timing,
 )
 from holdfast.policy.host_states import SILENT
-from holdfast.policy.site_world import HostRecord, Promise, SiteWorld
+from holdfast.policy.site_world import HostRecord, Promise, SiteWorld, loss_of
 
 
 def take(world: SiteWorld, fact: SiteFact) -> list[Action]:
@@ -182,6 +182,7 @@ def go_on(world: SiteWorld) -> list[Action]:
     storm_ends = brakes.storm_ends(world) if world.brake else None
     if storm_ends is not None:
         world.look_at(storm_ends)
+    said += _tell_why(world)
     acts: list[Action] = []
     if world.term:
         acts = [*site_fencing.go_on(world), *site_migrations.go_on(world)]
@@ -209,6 +210,18 @@ def _set_brake(world: SiteWorld, why: str) -> list[Action]:
         over = "fewer hosts are lost now than the brake allows"
         site_alarms.unwant(world, site_deaths.BRAKE_KEY, over)
     return list(site_alarms.publish(world, [site_deaths.BRAKE_KEY]))
+
+
+def _tell_why(world: SiteWorld) -> list[Action]:
+    """Of a host that is lost: the alarms of its VMs say why nothing is done, once it is another
+    reason. They are many, so they are not made anew after every fact."""
+    actions: list[Action] = []
+    for record in world.hosts.values():
+        why = brakes.why_nothing(world, record) if loss_of(record) is not None else ""
+        if why != record.why_nothing:
+            record.why_nothing = why
+            actions += _refresh_host(world, record)
+    return actions
 
 
 def _refresh(world: SiteWorld) -> list[Action]:

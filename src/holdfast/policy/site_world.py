@@ -56,6 +56,7 @@ class HostRecord(Struct, kw_only=True):
     devices: tuple[str, ...] = ()  # Its fence agents, first one first.
     dump_wait_s: int = 0  # It is left alone for so long when its kernel panicked.
     fencing: "Fencing | None" = None
+    why_nothing: str = ""  # Why its VMs do not start elsewhere, as their alarms say.
 
     @property
     def pulses(self) -> bool:
