@@ -345,6 +345,10 @@ def moves(
     )
 
 
+def move_seen(ms: float, vm: str = "web", *, is_under_way: bool = True) -> told.MoveSeen:
+    return told.MoveSeen(at=at(ms), vm=f"uuid-{vm}", is_under_way=is_under_way)
+
+
 def moved(
     ms: float,
     vm: str = "web",

@@ -8,11 +8,12 @@ from typing import Any
 from msgspec import structs
 
 from holdfast.facts.commands import GroupSet
+from holdfast.facts.cpus import CpuNeeds, HostCpu
 from holdfast.facts.definitions import HostSize, VmNeeds
 from holdfast.facts.promises import Group, Spread
 from holdfast.facts.recoveries import RecoveryStep
 from holdfast.facts.tenure import Wanted
-from tests.policy.fence_scene import NEEDS, FenceScene
+from tests.policy.fence_scene import NEEDS, SIZE, FenceScene
 
 
 def placed(scene: FenceScene) -> list[str]:
@@ -60,6 +61,35 @@ def test_a_network_that_a_host_lacks_keeps_a_vm_from_it() -> None:
     scene.lose("h2")
     assert placed(scene) == []
     assert "it has no bridge br7" in scene.open_alarms["vm-on-lost-host web2"]
+
+
+def test_a_cpu_that_a_host_lacks_keeps_a_vm_from_it() -> None:
+    scene = FenceScene(hosts=3)
+    old, new = (
+        structs.replace(SIZE, processors=(HostCpu(kind="kvm", arch="x86_64", features=names),))
+        for names in (("sse2",), ("avx2", "sse2"))
+    )
+    scene.size("h1", old)
+    scene.size("h3", old)
+    cpu = CpuNeeds(kind="kvm", arch="x86_64", mode="host-model", requires=("avx2",))
+    scene.promise("web2", "h2", structs.replace(NEEDS, cpu=cpu))
+    scene.lose("h2")
+    assert placed(scene) == []
+    assert "h1: it has no CPU with avx2" in scene.open_alarms["vm-on-lost-host web2"]
+    scene.size("h3", new)
+    assert placed(scene) == ["put placed of web2 on h3 (2)"]
+
+
+def test_a_vm_that_starts_from_nothing_takes_the_cpu_that_it_finds() -> None:
+    """Only one that keeps running while it moves needs an equal one."""
+    scene = FenceScene(hosts=2)
+    for host, identity in (("h1", "old"), ("h2", "new")):
+        cpu = HostCpu(kind="kvm", arch="x86_64", identity=identity)
+        scene.size(host, structs.replace(SIZE, processors=(cpu,)))
+    same = CpuNeeds(kind="kvm", arch="x86_64", mode="host-passthrough")
+    scene.promise("web2", "h2", structs.replace(NEEDS, cpu=same, live=same))
+    scene.lose("h2")
+    assert placed(scene) == ["put placed of web2 on h1 (2)"]
 
 
 def test_a_local_disk_keeps_a_vm_in_place() -> None:

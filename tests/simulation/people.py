@@ -9,6 +9,7 @@ from holdfast.adapters.simulated.clock import UTC_NS
 from holdfast.controller.registry import Puts
 from holdfast.facts.fencing import HostMode
 from holdfast.facts.instants import NS_PER_MS
+from holdfast.facts.migrations import Prediction
 from holdfast.ports.answers import Unanswerable
 from holdfast.ports.store import StoreAway
 from tests.simulation.controllers import SimulatedController
@@ -72,6 +73,11 @@ class People:
         args = {"host": host, "confirmed": host, "because": "its rack burns"}
         self._truth.confirmed_dead(host)
         self._ask(lambda one, term: one.confirming.ask(args, WHO, term))
+
+    def predict(self, host: str, reason: str) -> None:
+        """Without a reason it is taken back. Raises NotDone."""
+        one = Prediction(host=host, name=host, reason=reason, by=WHO) if reason else None
+        self.put({f"predictions/{host}": one})
 
     def put(self, puts: Puts) -> None:
         """Past all that the program would ask first. Raises NotDone."""

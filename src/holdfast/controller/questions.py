@@ -44,7 +44,7 @@ CHANGES = frozenset(
     "protect unprotect recover group-set group-forget disarm arm acknowledge settle"
     " api-token-create api-token-revoke join-new join-revoke certificate-revoke"
     " fence-set fence-clear fence-rehearse host-mode host-confirm-dead"
-    " vm-migrate vm-migrate-cancel host-drain host-undrain".split()
+    " vm-migrate vm-migrate-cancel host-drain host-undrain host-predict host-unpredict".split()
 )
 # What only the controller of a site is asked; `make run` and `holdfast up` have none.
 OF_SITE = frozenset("ca site joins join-new join-revoke certificates certificate-revoke".split())

@@ -45,6 +45,8 @@ class SiteFeed:
                 self._migration(name)
             case "drains":
                 self._drain(name)
+            case "predictions":
+                self._prediction(name)
             case "fencing":
                 self._mode(name)
             case "groups":
@@ -91,6 +93,14 @@ class SiteFeed:
         else:
             self._tell(told.DrainSet(at=clock.now(), drain=drain))
 
+    def _prediction(self, host: str) -> None:
+        one = self._registry.predictions().get(host)
+        if one is None or self._registry.known(host) is None:
+            self._tell(told.PredictionLifted(at=clock.now(), host=host))
+        else:
+            age_ms = max(0, clock.utc_ms() - one.since_utc_ms)
+            self._tell(told.PredictionSet(at=clock.now(), prediction=one, age_ms=age_ms))
+
     def _mode(self, host: str) -> None:
         """Of one that left, and took it along, nothing is known any more."""
         if self._registry.known(host) is None and f"fencing/{host}" not in self._registry:
@@ -129,6 +139,7 @@ def _believed(world: SiteWorld) -> Iterator[str]:
     yield from (f"recoveries/{vm}" for vm in world.recoveries)
     yield from (f"migrations/{vm}" for vm in world.migrations)
     yield from (f"drains/{host}" for host in world.drains)
+    yield from (f"predictions/{host}" for host in world.predictions)
     yield from (f"fencing/{one.host}" for one in world.hosts.values() if one.devices)
     yield from (f"groups/{name}" for name in world.groups)
     if world.disarm is not None:

@@ -67,6 +67,20 @@ ACTING: tuple[AlarmType, ...] = (
         covers=("H5", "H7"),
     ),
     AlarmType(
+        id="host-failure-predicted",
+        title="A host is expected to fail",
+        subject=_HOST,
+        event_type=EventType.EQUIPMENT,
+        severity=Severity.MAJOR,
+        probable_cause="EQUIPMENT_MALFUNCTION",
+        means="A person, or a tool that watches hardware, said so: holdfast host predicted. Nothing"
+        " is placed there. In mode act its VMs move away while they run, unless a brake holds.",
+        clears="When that is taken back, or the host leaves the site.",
+        repair="See what stays there, and why: holdfast host predicted HOST. Mend the host, then:"
+        " holdfast host predicted HOST --clear.",
+        covers=("H2", "H5"),
+    ),
+    AlarmType(
         id="guarantee-lost",
         title="The site could not absorb the loss of as many hosts as it should",
         subject=SubjectKind.POOL,

@@ -107,6 +107,14 @@ class MigrationEnded(Told, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class MoveSeen(Told, frozen=True, kw_only=True):
+    """libvirt's job says that somebody else moves it from here (virsh, Nova); or, not under way,
+    that it is over and the VM cannot have left."""
+
+    vm: str
+    is_under_way: bool
+
+
 class IncidentSettled(Told, frozen=True, kw_only=True):
     """A person says: this is dealt with. The incident closes and its alarms clear."""
 
@@ -127,6 +135,7 @@ Command = (
     | CopyOutranked
     | MigrationBegan
     | MigrationEnded
+    | MoveSeen
     | IncidentSettled
 )
 

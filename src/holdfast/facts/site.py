@@ -15,7 +15,7 @@ from holdfast.facts.commands import (
 )
 from holdfast.facts.definitions import HostSize, VmNeeds
 from holdfast.facts.fencing import Fence, HostMode
-from holdfast.facts.migrations import Drain, Migration
+from holdfast.facts.migrations import Drain, Migration, Prediction
 from holdfast.facts.outcomes import SiteOutcome
 from holdfast.facts.promises import Protection
 from holdfast.facts.recoveries import Recovery
@@ -122,6 +122,17 @@ class DrainLifted(Told, frozen=True, kw_only=True):
     host: str
 
 
+class PredictionSet(Told, frozen=True, kw_only=True):
+    """A host is expected to fail soon; how long ago that was said, by wall clocks."""
+
+    prediction: Prediction
+    age_ms: int = 0
+
+
+class PredictionLifted(Told, frozen=True, kw_only=True):
+    host: str
+
+
 class SiteBegan(Told, frozen=True, kw_only=True):
     """This controller started. `boot` is that of its host, whose clock all instants are of."""
 
@@ -130,12 +141,14 @@ class SiteBegan(Told, frozen=True, kw_only=True):
 
 
 class HostSet(Told, frozen=True, kw_only=True):
-    """A host belongs to the site. `rack` and `switch` are what it shares with others, or empty."""
+    """A host belongs to the site. `rack` and `switch` are what it shares with others, or empty;
+    its VMs stay in its `zone`."""
 
     host: str
     name: str
     rack: str = ""
     switch: str = ""
+    zone: str = ""
 
 
 class HostLeft(Told, frozen=True, kw_only=True):
@@ -185,6 +198,8 @@ SiteFact = (
     | MigrationForgotten
     | DrainSet
     | DrainLifted
+    | PredictionSet
+    | PredictionLifted
     | GroupSet
     | GroupForgotten
     | Disarmed

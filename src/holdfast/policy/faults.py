@@ -24,7 +24,7 @@ def raised(world: World, fault: FaultRaised) -> list[Action]:
     if record.life != life and (record.life is not None or fault.effect is not Effect.GONE):
         told = _begin_life(world, record, fault, life)
     record.life = life
-    if record.moves and fault.effect is Effect.GONE:
+    if record.is_moved_by_leader and fault.effect is Effect.GONE:
         if record.held_back is None or fault.certainty is Certainty.CERTAIN:
             record.held_back = fault
         return []  # Its end here may be how it moves: told once the move is over.

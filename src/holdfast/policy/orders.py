@@ -49,7 +49,7 @@ def obey(world: World, order: Told) -> list[Action]:
         case told.StartRefused():
             ordered.refused(world, order)
             return []
-        case told.MigrationBegan() | told.MigrationEnded() | told.CopyOutranked():
+        case told.MigrationBegan() | told.MigrationEnded() | told.MoveSeen() | told.CopyOutranked():
             return moving.told(world, order)
         case told.RecoveryAsked():
             return _recover(world, order)

@@ -127,7 +127,7 @@ def want(
     if record.protection is None:
         return []
     before = record.protection.tenure
-    if record.moves and before.state is TenureState.MIGRATING:
+    if record.is_moved_by_leader and before.state is TenureState.MIGRATING:
         return []  # The leader asks both ends what became of it.
     if state is None and before.state is not TenureState.HELD:
         return []

@@ -14,6 +14,7 @@ from holdfast.facts.verdicts import Effect, FaultCleared, FaultRaised, HostHeard
 from holdfast.policy import (
     site_acts,
     site_alarms,
+    site_drains,
     site_fencing,
     site_incidents,
     site_losses,
@@ -72,7 +73,8 @@ class SiteDecider:
                 return self._vms_set(fact)
             case told.HostSet():
                 record = self.world.record(fact.host, fact.name)
-                record.name, record.rack, record.switch = fact.name, fact.rack, fact.switch
+                record.name, record.zone = fact.name, fact.zone
+                record.rack, record.switch = fact.rack, fact.switch
                 return []
             case told.HostLeft():
                 return self._left(fact)
@@ -227,7 +229,8 @@ class SiteDecider:
         if record is None:
             return []
         record.faults.clear()
-        actions = self._settle_down(record, f"{record.name} left the site")
+        over = f"{record.name} left the site"
+        actions = [*self._settle_down(record, over), *site_drains.lift(self.world, fact.host, over)]
         del self.world.hosts[fact.host]
         return actions
 

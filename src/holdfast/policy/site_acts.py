@@ -12,6 +12,7 @@ from holdfast.policy import (
     brakes,
     site_alarms,
     site_deaths,
+    site_drains,
     site_fencing,
     site_incidents,
     site_migrations,
@@ -29,8 +30,8 @@ def take(world: SiteWorld, fact: SiteFact) -> list[Action]:
             return _fence_set(world, fact)
         case told.RecoverySet():
             return _recovery_set(world, fact)
-        case told.MigrationSet() | told.DrainSet() | told.DrainLifted():
-            return site_migrations.take(world, fact)
+        case told.MigrationSet():
+            return site_migrations.migration_set(world, fact)
         case told.FenceForgotten() | told.RecoveryForgotten() | told.MigrationForgotten():
             _forget(world, fact)
         case told.HostSized() | told.HostModeSet() | told.ActingSet():
@@ -44,7 +45,7 @@ def take(world: SiteWorld, fact: SiteFact) -> list[Action]:
         case GroupSet() | GroupForgotten() | Disarmed() | Armed() | RecoveryAsked():
             _obey(world, fact)
         case _:
-            return _outcome(world, fact)
+            return [*site_drains.take(world, fact), *_outcome(world, fact)]
     return []
 
 
@@ -186,14 +187,14 @@ def go_on(world: SiteWorld) -> list[Action]:
     acts: list[Action] = []
     if world.term:
         acts = [*site_fencing.go_on(world), *site_migrations.go_on(world)]
-        acts += site_recovery.go_on(world)
+        acts += [*site_drains.go_on(world), *site_recovery.go_on(world)]
     return [*said, *_refresh(world), *acts]
 
 
 def _is_something_up(world: SiteWorld) -> bool:
     """Most of the time nothing is: then nothing is looked at."""
     is_fenced = any(one.step is not FenceStep.CLOSED for one in world.fences.values())
-    is_moved = site_migrations.is_something_up(world)
+    is_moved = site_drains.is_something_up(world) or site_migrations.is_something_up(world)
     return is_fenced or is_moved or any(one.state in SILENT for one in world.hosts.values())
 
 

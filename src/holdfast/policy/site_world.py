@@ -7,7 +7,7 @@ from holdfast.facts.definitions import HostSize, VmNeeds
 from holdfast.facts.fencing import Fence, FenceStep, HostMode
 from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.instants import Instant
-from holdfast.facts.migrations import Drain, End, Migration
+from holdfast.facts.migrations import Drain, End, Migration, Prediction
 from holdfast.facts.promises import DEFAULT_GROUP, Disarm, Group, Protection
 from holdfast.facts.recoveries import Recovery
 from holdfast.facts.site import HostVm
@@ -30,6 +30,7 @@ class HostRecord(Struct, kw_only=True):
     name: str
     rack: str = ""
     switch: str = ""
+    zone: str = ""
     state: HostState = HostState.UNHEARD
     boot: str = ""
     faults: dict[str, FaultRaised] = field(default_factory=dict)  # Open ones, by condition.
@@ -57,6 +58,10 @@ class HostRecord(Struct, kw_only=True):
     dump_wait_s: int = 0  # It is left alone for so long when its kernel panicked.
     fencing: "Fencing | None" = None
     why_nothing: str = ""  # Why its VMs do not start elsewhere, as their alarms say.
+
+    @property
+    def place(self) -> dict[str, str]:
+        return {"rack": self.rack, "switch": self.switch, "zone": self.zone}
 
     @property
     def pulses(self) -> bool:
@@ -175,6 +180,7 @@ class SiteWorld(Struct, kw_only=True):
     starting: dict[str, Starting] = field(default_factory=dict)
     migrations: dict[str, Migration] = field(default_factory=dict)
     drains: dict[str, Drain] = field(default_factory=dict)
+    predictions: dict[str, Prediction] = field(default_factory=dict)
     moving: dict[str, Moving] = field(default_factory=dict)
     disarm: Disarm | None = None
     disarmed_until: Instant | None = None

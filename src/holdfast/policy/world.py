@@ -46,7 +46,7 @@ class VmRecord(Struct, kw_only=True):
     holder: str = ""  # Of such a copy: the host that holds the VM by now, where that is known.
     outranked: int = 0  # The highest generation that is known and is not this host's.
     is_free: bool = False  # It was another's, and nobody protects it any more.
-    moves: str = ""  # "out" or "in", while the leader moves it; it judges meanwhile.
+    moves: str = ""  # "out" or "in" while the leader moves it; "found": others do.
     half: str = ""  # The life of it that came in half here, and was ended with its migration.
     held_back: FaultRaised | None = None  # What was seen to befall it meanwhile.
     protection: Protection | None = None
@@ -63,6 +63,11 @@ class VmRecord(Struct, kw_only=True):
     def runs(self) -> bool:
         """As far as is known: a life of it began, and nothing says that it ended or is ending."""
         return self.life is not None and not self.is_dying and not self.is_gone
+
+    @property
+    def is_moved_by_leader(self) -> bool:
+        """Then the leader judges what befalls it."""
+        return self.moves in ("out", "in")
 
 
 class World(Struct, kw_only=True):
