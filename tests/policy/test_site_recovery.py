@@ -215,17 +215,6 @@ def test_a_dead_host_is_called_dead_with_its_proof() -> None:
     assert scene.open_alarms["host-lost h4"] == "h4 is dead: its power is off"
 
 
-def test_hosts_that_refused_are_asked_again_but_not_for_ever() -> None:
-    scene = FenceScene(hosts=3)
-    scene.lose("h2")
-    for _ in range(40):
-        if scene.world.recoveries["web2"].step is RecoveryStep.PLACED:
-            scene.given_back("web2")
-        scene.wait(70_000)
-    assert len(placed(scene)) == 10
-    assert "10 hosts were told to start it" in scene.open_alarms["vm-on-lost-host web2"]
-
-
 def test_a_host_takes_only_so_many_at_once() -> None:
     scene = FenceScene(hosts=3)
     for number in range(9):
