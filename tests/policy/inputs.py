@@ -150,6 +150,7 @@ def ordered(
     host: str = HOST,
     group: str = "gold",
     age_ms: float = 500,
+    tries: int = 0,
 ) -> told.StartOrdered:
     kept = granted(ms, vm, group, boot, generation).protection
     tenure = structs.replace(kept.tenure, host=host)
@@ -159,6 +160,7 @@ def ordered(
         was="h4",
         fault_at=at(ms - age_ms),
         incident="h4-1a2b",
+        tries=tries,
     )
 
 

@@ -8,7 +8,7 @@ from msgspec import structs
 
 from holdfast.facts.cpus import CpuNeeds, HostCpu
 from holdfast.facts.migrations import End
-from holdfast.facts.tenure import TenureState, Wanted
+from holdfast.facts.tenure import RESTORED, TenureState, Wanted
 from tests.policy.fence_scene import NEEDS
 from tests.policy.migration_scene import ROOMY, SIZE, MigrationScene
 
@@ -65,6 +65,21 @@ def test_a_move_that_fails_leaves_it_where_it_is() -> None:
     assert scene.holder("web1") == "h1 held (1)"
     reason = scene.world.migrations["web1"].reason
     assert reason == "no route to it; h1 has it; h2 has nothing of it"
+
+
+def test_a_move_that_came_out_of_a_backup_is_not_followed_before_both_ends_have_greeted() -> None:
+    scene = MigrationScene()
+    scene.begin("web1", "h2")
+    moving = scene.tenures["web1"]
+    scene.hold("web1", structs.replace(moving, boot=RESTORED))
+    scene.did.clear()
+    scene.lead(2)
+    scene.say("web1", AWAY, AWAY)
+    scene.wait(60_000)
+    assert scene.did == []
+    scene.hold("web1", structs.replace(moving, revision=9))
+    scene.wait(60_000)
+    assert "put undone of web1 to h2" in scene.did
 
 
 @pytest.mark.parametrize(

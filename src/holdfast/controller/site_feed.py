@@ -21,11 +21,13 @@ class SiteFeed:
         self, registry: Registry, tell: Callable[[SiteFact], None], world: SiteWorld
     ) -> None:
         self._registry, self._tell, self._world = registry, tell, world
+        self._is_begun = False
         registry.on_change.append(self._changed)
         registry.on_loaded.append(self._loaded)
 
     def _loaded(self) -> None:
         """The watch remembers across restarts; meanwhile things ended, or the store is another."""
+        self._is_begun = True
         for key in list(_believed(self._world)):
             if self._registry.lacks(key):
                 self._changed(key)
@@ -64,7 +66,9 @@ class SiteFeed:
         fence = self._registry.fence(host)
         if fence is not None:
             age_ms = max(0, clock.utc_ms() - fence.intended_utc_ms)
-            self._tell(told.FenceSet(at=clock.now(), fence=fence, age_ms=age_ms))
+            is_read = not self._is_begun
+            fact = told.FenceSet(at=clock.now(), fence=fence, age_ms=age_ms, is_read=is_read)
+            self._tell(fact)
         else:
             self._tell(told.FenceForgotten(at=clock.now(), host=host))
 

@@ -54,13 +54,15 @@ class StartOrdered(Told, frozen=True, kw_only=True):
     """The leader gave this host the tenure of a VM whose host is proven dead: start it here.
 
     `was` names the host that it ran on; `fault_at` is when that died, by this host's clock;
-    `incident` is the controllers' about that host.
+    `incident` is the controllers' about that host. `tries` is how often it may be started here
+    before another host has its turn; 0: as often as its group's budget allows, for none is left.
     """
 
     protection: Protection
     was: str
     fault_at: Instant
     incident: str
+    tries: int = 0
 
 
 class StartRefused(Told, frozen=True, kw_only=True):

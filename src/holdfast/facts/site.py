@@ -74,10 +74,15 @@ class PromiseEnded(Told, frozen=True, kw_only=True):
 
 
 class FenceSet(Told, frozen=True, kw_only=True):
-    """A fence as the store has it now, and how long ago it was intended (by wall clocks)."""
+    """A fence as the store has it now.
+
+    `is_read`: the store held it when this controller began to follow it, and how long ago it was
+    intended only wall clocks say (`age_ms`). All others are news.
+    """
 
     fence: Fence
     age_ms: int = 0
+    is_read: bool = False
 
 
 class FenceForgotten(Told, frozen=True, kw_only=True):
@@ -135,12 +140,14 @@ class SiteBegan(Told, frozen=True, kw_only=True):
 
 
 class HostSet(Told, frozen=True, kw_only=True):
-    """A host belongs to the site. `rack` and `switch` are what it shares with others, or empty."""
+    """A host belongs to the site. `rack` and `switch` are what it shares with others, or empty;
+    its VMs stay in its `zone`."""
 
     host: str
     name: str
     rack: str = ""
     switch: str = ""
+    zone: str = ""
 
 
 class HostLeft(Told, frozen=True, kw_only=True):

@@ -34,12 +34,23 @@ def braked(world: SiteWorld) -> str:
 
 def _counts(world: SiteWorld, record: HostRecord) -> bool:
     """Whoever is silent and not proven dead; and for a while whom Holdfast itself fenced."""
-    fence = world.fences.get(record.host)
-    fenced_at = world.fenced_at.get(record.host)
-    is_ours = fence is not None and not fence.by and fenced_at is not None
-    if is_ours and fenced_at and elapsed_ms(fenced_at, world.now) < timing.STORM_MS:
+    if _is_of_storm(world, record.host):
         return True
     return record.state in SILENT and world.death_of(record) is None
+
+
+def _is_of_storm(world: SiteWorld, host: str) -> bool:
+    """Whether Holdfast fenced it, no longer ago than storms last."""
+    fence, since = world.fences.get(host), world.storm_at.get(host)
+    is_ours = fence is not None and not fence.by
+    return is_ours and since is not None and elapsed_ms(since, world.now) < timing.STORM_MS
+
+
+def storm_ends(world: SiteWorld) -> Instant | None:
+    """When the next host that was fenced counts no more."""
+    counted = (world.storm_at[host] for host in world.hosts if _is_of_storm(world, host))
+    first = min(counted, default=None)
+    return after(first, timing.STORM_MS) if first is not None else None
 
 
 def hindrance(world: SiteWorld, record: HostRecord) -> str:

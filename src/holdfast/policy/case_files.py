@@ -124,7 +124,7 @@ def close(
     record.wake_at = record.start_due = None
     record.is_awaited = record.is_live_fault = record.is_across_boot = False
     record.is_unexplained = record.is_ordered = record.is_copy = False
-    record.incident, record.attempt = "", 0
+    record.incident, record.attempt, record.start_limit = "", 0, 0
     if known is None:
         return []
     recovered_ms = elapsed_ms(known.fault_at, world.now) if is_timed else None

@@ -122,12 +122,17 @@ def _fence_set(world: SiteWorld, fact: told.FenceSet) -> list[Action]:
     if record.fencing is not None and record.fencing.number == fence.number:
         record.fencing.asked_at = None
     is_known = before is not None and before.number == fence.number
+    fact_age_ms = fact.age_ms if fact.is_read else 0  # Of news nobody need ask a wall clock.
     if not is_known or fence.host not in world.fenced_at:  # An earlier boot's clock is over.
-        world.fenced_at[fence.host] = Instant(world.now - fact.age_ms * NS_PER_MS)
+        world.fenced_at[fence.host] = Instant(world.now - fact_age_ms * NS_PER_MS)
+        # A storm is counted from when it was seen here: no clock that is off, or jumps, ends it
+        # early. What the store tells of a host that is back is believed; it ends in any case.
+        age_ms = fact_age_ms if fence.step is FenceStep.CLOSED else 0
+        world.storm_at[fence.host] = Instant(world.now - age_ms * NS_PER_MS)
     is_news = before is None or (before.number, before.step) != (fence.number, fence.step)
     if is_news and fence.step is FenceStep.OFF:  # What was heard before its power went is over.
         took_ms = max(0, fence.proven_utc_ms - fence.intended_utc_ms)
-        age_ms = max(0, fact.age_ms - took_ms)
+        age_ms = max(0, fact_age_ms - took_ms)
         world.fenced_at[fence.host] = Instant(world.now - age_ms * NS_PER_MS)
     if fence.step is FenceStep.CLOSED:
         return _refresh_host(world, record)
@@ -165,6 +170,9 @@ def go_on(world: SiteWorld) -> list[Action]:
     if not _is_something_up(world):
         return _set_brake(world, "")
     said = _set_brake(world, brakes.braked(world))
+    storm_ends = brakes.storm_ends(world) if world.brake else None
+    if storm_ends is not None:
+        world.look_at(storm_ends)
     acts: list[Action] = []
     if world.term:
         acts = [*site_fencing.go_on(world), *site_migrations.go_on(world)]

@@ -17,7 +17,7 @@ from holdfast.facts.migrations import End, Migration, MigrationStep
 from holdfast.facts.subjects import vm_subject
 from holdfast.facts.tenure import DeathProof, TenureState, Wanted
 from holdfast.facts.verdicts import Certainty, Effect, FaultRaised
-from holdfast.policy import placement, proofs, site_alarms, timing
+from holdfast.policy import placement, proofs, site_alarms, tenures, timing
 from holdfast.policy.host_states import SILENT
 from holdfast.policy.site_world import HostRecord, Moving, Promise, SiteWorld
 
@@ -80,6 +80,8 @@ def was_just_asked(world: SiteWorld, now: Moving) -> bool:
 
 
 def _follow(world: SiteWorld, migration: Migration, now: Moving) -> list[Action]:
+    if tenures.waits_for_both_ends(world.promises[migration.vm].protection.tenure):
+        return []  # It may have moved on since the backup: its ends must greet first.
     if migration.term != world.term:  # An earlier leader began it, and may have told the ends.
         now.is_told = True
         return [] if was_just_asked(world, now) else [_put(migration, term=world.term)]

@@ -97,7 +97,7 @@ def _next(world: SiteWorld, promise: Promise, places: _Places) -> list[Action]:
         return []
     if recovery.step is RecoveryStep.GIVEN_BACK:
         return _place(world, promise, now, recovery.proof, places)
-    return _follow(world, promise, now, recovery)
+    return _follow(world, promise, now, recovery, places)
 
 
 # Where to.
@@ -216,7 +216,9 @@ def _was_just_asked(world: SiteWorld, now: Starting) -> bool:
 # What became of it there.
 
 
-def _follow(world: SiteWorld, promise: Promise, now: Starting, recovery: Recovery) -> list[Action]:
+def _follow(
+    world: SiteWorld, promise: Promise, now: Starting, recovery: Recovery, places: _Places
+) -> list[Action]:
     """The target holds it: it is told to start it until it says what came of that."""
     target = world.hosts.get(recovery.target)
     changed = _found(recovery, promise.protection.tenure, target)
@@ -234,15 +236,24 @@ def _follow(world: SiteWorld, promise: Promise, now: Starting, recovery: Recover
     if now.again_at is not None and now.again_at > world.now and not gave_up:
         world.look_at(now.again_at)
         return []
-    return [_order(recovery, now, "it gave up" if gave_up else "")]
-
-
-def _order(recovery: Recovery, now: Starting, failed: str) -> Action:
     now.is_asked, now.obstacle = True, ""
     incident = recovery.incident
-    if failed:
-        return TakeBack(incident=incident, recovery=recovery, reason=failed)
-    return RestartElsewhere(incident=incident, recovery=recovery, proof=recovery.proof)
+    if gave_up:
+        return [TakeBack(incident=incident, recovery=recovery, reason="it gave up")]
+    tries = timing.TRIES_HERE if _has_another(world, promise, now, recovery, places) else 0
+    order = RestartElsewhere(
+        incident=incident, recovery=recovery, proof=recovery.proof, tries=tries
+    )
+    return [order]
+
+
+def _has_another(
+    world: SiteWorld, promise: Promise, now: Starting, recovery: Recovery, places: _Places
+) -> bool:
+    """Whether another host would take it, should this target not get it to run."""
+    refused = {**now.refused, recovery.target: "it is tried there"}
+    choice = placement.find(world, places.rooms, promise, refused=refused)
+    return bool(choice.host)
 
 
 def _found(recovery: Recovery, tenure: Tenure, target: HostRecord | None) -> Recovery:

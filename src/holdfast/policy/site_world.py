@@ -30,6 +30,7 @@ class HostRecord(Struct, kw_only=True):
     name: str
     rack: str = ""
     switch: str = ""
+    zone: str = ""
     state: HostState = HostState.UNHEARD
     boot: str = ""
     faults: dict[str, FaultRaised] = field(default_factory=dict)  # Open ones, by condition.
@@ -56,6 +57,10 @@ class HostRecord(Struct, kw_only=True):
     devices: tuple[str, ...] = ()  # Its fence agents, first one first.
     dump_wait_s: int = 0  # It is left alone for so long when its kernel panicked.
     fencing: "Fencing | None" = None
+
+    @property
+    def place(self) -> dict[str, str]:
+        return {"rack": self.rack, "switch": self.switch, "zone": self.zone}
 
     @property
     def pulses(self) -> bool:
@@ -176,6 +181,9 @@ class SiteWorld(Struct, kw_only=True):
     disarm: Disarm | None = None
     disarmed_until: Instant | None = None
     fenced_at: dict[str, Instant] = field(default_factory=dict)  # When, as seen from here.
+    storm_at: dict[str, Instant] = field(
+        default_factory=dict
+    )  # Since when it counts for the brake.
     fence_after_ms: int = timing.FENCE_AFTER_MS  # As the settings say.
     brake_percent: int = timing.BRAKE_PERCENT
     acts_at: Instant | None = None  # When it must be looked again at what is under way.

@@ -83,6 +83,7 @@ PLACE_AGAIN_MS = 10_000  # Where no host has room, it is looked again.
 REFUSED_FOR_MS = 60_000  # Then hosts that refused a VM may be asked once more.
 MOVE_LOOK_MS = 500  # So often the ends of a migration are asked what they have.
 MOVE_AGAIN_MS = 60_000  # A VM whose move failed is left alone for so long by a drain.
+TRIES_HERE = 2  # Starts on one target, while another host could take the VM as well.
 TARGETS_TRIED = 10  # Before a VM is a person's.
 
 # The ear, the hold, and the way to the VIM: within the limit.

@@ -38,6 +38,7 @@ class VmRecord(Struct, kw_only=True):
     is_unexplained: bool = False  # Nobody can say why it stopped: only a person has it started.
     is_elsewhere: bool = False  # It moved to another host, and has not run here since.
     is_ordered: bool = False  # Its start was ordered: an earlier end of it here says nothing.
+    start_limit: int = 0  # Until it has answered: then another host is to try; 0: its budget.
     is_copy: bool = False  # Its tenure is over: what runs of it here must end, and never starts.
     holder: str = ""  # Of such a copy: the host that holds the VM by now, where that is known.
     outranked: int = 0  # The highest generation that is known and is not this host's.

@@ -6,12 +6,13 @@ from msgspec import Meta, Struct
 
 from holdfast.faces.api.guarantee_shapes import Guarantee, Loss
 from holdfast.facts.alarms import AlarmRecord
+from holdfast.facts.definitions import HostRole
 from holdfast.facts.events import Change, Event, EventGap
 from holdfast.facts.fencing import FenceStep, HostMode
 from holdfast.facts.incidents import Incident
 from holdfast.facts.last_words import Bundle
 from holdfast.facts.membership import Issued, SitePlan
-from holdfast.facts.promises import Admission, Disarm, Group, Owner, Protection, Spread
+from holdfast.facts.promises import Admission, Disarm, Group, Owner, Protection, Spread, Zones
 from holdfast.facts.roles import Role
 from holdfast.facts.tokens import TokenShown
 from holdfast.facts.wire import VmSummary
@@ -89,6 +90,7 @@ class SetGroup(Request, frozen=True, kw_only=True):
     dump: bool | None = None
     priority: int | None = None
     spread: Spread | None = None
+    zones: Zones | None = None
     admit: Admission | None = None
 
 
@@ -133,10 +135,12 @@ class CreateToken(Request, frozen=True, kw_only=True):
 
 
 class RevokeCertificate(Request, frozen=True, kw_only=True):
-    """`name` is a serial, a host's name or its id."""
+    """`name` is a serial, a host's name or its id. `even_with_vms`: also where the host holds
+    protected VMs and is not proven dead, which is refused without it."""
 
     name: str
     reason: str = ""
+    even_with_vms: bool = False
 
 
 class NewJoin(Request, frozen=True, kw_only=True):
@@ -319,6 +323,8 @@ class Host(Struct, frozen=True, kw_only=True):
     planes_heard: tuple[str, ...] = ()
     rack: str = ""
     switch: str = ""
+    zone: str = ""
+    roles: tuple[HostRole, ...] = ()
     faults: tuple[str, ...] = ()
     incident: str = ""
     mode: HostMode = HostMode.REPORT
