@@ -1,10 +1,14 @@
 """Acting on hosts put together: the store tells the watch, and what follows is carried out."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from holdfast.controller.agents import Agents
 from holdfast.controller.greeting import Greeter
+from holdfast.controller.groups import Groups
+from holdfast.controller.hearing import Hearing
 from holdfast.controller.leadership import Leadership
+from holdfast.controller.lease_proofs import LeaseProofs
+from holdfast.controller.leasing import Leasing
 from holdfast.controller.migrating import ACTS, Migrating
 from holdfast.controller.migration_questions import MigrationQuestions
 from holdfast.controller.recovering import Recoverer
@@ -31,6 +35,7 @@ def make_recoverer(
     fencer: Fencer,
     leadership: Leadership,
     greeter: Greeter,
+    leasing: Leasing,
 ) -> Recoverer:
     """The watch hands it what it decides, and hears what came of it."""
     world = watch.decider.world
@@ -47,6 +52,7 @@ def make_recoverer(
         consume=watch.take,
         fault_age_ms=watch.fault_age_ms,
         hindrance=hindrance,
+        leases=LeaseProofs(registry, leasing.granted_at),
     )
     watch.recover = recoverer.carry_out
     SiteFeed(registry, watch.take, world)
@@ -60,6 +66,37 @@ def make_recoverer(
 
     registry.on_change.append(fence_changed)
     return recoverer
+
+
+class Parts(Protocol):
+    """What a controller has, of those that leases need."""
+
+    registry: Registry
+    agents: Agents
+    hearing: Hearing
+    watch: Watch
+    groups: Groups
+
+    @property
+    def leadership(self) -> Leadership: ...
+
+
+def make_leasing(one: Parts) -> Leasing:
+    """Granted is who the watch believes to live."""
+    world = one.watch.decider.world
+
+    def lives(host: str) -> bool:
+        record = world.hosts.get(host)
+        return record is not None and record.pulses
+
+    return Leasing(
+        registry=one.registry,
+        agents=one.agents,
+        hearing=one.hearing,
+        leadership=one.leadership,
+        lives=lives,
+        may_rely=one.groups.may_rely,
+    )
 
 
 def make_migrating(one: "Controller") -> Migrating:

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import structs
 
 from holdfast.controller.agents import Agents
+from holdfast.controller.lease_proofs import LeaseProofs
 from holdfast.controller.registry import Puts, Registry
 from holdfast.controller.works import Works
 from holdfast.facts import actions as act
@@ -20,7 +21,7 @@ from holdfast.facts.actions import Action
 from holdfast.facts.fencing import Fence, FenceStep, HostMode
 from holdfast.facts.outcomes import SiteOutcome
 from holdfast.facts.recoveries import Recovery, RecoveryStep
-from holdfast.facts.tenure import Tenure, TenureState
+from holdfast.facts.tenure import DeathProof, Tenure, TenureState
 from holdfast.policy import proofs
 from holdfast.ports import clock
 from holdfast.ports.answers import Unanswerable
@@ -52,10 +53,11 @@ class Recoverer:
         consume: Callable[[SiteOutcome], None],
         fault_age_ms: Callable[[str], int],
         hindrance: Callable[[str], str],
+        leases: LeaseProofs | None = None,
     ) -> None:
         self._registry, self._agents, self._fencer = registry, agents, fencer
         self._term, self._consume, self._fault_age_ms = term, consume, fault_age_ms
-        self._hindrance = hindrance
+        self._hindrance, self._leases = hindrance, leases
         self._works = Works("an act of recovery")
         self.close = self._works.close
 
@@ -109,16 +111,18 @@ class Recoverer:
             if not is_next or is_heard or self._why_not(asked.host):
                 return {}
             return {f"fences/{asked.host}": structs.replace(asked, intended_utc_ms=utc_ms)}
-        nexts = (FenceStep.CLOSED,) if known.doubt else NEXT_STEPS[known.step]
+        nexts = NEXT_STEPS[known.step]
+        if known.doubt or (known.is_lease and known.step is FenceStep.INTENDED):
+            nexts = (FenceStep.CLOSED, *(() if known.doubt else nexts))
         if asked.step not in nexts:
             return {}
         proven = known.proven_utc_ms or (utc_ms if asked.step is FenceStep.OFF else 0)
         intended = known.intended_utc_ms
-        return {
-            f"fences/{asked.host}": structs.replace(
-                asked, intended_utc_ms=intended, proven_utc_ms=proven
-            )
-        }
+        put = structs.replace(asked, intended_utc_ms=intended, proven_utc_ms=proven)
+        is_over = (
+            asked.step is FenceStep.CLOSED
+        )  # Its lease is granted again once it is armed anew.
+        return {f"fences/{asked.host}": put, **({f"leases/{asked.host}": None} if is_over else {})}
 
     def _why_not(self, host: str) -> str:
         """Why this host may not be switched off, as the store says now, and policy; or empty."""
@@ -168,7 +172,8 @@ class Recoverer:
     async def _switch_off(self, asked: act.SwitchOff) -> None:
         """Device by device. Before each the store and the term are asked again."""
         fence, said = asked.fence, list[str]()
-        for device in self._registry.fencing(fence.host).devices:
+        devices = () if fence.is_lease else self._registry.fencing(fence.host).devices
+        for device in devices:
             refusal = self._refusal(fence)
             if refusal:
                 said.append(refusal)
@@ -178,16 +183,25 @@ class Recoverer:
             except FenceFailed as failed:
                 said.append(f"{device.agent}: {failed}")
                 continue
-            off = came.SwitchedOff(
-                incident=asked.incident,
-                at=clock.now(),
-                host=fence.host,
-                number=fence.number,
-                proof=proof,
-            )
-            self._consume(off)
+            self._off(asked, proof)
             return
+        if self._leases is not None and not self._refusal(fence):
+            try:
+                self._off(asked, await self._leases.prove(fence, lambda: self._refusal(fence)))
+                return
+            except FenceFailed as failed:
+                said.append(str(failed))
         self._not_off(asked, "; ".join(said) or "no fence device is set for it")
+
+    def _off(self, asked: act.SwitchOff, proof: DeathProof) -> None:
+        off = came.SwitchedOff(
+            incident=asked.incident,
+            at=clock.now(),
+            host=asked.fence.host,
+            number=asked.fence.number,
+            proof=proof,
+        )
+        self._consume(off)
 
     def _not_off(self, asked: act.SwitchOff, reason: str) -> None:
         failure = came.NotSwitchedOff(

@@ -81,7 +81,8 @@ class Group(Struct, frozen=True, kw_only=True):
     `level` 1 to 3 are the service levels of docs/REQUIREMENTS.md. `restarts` may happen in
     `restarts_window_s` before the VM is handed over with the reason. `dump` asks for a memory
     dump of a guest that panicked or is stuck. Of VMs that start elsewhere those of a higher
-    `priority` come first; `spread` keeps them apart. `admit` is about VMs that could not.
+    `priority` come first; `spread` keeps them apart. `admit` is about VMs that could not. With
+    `lease` they rely on the lease of their host, and end when it runs out.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Group(Struct, frozen=True, kw_only=True):
     priority: int = 0
     spread: Spread = Spread.NONE
     admit: Admission = Admission.WARN
+    lease: bool = False
 
 
 GROUP_BOUNDS = {
