@@ -48,6 +48,8 @@ Answers = Callable[[str], Callable[[Any], None] | None]
 class SimulatedAgent:
     """`begin` and `kill` it as often as wanted: what it must remember is on its machine's disk."""
 
+    leasing_kind = Leasing  # A mutant may have another.
+
     def __init__(
         self,
         machine: Machine,
@@ -142,7 +144,7 @@ class SimulatedAgent:
         assert isinstance(terms, Terms)
         self._welcomer = Welcomer(loop, self._inventory, me, terms)
         starting = Starting(loop, libvirt, journal)
-        self.leasing = Leasing(loop, libvirt, machine.lease_board, journal)
+        self.leasing = self.leasing_kind(loop, libvirt, machine.lease_board, journal)
         self.orders = Orders(loop, host, terms, self._carrier, starting)
         self.leasing.add_to(self.orders.questions)
         self.uplink = Uplink(

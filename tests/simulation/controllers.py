@@ -304,9 +304,11 @@ class SimulatedController:
             leasing=self.leasing,
         )
 
+    leasing_kind = Leasing
+
     def make_leasing(self) -> Leasing:
         one: Any = self
-        return make_leasing(one)
+        return make_leasing(one, self.leasing_kind)
 
     def make_decider(self, world: SiteWorld | None) -> SiteDecider:
         return SiteDecider(world)

@@ -34,6 +34,7 @@ ONLY_OFF = "automatic fencing only switches off"
 HEARD = "nobody is fenced who was heard by everybody"
 RESTORED = "the promised number is restored, or alarmed with the reason"
 ONCE = "a recovery happens once"
+UNASKED = "no watchdog is open where nobody asked for a lease"
 
 
 def share(hosts: int) -> int:
@@ -52,6 +53,7 @@ class FenceLaws:
     starts_elsewhere: int = 0
     switched_off: list[tuple[int, str]] = field(default_factory=list)  # When, and which host.
     _held: dict[tuple[str, int], str] = field(default_factory=dict)  # By VM and generation: host.
+    _asked_for: set[str] = field(default_factory=set)  # Hosts of which a VM ever relied.
     _lied_about: set[str] = field(default_factory=set)  # Disks with two copies, after a lie.
 
     def __post_init__(self) -> None:
@@ -163,11 +165,17 @@ class FenceLaws:
         for protection in self.truth.protections():
             name = protection.tenure.host
             granted_at = self.site.granted_at.get(name)
+            if self.truth.relies(protection):
+                self._asked_for.add(name)
             is_over = granted_at is not None and self.site.clock.now - granted_at > LAPSED_NS
             host = self.site.hosts[name]
             vm = host.machine.vms.by_uuid(protection.vm)
             if is_over and vm is not None and self.truth.relies(protection):
                 self.laws.vm_may_end(host, vm.name)
+        for name, host in self.site.hosts.items():
+            if host.machine.watchdog.is_open and name not in self._asked_for:
+                self._asked_for.add(name)  # Once is enough.
+                self._breach(UNASKED, f"that of {name} is")
 
     # At the end, when all is mended and has had its time.
 

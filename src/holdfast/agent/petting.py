@@ -43,14 +43,21 @@ class Petting:
         if (names.host, names.boot) != (self._host, self._boot) or grant.sent_ns > at:
             return
         held = self._board.held()
-        until = grant.sent_ns + LEASE_MS * NS_PER_MS
-        epoch = max(held.granted_epoch, grant.epoch)
-        if (until, epoch) > (held.until, held.granted_epoch):
-            until = max(until, held.until)
-            self._board.hold(held._replace(until=until, granted_epoch=epoch))
+        granted = held._replace(
+            until=max(held.until, grant.sent_ns + LEASE_MS * NS_PER_MS),
+            granted_epoch=max(held.granted_epoch, grant.epoch),
+        )
+        if granted != held:
+            self._board.hold(granted)
 
     def look(self, at: int) -> None:
         """With each pulse: have the watchdog open or closed as the agent says, and pet it."""
+        try:
+            self._look(at)
+        except ValueError as damaged:  # An open watchdog is not petted on a word nobody can read.
+            self._complain(str(damaged))
+
+    def _look(self, at: int) -> None:
         armed, held = self._board.armed(), self._board.held()
         if not armed.is_armed:
             self._stop()
@@ -72,12 +79,15 @@ class Petting:
         try:
             watchdog_ms = self._watchdog.open(WATCHDOG_MS)
         except WatchdogRefused as refused:
-            if self._trouble != str(refused):
-                self._trouble = str(refused)
-                self._say(f"no VM can rely on a lease here: {refused}")
+            self._complain(str(refused))
             return 0
         self._is_open, self._trouble = True, ""
         return watchdog_ms
+
+    def _complain(self, trouble: str) -> None:
+        if self._trouble != trouble:
+            self._trouble = trouble
+            self._say(f"no VM can rely on a lease here: {trouble}")
 
     def _stop(self) -> None:
         if self._is_open:

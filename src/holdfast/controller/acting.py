@@ -81,7 +81,7 @@ class Parts(Protocol):
     def leadership(self) -> Leadership: ...
 
 
-def make_leasing(one: Parts) -> Leasing:
+def make_leasing(one: Parts, kind: type[Leasing] = Leasing) -> Leasing:
     """Granted is who the watch believes to live."""
     world = one.watch.decider.world
 
@@ -89,7 +89,7 @@ def make_leasing(one: Parts) -> Leasing:
         record = world.hosts.get(host)
         return record is not None and record.pulses
 
-    return Leasing(
+    return kind(
         registry=one.registry,
         agents=one.agents,
         hearing=one.hearing,

@@ -59,8 +59,8 @@ class Fence(Struct, frozen=True, kw_only=True):
 
     `boot` is the newest boot that was known when it was intended, `earlier` those before it that
     still hold a VM: the proof covers all of them, and none that begins later. `by` is the person
-    who gave the proof, or empty; `term` that of the leader who wrote it. With `is_lease` no power is
-    switched: its host has no device, and what relies on its lease ends by itself. Until that is
+    who gave the proof, or empty; `term` that of the leader who wrote it. With `is_lease` no power
+    is switched: its host has no device, and what relies on its lease ends by itself. Until that is
     proven, a host that is heard again keeps its VMs.
     """
 

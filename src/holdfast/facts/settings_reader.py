@@ -219,6 +219,7 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, Check]]] = {
         "rack": ("rack", text_of("the name of its rack")),
         "switch": ("switch", text_of("the name of its switch")),
         "gasp_port": ("gasp_port", whole_number(0, 65_535)),
+        "watchdog": ("watchdog", _absolute_path),
     },
     "site": {
         "api_port": ("api_port", _PORT),
