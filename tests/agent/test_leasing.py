@@ -68,7 +68,7 @@ class Leased(Scene):
     def world(self) -> Any:
         return self.decider.world
 
-    async def order(self, epoch: int, *vms: str, held: tuple[str, ...] = (WEB, DB)) -> LeaseWord:
+    async def lease(self, epoch: int, *vms: str, held: tuple[str, ...] = (WEB, DB)) -> LeaseWord:
         order = LeaseOrder(boot=BOOT, epoch=epoch, vms=vms, held=held)
         args = {"order": msgspec.to_builtins(order)}
         reply = await self.questions.answer(
@@ -77,7 +77,7 @@ class Leased(Scene):
         assert not reply.error, reply.error
         return msgspec.convert(reply.data, LeaseWord)
 
-    def runs(self, vm: str) -> bool:
+    def lives(self, vm: str) -> bool:
         return self.hypervisor.life(vm) is not None
 
 
@@ -85,7 +85,7 @@ def test_it_is_on_the_disk_and_the_watchdog_open_before_it_is_acknowledged() -> 
     async def story() -> None:
         scene = Leased()
         await scene.run()
-        word = await scene.order(1, WEB)
+        word = await scene.lease(1, WEB)
         assert word == LeaseWord(epoch=1, is_taken=True, watchdog_ms=WATCHDOG_MS)
         assert scene.disk.has("LeaseOrdered")
         assert scene.board.armed().is_armed
@@ -97,12 +97,12 @@ def test_an_older_epoch_another_boot_and_a_full_disk_are_refused() -> None:
     async def story() -> None:
         scene = Leased()
         await scene.run()
-        assert (await scene.order(3, WEB)).is_taken
-        late = await scene.order(2, DB)
+        assert (await scene.lease(3, WEB)).is_taken
+        late = await scene.lease(2, DB)
         assert (late.is_taken, late.epoch) == (False, 3)
         assert scene.world.reliance.vms == (WEB,)
         scene.disk.may_sync = False
-        refused = await scene.order(4, WEB, DB)
+        refused = await scene.lease(4, WEB, DB)
         assert not refused.is_taken
         assert "journal cannot be written" in refused.reason
 
@@ -114,13 +114,13 @@ def test_a_host_without_a_watchdog_arms_nothing_and_ends_nothing() -> None:
         scene = Leased()
         await scene.run()
         scene.board.watchdog_ms = 0
-        word = await scene.order(1, WEB)
+        word = await scene.lease(1, WEB)
         assert not word.is_taken
         assert "has not opened the watchdog" in word.reason
         assert not scene.board.armed().is_armed
         scene.board.run_out()
         await scene.leasing.look()
-        assert scene.runs(WEB)
+        assert scene.lives(WEB)
 
     asyncio.run(story())
 
@@ -129,9 +129,9 @@ def test_arming_anew_makes_no_lease_longer() -> None:
     async def story() -> None:
         scene = Leased()
         await scene.run()
-        await scene.order(1, WEB)
+        await scene.lease(1, WEB)
         until = scene.board.armed().until
-        await scene.order(2, WEB, DB)
+        await scene.lease(2, WEB, DB)
         assert scene.board.armed() == Armed(2, True, until)
 
     asyncio.run(story())
@@ -141,12 +141,12 @@ def test_when_it_runs_out_only_what_relies_on_it_is_ended_and_shown_gone() -> No
     async def story() -> None:
         scene = Leased()
         await scene.run()
-        await scene.order(1, WEB)
+        await scene.lease(1, WEB)
         await scene.leasing.look()
-        assert scene.runs(WEB)  # It holds.
+        assert scene.lives(WEB)  # It holds.
         scene.board.run_out()
         await scene.leasing.look()
-        assert (scene.runs(WEB), scene.runs(DB)) == (False, True)
+        assert (scene.lives(WEB), scene.lives(DB)) == (False, True)
         assert ("end by force", WEB) in scene.hypervisor.calls
         assert scene.board.gone_for() == scene.board.armed().until
         assert relying.waits(scene.world, scene.world.vms[WEB])
@@ -158,7 +158,7 @@ def test_what_is_not_shown_gone_leaves_the_host_to_its_watchdog() -> None:
     async def story() -> None:
         scene = Leased()
         await scene.run()
-        await scene.order(1, WEB)
+        await scene.lease(1, WEB)
         scene.hypervisor.leftovers[WEB] = "its cgroup is not empty"
         scene.board.run_out()
         await scene.leasing.look()
@@ -188,7 +188,7 @@ def test_it_may_start_again_only_by_a_grant_of_the_epoch_that_it_obeys() -> None
     async def story() -> None:
         scene = Leased()
         await scene.run()
-        await scene.order(5, WEB)
+        await scene.lease(5, WEB)
         scene.board.run_out()
         await scene.leasing.look()
         for epoch, is_free in ((4, False), (5, True)):
@@ -205,15 +205,15 @@ def test_what_another_host_was_given_meanwhile_waits_on() -> None:
     async def story() -> None:
         scene = Leased()
         await scene.run()
-        await scene.order(1, WEB, DB)
+        await scene.lease(1, WEB, DB)
         scene.board.run_out()
         await scene.leasing.look()
-        await scene.order(2, DB, held=(DB,))
+        await scene.lease(2, DB, held=(DB,))
         scene.board.grant(2)
         await scene.leasing.look()
         assert relying.waits(scene.world, scene.world.vms[WEB])
         assert not relying.waits(scene.world, scene.world.vms[DB])
-        await scene.order(3, held=(WEB, DB))  # It is held here, and relies on nothing now.
+        await scene.lease(3, held=(WEB, DB))  # It is held here, and relies on nothing now.
         assert not relying.waits(scene.world, scene.world.vms[WEB])
 
     asyncio.run(story())

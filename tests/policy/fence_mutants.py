@@ -4,6 +4,7 @@ from tests.policy.mutant import Mutant
 
 FENCING = ("tests/policy/test_site_fencing.py",)
 RECOVERY = ("tests/policy/test_site_recovery.py",)
+ZONES = ("tests/policy/test_zones_and_roles.py",)
 COMMITS = ("tests/controller/test_recovering.py",)
 
 FENCE_MUTANTS = (
@@ -208,5 +209,19 @@ FENCE_MUTANTS = (
         '        elif said.get("is_taken") is False:',
         '        elif not said.get("is_taken") or True:',
         COMMITS,
+    ),
+    Mutant(
+        "lets a VM leave its zone",
+        "policy/placement.py",
+        "    return _too_far(world, record, promise) or",
+        "    return",
+        ZONES,
+    ),
+    Mutant(
+        "gives VMs to hosts that are for storage",
+        "policy/placement.py",
+        "    if roles and HostRole.COMPUTE not in roles:",
+        "    if False:",
+        ZONES,
     ),
 )

@@ -100,7 +100,7 @@ class Agent:
         self.view = View(
             self.loop, self._domains, self.sight.watched_by, self.definitions.elsewhere
         )
-        self.inventory = Inventory(self.sight.hypervisor, self.view.vms)
+        self.inventory = Inventory(self.sight.hypervisor, self.view.vms, settings.roles)
         self.outbox = DiskOutbox(state / "outbox", me.boot, settings.outbox_mib << 20)
         self.questions = Questions()
         self.site_keeper = SiteKeeper(settings)
@@ -319,6 +319,7 @@ class Agent:
             addresses=self.vitals.addresses,
             rack=self._settings.rack,
             switch=self._settings.switch,
+            zone=self._settings.zone,
             run=self._run,
             was_planned=self.vitals.was_planned,
             barred=copies.barred(world),

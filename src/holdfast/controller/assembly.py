@@ -252,7 +252,7 @@ class Controller:
             self.agents,
             self.watch.host_rows,
             self.registry.all_known,
-            lambda host: fencing_words(self.registry, host),
+            lambda host: fencing_words(self.registry, host, self.leasing.trouble),
         )
         questions = Questions(
             vim=self.vim,

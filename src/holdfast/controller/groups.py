@@ -16,6 +16,7 @@ from holdfast.facts.promises import (
     Group,
     Owner,
     Spread,
+    Zones,
     disarm_seconds,
     group_problem,
 )
@@ -146,7 +147,7 @@ def _changed(before: Group, given: dict[str, Any]) -> Group:
     try:
         return msgspec.convert({**PLAIN(before), **given}, Group)
     except msgspec.ValidationError:
-        words = {"owner": Owner, "spread": Spread, "admit": Admission}
+        words = {"owner": Owner, "spread": Spread, "zones": Zones, "admit": Admission}
         allowed = (f"{key} must be one of {', '.join(known)}" for key, known in words.items())
         text = f"{'; '.join(allowed)}; dump and lease must be true or false"
         raise Unanswerable(text, "holdfast group set --help", USAGE) from None

@@ -155,7 +155,9 @@ class Guarantees:
             utc_ms=clock.utc_ms(),
             tried=tried,
             tolerable=tolerable,
-            acting=sum(not guarantee.inaction(one) for one in paper.world.hosts.values()),
+            acting=sum(
+                not guarantee.inaction(paper.world, one) for one in paper.world.hosts.values()
+            ),
             hosts=len(paper.world.hosts),
             brake=brakes.allowed(paper.world),
             obstacles=admission.obstacles(paper.world, tried[1]),
@@ -269,7 +271,7 @@ def _row(one: Absorbed) -> dict[str, Any]:
 def _look(world: SiteWorld) -> tuple[Any, ...]:
     """All that a trial looks at: while that is the same, so is what comes of it."""
     hosts = tuple(
-        ((h.host, h.name, h.rack, h.mode, h.devices, h.size, h.can_start), _state(h))
+        ((h.host, h.name, h.rack, h.zone, h.mode, h.devices, h.size, h.can_start), _state(h))
         for h in world.hosts.values()
     )
     targets = tuple((vm, one.target) for vm, one in world.starting.items())

@@ -211,6 +211,7 @@ class Promises:
             addresses=hello.addresses,
             rack=hello.rack,
             switch=hello.switch,
+            zone=hello.zone,
         )
         return puts
 

@@ -45,6 +45,7 @@ class Known(Struct, frozen=True, kw_only=True):
     addresses: dict[str, str] = {}
     rack: str = ""
     switch: str = ""
+    zone: str = ""
 
 
 class Released(Struct, frozen=True, kw_only=True):

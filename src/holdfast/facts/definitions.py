@@ -1,5 +1,7 @@
 """What a VM is made of, so that another host can start it; and what a host has room for."""
 
+from enum import StrEnum
+
 from msgspec import Struct
 
 
@@ -27,11 +29,23 @@ class VmDefinition(Struct, frozen=True, kw_only=True):
     needs: VmNeeds
 
 
+class HostRole(StrEnum):
+    """What a host is for, as its settings declare."""
+
+    COMPUTE = "compute"  # It runs VMs: only such a host is given any.
+    STORAGE = "storage"
+    CONTROL = "control"
+
+
 class HostSize(Struct, frozen=True, kw_only=True):
-    """What a host offers to VMs. `memory_mib` is what may be given to VMs in all."""
+    """What a host offers to VMs. `memory_mib` is what may be given to VMs in all.
+
+    `roles` is empty where an agent of an earlier version does not say it: it takes VMs.
+    """
 
     memory_mib: int
     cpus: int
     bridges: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
+    roles: tuple[HostRole, ...] = ()
     machines: tuple[str, ...] = ()  # QEMU's machine types; empty: not known, and not compared.

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from holdfast.facts.promises import Admission, Group, Owner, Spread
+from holdfast.facts.definitions import HostRole
+from holdfast.facts.promises import Admission, Group, Owner, Spread, Zones
 from holdfast.facts.settings import ControllerPlace, Exec, Plane, Settings, Webhook
 from holdfast.facts.settings_lines import Lines, Path
 
@@ -208,6 +209,13 @@ def _urls(value: Any) -> tuple[str, ...]:
     return tuple(_url(one) for one in value)
 
 
+def _roles(value: Any) -> tuple[HostRole, ...]:
+    known = ", ".join(HostRole)
+    if not isinstance(value, list) or not value or not {*map(str, value)} <= {*HostRole}:
+        raise ValueError(f'must be a list of {known}, like ["compute"]')
+    return tuple(HostRole(one) for one in dict.fromkeys(value))
+
+
 STORES = ("sqlite", "etcd")
 _PORT = whole_number(1, 65_535)
 _SIZE = whole_number(1, 1_048_576, "MiB")
@@ -218,6 +226,8 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, Check]]] = {
         "name": ("host_name", text_of("the host's name")),
         "rack": ("rack", text_of("the name of its rack")),
         "switch": ("switch", text_of("the name of its switch")),
+        "zone": ("zone", text_of("the name of its zone")),
+        "roles": ("roles", _roles),
         "gasp_port": ("gasp_port", whole_number(0, 65_535)),
         "watchdog": ("watchdog", _absolute_path),
     },
@@ -275,7 +285,9 @@ KINDS: Mapping[str, tuple[Callable[..., Any], Mapping[str, Check], tuple[str, ..
             "dump": _truth,
             "priority": whole_number(-100, 100),
             "spread": _word_of(Spread),
+            "zones": _word_of(Zones),
             "admit": _word_of(Admission),
+            "lease": _truth,
         },
         (),
     ),

@@ -137,12 +137,14 @@ class SiteBegan(Told, frozen=True, kw_only=True):
 
 
 class HostSet(Told, frozen=True, kw_only=True):
-    """A host belongs to the site. `rack` and `switch` are what it shares with others, or empty."""
+    """A host belongs to the site. `rack` and `switch` are what it shares with others, or empty;
+    its VMs stay in its `zone`."""
 
     host: str
     name: str
     rack: str = ""
     switch: str = ""
+    zone: str = ""
 
 
 class HostLeft(Told, frozen=True, kw_only=True):

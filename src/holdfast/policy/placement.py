@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
-from holdfast.facts.definitions import VmNeeds
-from holdfast.facts.promises import Spread
+from holdfast.facts.definitions import HostRole, VmNeeds
+from holdfast.facts.promises import Spread, Zones
 from holdfast.facts.site import HostVm
 from holdfast.facts.tenure import Wanted
 from holdfast.policy.host_states import HostState
@@ -160,6 +160,9 @@ def refusal(world: SiteWorld, rooms: Rooms, record: HostRecord, promise: Promise
     fence = world.fences.get(record.host)
     if fence is not None and fence.step != "closed":
         return "it was fenced, and has not rejoined"
+    roles = record.size.roles if record.size else ()
+    if roles and HostRole.COMPUTE not in roles:
+        return f"it is for {' and '.join(roles)}, and takes no VMs"
     if record.size is None or not record.can_start or record.told_boot != record.boot:
         return "its agent has not said what it offers"
     if promise.needs is None:
@@ -170,7 +173,17 @@ def refusal(world: SiteWorld, rooms: Rooms, record: HostRecord, promise: Promise
     left = rooms.left(record)
     if left < promise.needs.memory_mib:
         return f"it has {max(0, left)} MiB left, and {promise.needs.memory_mib} are needed"
-    return _too_near(world, rooms, record, promise)
+    return _too_far(world, record, promise) or _too_near(world, rooms, record, promise)
+
+
+def _too_far(world: SiteWorld, record: HostRecord, promise: Promise) -> str:
+    """Whether its zone is another one than the VM's, where both are named."""
+    source = world.hosts.get(promise.protection.tenure.host)
+    if source is None or not source.zone or not record.zone or source.zone == record.zone:
+        return ""
+    if world.group_of(promise.protection).zones is Zones.ANY:
+        return ""
+    return f"it is in zone {record.zone}, and the VM stays in zone {source.zone}"
 
 
 def _lacking(record: HostRecord, needs: VmNeeds) -> Iterator[str]:

@@ -72,7 +72,8 @@ class SiteDecider:
                 return self._vms_set(fact)
             case told.HostSet():
                 record = self.world.record(fact.host, fact.name)
-                record.name, record.rack, record.switch = fact.name, fact.rack, fact.switch
+                record.name, record.zone = fact.name, fact.zone
+                record.rack, record.switch = fact.rack, fact.switch
                 return []
             case told.HostLeft():
                 return self._left(fact)

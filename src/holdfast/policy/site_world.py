@@ -31,6 +31,7 @@ class HostRecord(Struct, kw_only=True):
     name: str
     rack: str = ""
     switch: str = ""
+    zone: str = ""
     state: HostState = HostState.UNHEARD
     boot: str = ""
     faults: dict[str, FaultRaised] = field(default_factory=dict)  # Open ones, by condition.
@@ -57,6 +58,10 @@ class HostRecord(Struct, kw_only=True):
     devices: tuple[str, ...] = ()  # Its fence agents, first one first.
     dump_wait_s: int = 0  # It is left alone for so long when its kernel panicked.
     fencing: "Fencing | None" = None
+
+    @property
+    def place(self) -> dict[str, str]:
+        return {"rack": self.rack, "switch": self.switch, "zone": self.zone}
 
     @property
     def pulses(self) -> bool:

@@ -6,12 +6,13 @@ from msgspec import Meta, Struct
 
 from holdfast.faces.api.guarantee_shapes import Guarantee, Loss
 from holdfast.facts.alarms import AlarmRecord
+from holdfast.facts.definitions import HostRole
 from holdfast.facts.events import Change, Event, EventGap
 from holdfast.facts.fencing import FenceStep, HostMode
 from holdfast.facts.incidents import Incident
 from holdfast.facts.last_words import Bundle
 from holdfast.facts.membership import Issued, SitePlan
-from holdfast.facts.promises import Admission, Disarm, Group, Owner, Protection, Spread
+from holdfast.facts.promises import Admission, Disarm, Group, Owner, Protection, Spread, Zones
 from holdfast.facts.roles import Role
 from holdfast.facts.tokens import TokenShown
 from holdfast.facts.wire import VmSummary
@@ -89,7 +90,9 @@ class SetGroup(Request, frozen=True, kw_only=True):
     dump: bool | None = None
     priority: int | None = None
     spread: Spread | None = None
+    zones: Zones | None = None
     admit: Admission | None = None
+    lease: bool | None = None
 
 
 class WhichAlarms(Request, frozen=True, kw_only=True):
@@ -302,7 +305,8 @@ class Host(Struct, frozen=True, kw_only=True):
     """`state` is one word, `said` the same as a sentence, `care` well, odd or bad. `is_up`: its
     agent is linked, `since_utc_ms`. `planes_heard`: where its pulses arrive at this controller.
     `mode` act: it is fenced when it dies. `is_fenceable` now, or `why_not_fenceable`.
-    `is_drained`: in maintenance."""
+    `is_drained`: in maintenance. `lease`: VMs that rely on its lease, as it acknowledged;
+    `lease_trouble` is why it could not."""
 
     host: str
     host_name: str
@@ -319,12 +323,16 @@ class Host(Struct, frozen=True, kw_only=True):
     planes_heard: tuple[str, ...] = ()
     rack: str = ""
     switch: str = ""
+    zone: str = ""
+    roles: tuple[HostRole, ...] = ()
     faults: tuple[str, ...] = ()
     incident: str = ""
     mode: HostMode = HostMode.REPORT
     is_fenceable: bool = False
     why_not_fenceable: str = ""
     is_drained: bool = False
+    lease: tuple[str, ...] = ()
+    lease_trouble: str = ""
     fence_devices: tuple[str, ...] = ()
     fence: FenceShown | None = None
 

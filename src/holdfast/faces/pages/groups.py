@@ -8,7 +8,7 @@ from rich.text import Text
 from holdfast.faces.pages.tables import STRONG, counted, facts, table
 from holdfast.faces.pages.vms import vms_table
 from holdfast.facts.instants import spoken
-from holdfast.facts.promises import Admission, Group, Owner, Spread
+from holdfast.facts.promises import Admission, Group, Owner, Spread, Zones
 from holdfast.facts.wire import VmSummary
 
 OWNERS = {
@@ -21,6 +21,8 @@ SPREADS = {
     Spread.HOST: "on hosts of their own",
     Spread.RACK: "in racks of their own",
 }
+ZONES = {Zones.SAME: "that of the host it was on", Zones.ANY: "any"}
+LEASED = "they end when no controller grants the lease of their host"
 ADMITS = {
     Admission.WARN: "is protected with a warning",
     Admission.REFUSE: "is not taken into the group",
@@ -54,7 +56,9 @@ def group_page(group: Group, members: Sequence[VmSummary]) -> Iterator[Any]:
             ("restarts", _budget(group)),
             ("memory dump", "yes" if group.dump else "no"),
             ("start elsewhere", f"{SPREADS[group.spread]}, with priority {group.priority}"),
+            ("in which zone", ZONES[group.zones]),
             ("a VM that could not", ADMITS[group.admit]),
+            *([("lease", LEASED)] if group.lease else []),
             ("VMs", counted(len(members), "VM")),
         ]
     )

@@ -34,6 +34,8 @@ class HostRow(Struct, frozen=True, kw_only=True):
     vms: int = 0
     rack: str = ""
     switch: str = ""
+    zone: str = ""
+    roles: tuple[str, ...] = ()
     planes: tuple[str, ...] = ()
     planes_heard: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
@@ -45,6 +47,8 @@ class HostRow(Struct, frozen=True, kw_only=True):
     why_not_fenceable: str = ""
     fence_devices: tuple[str, ...] = ()
     is_drained: bool = False
+    lease: tuple[str, ...] = ()  # Names of VMs that rely on its lease, as it acknowledged.
+    lease_trouble: str = ""
 
     @property
     def is_at_risk(self) -> bool:
@@ -98,7 +102,7 @@ def host_page(view: HostView, now_ms: int) -> Iterator[Any]:
     rows += _fencing(one)
     rows += [("Faults", ", ".join(one.faults))] if one.faults else []
     rows += [("Incident", f"holdfast explain {one.incident}")] if one.incident else []
-    rows += [(name, value) for name, value in (("Rack", one.rack), ("Switch", one.switch)) if value]
+    rows += [(name, value) for name, value in _place(one) if value]
     yield facts(rows)
     if view.alarms:
         yield ""
@@ -126,7 +130,17 @@ def _fencing(one: HostRow) -> list[tuple[str, str | Text]]:
         able = Text(f"not possible now: {one.why_not_fenceable or 'it has no fence device'}")
         able.append(f"; what helps: holdfast fence {helps} {one.host_name}")
         able.stylize(BAD if one.is_at_risk else QUIET)
-    return [("Mode", does), ("Fencing", able)]
+    return [("Mode", does), ("Fencing", able), *_lease(one)]
+
+
+def _lease(one: HostRow) -> list[tuple[str, str | Text]]:
+    """Nothing where nobody asked for it."""
+    rows: list[tuple[str, str | Text]] = []
+    if one.lease:
+        rows.append(("Lease", f"ends {', '.join(one.lease)} when no controller grants it"))
+    if one.lease_trouble:
+        rows.append(("Lease", Text(f"not armed: {one.lease_trouble}", style=BAD)))
+    return rows
 
 
 def mode(one: HostRow) -> Text:
@@ -165,3 +179,10 @@ def _plane(name: str, one: HostRow) -> Text:
     if name in one.planes_heard:
         return Text("its pulses are heard")
     return Text("it is silent", style=BAD)
+
+
+def _place(one: HostRow) -> Iterator[tuple[str, str]]:
+    yield "Rack", one.rack
+    yield "Switch", one.switch
+    yield "Zone", one.zone
+    yield "Roles", ", ".join(one.roles)
