@@ -25,31 +25,40 @@ class Dog:
     """What listens behind the socket of a watchdog."""
 
     def __init__(self, path: Path) -> None:
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.socket.bind(str(path))
-        self.socket.settimeout(LIMIT_S)
+        self._door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._door.bind(str(path))
+        self._door.listen()
+        self._visitor: socket.socket | None = None
 
-    def hear(self) -> str:
+    def hear(self, limit_s: float = LIMIT_S) -> str:
         """One word, answered. Raises TimeoutError."""
-        said, sender = self.socket.recvfrom(64)
+        if self._visitor is None:
+            self._door.settimeout(limit_s)
+            self._visitor, _ = self._door.accept()
+        self._visitor.settimeout(limit_s)
+        said = self._visitor.recv(64)
         if said.startswith(b"open"):
-            self.socket.sendto(str(WATCHDOG_MS).encode(), sender)
+            self._visitor.send(str(WATCHDOG_MS).encode())
         return said.decode()
 
     def is_quiet(self, for_s: float) -> bool:
-        self.socket.settimeout(for_s)
         try:
-            self.socket.recv(64)
+            self.hear(for_s)
         except TimeoutError:
             return True
         return False
+
+    def close(self) -> None:
+        if self._visitor is not None:
+            self._visitor.close()
+        self._door.close()
 
 
 @pytest.fixture
 def dog(tmp_path: Path) -> Iterator[Dog]:
     made = Dog(tmp_path / "dog")
     yield made
-    made.socket.close()
+    made.close()
 
 
 @pytest.fixture
@@ -82,7 +91,6 @@ def test_it_pets_while_it_may_and_then_no_more(tmp_path: Path, heard: Heard, dog
     with pulsing(tmp_path):
         heard.receive()
         assert dog.is_quiet(0.3)  # Nobody asked for it.
-        dog.socket.settimeout(LIMIT_S)
         board.arm(Armed(1, True, time.monotonic_ns() + 60_000 * NS_PER_MS))
         assert dog.hear() == f"open {WATCHDOG_MS}"
         assert [dog.hear() for _ in range(3)] == ["pet"] * 3
@@ -92,7 +100,6 @@ def test_it_pets_while_it_may_and_then_no_more(tmp_path: Path, heard: Heard, dog
         drain(dog)
         assert dog.is_quiet(0.5)
         board.say_gone(1)
-        dog.socket.settimeout(LIMIT_S)
         assert dog.hear() == "pet"
         board.arm(Armed(2, False, 0))
         while (word := dog.hear()) == "pet":
@@ -101,14 +108,10 @@ def test_it_pets_while_it_may_and_then_no_more(tmp_path: Path, heard: Heard, dog
 
 
 def drain(dog: Dog) -> None:
-    """What was said before the last pulse."""
-    time_out = time.monotonic() + 0.2
-    dog.socket.settimeout(0.05)
-    while time.monotonic() < time_out:
-        try:
-            dog.socket.recv(64)
-        except TimeoutError:
-            return
+    """What was said before the last pulse: a word that comes later is none of these."""
+    until = time.monotonic() + 0.2
+    while time.monotonic() < until and not dog.is_quiet(0.03):
+        pass
 
 
 def wait(condition: object) -> None:

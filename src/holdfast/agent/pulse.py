@@ -17,10 +17,9 @@ from pathlib import Path
 from holdfast.adapters.drivers.only_one import NotTheOnlyOne, only_one
 from holdfast.adapters.drivers.plane_sockets import open_plane_socket
 from holdfast.adapters.drivers.real_time import PULSE_PRIORITY, keep_time
-from holdfast.adapters.watchdogs.device import DeviceWatchdog
-from holdfast.adapters.watchdogs.socket import SocketWatchdog, is_socket
 from holdfast.agent.board import Board
 from holdfast.agent.boot_word import read_boot
+from holdfast.agent.host_watchdog import HostWatchdog
 from holdfast.agent.lease_board import LEASE_BOARD, SharedLeaseBoard
 from holdfast.agent.petting import Petting
 from holdfast.agent.pulse_file import NAME, PulseFile, PulseFileWrong, read_pulse_file
@@ -180,13 +179,8 @@ class Lease:
     def petting(self, file: PulseFile, boot: str, key: bytes) -> Petting:
         watchdog = self._watchdogs.get(file.watchdog)
         if watchdog is None:
-            watchdog = self._watchdogs[file.watchdog] = open_watchdog(file.watchdog)
+            watchdog = self._watchdogs[file.watchdog] = HostWatchdog(file.watchdog)
         return Petting(self._board, watchdog, host=file.host, boot=boot, key=key, say=say)
-
-
-def open_watchdog(path: str) -> Watchdog:
-    """It is not opened yet."""
-    return SocketWatchdog(path) if is_socket(path) else DeviceWatchdog(path)
 
 
 @contextlib.contextmanager

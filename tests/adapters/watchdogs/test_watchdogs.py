@@ -90,24 +90,30 @@ class Answerer:
     """Somebody behind a socket, who keeps this time-out whatever is asked for."""
 
     def __init__(self, path: Path, kept_ms: int) -> None:
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.socket.bind(str(path))
+        self.socket.listen()
         self.socket.settimeout(10)
         self.kept_ms, self.heard = kept_ms, list[str]()
 
     def answer(self) -> None:
-        said, sender = self.socket.recvfrom(64)
-        self.heard.append(said.decode())
-        self.socket.sendto(str(self.kept_ms).encode(), sender)
+        self.other, _ = self.socket.accept()
+        self.other.settimeout(10)
+        self.heard.append(self.hear())
+        self.other.send(str(self.kept_ms).encode())
 
     def hear(self) -> str:
-        return self.socket.recv(64).decode()
+        return self.other.recv(64).decode()
+
+    def close(self) -> None:
+        self.other.close()
+        self.socket.close()
 
 
 @pytest.fixture
 def answerer(tmp_path: Path) -> Iterator[Answerer]:
     made = Answerer(tmp_path / "dog", 10_000)
-    with closing(made.socket):
+    with closing(made):
         yield made
 
 

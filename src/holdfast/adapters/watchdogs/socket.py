@@ -1,7 +1,7 @@
 """A watchdog behind a Unix socket: what a lab host has in place of a device.
 
-Standard library only. Who listens there answers each word with the time-out that runs then, in
-milliseconds; 0: none.
+Standard library only. Who listens there answers `open` with the time-out that runs from then on, in
+milliseconds; that a connection ends stops nothing.
 """
 
 import contextlib
@@ -55,10 +55,9 @@ class SocketWatchdog:
 
 
 def _connect(path: str) -> socket.socket:
-    """With an address of its own, to which the answer comes. Raises OSError."""
-    opened = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+    """Word by word, in order. Raises OSError."""
+    opened = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
     try:
-        opened.bind("")  # The kernel chooses one.
         opened.connect(path)
     except OSError:
         opened.close()
