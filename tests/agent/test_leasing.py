@@ -137,6 +137,32 @@ def test_arming_anew_makes_no_lease_longer() -> None:
     asyncio.run(story())
 
 
+def test_one_that_ran_out_begins_anew_once_all_is_gone_and_not_before() -> None:
+    """An order that was given before, and comes late, must not let live what is to end."""
+
+    async def story() -> None:
+        scene = Leased()
+        await scene.run()
+        await scene.lease(1, WEB)
+        scene.board.run_out()
+        early = await scene.lease(2, WEB, DB)
+        assert (early.is_taken, early.reason) == (
+            False,
+            "its lease ran out, and what relied on it is being ended",
+        )
+        await scene.leasing.look()
+        assert (await scene.lease(2, WEB, DB)).is_taken
+        await scene.leasing.look()
+        assert scene.lives(DB)  # It relies on the one that begins now.
+        assert relying.waits(scene.world, scene.world.vms[WEB])  # Until that is granted.
+        scene.board.run_out()
+        await scene.leasing.look()
+        assert not scene.lives(DB)
+        assert relying.waits(scene.world, scene.world.vms[DB])
+
+    asyncio.run(story())
+
+
 def test_when_it_runs_out_only_what_relies_on_it_is_ended_and_shown_gone() -> None:
     async def story() -> None:
         scene = Leased()

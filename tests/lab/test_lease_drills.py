@@ -42,8 +42,13 @@ def test_what_relies_on_a_lease_ends_and_then_lives_elsewhere(
     site: SiteStage, name: str, ended_by_ms: int, bites: int
 ) -> None:
     drill, said = DRILLS[name], list[str]()
+
+    def say(text: str) -> None:
+        print(text)
+        said.append(text)
+
     assert isinstance(drill, SiteDrill)
-    result = perform_there(drill, site, Choices(runs=1, vms=1), said.append)
+    result = perform_there(drill, site, Choices(runs=1, vms=1), say)
     assert result.is_passed, "\n".join([*said, *result.notes])
     assert (result.ran_twice, result.vms_stopped) == (0, 0)
     assert result.figures["watchdog_bites"] == bites

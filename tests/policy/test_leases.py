@@ -92,6 +92,12 @@ def test_another_boot_is_asked_anew() -> None:
     assert step(LEASE, "a", "b", boot="b2") == Step(next=Next.ASK, vms=("a", "b"))
 
 
+def test_a_host_that_was_given_up_is_asked_anew_whoever_relies_then() -> None:
+    over = structs.replace(LEASE, vms=(), is_over=True)
+    assert step(over, "a") == Step(next=Next.ASK, vms=("a",))
+    assert step(over) == Step(next=Next.ASK, vms=())  # Its watchdog is closed.
+
+
 PROOF = DeathProof(kind=ProofKind.WATCHDOG, host="h1", boot="b1", vms=("a",))
 
 

@@ -95,6 +95,6 @@ class Pretending(AgentLeasing):
 class Restless(AgentLeasing):
     """It lets a VM start here that was ended with its lease."""
 
-    def _is_lapsed(self) -> bool:
+    def _lapsed(self) -> list[bool]:
         self._loop.decider.world.lapsed.clear()
-        return True
+        return [True]

@@ -53,11 +53,15 @@ class Leasing:
         if order.boot != world.boot:
             return LeaseWord(epoch=epoch, is_taken=False, reason="it is for an earlier boot")
         if order.epoch <= epoch:
-            reason = f"this host obeys epoch {epoch} of its lease already"
+            reason = f"this host obeys order {epoch} about its lease already"
+            return LeaseWord(epoch=epoch, is_taken=False, reason=reason)
+        if self._is_ending():
+            reason = "its lease ran out, and what relied on it is being ended"
             return LeaseWord(epoch=epoch, is_taken=False, reason=reason)
         reason = await self._consume(order)
         if reason or not order.vms:
-            self._arm(order.epoch, is_armed=bool(order.vms) and self._board.armed().is_armed)
+            is_armed = bool(order.vms) and self._board.armed().is_armed
+            self._arm(order.epoch, is_armed=is_armed)
             return LeaseWord(epoch=order.epoch, is_taken=not reason, reason=reason)
         was_armed = self._board.armed().is_armed
         self._arm(order.epoch, is_armed=True)
@@ -80,10 +84,20 @@ class Leasing:
             return f"the agent's journal cannot be written: {self._journal.losses().reason}"
         return ""
 
+    def _is_ending(self) -> bool:
+        """Whether it ran out, and it was not shown yet that all is gone."""
+        armed, end = self._board.armed(), self._end_of_lease()
+        return armed.is_armed and now() >= end and self._board.gone_for() != end
+
+    def _end_of_lease(self) -> int:
+        return lease_end(self._board.armed(), self._board.held())
+
     def _arm(self, epoch: int, *, is_armed: bool) -> None:
-        """What is armed already runs on: only grants make it longer."""
-        was = self._board.armed()
-        until = was.until if was.is_armed else now() + LEASE_MS * NS_PER_MS
+        """What is armed and holds runs on: only grants make it longer. One that ran out, and of
+        which all is gone, begins anew for what relies on it from now on."""
+        was, at = self._board.armed(), now()
+        holds = was.is_armed and at < self._end_of_lease()
+        until = was.until if holds else at + LEASE_MS * NS_PER_MS
         self._board.arm(Armed(epoch=epoch, is_armed=is_armed, until=until if is_armed else 0))
 
     async def _wait_open(self, epoch: int) -> int:
@@ -112,22 +126,22 @@ class Leasing:
             return  # Without its memory an agent shows nothing: then the watchdog bites.
         end, at = lease_end(armed, held), now()
         if at < end:
-            if held.granted_epoch == world.reliance.epoch and self._is_lapsed():
+            if held.granted_epoch == world.reliance.epoch and any(self._lapsed()):
                 self._loop.consume(LeaseHolds(at=at, epoch=held.granted_epoch))
             return
-        if not self._is_lapsed():
+        if not all(self._lapsed()):
             log.error("no controller has granted the lease in time: what relies on it is ended")
             self._loop.consume(LeaseRanOut(at=at))
         if self._board.gone_for() == end:
             return
         gone = await asyncio.gather(*(self._end(vm) for vm in world.reliance.vms))
-        is_same = lease_end(self._board.armed(), self._board.held()) == end
-        if all(gone) and is_same:
+        if all(gone) and self._end_of_lease() == end:
             self._board.say_gone(end)
 
-    def _is_lapsed(self) -> bool:
+    def _lapsed(self) -> list[bool]:
+        """Of each that relies on it, whether it may not start here now."""
         world = self._loop.decider.world
-        return any(vm in world.lapsed for vm in world.reliance.vms)
+        return [vm in world.lapsed for vm in world.reliance.vms]
 
     async def _end(self, vm: str) -> bool:
         """Whether nothing of it is left here, and nothing of it can begin."""

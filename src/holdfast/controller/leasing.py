@@ -83,8 +83,8 @@ class Leasing:
             return
         at = clock.now()
         until = min(at + AUTHORITY_MS * NS_PER_MS, int(until_s * NS_PER_S))
-        hosts = {one.host: (one.boot, one.epoch) for one in self._registry.leases()}
-        hosts = {host: said for host, said in hosts.items() if self._may_grant(host)}
+        leases = (one for one in self._registry.leases() if not one.is_over)
+        hosts = {one.host: (one.boot, one.epoch) for one in leases if self._may_grant(one.host)}
         for host in hosts:  # Before the ear is told.
             self._granted_until[host] = max(self._granted_until.get(host, 0), until)
         self._hearing.grant(hosts, until)

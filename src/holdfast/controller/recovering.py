@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
-from msgspec import structs
+from msgspec import Struct, structs
 
 from holdfast.controller.agents import Agents
 from holdfast.controller.lease_proofs import LeaseProofs
@@ -119,10 +119,11 @@ class Recoverer:
         proven = known.proven_utc_ms or (utc_ms if asked.step is FenceStep.OFF else 0)
         intended = known.intended_utc_ms
         put = structs.replace(asked, intended_utc_ms=intended, proven_utc_ms=proven)
-        is_over = (
-            asked.step is FenceStep.CLOSED
-        )  # Its lease is granted again once it is armed anew.
-        return {f"fences/{asked.host}": put, **({f"leases/{asked.host}": None} if is_over else {})}
+        puts: dict[str, Struct] = {f"fences/{asked.host}": put}
+        lease = self._registry.lease(asked.host)
+        if asked.step is FenceStep.CLOSED and lease is not None:  # Granted once it is armed anew.
+            puts[f"leases/{asked.host}"] = structs.replace(lease, vms=(), is_over=True)
+        return puts
 
     def _why_not(self, host: str) -> str:
         """Why this host may not be switched off, as the store says now, and policy; or empty."""

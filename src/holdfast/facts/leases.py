@@ -11,7 +11,8 @@ class HostLease(Struct, frozen=True, kw_only=True):
     """What a host acknowledged in this boot: its watchdog is open, and these VMs rely on its lease.
 
     `epoch` rises with each arming. `vms` may be fewer than the host ends, never more: only those
-    that it surely ends may start elsewhere without its power being switched off.
+    that it surely ends may start elsewhere without its power being switched off. With `is_over`
+    the host was given up since: it is granted nothing until it has acknowledged anew.
     """
 
     host: str
@@ -19,9 +20,7 @@ class HostLease(Struct, frozen=True, kw_only=True):
     epoch: int
     vms: tuple[str, ...] = ()
     watchdog_ms: int = 0
-
-    def counts_for(self, boot: str, vm: str) -> bool:
-        return self.boot == boot and vm in self.vms
+    is_over: bool = False
 
 
 class LeaseOrder(Struct, frozen=True, kw_only=True):

@@ -5,9 +5,7 @@ boots again, by itself.
 """
 
 import contextlib
-import os
 import select
-import signal
 import socket
 import sys
 import time
@@ -18,7 +16,7 @@ from holdfast.adapters.watchdogs.socket import CLOSE, OPEN, PET
 from holdfast.lab.commands import LabError, leave_running, system_environment
 from holdfast.lab.host import STATE_FOLDER, Host
 from holdfast.lab.hosts import Lab
-from holdfast.lab.namespaces import LAB_VARIABLE, Holder, wait_until_dead
+from holdfast.lab.namespaces import LAB_VARIABLE, Holder
 
 PLACE = "/var/lib/holdfast/watchdog"  # As the host sees it; a folder on its disks.
 LONGEST_LOOK_S = 0.1
@@ -27,7 +25,7 @@ READY_LIMIT_S = 20.0
 
 @dataclass(frozen=True)
 class LabWatchdog:
-    """That of one host. `begin` and `end` it from outside."""
+    """That of one host. Once begun it lives as long as the lab, as a host's hardware does."""
 
     host: Host
 
@@ -41,7 +39,10 @@ class LabWatchdog:
         return len(self._bitten.read_text()) if self._bitten.exists() else 0
 
     def begin(self) -> None:
-        """Returns when it listens. Raises LabError."""
+        """Returns when it listens; one that does is left alone. Raises LabError."""
+        known = Holder.load(self._record)
+        if known is not None and known.is_alive() and self.place.is_socket():
+            return
         env = {**system_environment(), LAB_VARIABLE: self.host.lab}
         argv = [sys.executable, "-P", "-m", __name__, self.host.lab, self.host.name]
         holder = Holder.of_pid(leave_running(argv, self._log, env))
@@ -52,13 +53,6 @@ class LabWatchdog:
                 words = self._log.read_text(errors="replace")[-1_000:]
                 raise LabError(f"the watchdog of {self.host.name} did not start: {words}")
             time.sleep(0.02)
-
-    def end(self) -> None:
-        holder = Holder.load(self._record)
-        if holder is not None and holder.is_alive():
-            os.kill(holder.pid, signal.SIGKILL)
-            wait_until_dead([holder])
-        self.place.unlink(missing_ok=True)
 
     def note_bite(self) -> None:
         with self._bitten.open("a") as file:

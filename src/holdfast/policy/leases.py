@@ -56,7 +56,7 @@ def next_step(
         wanted = ()
     if known is None:
         return Step(next=Next.ASK, vms=wanted) if wanted else Step(next=Next.NOTHING)
-    if known.boot != boot:
+    if known.boot != boot or known.is_over:
         return Step(next=Next.ASK, vms=wanted)
     kept = tuple(vm for vm in known.vms if vm in wanted)
     if kept != known.vms:

@@ -40,10 +40,12 @@ class LeaseRunsOut:
         measured, ended = Measured(), list[float]()
         host = scene.site.plain_host
         with leased_site(scene, host) as (acting, watchdog):
+            before = watchdog.bites
             for number in range(1, runs + 1):
                 ended += self._run_once(scene, acting, watchdog, measured, vms, f"run {number}")
             finish(scene, acting, measured)
-        figures = {"fault_to_ended_ms": Spread.of(ended), "watchdog_bites": watchdog.bites}
+        bites = watchdog.bites - before
+        figures = {"fault_to_ended_ms": Spread.of(ended), "watchdog_bites": bites}
         return measured.result(self.name, runs, figures)
 
     def _run_once(
@@ -142,19 +144,16 @@ def leased_site(scene: SiteScene, host: Host) -> Iterator[tuple[ActingSite, LabW
     """This host has a watchdog, no fence device, and is acted on while the block lasts."""
     watchdog = LabWatchdog(host)
     watchdog.begin()
-    try:
-        with acting_site(scene.site, []) as acting:
-            acting.broken.add(host.name)
-            acting.command("group", "set", GROUP, "--lease")
-            acting.act_on(host)
-            try:
-                yield acting, watchdog
-            finally:
-                with suppress(LabError):
-                    acting.only_report(host)
-                    acting.command("group", "set", GROUP, "--no-lease")
-    finally:
-        watchdog.end()
+    with acting_site(scene.site, []) as acting:
+        acting.broken.add(host.name)
+        acting.command("group", "set", GROUP, "--lease")
+        acting.act_on(host)
+        try:
+            yield acting, watchdog
+        finally:
+            with suppress(LabError):
+                acting.only_report(host)
+                acting.command("group", "set", GROUP, "--no-lease")
 
 
 LEASE_ROWS = (
