@@ -54,7 +54,7 @@ class Leasing:
             return LeaseWord(epoch=epoch, is_taken=False, reason="it is for an earlier boot")
         if order.epoch <= epoch:
             reason = f"this host obeys order {epoch} about its lease already"
-            return LeaseWord(epoch=epoch, is_taken=False, reason=reason)
+            return LeaseWord(epoch=epoch, is_taken=False, reason=reason, has_newer=True)
         if self._is_ending():
             reason = "its lease ran out, and what relied on it is being ended"
             return LeaseWord(epoch=epoch, is_taken=False, reason=reason)

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 ASK_LIMIT_S = 5.0
 LOOKS_EVERY = 4  # Words to the ear: at what hosts should have acknowledged.
 QUESTION = "lease"
+TOO_FEW = "the site has fewer controllers than the three that a lease takes"
 
 
 class Leasing:
@@ -116,20 +117,21 @@ class Leasing:
     async def _go_on(self, agent: Agent) -> None:
         """One step; the next look takes the next one. Raises StoreAway, Unanswerable."""
         known = self._registry.lease(agent.host)
-        wanted = self._wanted(agent)
+        asked_for = self._wanted(agent)
+        wanted = asked_for if self._may_rely() else ()
         is_disarmed = self._registry.disarm() is not None
         step = next_step(known, agent.boot, wanted, is_disarmed=is_disarmed)
-        if step.next is Next.NOTHING:
+        if wanted != asked_for:
+            self._note_trouble(agent, TOO_FEW)
+        elif step.next is Next.NOTHING:
             self.trouble.pop(agent.host, None)
-        elif step.next is Next.TAKE_OFF and known is not None:
+        if step.next is Next.TAKE_OFF and known is not None:
             fewer = msgspec.structs.replace(known, vms=step.vms)
             await self._registry.change(lambda: self._put(known, fewer))
         elif step.next is Next.ASK:
             await self._ask(agent, known, step.vms)
 
     def _wanted(self, agent: Agent) -> tuple[str, ...]:
-        if not self._may_rely():
-            return ()
         protections = self._registry.protections().values()
         return relying(protections, self._registry.groups(), agent.host, agent.boot)
 
@@ -148,7 +150,7 @@ class Leasing:
         self._tried[agent.host] = order.epoch
         word = await self._tell(agent, order)
         self._tried[agent.host] = max(order.epoch, word.epoch)
-        if not word.is_taken and word.epoch >= order.epoch:
+        if word.has_newer:
             return  # Another leader asked it before us: with a higher epoch it obeys.
         if not word.is_taken:
             self._note_trouble(agent, word.reason)

@@ -34,9 +34,11 @@ class LeaseOrder(Struct, frozen=True, kw_only=True):
 
 
 class LeaseWord(Struct, frozen=True, kw_only=True):
-    """What the agent answers. It obeys `epoch`; without `is_taken`, `reason` says why not."""
+    """What the agent answers. It obeys `epoch`; without `is_taken`, `reason` says why not.
+    `has_newer`: it has obeyed this epoch, or a later one, before."""
 
     epoch: int
     is_taken: bool
     watchdog_ms: int = 0
     reason: str = ""
+    has_newer: bool = False

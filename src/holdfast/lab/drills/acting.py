@@ -155,8 +155,13 @@ class ActingSite:
 
         def missing() -> list[str]:
             told = json.loads(self.command("vm", "list", "--json"))["vms"]
-            ready = {row["vm"] for row in told if row["is_protected"] and row["elsewhere"] == but}
-            return [guest.name for guest in guests if guest.plan.uuid not in ready]
+            rows = {row["vm"]: row for row in told if row["is_protected"]}
+            found = {guest.name: rows.get(guest.plan.uuid) for guest in guests}
+            return [
+                f"{name} ({row['elsewhere'] if row else 'not protected'})"
+                for name, row in found.items()
+                if row is None or row["elsewhere"] != but
+            ]
 
         self.site.wait(
             lambda: not missing(),
