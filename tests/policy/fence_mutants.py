@@ -104,7 +104,7 @@ FENCE_MUTANTS = (
     Mutant(
         "believes whatever a device says",
         "policy/site_fencing.py",
-        "    doubt = _doubt(world, record, fence)",
+        "    doubt = _doubt(world, record, fence, now.proof)",
         '    doubt = ""',
         FENCING,
     ),

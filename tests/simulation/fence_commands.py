@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from holdfast.adapters.simulated.bmc import PLANE, Bmc
 from holdfast.facts.fencing import HostMode
@@ -92,8 +93,13 @@ def _unprotect(people: People, words: Words, _options: Options) -> None:
 
 
 def _group(people: People, words: Words, options: Options) -> None:
-    """`group NAME [owner=nobody] [level=1]`."""
-    known = {"owner": str, "level": int, "restarts": int}
+    """`group NAME [owner=nobody] [level=1] [lease=on]`."""
+    known: dict[str, Callable[[str], Any]] = {
+        "owner": str,
+        "level": int,
+        "restarts": int,
+        "lease": lambda word: word == "on",
+    }
     people.set_group(words[0], **{key: known[key](value) for key, value in options.items()})
 
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
+from holdfast.controller.lease_proofs import LeaseProofs
 from holdfast.controller.registry import Registry
 from holdfast.facts import actions as act
 from holdfast.facts import outcomes as came
@@ -40,11 +41,13 @@ class SwitchingOff:
         term: Callable[[], int | None],
         consume: Callable[[SiteOutcome], None],
         why_not: Callable[[str], str],
+        leases: LeaseProofs | None = None,
         next_after_s: float = NEXT_AFTER_S,
         patience_s: float = PATIENCE_S,
     ) -> None:
         self._registry, self._fencer = registry, fencer
         self._term, self._consume, self._why_not = term, consume, why_not
+        self._leases = leases
         self._next_after_s, self._patience_s = next_after_s, patience_s
         self._under_way: dict[str, asyncio.Task[DeathProof]] = {}
         self._held: Counter[str] = Counter()
@@ -128,6 +131,21 @@ class SwitchingOff:
         return climb.result()
 
     async def _climb(self, fence: Fence) -> DeathProof:
+        """By its devices; where none of them can, by its lease. Raises FenceFailed."""
+        failed = ""
+        if not fence.is_lease:
+            try:
+                return await self._climb_devices(fence)
+            except FenceFailed as none:
+                failed = str(none)
+        if self._leases is None or self._refusal(fence):
+            raise FenceFailed(failed)
+        try:
+            return await self._leases.prove(fence, lambda: self._refusal(fence))
+        except FenceFailed as none:
+            raise FenceFailed("; ".join(filter(None, (failed, str(none))))) from None
+
+    async def _climb_devices(self, fence: Fence) -> DeathProof:
         """The first device that proves it. Raises FenceFailed with what each of them said."""
         loop = asyncio.get_running_loop()
         ladder = list(self._registry.fencing(fence.host).devices)

@@ -59,8 +59,8 @@ def hindrance(world: SiteWorld, record: HostRecord) -> str:
         return f"{record.name} is in report mode"
     if world.disarm is not None:
         return f"{world.disarm.owner} disarmed recovery: {world.disarm.reason}"
-    if not record.devices:
-        return f"no fence device is set for {record.name}"
+    if not record.devices and not leased_vms(world, record):
+        return f"no fence device is set for {record.name}{_why_no_lease(world, record)}"
     if world.own_faults:
         return "this controller is itself in trouble: " + ", ".join(sorted(world.own_faults))
     if world.brake:
@@ -126,10 +126,32 @@ def is_ours(world: SiteWorld, promise: Promise) -> bool:
     return is_held and world.group_of(protection).owner is Owner.HOLDFAST
 
 
+def leased_vms(world: SiteWorld, record: HostRecord) -> tuple[str, ...]:
+    """The VMs that this host surely ends when its lease runs out: in the boot that is to be proven
+    over, or in which it was known last."""
+    fence, lease = world.fences.get(record.host), world.leases.get(record.host)
+    is_meant = fence is not None and fence.step is FenceStep.INTENDED
+    boot = fence.boot if fence is not None and is_meant else record.boot
+    return lease.vms if lease is not None and lease.boot == boot else ()
+
+
+def _why_no_lease(world: SiteWorld, record: HostRecord) -> str:
+    relying = [
+        one.protection.name
+        for one in world.promises.values()
+        if one.protection.tenure.host == record.host and world.group_of(one.protection).lease
+    ]
+    return f", and it has not acknowledged a lease for {relying[0]}" if relying else ""
+
+
 def at_stake(world: SiteWorld, record: HostRecord) -> list[Promise]:
     """The VMs for which this host would be fenced."""
     held = (one for one in world.promises.values() if record.host in may_be_on(world, one))
-    return [one for one in held if is_ours(world, one)]
+    ours = [one for one in held if is_ours(world, one)]
+    if record.devices:
+        return ours
+    leased = leased_vms(world, record)  # Nothing else of it could be proven gone.
+    return [one for one in ours if one.protection.vm in leased]
 
 
 def boots_at_stake(world: SiteWorld, record: HostRecord) -> set[str]:

@@ -65,7 +65,7 @@ class Paper:
             names=tuple(one.name for one in records),
             vms=len(held),
             stays=tuple(stays),
-            inaction="; ".join(filter(None, map(inaction, records))),
+            inaction="; ".join(filter(None, (inaction(self.world, one) for one in records))),
         )
 
     def lose_each(self, together: int = 1, host: str = "") -> Iterator[Absorbed]:
@@ -91,11 +91,13 @@ def is_kept(tried: Iterable[Absorbed]) -> bool:
     return not any(one.stays for one in tried if not one.inaction)
 
 
-def inaction(record: HostRecord) -> str:
+def inaction(world: SiteWorld, record: HostRecord) -> str:
     """Why Holdfast starts no VM of this host elsewhere when it dies, or empty."""
     if record.mode is not HostMode.ACT:
         return f"{record.name} is in report mode"
-    return "" if record.devices else f"no fence device is set for {record.name}"
+    if record.devices or brakes.leased_vms(world, record):
+        return ""
+    return f"no fence device is set for {record.name}"
 
 
 def _why_it_stays(
@@ -105,11 +107,22 @@ def _why_it_stays(
         return NOT_KNOWN
     if promise.needs.obstacle:
         return promise.needs.obstacle
+    if unproven := _unproven(world, promise):
+        return unproven
     target, why = placement.choose(world, rooms, promise, gone=dead)
     if target:
         rooms.take(promise, target)
         return ""
     return why
+
+
+def _unproven(world: SiteWorld, promise: Promise) -> str:
+    """Where only a lease could prove its host's VMs gone: why it is not one of those, or empty."""
+    record = world.hosts.get(promise.protection.tenure.host)
+    leased = brakes.leased_vms(world, record) if record is not None else ()
+    if record is None or record.devices or not leased or promise.protection.vm in leased:
+        return ""
+    return f"no fence device is set for {record.name}, and it does not rely on its lease"
 
 
 def _mib(promise: Promise) -> int:
