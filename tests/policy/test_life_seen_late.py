@@ -1,5 +1,4 @@
-"""A life whose beginning was not seen is known by its trouble: it runs, and nobody takes it for
-the one that failed before it.
+"""A life that is first known by its trouble runs: it is not the one that failed before it.
 
 covers: H6 H9
 """
