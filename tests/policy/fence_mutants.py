@@ -225,20 +225,6 @@ FENCE_MUTANTS = (
         ("tests/policy/test_resting.py",),
     ),
     Mutant(
-        "ends a move of a backup before both ends have greeted",
-        "policy/proofs.py",
-        "    if tenure.boot == RESTORED:",
-        "    if False:",
-        ("tests/controller/test_migrating.py",),
-    ),
-    Mutant(
-        "switches off whom a person is about to call dead",
-        "controller/switching_off.py",
-        'SAID_DEAD if self._held[fence.host] else ""',
-        '""',
-        ("tests/controller/test_switching_off.py",),
-    ),
-    Mutant(
         "lets a VM leave its zone",
         "policy/placement.py",
         "    return _too_far(world, record, promise) or",
