@@ -1,4 +1,4 @@
-"""A life that is first known by its trouble runs: it is not the one that failed before it.
+"""A life that is first known by its trouble runs, and is not taken for the one before it.
 
 covers: H6 H9
 """

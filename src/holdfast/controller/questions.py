@@ -17,6 +17,7 @@ from holdfast.controller.host_rows import HostRows
 from holdfast.controller.host_words import HostWords
 from holdfast.controller.leadership import Leadership
 from holdfast.controller.promises import Promises
+from holdfast.controller.settling import settle
 from holdfast.controller.stories import Journals, with_others
 from holdfast.controller.watch import Watch
 from holdfast.facts import wire
@@ -289,7 +290,8 @@ class Questions:
         _, incident = self._find_incident(asked)
         if incident.host and self.watch is not None:
             self._leadership.must_lead()
-            self.watch.settle(incident.id, asked.by)
+            leave_down = bool(asked.args.get("leave_down"))
+            settle(self.watch, incident.id, asked.by, leave_down=leave_down)
             return PLAIN(self._find_incident(asked)[1])
         return await self._pass_on(asked, self._host_of_incident(asked), asked.args)
 

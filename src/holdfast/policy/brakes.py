@@ -4,6 +4,7 @@ Whoever is held back reports everything, acts on nothing, and says why.
 """
 
 from holdfast.facts.fencing import FenceStep, HostMode
+from holdfast.facts.hearing import Dump
 from holdfast.facts.instants import Instant, after, elapsed_ms, spoken
 from holdfast.facts.promises import Owner
 from holdfast.facts.tenure import RESTORED, Wanted
@@ -103,9 +104,12 @@ def too_early(world: SiteWorld, record: HostRecord) -> Instant | None:
 
 
 def _dumped_by(record: HostRecord) -> Instant | None:
-    """When a kernel that panicked should have written its dump."""
+    """When a kernel that panicked should have written its dump; None where nothing is awaited, as
+    when its crash kernel spoke of it and has stopped."""
     panic = record.faults.get(PANICKED)
-    return after(panic.fault_at, record.dump_wait_s * 1_000) if panic is not None else None
+    if panic is None or panic.evidence.get("dump") == Dump.OVER:
+        return None
+    return after(panic.fault_at, record.dump_wait_s * 1_000)
 
 
 def is_dumping(world: SiteWorld, record: HostRecord) -> bool:

@@ -12,6 +12,7 @@ from holdfast.facts.recoveries import Recovery, RecoveryStep
 from holdfast.facts.subjects import Subject, SubjectKind, host_subject
 from holdfast.facts.verdicts import Certainty, Effect, FaultRaised
 from holdfast.policy import brakes
+from holdfast.policy.host_states import SILENT
 from holdfast.policy.site_world import HostRecord, Promise, SiteWorld
 
 BRAKED = "recovery-braked"
@@ -165,6 +166,22 @@ def _on_its_way(world: SiteWorld, recovery: Recovery) -> str:
         case RecoveryStep.GIVEN_BACK:
             why = starting.obstacle if starting is not None else ""
             return f"and {name} could not start it: {recovery.reason}" + (f"; {why}" if why else "")
+
+
+def left_down(world: SiteWorld, incident: str) -> dict[str, tuple[str, ...]]:
+    """By the names of its silent hosts the VMs that Holdfast is to start elsewhere once their host
+    is proven dead: whoever settles the incident leaves them down."""
+    silent = (
+        record
+        for record in world.hosts.values()
+        if record.incident == incident and record.state in SILENT
+    )
+    found = {record.name: brakes.at_stake(world, record) for record in silent}
+    return {
+        name: tuple(sorted(one.protection.name for one in held))
+        for name, held in found.items()
+        if held
+    }
 
 
 def why_over(world: SiteWorld, alarm: Alarm) -> str:

@@ -16,7 +16,7 @@ from holdfast.facts.recoveries import Recovery, RecoveryStep
 from holdfast.facts.site import HostVm
 from holdfast.facts.tenure import DeathProof, Tenure, TenureState, Wanted
 from holdfast.policy import brakes, placement, proofs, timing
-from holdfast.policy.host_states import SILENT
+from holdfast.policy.host_states import AWAY
 from holdfast.policy.site_world import HostRecord, Promise, SiteWorld, Starting
 
 STARTS_AT_ONCE = 4  # On one target: more would boot none of them in time.
@@ -214,7 +214,7 @@ def runner(world: SiteWorld, vm: str) -> HostRecord | None:
         (
             record
             for record in world.hosts.values()
-            if record.state not in SILENT
+            if record.state not in AWAY
             and record.told_boot == record.boot
             and any(one.vm == vm for one in record.vms)
         ),

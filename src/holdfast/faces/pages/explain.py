@@ -127,7 +127,7 @@ def needs_you(incident: Incident) -> Text:
     if incident.state is IncidentState.OPEN and incident.owner is Owner.HOLDFAST:
         return Text("Being mended: nothing to do.", style=UNSURE)
     if incident.state is IncidentState.OPEN and incident.host:
-        return Text(f"Nothing to do yet{then(incident)}", style=UNSURE)
+        return Text(f"Nothing to do yet{then(incident)}.", style=UNSURE)
     return Text("Nothing to do.", style=GOOD)
 
 
