@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.controller.test_ear import FakeHost, Room, make_room
+from tests.controller.ear_scene import FakeHost
+from tests.controller.test_ear import Room, make_room
 from tests.ports import free_port
 
 __all__ = ["make_room"]
