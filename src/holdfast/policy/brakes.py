@@ -74,6 +74,25 @@ def hindrance(world: SiteWorld, record: HostRecord) -> str:
     return ""
 
 
+def why_nothing(world: SiteWorld, record: HostRecord) -> str:
+    """Why its VMs do not start elsewhere now, in words that stay while the reason does; or empty:
+    nothing hinders it. The alarm of each VM says so, and not only the incident."""
+    fence, now = world.fences.get(record.host), record.fencing
+    together = world.losses.get(record.together)
+    if record.mode is HostMode.REPORT:
+        return f"{record.name} is in report mode"
+    if fence is not None and fence.step is FenceStep.INTENDED and fence.doubt:
+        return f"whether {record.name} is off is in doubt, and a person must look"
+    if world.brake:
+        return "too many hosts are lost at once (recovery-braked)"
+    if together is not None and len(together.hosts) > 1:
+        return f"hosts of {together.name} fell silent together"
+    why = hindrance(world, record)
+    if not why and is_under_way(world, record) and now is not None and now.failed:
+        return f"{record.name} could not be switched off yet"
+    return why
+
+
 def too_early(world: SiteWorld, record: HostRecord) -> Instant | None:
     """Until when a host whose power nobody has decided about is left alone, or None."""
     lost_at = record.lost_at if record.lost_at is not None else world.now

@@ -57,6 +57,7 @@ class HostRecord(Struct, kw_only=True):
     devices: tuple[str, ...] = ()  # Its fence agents, first one first.
     dump_wait_s: int = 0  # It is left alone for so long when its kernel panicked.
     fencing: "Fencing | None" = None
+    why_nothing: str = ""  # Why its VMs do not start elsewhere, as their alarms say.
 
     @property
     def place(self) -> dict[str, str]:
@@ -96,7 +97,8 @@ class Starting(Struct, kw_only=True):
     """What this leader does about a VM that is to start elsewhere, beside what the store says.
 
     `target` is where it was asked to be placed, until the store says so; `refused` are hosts that
-    gave it back, with what they said; `obstacle` why it is nowhere placed.
+    gave it back, with what they said; `obstacle` why it is nowhere placed. Once many have been
+    tried it rests until `rests_until`, or until a host could take it that is not of `able_then`.
     """
 
     asked_at: Instant | None = None
@@ -105,6 +107,8 @@ class Starting(Struct, kw_only=True):
     again_at: Instant | None = None
     refused: dict[str, str] = field(default_factory=dict)
     obstacle: str = ""
+    rests_until: Instant | None = None
+    able_then: list[str] = field(default_factory=list)  # Hosts that could, each with its boot.
 
 
 class Moving(Struct, kw_only=True):
