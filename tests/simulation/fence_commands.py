@@ -135,13 +135,21 @@ def _memory(stage: SiteStage, _words: Words, options: Options) -> None:
         stage.site.hosts[host].machine.vms.memory_mib = int(mib)
 
 
+def _cpu(stage: SiteStage, _words: Words, options: Options) -> None:
+    """`cpu h4=sse2,avx2`: the features that its libvirt says that it offers."""
+    for host, features in options.items():
+        stage.site.hosts[host].machine.vms.cpu_features = tuple(features.split(","))
+
+
 def _vm(stage: SiteStage, words: Words, options: Options) -> None:
-    """`vm web on=h1 [memory=GB] [boot=MS] [uuid=] [disk=] [local] [mute]`: it runs there."""
+    """`vm web on=h1 [memory=GB] [boot=MS] [uuid=] [disk=] [local] [mute] [cpu=FEATURE]`: it
+    runs there."""
     name, *flags = words
     memory_gb, boot_ms = options.get("memory"), options.get("boot")
     vm = stage.site.add_vm(options["on"], name, options.get("uuid", ""), options.get("disk", ""))
     vm.is_mute = "mute" in flags
     vm.cannot_leave = "its disk is on its host" if "local" in flags else ""
+    vm.cpu_feature = options.get("cpu", "")
     vm.memory_gb = float(memory_gb) if memory_gb else vm.memory_gb
     vm.boot_ms = float(boot_ms) if boot_ms else vm.boot_ms
 
@@ -233,6 +241,7 @@ FENCE_COMMANDS: dict[str, Command] = {
     "settle": _people(_settle),
     "predict": _people(_predict),
     "memory": _memory,
+    "cpu": _cpu,
     "vm": _vm,
     "define": _define,
     "redefine": _redefine,

@@ -27,6 +27,7 @@ class SimulatedVm:
     obeys_term: bool = False  # Its QEMU ends in order on SIGTERM, also while its guest is stuck.
     disk: str = ""
     cannot_leave: str = ""  # Why it can run on no other host: a local disk, say.
+    cpu_feature: str = ""  # That a host's CPU must have.
     life: Incarnation | None = None
     began: int = 0
     has_run: bool = False  # Ever, on this host.
@@ -59,6 +60,7 @@ class SimulatedVm:
             is_mute=self.is_mute,
             obeys_term=self.obeys_term,
             disk=self.disk,
+            cpu_feature=self.cpu_feature,
         )
 
     @property
