@@ -126,7 +126,7 @@ LEASE_MUTANTS = (
     Mutant(
         "says that all is gone while a start is under way",
         "agent/leasing.py",
-        "            return False  # It may begin at any moment: its outcome is awaited.",
+        "            return False  # It may begin at any moment; after it, none is let begin.",
         "            pass",
         AGENT,
     ),

@@ -111,6 +111,19 @@ def test_who_is_heard_after_the_proof_refutes_nothing_and_comes_back_with_what_i
     assert not any("host-not-dead" in name for name in scene.open_alarms)
 
 
+def test_who_is_heard_while_the_proof_is_committed_does_not_refute_it() -> None:
+    """What relied on the lease has ended there: the host may well live."""
+    scene = LeaseScene("web4")
+    scene.cut_off()
+    scene.is_stored = False
+    scene.over("web4")
+    scene.heard("h4")
+    scene.is_stored = True
+    scene.wait(60_000)
+    assert not scene.world.fences["h4"].doubt
+    assert "put off of h4 (1)" in scene.did
+
+
 def test_a_host_that_still_runs_what_was_moved_does_not_come_back() -> None:
     scene = LeaseScene("web4")
     scene.cut_off()
