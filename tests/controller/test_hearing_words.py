@@ -24,6 +24,7 @@ from holdfast.ports import clock
             {"is": "gasp", "host": "h", "text": "Kernel panic"},
             heard.LastGasp(at=Instant(7), host="h", text="Kernel panic"),
         ),
+        ({"is": "dump", "host": "h"}, heard.DumpSeen(at=Instant(7), host="h")),
         (
             {
                 "is": "said",

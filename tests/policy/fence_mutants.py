@@ -46,8 +46,8 @@ FENCE_MUTANTS = (
     Mutant(
         "forgets whom it fenced a moment ago",
         "policy/brakes.py",
-        "    if is_ours and fenced_at and",
-        "    if False and",
+        "    if _is_of_storm(world, record.host):",
+        "    if False:",
         FENCING,
     ),
     Mutant(
@@ -223,5 +223,19 @@ FENCE_MUTANTS = (
         "    if roles and HostRole.COMPUTE not in roles:",
         "    if False:",
         ZONES,
+    ),
+    Mutant(
+        "starts a VM on a host without its CPU",
+        "policy/placement.py",
+        "        return missing(needs.cpu, offered)",
+        '        return ""',
+        RECOVERY,
+    ),
+    Mutant(
+        "waits for a dump that is over",
+        "policy/brakes.py",
+        '    if panic is None or panic.evidence.get("dump") == Dump.OVER:',
+        "    if panic is None:",
+        FENCING,
     ),
 )

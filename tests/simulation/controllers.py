@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -294,7 +295,7 @@ class SimulatedController:
 
     def make_acting(self) -> None:
         assert self.leadership is not None
-        make_recoverer(
+        self.recoverer = make_recoverer(
             registry=self.registry,
             agents=self.agents,
             watch=self.watch,
@@ -303,6 +304,9 @@ class SimulatedController:
             greeter=self.greeter,
             leasing=self.leasing,
         )
+
+    def hold_power(self, host: str) -> AbstractAsyncContextManager[str]:
+        return self.recoverer.power.held(host)
 
     leasing_kind = Leasing
 

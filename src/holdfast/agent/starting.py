@@ -69,6 +69,7 @@ class Starting:
             was=str(args["was"]),
             fault_at=after(now(), -int(args["fault_age_ms"])),
             incident=str(args["incident"]),
+            tries=int(args.get("tries") or 0),  # An older leader does not say it.
         )
         definition = msgspec.convert(args["definition"], VmDefinition)
         async with self._locks[order.protection.vm]:

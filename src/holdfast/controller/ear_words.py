@@ -1,4 +1,4 @@
-"""What the ear process says, read as observations."""
+"""What the ear process says, as facts."""
 
 import logging
 from typing import Any
@@ -42,6 +42,8 @@ def read_observation(said: dict[str, Any], at: Instant) -> heard.Hearing | None:
             )
         case {"is": "gasp", "host": host, "text": text}:
             return heard.LastGasp(at=at, host=host, text=text)
+        case {"is": "dump", "host": host}:
+            return heard.DumpSeen(at=at, host=host)
         case _:
             log.warning("the ear said what is not known: %s", said.get("is"))
             return None

@@ -207,6 +207,7 @@ def fencing_words(
         "fence_devices": [one.agent for one in held.devices],
         "fence": _fence_words(registry.fence(host)),
         "is_drained": host in registry.drains(),
+        "predicted": one.reason if (one := registry.predictions().get(host)) else "",
         "lease": _lease_words(registry, host),
         "lease_trouble": (lease_troubles or {}).get(host, ""),
     }

@@ -275,7 +275,8 @@ def _look(world: SiteWorld) -> tuple[Any, ...]:
         for h in world.hosts.values()
     )
     targets = tuple((vm, one.target) for vm, one in world.starting.items())
-    rest = (world.promises, world.groups, world.fences, world.migrations, world.drains)
+    acts = (world.fences, world.migrations, world.drains, world.predictions)
+    rest = (world.promises, world.groups, *acts)
     return (hosts, targets, *(tuple(one.values()) for one in rest))
 
 

@@ -253,6 +253,7 @@ class Hearing:
                 "look_ms": EAR_LOOKS_MS,
                 "longest_patience_ms": PULSE_RESTART_LIMIT_MS,
                 "gasp_port": self._settings.gasp_port,
+                "kdump_port": self._settings.kdump_port,
             }
         )
         self._tell({"is": "own", "host": self._own_host})

@@ -14,6 +14,7 @@ from msgspec import Struct, structs
 from holdfast.controller.agents import Agents
 from holdfast.controller.lease_proofs import LeaseProofs
 from holdfast.controller.registry import Puts, Registry
+from holdfast.controller.switching_off import SwitchingOff
 from holdfast.controller.works import Works
 from holdfast.facts import actions as act
 from holdfast.facts import outcomes as came
@@ -21,11 +22,11 @@ from holdfast.facts.actions import Action
 from holdfast.facts.fencing import Fence, FenceStep, HostMode
 from holdfast.facts.outcomes import SiteOutcome
 from holdfast.facts.recoveries import Recovery, RecoveryStep
-from holdfast.facts.tenure import DeathProof, Tenure, TenureState
+from holdfast.facts.tenure import Tenure, TenureState
 from holdfast.policy import proofs
 from holdfast.ports import clock
 from holdfast.ports.answers import Unanswerable
-from holdfast.ports.fencer import FenceFailed, Fencer
+from holdfast.ports.fencer import Fencer
 from holdfast.ports.store import StoreAway
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,8 @@ NEXT_STEPS = {
 
 class Recoverer:
     """`consume` gives policy what came of an act; `fault_age_ms` says how long a host is lost, 0 if
-    it is not; `hindrance` why it is not switched off, as policy sees it now, or empty."""
+    it is not; `hindrance` why it is not switched off, as policy sees it now, or empty. `more` are
+    the waits of `power`, which switches hosts off."""
 
     def __init__(
         self,
@@ -54,11 +56,21 @@ class Recoverer:
         fault_age_ms: Callable[[str], int],
         hindrance: Callable[[str], str],
         leases: LeaseProofs | None = None,
+        **more: float,
     ) -> None:
-        self._registry, self._agents, self._fencer = registry, agents, fencer
+        self._registry, self._agents = registry, agents
         self._term, self._consume, self._fault_age_ms = term, consume, fault_age_ms
-        self._hindrance, self._leases = hindrance, leases
+        self._hindrance = hindrance
         self._works = Works("an act of recovery")
+        self.power = SwitchingOff(
+            registry=registry,
+            fencer=fencer,
+            term=term,
+            consume=consume,
+            why_not=self._why_not,
+            leases=leases,
+            **more,
+        )
         self.close = self._works.close
 
     def carry_out(self, action: Action) -> None:
@@ -66,8 +78,8 @@ class Recoverer:
             case act.PutFence():
                 self._works.begin(self._commit(lambda: self._fence(action.fence)))
             case act.SwitchOff():
-                off = self._switch_off(action)
-                self._works.begin(self._or_say(off, lambda why: self._not_off(action, why)))
+                off = self.power.switch_off(action)
+                self._works.begin(self._or_say(off, lambda why: self.power.not_off(action, why)))
             case act.PutRecovery():
                 self._works.begin(self._commit(lambda: self._recovery(action.recovery)))
             case act.RestartElsewhere():
@@ -168,60 +180,6 @@ class Recoverer:
             log.warning("%s is not placed on %s: %s", asked.name, asked.target, reason)
         return reason
 
-    # The power.
-
-    async def _switch_off(self, asked: act.SwitchOff) -> None:
-        """Device by device. Before each the store and the term are asked again."""
-        fence, said = asked.fence, list[str]()
-        devices = () if fence.is_lease else self._registry.fencing(fence.host).devices
-        for device in devices:
-            refusal = self._refusal(fence)
-            if refusal:
-                said.append(refusal)
-                break
-            try:
-                proof = await self._fencer.switch_off(fence, device)
-            except FenceFailed as failed:
-                said.append(f"{device.agent}: {failed}")
-                continue
-            self._off(asked, proof)
-            return
-        if self._leases is not None and not self._refusal(fence):
-            try:
-                self._off(asked, await self._leases.prove(fence, lambda: self._refusal(fence)))
-                return
-            except FenceFailed as failed:
-                said.append(str(failed))
-        self._not_off(asked, "; ".join(said) or "no fence device is set for it")
-
-    def _off(self, asked: act.SwitchOff, proof: DeathProof) -> None:
-        off = came.SwitchedOff(
-            incident=asked.incident,
-            at=clock.now(),
-            host=asked.fence.host,
-            number=asked.fence.number,
-            proof=proof,
-        )
-        self._consume(off)
-
-    def _not_off(self, asked: act.SwitchOff, reason: str) -> None:
-        failure = came.NotSwitchedOff(
-            incident=asked.incident,
-            at=clock.now(),
-            host=asked.fence.host,
-            number=asked.fence.number,
-            reason=reason,
-        )
-        self._consume(failure)
-
-    def _refusal(self, fence: Fence) -> str:
-        known = self._registry.fence(fence.host)
-        if self._term() != fence.term:
-            return "this controller does not lead any more"
-        if known is None or (known.number, known.step) != (fence.number, FenceStep.INTENDED):
-            return "the store knows of no such intent"
-        return self._why_not(fence.host)
-
     # The target.
 
     async def _start(self, asked: act.RestartElsewhere) -> None:
@@ -238,6 +196,7 @@ class Recoverer:
             "was": source.host_name if source is not None else recovery.source,
             "fault_age_ms": max(0, clock.utc_ms() - recovery.fault_utc_ms),
             "incident": recovery.incident,
+            "tries": asked.tries,
         }
         said = await self._ask(recovery, "start-here", args, START_LIMIT_S)
         if said is None:

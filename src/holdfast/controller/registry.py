@@ -17,7 +17,7 @@ from holdfast.facts.definitions import VmDefinition
 from holdfast.facts.fencing import Fence, HostFencing, Rehearsal
 from holdfast.facts.leases import HostLease
 from holdfast.facts.membership import KINDS_OF_SITE
-from holdfast.facts.migrations import Drain, Migration
+from holdfast.facts.migrations import Drain, Migration, Prediction
 from holdfast.facts.promises import DEFAULT_GROUP, Disarm, Group, Protection
 from holdfast.facts.recoveries import Recovery
 from holdfast.facts.tokens import Token
@@ -76,6 +76,7 @@ KINDS: Mapping[str, type[Struct]] = {
     "recoveries": Recovery,
     "migrations": Migration,
     "drains": Drain,
+    "predictions": Prediction,
     DISARM: Disarm,
     STORE: StoreName,
 }
@@ -250,6 +251,9 @@ class Registry:
 
     def drains(self) -> dict[str, Drain]:
         return {one.host: one for one in self._all("drains", Drain)}
+
+    def predictions(self) -> dict[str, Prediction]:
+        return {one.host: one for one in self._all("predictions", Prediction)}
 
     def tokens(self) -> dict[str, Token]:
         return {token.name: token for token in self._all("api-tokens", Token)}

@@ -54,13 +54,15 @@ class StartOrdered(Told, frozen=True, kw_only=True):
     """The leader gave this host the tenure of a VM whose host is proven dead: start it here.
 
     `was` names the host that it ran on; `fault_at` is when that died, by this host's clock;
-    `incident` is the controllers' about that host.
+    `incident` is the controllers' about that host. `tries` is how often it may be started here
+    before another host has its turn; 0: as often as its group's budget allows, for none is left.
     """
 
     protection: Protection
     was: str
     fault_at: Instant
     incident: str
+    tries: int = 0
 
 
 class StartRefused(Told, frozen=True, kw_only=True):
@@ -105,6 +107,14 @@ class MigrationEnded(Told, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class MoveSeen(Told, frozen=True, kw_only=True):
+    """libvirt's job says that somebody else moves it from here (virsh, Nova); or, not under way,
+    that it is over and the VM cannot have left."""
+
+    vm: str
+    is_under_way: bool
+
+
 class LeaseOrdered(Told, frozen=True, kw_only=True):
     """These VMs rely on this host's lease from now on, and no others. `held` are all that the
     leader knows to be held here in this boot."""
@@ -144,6 +154,7 @@ Command = (
     | CopyOutranked
     | MigrationBegan
     | MigrationEnded
+    | MoveSeen
     | LeaseOrdered
     | LeaseRanOut
     | LeaseHolds

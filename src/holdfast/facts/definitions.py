@@ -4,12 +4,15 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from holdfast.facts.cpus import CpuNeeds, HostCpu
+
 
 class VmNeeds(Struct, frozen=True, kw_only=True):
     """What a host must offer to run the VM. Memory in MiB, as libvirt's maximum says.
 
     `obstacle` is the first thing that keeps the VM from running on any other host (a local disk,
-    a vTPM, a PCI device), as a sentence, or empty.
+    a vTPM, a PCI device), as a sentence, or empty. `cpu` is what its definition asks for, `live`
+    what it was given when it started: it keeps that while it moves.
     """
 
     memory_mib: int
@@ -18,6 +21,8 @@ class VmNeeds(Struct, frozen=True, kw_only=True):
     networks: tuple[str, ...] = ()  # libvirt's own, by name.
     machine: str = ""  # QEMU's machine type.
     obstacle: str = ""
+    cpu: CpuNeeds | None = None
+    live: CpuNeeds | None = None  # None: it does not run.
 
 
 class VmDefinition(Struct, frozen=True, kw_only=True):
@@ -49,3 +54,4 @@ class HostSize(Struct, frozen=True, kw_only=True):
     networks: tuple[str, ...] = ()
     roles: tuple[HostRole, ...] = ()
     machines: tuple[str, ...] = ()  # QEMU's machine types; empty: not known, and not compared.
+    processors: tuple[HostCpu, ...] = ()  # One for each type of VM; empty: not known.

@@ -9,13 +9,14 @@ from holdfast.facts.commands import (
     GroupForgotten,
     GroupSet,
     IncidentSettled,
+    RecoveryAsked,
     Told,
     Woke,
 )
 from holdfast.facts.definitions import HostSize, VmNeeds
 from holdfast.facts.fencing import Fence, HostMode
 from holdfast.facts.leases import HostLease
-from holdfast.facts.migrations import Drain, Migration
+from holdfast.facts.migrations import Drain, Migration, Prediction
 from holdfast.facts.outcomes import SiteOutcome
 from holdfast.facts.promises import Protection
 from holdfast.facts.recoveries import Recovery
@@ -75,10 +76,15 @@ class PromiseEnded(Told, frozen=True, kw_only=True):
 
 
 class FenceSet(Told, frozen=True, kw_only=True):
-    """A fence as the store has it now, and how long ago it was intended (by wall clocks)."""
+    """A fence as the store has it now.
+
+    `is_read`: the store held it when this controller began to follow it, and how long ago it was
+    intended only wall clocks say (`age_ms`). All others are news.
+    """
 
     fence: Fence
     age_ms: int = 0
+    is_read: bool = False
 
 
 class FenceForgotten(Told, frozen=True, kw_only=True):
@@ -126,6 +132,17 @@ class DrainSet(Told, frozen=True, kw_only=True):
 
 
 class DrainLifted(Told, frozen=True, kw_only=True):
+    host: str
+
+
+class PredictionSet(Told, frozen=True, kw_only=True):
+    """A host is expected to fail soon; how long ago that was said, by wall clocks."""
+
+    prediction: Prediction
+    age_ms: int = 0
+
+
+class PredictionLifted(Told, frozen=True, kw_only=True):
     host: str
 
 
@@ -196,10 +213,13 @@ SiteFact = (
     | MigrationForgotten
     | DrainSet
     | DrainLifted
+    | PredictionSet
+    | PredictionLifted
     | GroupSet
     | GroupForgotten
     | Disarmed
     | Armed
+    | RecoveryAsked
     | SiteOutcome
     | Woke
     | Verdict

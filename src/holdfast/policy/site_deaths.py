@@ -13,6 +13,7 @@ from holdfast.facts.subjects import Subject, SubjectKind, host_subject
 from holdfast.facts.tenure import DeathProof
 from holdfast.facts.verdicts import Certainty, Effect, FaultRaised
 from holdfast.policy import brakes
+from holdfast.policy.host_states import SILENT
 from holdfast.policy.site_world import HostRecord, Promise, SiteWorld
 
 BRAKED = "recovery-braked"
@@ -99,8 +100,9 @@ def vms_of(world: SiteWorld, record: HostRecord, loss: FaultRaised) -> list[Lost
     if lapse is not None and lapse.proof is not None:
         return list(_of_lapse(world, record, ran, lapse.proof))
     if not is_dead:
-        text = "{name} may be lost with its host: " + loss.reason
-        return [LostVm(vm=vm, name=name, text=text.format(name=name)) for vm, name in ran.items()]
+        why = brakes.why_nothing(world, record)
+        words = ((vm, name, _suspicion(world, vm, loss, why)) for vm, name in ran.items())
+        return [LostVm(vm=vm, name=name, text=f"{name} {word}") for vm, name, word in words]
     held = {
         vm: one.protection.name
         for vm, one in world.promises.items()
@@ -112,6 +114,20 @@ def vms_of(world: SiteWorld, record: HostRecord, loss: FaultRaised) -> list[Lost
         for vm, name, word in found
         if word
     ]
+
+
+def _suspicion(world: SiteWorld, vm: str, loss: FaultRaised, why: str) -> str:
+    """After the name of a VM whose host may be dead; whoever reads only this must see what keeps it
+    from being started elsewhere."""
+    promise = world.promises.get(vm)
+    if promise is None:
+        why = "it is not protected"
+    elif not brakes.is_ours(world, promise):
+        why = "its owner of recovery, or who stopped it, wants it so"
+    elif promise.needs is not None and promise.needs.obstacle:
+        why = promise.needs.obstacle
+    text = f"may be lost with its host: {loss.reason}"
+    return f"{text}; it is not started elsewhere: {why}" if why else text
 
 
 def _of_lapse(
@@ -175,6 +191,22 @@ def _on_its_way(world: SiteWorld, recovery: Recovery) -> str:
         case RecoveryStep.GIVEN_BACK:
             why = starting.obstacle if starting is not None else ""
             return f"and {name} could not start it: {recovery.reason}" + (f"; {why}" if why else "")
+
+
+def left_down(world: SiteWorld, incident: str) -> dict[str, tuple[str, ...]]:
+    """By the names of its silent hosts the VMs that Holdfast is to start elsewhere once their host
+    is proven dead: whoever settles the incident leaves them down."""
+    silent = (
+        record
+        for record in world.hosts.values()
+        if record.incident == incident and record.state in SILENT
+    )
+    found = {record.name: brakes.at_stake(world, record) for record in silent}
+    return {
+        name: tuple(sorted(one.protection.name for one in held))
+        for name, held in found.items()
+        if held
+    }
 
 
 def why_over(world: SiteWorld, alarm: Alarm) -> str:

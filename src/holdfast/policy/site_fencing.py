@@ -16,7 +16,7 @@ from holdfast.policy import brakes, site_incidents, timing
 from holdfast.policy.host_states import SILENT
 from holdfast.policy.site_world import Fencing, HostRecord, SiteWorld, boots_of, is_of_lease
 
-CONFIRM = "holdfast host confirm-dead {name}"
+CONFIRM = "see that {name} is off, then: holdfast host confirm-dead {name} --because WHY"
 LAPSES = (
     "ends by itself what relies on its lease: that has run out before anything starts elsewhere"
 )

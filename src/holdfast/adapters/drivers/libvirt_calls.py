@@ -14,6 +14,7 @@ import msgspec
 
 from holdfast.adapters.drivers import leftovers, libvirt_host, libvirt_migration, vm_needs
 from holdfast.adapters.drivers.child import Parent
+from holdfast.adapters.drivers.libvirt_cpus import Processors
 from holdfast.adapters.drivers.libvirt_words import spoken_state
 from holdfast.facts.definitions import HostSize, VmNeeds
 
@@ -42,6 +43,7 @@ class Calls:
         self._pingers = ThreadPoolExecutor(PINGERS)
         self._lock_asked = threading.Lock()
         self._asked: dict[str, Future[bool | None]] = {}
+        self._processors = Processors(self._pingers)
 
     def connection(self) -> Any:
         with self._lock:
@@ -81,7 +83,8 @@ class Calls:
         domain = self.find(vm)
         flags = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
         xml = domain.XMLDesc(flags)
-        needs = self._needs(xml, shared_paths)
+        running = domain.XMLDesc(0) if domain.isActive() else ""
+        needs = self._needs(xml, shared_paths, running)
         return {"vm": vm, "name": domain.name(), "xml": xml, "needs": msgspec.to_builtins(needs)}
 
     def define(self, xml: str) -> Any:
@@ -93,11 +96,13 @@ class Calls:
         return vm_needs.misfit(self._needs(xml, shared_paths), size)
 
     def size(self) -> Any:
-        return libvirt_host.size(self.connection())
+        connection = self.connection()
+        offered = self._processors.offered(connection)
+        return {**libvirt_host.size(connection), "processors": offered}
 
-    def _needs(self, xml: str, shared_paths: list[str]) -> VmNeeds:
+    def _needs(self, xml: str, shared_paths: list[str], running: str = "") -> VmNeeds:
         here = libvirt_host.HostView(self.connection(), shared_paths)
-        return vm_needs.read_needs(xml, here)
+        return vm_needs.read_needs(xml, here, running)
 
     def ping_all(self, vms: list[str], wait_ms: int) -> Any:
         """Which guests' agents answer, as far as is known after `wait_ms`; None for a VM that

@@ -60,6 +60,10 @@ class OfIncident(Request, frozen=True, kw_only=True):
     incident: str
 
 
+class SettleIncident(OfIncident, frozen=True, kw_only=True):
+    leave_down: bool = False
+
+
 class Losses(Request, frozen=True, kw_only=True):
     """How many hosts are lost at once."""
 
@@ -136,10 +140,12 @@ class CreateToken(Request, frozen=True, kw_only=True):
 
 
 class RevokeCertificate(Request, frozen=True, kw_only=True):
-    """`name` is a serial, a host's name or its id."""
+    """`name` is a serial, a host's name or its id. `even_with_vms`: also where the host holds
+    protected VMs and is not proven dead, which is refused without it."""
 
     name: str
     reason: str = ""
+    even_with_vms: bool = False
 
 
 class NewJoin(Request, frozen=True, kw_only=True):
@@ -305,8 +311,8 @@ class Host(Struct, frozen=True, kw_only=True):
     """`state` is one word, `said` the same as a sentence, `care` well, odd or bad. `is_up`: its
     agent is linked, `since_utc_ms`. `planes_heard`: where its pulses arrive at this controller.
     `mode` act: it is fenced when it dies. `is_fenceable` now, or `why_not_fenceable`.
-    `is_drained`: in maintenance. `lease`: VMs that rely on its lease, as it acknowledged;
-    `lease_trouble` is why it could not."""
+    `is_drained`: in maintenance. `predicted`: why it is expected to fail, or empty. `lease`: VMs
+    that rely on its lease, as it acknowledged; `lease_trouble` is why it could not."""
 
     host: str
     host_name: str
@@ -331,6 +337,7 @@ class Host(Struct, frozen=True, kw_only=True):
     is_fenceable: bool = False
     why_not_fenceable: str = ""
     is_drained: bool = False
+    predicted: str = ""
     lease: tuple[str, ...] = ()
     lease_trouble: str = ""
     fence_devices: tuple[str, ...] = ()

@@ -47,6 +47,7 @@ class HostRow(Struct, frozen=True, kw_only=True):
     why_not_fenceable: str = ""
     fence_devices: tuple[str, ...] = ()
     is_drained: bool = False
+    predicted: str = ""  # Why it is expected to fail.
     lease: tuple[str, ...] = ()  # Names of VMs that rely on its lease, as it acknowledged.
     lease_trouble: str = ""
 
@@ -162,7 +163,11 @@ def agent_words(one: HostRow, now_ms: int) -> Text:
 
 def state(one: HostRow) -> Text:
     said = Text(one.said or one.state or "-", style=STYLES.get(one.care, ""))
-    return Text("in maintenance (drained): ", style=UNSURE).append(said) if one.is_drained else said
+    if one.is_drained:
+        return Text("in maintenance (drained): ", style=UNSURE).append(said)
+    if one.predicted:
+        return Text(f"expected to fail ({one.predicted}): ", style=UNSURE).append(said)
+    return said
 
 
 def heard(one: HostRow) -> Text:
