@@ -7,6 +7,7 @@ from msgspec import Struct
 from rich.text import Text
 
 from holdfast.faces.api.guarantee_shapes import Loss
+from holdfast.faces.api.shapes import DefinedVm
 from holdfast.faces.pages.alarms import alarm_line
 from holdfast.faces.pages.guarantee import host_lines
 from holdfast.faces.pages.tables import BAD, GOOD, QUIET, UNSURE, ago, counted, facts, table
@@ -15,6 +16,7 @@ from holdfast.facts.alarms import AlarmRecord
 from holdfast.facts.instants import spoken
 from holdfast.facts.wire import VmSummary
 
+NAMED = 3
 STYLES = {"well": GOOD, "odd": UNSURE, "bad": BAD}
 
 
@@ -58,6 +60,7 @@ class HostRow(Struct, frozen=True, kw_only=True):
 class HostView(Struct, frozen=True, kw_only=True):
     host: HostRow
     vms: tuple[VmSummary, ...] = ()
+    only_defined: tuple[DefinedVm, ...] = ()
     alarms: tuple[AlarmRecord, ...] = ()
     if_lost: Loss | None = None
 
@@ -109,12 +112,22 @@ def host_page(view: HostView, now_ms: int) -> Iterator[Any]:
             yield alarm_line(alarm, now_ms)
     yield ""
     if view.vms:
-        yield from vms_table(view.vms)
+        yield from vms_table(view.vms, on_a_host=True)
     else:
-        yield Text("No VM is known there.", style=QUIET)
+        yield Text("No VM is there.", style=QUIET)
+    if view.only_defined:
+        yield ""
+        yield Text(f"Only a definition is left there of {_left(view.only_defined)}.", style=QUIET)
     if view.if_lost is not None:
         yield ""
         yield from host_lines(view.if_lost)
+
+
+def _left(vms: Sequence[DefinedVm]) -> str:
+    """The first few, and where they are."""
+    names = [f"{one.name} (on {one.host_name})" for one in vms[:NAMED]]
+    more = f" and {len(vms) - NAMED} more" if len(vms) > NAMED else ""
+    return f"{', '.join(names)}{more}"
 
 
 def _fencing(one: HostRow) -> list[tuple[str, str | Text]]:
