@@ -185,6 +185,19 @@ PAGES: dict[str, Callable[[], Iterator[Any]]] = {
     "guarantee_of_pairs": lambda: guarantee_page(known.PAIRS),
     "host_that_would_leave_vms_down": lambda: host_lines(known.LOST.losses[0]),
     "host_that_nobody_acts_on": lambda: host_lines(known.LOST.losses[2]),
+    "host_that_could_not_be_fenced_now": lambda: host_lines(
+        replace(known.KEPT.losses[0], hindered="h1 could not be switched off now: fence_a: no")
+    ),
+    "guarantee_that_cannot_be_kept_now": lambda: guarantee_page(
+        replace(
+            known.LOST,
+            hindered=("h2 could not be switched off now: no",),
+            losses=(
+                known.LOST.losses[0],
+                replace(known.LOST.losses[1], hindered="h2 could not be switched off now: no"),
+            ),
+        )
+    ),
     "group": lambda: group_page(known.GROUPS[1], (known.WEB_1,)),
     "alarms": lambda: alarms_page((known.CLEARED, known.RAISED, known.SUSPECTED), NOW_MS),
     "alarms_with_a_cause": lambda: alarms_page(
