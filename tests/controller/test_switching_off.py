@@ -11,9 +11,18 @@ import pytest
 from msgspec import structs
 
 from holdfast.controller.recovering import Recoverer
+from holdfast.controller.registry import Known
 from holdfast.facts import actions as act
 from holdfast.facts import outcomes as came
-from holdfast.facts.fencing import DeviceTried, Fence, FenceDevice, FenceStep, Rehearsal
+from holdfast.facts.fencing import (
+    DeviceTried,
+    Fence,
+    FenceDevice,
+    FenceStep,
+    HostFencing,
+    HostMode,
+    Rehearsal,
+)
 from holdfast.facts.promises import Disarm
 from holdfast.facts.tenure import DeathProof
 from holdfast.policy.rehearsals import why_not_fenceable
@@ -295,6 +304,20 @@ def test_a_fence_that_was_called_off_says_nothing_of_its_devices() -> None:
         rehearsal = scene.registry.rehearsal("h4")
         assert rehearsal is not None
         assert rehearsal.is_well, "the second was never tried"
+
+    run(work)
+
+
+def test_a_device_of_two_hosts_switches_neither_off() -> None:
+    async def work(scene: PowerScene) -> None:
+        shared = FenceDevice(agent="fence_a", options={"ip": "10.0.9.4"})
+        for host in ("h4", "h5"):
+            held = HostFencing(host=host, mode=HostMode.ACT, devices=(shared,))
+            await scene.put(f"fencing/{host}", held)
+        await scene.put("agents/h5", Known(host="h5", host_name="h5", boot="b", state_id="s"))
+        await scene.begin_off()
+        assert "is the device of h5 as well" in await scene.refused()
+        assert scene.devices.began == []
 
     run(work)
 

@@ -178,7 +178,13 @@ PAGES: dict[str, Callable[[], Iterator[Any]]] = {
     "vms_of_which_one_runs_twice": lambda: vms_page((TWICE,)),
     "host_that_is_drained": lambda: host_page(DRAINED, NOW_MS),
     "host_with_vms": lambda: host_page(
-        replace(DRAINED, vms=(OF_A_SITE[0],), only_defined=()), NOW_MS
+        replace(
+            DRAINED,
+            host=replace(DRAINED.host, mode="act", dump_wait_s=120),
+            vms=(OF_A_SITE[0],),
+            only_defined=(),
+        ),
+        NOW_MS,
     ),
     "guarantee_that_holds": lambda: guarantee_page(known.KEPT),
     "guarantee_that_is_lost": lambda: guarantee_page(known.LOST),

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
-from holdfast.controller.fencing import failure_words
+from holdfast.controller.fencing import failure_words, shared_words
 from holdfast.controller.registry import Puts, Registry
 from holdfast.facts import actions as act
 from holdfast.facts import outcomes as came
@@ -169,8 +169,8 @@ class SwitchingOff:
                     said[begun] = refusal
                     ladder = ladder[:begun]
                 elif is_due:
-                    off = self._fencer.switch_off(fence, ladder[begun])
-                    works[asyncio.ensure_future(off)] = begun
+                    off = asyncio.ensure_future(self._off(fence, ladder[begun]))
+                    works[off] = begun
                     begun, next_at = begun + 1, loop.time() + self._next_after_s
                 if not works:
                     continue
@@ -191,6 +191,12 @@ class SwitchingOff:
         if tried and len(tried) == len(said):
             raise _AllFailed(words, tuple(tried[place] for place in sorted(tried)))
         raise FenceFailed(words or "no fence device is set for it")
+
+    async def _off(self, fence: Fence, device: FenceDevice) -> DeathProof:
+        """Raises FenceFailed. A device of two hosts proves the death of neither."""
+        if shared := shared_words(self._registry, fence.host, device):
+            raise FenceFailed(f"{shared}, so nobody knows whom it would switch off")
+        return await self._fencer.switch_off(fence, device)
 
     def _refusal(self, fence: Fence) -> str:
         held = SAID_DEAD if self._held[fence.host] else ""

@@ -330,6 +330,7 @@ class Host(Struct, frozen=True, kw_only=True):
     mode: HostMode = HostMode.REPORT
     is_fenceable: bool = False
     why_not_fenceable: str = ""
+    dump_wait_s: int = 0
     is_drained: bool = False
     predicted: str = ""
     fence_devices: tuple[str, ...] = ()

@@ -47,6 +47,7 @@ class HostRow(Struct, frozen=True, kw_only=True):
     mode: str = "report"  # What is done when it dies: nothing, or act.
     is_fenceable: bool = False
     why_not_fenceable: str = ""
+    dump_wait_s: int = 0  # So long it is left alone when its kernel panicked.
     fence_devices: tuple[str, ...] = ()
     is_drained: bool = False
     predicted: str = ""  # Why it is expected to fail.
@@ -135,6 +136,8 @@ def _fencing(one: HostRow) -> list[tuple[str, str | Text]]:
         does = "act: when it dies it is switched off, and its VMs start elsewhere"
     else:
         does = "report: when it dies nothing is done to it"
+    if one.dump_wait_s:
+        does += f"; after a kernel panic it has {spoken(one.dump_wait_s * 1_000)} for its dump"
     if one.is_fenceable:
         able = Text(f"possible now, by {', '.join(one.fence_devices)}")
     else:
