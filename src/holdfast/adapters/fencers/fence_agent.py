@@ -45,8 +45,10 @@ CODE_ON, CODE_OFF = 0, 2
 HINTS = (
     (
         "certificate verify failed",
-        "This controller does not know who signed its certificate: install that CA on every"
-        " controller; or --option ssl_insecure=1, which asks whoever answers at that address.",
+        (
+            "This controller does not know who signed its certificate: install that CA on every"
+            " controller; or --option ssl_insecure=1, which asks whoever answers at that address."
+        ),
     ),
     ("login", "Check its user and its secret."),
     ("privileges", "Give its user the right to switch power."),
