@@ -104,7 +104,7 @@ FENCE_MUTANTS = (
     Mutant(
         "believes whatever a device says",
         "policy/site_fencing.py",
-        "    doubt = _doubt(world, record, fence)",
+        "    doubt = _doubt(world, record, fence, now.proof)",
         '    doubt = ""',
         FENCING,
     ),
@@ -230,5 +230,12 @@ FENCE_MUTANTS = (
         "        return missing(needs.cpu, offered)",
         '        return ""',
         RECOVERY,
+    ),
+    Mutant(
+        "waits for a dump that is over",
+        "policy/brakes.py",
+        '    if panic is None or panic.evidence.get("dump") == Dump.OVER:',
+        "    if panic is None:",
+        FENCING,
     ),
 )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from holdfast.adapters.simulated.bmc import PLANE, Bmc
 from holdfast.facts.fencing import HostMode
@@ -92,8 +93,13 @@ def _unprotect(people: People, words: Words, _options: Options) -> None:
 
 
 def _group(people: People, words: Words, options: Options) -> None:
-    """`group NAME [owner=nobody] [level=1]`."""
-    known = {"owner": str, "level": int, "restarts": int}
+    """`group NAME [owner=nobody] [level=1] [lease=on]`."""
+    known: dict[str, Callable[[str], Any]] = {
+        "owner": str,
+        "level": int,
+        "restarts": int,
+        "lease": lambda word: word == "on",
+    }
     people.set_group(words[0], **{key: known[key](value) for key, value in options.items()})
 
 
@@ -110,6 +116,11 @@ def _arm(people: People, _words: Words, _options: Options) -> None:
 def _confirm_dead(people: People, words: Words, _options: Options) -> None:
     """Whether it is true is seen by the laws."""
     people.confirm_dead(words[0])
+
+
+def _settle(people: People, words: Words, options: Options) -> None:
+    """`settle h3`, or `settle h3 leave=down`: the incident of that host."""
+    people.settle(words[0], leave_down="leave" in options)
 
 
 def _predict(people: People, words: Words, _options: Options) -> None:
@@ -219,6 +230,7 @@ FENCE_COMMANDS: dict[str, Command] = {
     "disarm": _people(_disarm),
     "arm": _people(_arm),
     "confirm-dead": _people(_confirm_dead),
+    "settle": _people(_settle),
     "predict": _people(_predict),
     "memory": _memory,
     "vm": _vm,

@@ -7,6 +7,7 @@ from msgspec import structs
 
 from holdfast.adapters.simulated.clock import UTC_NS
 from holdfast.controller.registry import Puts
+from holdfast.controller.settling import settle
 from holdfast.facts.fencing import HostMode
 from holdfast.facts.instants import NS_PER_MS
 from holdfast.facts.migrations import Prediction
@@ -73,6 +74,15 @@ class People:
         args = {"host": host, "confirmed": host, "because": "its rack burns"}
         self._truth.confirmed_dead(host)
         self._ask(lambda one, term: one.confirming.ask(args, WHO, term))
+
+    def settle(self, host: str, *, leave_down: bool = False) -> None:
+        """The incident of that host. Raises NotDone."""
+
+        async def ask(leader: SimulatedController, _term: int) -> None:
+            record = leader.watch.decider.world.hosts[host]
+            settle(leader.watch, record.incident, WHO, leave_down=leave_down)
+
+        self._ask(ask)
 
     def predict(self, host: str, reason: str) -> None:
         """Without a reason it is taken back. Raises NotDone."""

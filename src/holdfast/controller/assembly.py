@@ -16,7 +16,7 @@ from holdfast.adapters.drivers.private_folder import make_private_folder
 from holdfast.adapters.drivers.shelf import Shelf
 from holdfast.adapters.fencers.fence_agent import FenceAgent
 from holdfast.adapters.vims.builtin import Builtin
-from holdfast.controller.acting import make_migrating, make_recoverer
+from holdfast.controller.acting import make_leasing, make_migrating, make_recoverer
 from holdfast.controller.agents import Agents
 from holdfast.controller.api_tokens import ApiTokens
 from holdfast.controller.audit import Audit
@@ -111,7 +111,7 @@ class Controller:
         self.leadership = Leadership(self.store, self.host_name, self._began)
         self.registry = Registry(self.store, lambda: self.leadership.term)
         self.promises = Promises(self.registry, self.agents)
-        self.groups = Groups(self.registry, self.agents, settings.groups)
+        self.groups = Groups(self.registry, self.agents, settings.groups, len(settings.controllers))
         self.entries = self._make_entries()
         self.copies = Copies(Path(settings.state_dir) / "recorder-copies")
         self.host_words = HostWords(state / "host-records", self.agents, self.copies)
@@ -129,6 +129,7 @@ class Controller:
         self.witnesses.ask_peers = self.replicas.peers.ask_peers
         follow_hosts(self.registry, self.hearing, self.watch)
         self.greeter = self._make_greeter()
+        self.leasing = make_leasing(self)
         self.recoverer = make_recoverer(
             registry=self.registry,
             agents=self.agents,
@@ -136,6 +137,7 @@ class Controller:
             fencer=self.fencer,
             leadership=self.leadership,
             greeter=self.greeter,
+            leasing=self.leasing,
         )
         self.tokens = ApiTokens(self.registry)
         self.audit = Audit(state / "audit", self.events, name_of=self.agents.name_of)
@@ -157,6 +159,7 @@ class Controller:
             "watch": self.watch.run,
             "rehearsals": self.rehearsals.run,
             "guarantee": self.guarantees.run,
+            "leases": self.leasing.run,
         }
         if self.joining is not None:
             tasks["the site's list"] = self.joining.run
@@ -249,7 +252,7 @@ class Controller:
             self.agents,
             self.watch.host_rows,
             self.registry.all_known,
-            lambda host: fencing_words(self.registry, host),
+            lambda host: fencing_words(self.registry, host, self.leasing.trouble),
         )
         questions = Questions(
             vim=self.vim,

@@ -20,6 +20,7 @@ from holdfast.facts.fencing import Fence, FenceDevice, FenceStep
 from holdfast.facts.hearing import Sign, WitnessSpoke
 from holdfast.facts.promises import Group, Owner, Protection
 from holdfast.facts.tenure import RESTORED, TenureState, Wanted
+from holdfast.policy.site_world import is_of_lease
 from holdfast.ports import clock
 from holdfast.ports.answers import REFUSED, USAGE, Unanswerable
 from holdfast.ports.fencer import FenceFailed, Fencer
@@ -273,8 +274,8 @@ class Confirming:
     def _is_proven(self, row: Mapping[str, Any]) -> bool:
         """All that is known to have run there: a boot that came later is not."""
         fence = self._registry.fence(str(row["host"]))
-        if fence is None or fence.step is not FenceStep.OFF:
-            return False
+        if fence is None or fence.step is not FenceStep.OFF or is_of_lease(fence):
+            return False  # A lease that ran out proves only what relied on it.
         return {fence.boot, *fence.earlier}.issuperset(self._boots(row))
 
     def _proven_words(self, row: Mapping[str, Any]) -> str:

@@ -107,7 +107,7 @@ class Fencing:
 
         def wanted() -> Puts:
             held = self._registry.fencing(host)
-            if mode is HostMode.ACT and not held.devices:
+            if mode is HostMode.ACT and not held.devices and not self._may_lease():
                 text = f"{name} has no fence device: nobody could switch it off"
                 raise Unanswerable(text, what_helps(name, ()), REFUSED)
             wait_s = held.dump_wait_s if dump_wait_s is None else dump_wait_s
@@ -125,6 +125,10 @@ class Fencing:
             "was": str(was),
             "warning": self._warning(host),
         }
+
+    def _may_lease(self) -> bool:
+        """Whether VMs rely on leases anywhere: those of a host without a device may be its own."""
+        return any(group.lease for group in self._registry.groups().values())
 
     def row(self, host: str) -> dict[str, Any]:
         """What may be shown of it: names of secrets, never their values."""
@@ -216,7 +220,9 @@ def shared_words(registry: Registry, host: str, device: FenceDevice) -> str:
     return f"is the device of {name(other)} as well" if other else ""
 
 
-def fencing_words(registry: Registry, host: str) -> dict[str, Any]:
+def fencing_words(
+    registry: Registry, host: str, lease_troubles: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Beside what is heard of a host: what becomes of it when it dies, and whether it is in
     maintenance."""
     held = registry.fencing(host)
@@ -230,7 +236,15 @@ def fencing_words(registry: Registry, host: str) -> dict[str, Any]:
         "fence": _fence_words(registry.fence(host)),
         "is_drained": host in registry.drains(),
         "predicted": one.reason if (one := registry.predictions().get(host)) else "",
+        "lease": _lease_words(registry, host),
+        "lease_trouble": (lease_troubles or {}).get(host, ""),
     }
+
+
+def _lease_words(registry: Registry, host: str) -> list[str]:
+    """Names of the VMs that rely on its lease, as it acknowledged."""
+    lease, promised = registry.lease(host), registry.protections()
+    return sorted(promised[vm].name for vm in (lease.vms if lease else ()) if vm in promised)
 
 
 def _fence_words(fence: Fence | None) -> dict[str, Any] | None:

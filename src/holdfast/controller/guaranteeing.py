@@ -167,7 +167,9 @@ class Guarantees:
             utc_ms=clock.utc_ms(),
             tried=tried,
             tolerable=tolerable,
-            acting=sum(not guarantee.inaction(one) for one in paper.world.hosts.values()),
+            acting=sum(
+                not guarantee.inaction(paper.world, one) for one in paper.world.hosts.values()
+            ),
             hindered=tuple(filter(None, hindered)),
             hosts=len(paper.world.hosts),
             brake=brakes.allowed(paper.world),

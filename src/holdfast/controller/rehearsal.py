@@ -166,7 +166,9 @@ class Rehearsals:
         held, name = self._registry.fencing(host), self._name_of(host)
         newest, utc_ms = self._registry.rehearsal(host), clock.utc_ms()
         is_new = newest is None and utc_ms - held.set_utc_ms < NEW_LADDER_MS
-        why = "" if is_new else why_not_fenceable(held, newest, utc_ms)
+        lease = self._registry.lease(host)
+        is_leased = not held.devices and lease is not None and bool(lease.vms)
+        why = "" if is_new or is_leased else why_not_fenceable(held, newest, utc_ms)
         is_wrong = held.mode is HostMode.ACT and bool(why)
         return Wanted(
             key=alarm_key(host, OF_REHEARSALS),

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 from holdfast.controller.fencing import failure_words, shared_words
+from holdfast.controller.lease_proofs import LeaseProofs
 from holdfast.controller.registry import Puts, Registry
 from holdfast.facts import actions as act
 from holdfast.facts import outcomes as came
@@ -45,14 +46,17 @@ class SwitchingOff:
         term: Callable[[], int | None],
         consume: Callable[[SiteOutcome], None],
         why_not: Callable[[str], str],
+        leases: LeaseProofs | None = None,
         next_after_s: float = NEXT_AFTER_S,
         patience_s: float = PATIENCE_S,
     ) -> None:
         self._registry, self._fencer = registry, fencer
         self._term, self._consume, self._why_not = term, consume, why_not
+        self._leases = leases
         self._next_after_s, self._patience_s = next_after_s, patience_s
         self._under_way: dict[str, asyncio.Task[DeathProof]] = {}
         self._held: Counter[str] = Counter()
+        self._failed: dict[str, tuple[DeviceTried, ...]] = {}  # All devices of a host, just now.
 
     async def switch_off(self, asked: act.SwitchOff) -> None:
         """Tells policy that it is off, with the proof; or why it is not."""
@@ -64,8 +68,8 @@ class SwitchingOff:
             proof = await self._prove_off(fence)
         except FenceFailed as failed:
             self.not_off(asked, str(failed))
-            if isinstance(failed, _AllFailed):
-                await self._keep(fence.host, failed.tried)
+            if tried := self._failed.pop(fence.host, ()):
+                await self._keep(fence.host, tried)
             return
         off = came.SwitchedOff(
             incident=asked.incident,
@@ -75,7 +79,7 @@ class SwitchingOff:
             proof=proof,
         )
         self._consume(off)
-        await self._keep(fence.host, ())
+        await self._keep(fence.host, self._failed.pop(fence.host, ()))
 
     async def _keep(self, host: str, tried: tuple[DeviceTried, ...]) -> None:
         """A real try that failed says more than any rehearsal before it: until the next one nobody
@@ -155,6 +159,21 @@ class SwitchingOff:
         return climb.result()
 
     async def _climb(self, fence: Fence) -> DeathProof:
+        """By its devices; where none of them can, by its lease. Raises FenceFailed."""
+        failed = ""
+        if not fence.is_lease:
+            try:
+                return await self._climb_devices(fence)
+            except FenceFailed as none:
+                failed = str(none)
+        if self._leases is None or self._refusal(fence):
+            raise FenceFailed(failed)
+        try:
+            return await self._leases.prove(fence, lambda: self._refusal(fence))
+        except FenceFailed as none:
+            raise FenceFailed("; ".join(filter(None, (failed, str(none))))) from None
+
+    async def _climb_devices(self, fence: Fence) -> DeathProof:
         """The first device that proves it. Raises FenceFailed with what each of them said."""
         loop = asyncio.get_running_loop()
         ladder = list(self._registry.fencing(fence.host).devices)
@@ -189,7 +208,7 @@ class SwitchingOff:
             await _end(works)
         words = "; ".join(said[place] for place in sorted(said))
         if tried and len(tried) == len(said):
-            raise _AllFailed(words, tuple(tried[place] for place in sorted(tried)))
+            self._failed[fence.host] = tuple(tried[place] for place in sorted(tried))
         raise FenceFailed(words or "no fence device is set for it")
 
     async def _off(self, fence: Fence, device: FenceDevice) -> DeathProof:
@@ -209,14 +228,6 @@ class SwitchingOff:
         if known is None or (known.number, known.step) != (fence.number, FenceStep.INTENDED):
             return "the store knows of no such intent"
         return ""
-
-
-class _AllFailed(FenceFailed):
-    """Each device of the ladder was tried, and none did it."""
-
-    def __init__(self, words: str, tried: tuple[DeviceTried, ...]) -> None:
-        super().__init__(words)
-        self.tried = tried
 
 
 def _tried(device: FenceDevice, failed: FenceFailed) -> DeviceTried:

@@ -89,7 +89,7 @@ class Group(Struct, frozen=True, kw_only=True):
     `restarts_window_s` before the VM is handed over with the reason. `dump` asks for a memory
     dump of a guest that panicked or is stuck. Of VMs that start elsewhere those of a higher
     `priority` come first; `spread` keeps them apart, and `zones` together. `admit` is about VMs
-    that could not.
+    that could not. With `lease` they rely on the lease of their host, and end when it runs out.
     """
 
     name: str
@@ -102,6 +102,7 @@ class Group(Struct, frozen=True, kw_only=True):
     spread: Spread = Spread.NONE
     zones: Zones = Zones.SAME
     admit: Admission = Admission.WARN
+    lease: bool = False
 
 
 GROUP_BOUNDS = {

@@ -229,6 +229,8 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, Check]]] = {
         "zone": ("zone", text_of("the name of its zone")),
         "roles": ("roles", _roles),
         "gasp_port": ("gasp_port", whole_number(0, 65_535)),
+        "kdump_port": ("kdump_port", whole_number(0, 65_535)),
+        "watchdog": ("watchdog", _absolute_path),
     },
     "site": {
         "api_port": ("api_port", _PORT),
@@ -286,6 +288,7 @@ KINDS: Mapping[str, tuple[Callable[..., Any], Mapping[str, Check], tuple[str, ..
             "spread": _word_of(Spread),
             "zones": _word_of(Zones),
             "admit": _word_of(Admission),
+            "lease": _truth,
         },
         (),
     ),

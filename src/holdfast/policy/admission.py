@@ -40,7 +40,7 @@ def obstacle(
         return _not_ours(world, promise)
     if record is None:
         return Obstacle(reason="its host is not known here", helps="holdfast host list")
-    why = guarantee.inaction(record)
+    why = guarantee.inaction(world, record)
     if why:
         helps = f"holdfast host mode {record.name} act" if record.devices else _set(record.name)
         return Obstacle(reason=why, helps=helps)

@@ -69,7 +69,7 @@ class Paper:
             names=tuple(one.name for one in records),
             vms=len(held),
             stays=tuple(stays),
-            inaction="; ".join(filter(None, map(inaction, records))),
+            inaction="; ".join(filter(None, (inaction(self.world, one) for one in records))),
             hindered="; ".join(dict.fromkeys(filter(None, map(self.hindered, records)))),
         )
 
@@ -99,16 +99,18 @@ def is_kept(tried: Iterable[Absorbed]) -> bool:
     return not any(one.stays for one in tried if not one.inaction)
 
 
-def inaction(record: HostRecord) -> str:
+def inaction(world: SiteWorld, record: HostRecord) -> str:
     """Why Holdfast starts no VM of this host elsewhere when it dies, or empty."""
     if record.mode is not HostMode.ACT:
         return f"{record.name} is in report mode"
-    return "" if record.devices else f"no fence device is set for {record.name}"
+    if record.devices or brakes.leased_vms(world, record):
+        return ""
+    return f"no fence device is set for {record.name}"
 
 
 def hindered(world: SiteWorld, record: HostRecord, unfenceable: str = "") -> str:
     """Why Holdfast could not act on this host if it died now, though it is to act; or empty."""
-    if inaction(record):
+    if inaction(world, record):
         return ""
     brake = brakes.hindrance(world, record)
     if brake:
@@ -119,7 +121,11 @@ def hindered(world: SiteWorld, record: HostRecord, unfenceable: str = "") -> str
     if counted and len(counted) >= brakes.allowed(world):
         names = ", ".join(sorted(counted.values()))
         return f"{names} is silent, or was fenced a moment ago: one more is for a person"
-    return f"{record.name} could not be switched off now: {unfenceable}" if unfenceable else ""
+    leased = brakes.leased_vms(world, record)
+    on_power = [p for p in brakes.at_stake(world, record) if p.protection.vm not in leased]
+    if not unfenceable or (leased and not on_power):
+        return ""
+    return f"{record.name} could not be switched off now: {unfenceable}"
 
 
 def _why_it_stays(
@@ -129,11 +135,22 @@ def _why_it_stays(
         return NOT_KNOWN
     if promise.needs.obstacle:
         return promise.needs.obstacle
+    if unproven := _unproven(world, promise):
+        return unproven
     target, why = placement.choose(world, rooms, promise, gone=dead)
     if target:
         rooms.take(promise, target)
         return ""
     return why
+
+
+def _unproven(world: SiteWorld, promise: Promise) -> str:
+    """Where only a lease could prove its host's VMs gone: why it is not one of those, or empty."""
+    record = world.hosts.get(promise.protection.tenure.host)
+    leased = brakes.leased_vms(world, record) if record is not None else ()
+    if record is None or record.devices or not leased or promise.protection.vm in leased:
+        return ""
+    return f"no fence device is set for {record.name}, and it does not rely on its lease"
 
 
 def _mib(promise: Promise) -> int:

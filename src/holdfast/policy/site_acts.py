@@ -3,7 +3,7 @@
 from holdfast.facts import outcomes as came
 from holdfast.facts import site as told
 from holdfast.facts.actions import Action
-from holdfast.facts.commands import Armed, Disarmed, GroupForgotten, GroupSet
+from holdfast.facts.commands import Armed, Disarmed, GroupForgotten, GroupSet, RecoveryAsked
 from holdfast.facts.fencing import FenceStep
 from holdfast.facts.instants import NS_PER_MS, Instant
 from holdfast.facts.recoveries import RecoveryStep
@@ -20,7 +20,7 @@ from holdfast.policy import (
     timing,
 )
 from holdfast.policy.host_states import SILENT
-from holdfast.policy.site_world import HostRecord, Promise, SiteWorld
+from holdfast.policy.site_world import HostRecord, Promise, SiteWorld, is_of_lease, loss_of
 
 
 def take(world: SiteWorld, fact: SiteFact) -> list[Action]:
@@ -32,9 +32,14 @@ def take(world: SiteWorld, fact: SiteFact) -> list[Action]:
             return _recovery_set(world, fact)
         case told.MigrationSet():
             return site_migrations.migration_set(world, fact)
-        case told.FenceForgotten() | told.RecoveryForgotten() | told.MigrationForgotten():
+        case (
+            told.FenceForgotten()
+            | told.RecoveryForgotten()
+            | told.MigrationForgotten()
+            | told.LeaseForgotten()
+        ):
             _forget(world, fact)
-        case told.HostSized() | told.HostModeSet() | told.ActingSet():
+        case told.HostSized() | told.HostModeSet() | told.ActingSet() | told.LeaseSet():
             _set(world, fact)
         case told.PromiseSet():
             vm = fact.protection.vm
@@ -42,6 +47,17 @@ def take(world: SiteWorld, fact: SiteFact) -> list[Action]:
         case told.PromiseEnded():
             world.promises.pop(fact.vm, None)
             world.starting.pop(fact.vm, None)
+        case GroupSet() | GroupForgotten() | Disarmed() | Armed() | RecoveryAsked():
+            _obey(world, fact)
+        case _:
+            return [*site_drains.take(world, fact), *_outcome(world, fact)]
+    return []
+
+
+def _obey(
+    world: SiteWorld, fact: GroupSet | GroupForgotten | Disarmed | Armed | RecoveryAsked
+) -> None:
+    match fact:
         case GroupSet():
             world.groups[fact.group.name] = fact.group
         case GroupForgotten():
@@ -50,14 +66,18 @@ def take(world: SiteWorld, fact: SiteFact) -> list[Action]:
             world.disarm, world.disarmed_until = fact.disarm, fact.until
         case Armed():
             world.disarm = world.disarmed_until = None
-        case _:
-            return [*site_drains.take(world, fact), *_outcome(world, fact)]
-    return []
+        case RecoveryAsked():
+            site_recovery.asked_again(world, fact.vm)
 
 
-def _set(world: SiteWorld, fact: told.HostSized | told.HostModeSet | told.ActingSet) -> None:
+def _set(
+    world: SiteWorld,
+    fact: told.HostSized | told.HostModeSet | told.ActingSet | told.LeaseSet,
+) -> None:
     if isinstance(fact, told.ActingSet):
         _acting_set(world, fact)
+    elif isinstance(fact, told.LeaseSet):
+        world.leases[fact.lease.host] = fact.lease
     else:
         _host_set(world, fact)
 
@@ -82,7 +102,10 @@ def _acting_set(world: SiteWorld, fact: told.ActingSet) -> None:
 
 def _forget(
     world: SiteWorld,
-    fact: told.FenceForgotten | told.RecoveryForgotten | told.MigrationForgotten,
+    fact: told.FenceForgotten
+    | told.RecoveryForgotten
+    | told.MigrationForgotten
+    | told.LeaseForgotten,
 ) -> None:
     match fact:
         case told.FenceForgotten():
@@ -91,6 +114,8 @@ def _forget(
             world.recoveries.pop(fact.vm, None)
         case told.MigrationForgotten():
             world.migrations.pop(fact.vm, None)
+        case told.LeaseForgotten():
+            world.leases.pop(fact.host, None)
 
 
 def _outcome(world: SiteWorld, fact: SiteFact) -> list[Action]:
@@ -138,6 +163,11 @@ def _fence_set(world: SiteWorld, fact: told.FenceSet) -> list[Action]:
         return _refresh_host(world, record)
     if fence.step is not FenceStep.OFF or not is_news:
         return []
+    if is_of_lease(fence):  # Whether it is dead, and what becomes of the others, a person sees.
+        text = "had its lease run out: what relied on that starts elsewhere, and nothing else does"
+        return site_incidents.step(
+            world, record.incident, text, site_fencing.CONFIRM.format(name=record.name)
+        )
     record.page_at = None
     text = "is dead: its VMs start elsewhere, where they can"
     wish = f"find out why {record.name} died, then switch it on: Holdfast never does that"
@@ -173,6 +203,7 @@ def go_on(world: SiteWorld) -> list[Action]:
     storm_ends = brakes.storm_ends(world) if world.brake else None
     if storm_ends is not None:
         world.look_at(storm_ends)
+    said += _tell_why(world)
     acts: list[Action] = []
     if world.term:
         acts = [*site_fencing.go_on(world), *site_migrations.go_on(world)]
@@ -200,6 +231,18 @@ def _set_brake(world: SiteWorld, why: str) -> list[Action]:
         over = "fewer hosts are lost now than the brake allows"
         site_alarms.unwant(world, site_deaths.BRAKE_KEY, over)
     return list(site_alarms.publish(world, [site_deaths.BRAKE_KEY]))
+
+
+def _tell_why(world: SiteWorld) -> list[Action]:
+    """Of a host that is lost: the alarms of its VMs say why nothing is done, once it is another
+    reason. They are many, so they are not made anew after every fact."""
+    actions: list[Action] = []
+    for record in world.hosts.values():
+        why = brakes.why_nothing(world, record) if loss_of(record) is not None else ""
+        if why != record.why_nothing:
+            record.why_nothing = why
+            actions += _refresh_host(world, record)
+    return actions
 
 
 def _refresh(world: SiteWorld) -> list[Action]:

@@ -40,6 +40,9 @@ class VmRecord(Struct, kw_only=True):
     is_ordered: bool = False  # Its start was ordered: an earlier end of it here says nothing.
     start_limit: int = 0  # Until it has answered: then another host is to try; 0: its budget.
     is_copy: bool = False  # Its tenure is over: what runs of it here must end, and never starts.
+    is_quiet: bool = (
+        False  # Nothing of that copy was seen in this boot: its case is told to nobody.
+    )
     holder: str = ""  # Of such a copy: the host that holds the VM by now, where that is known.
     outranked: int = 0  # The highest generation that is known and is not this host's.
     is_free: bool = False  # It was another's, and nobody protects it any more.
@@ -67,6 +70,13 @@ class VmRecord(Struct, kw_only=True):
         return self.moves in ("out", "in")
 
 
+class HostReliance(Struct, frozen=True, kw_only=True):
+    """The VMs that rely on this host's lease, as its leader ordered last, in this boot."""
+
+    epoch: int = 0
+    vms: tuple[str, ...] = ()
+
+
 class World(Struct, kw_only=True):
     """`now` is the instant of the newest input: the only clock policy has."""
 
@@ -85,6 +95,10 @@ class World(Struct, kw_only=True):
     incidents: dict[str, Incident] = field(default_factory=dict)
     disarm: Disarm | None = None
     disarmed_until: Instant | None = None
+    reliance: HostReliance = HostReliance()
+    lapsed: dict[str, int] = field(
+        default_factory=dict
+    )  # Ended with a lease: up to which generation.
     defects: int = 0  # Steps that the table calls impossible: the state was kept.
     newest_defect: str = ""
 

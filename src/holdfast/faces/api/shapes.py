@@ -60,6 +60,10 @@ class OfIncident(Request, frozen=True, kw_only=True):
     incident: str
 
 
+class SettleIncident(OfIncident, frozen=True, kw_only=True):
+    leave_down: bool = False
+
+
 class Losses(Request, frozen=True, kw_only=True):
     """How many hosts are lost at once."""
 
@@ -92,6 +96,7 @@ class SetGroup(Request, frozen=True, kw_only=True):
     spread: Spread | None = None
     zones: Zones | None = None
     admit: Admission | None = None
+    lease: bool | None = None
 
 
 class WhichAlarms(Request, frozen=True, kw_only=True):
@@ -306,7 +311,8 @@ class Host(Struct, frozen=True, kw_only=True):
     """`state` is one word, `said` the same as a sentence, `care` well, odd or bad. `is_up`: its
     agent is linked, `since_utc_ms`. `planes_heard`: where its pulses arrive at this controller.
     `mode` act: it is fenced when it dies. `is_fenceable` now, or `why_not_fenceable`.
-    `is_drained`: in maintenance. `predicted`: why it is expected to fail, or empty."""
+    `is_drained`: in maintenance. `predicted`: why it is expected to fail, or empty. `lease`: VMs
+    that rely on its lease, as it acknowledged; `lease_trouble` is why it could not."""
 
     host: str
     host_name: str
@@ -333,6 +339,8 @@ class Host(Struct, frozen=True, kw_only=True):
     dump_wait_s: int = 0
     is_drained: bool = False
     predicted: str = ""
+    lease: tuple[str, ...] = ()
+    lease_trouble: str = ""
     fence_devices: tuple[str, ...] = ()
     fence: FenceShown | None = None
 

@@ -51,6 +51,8 @@ class HostRow(Struct, frozen=True, kw_only=True):
     fence_devices: tuple[str, ...] = ()
     is_drained: bool = False
     predicted: str = ""  # Why it is expected to fail.
+    lease: tuple[str, ...] = ()  # Names of VMs that rely on its lease, as it acknowledged.
+    lease_trouble: str = ""
 
     @property
     def is_at_risk(self) -> bool:
@@ -145,7 +147,17 @@ def _fencing(one: HostRow) -> list[tuple[str, str | Text]]:
         able = Text(f"not possible now: {one.why_not_fenceable or 'it has no fence device'}")
         able.append(f"; what helps: holdfast fence {helps} {one.host_name}")
         able.stylize(BAD if one.is_at_risk else QUIET)
-    return [("Mode", does), ("Fencing", able)]
+    return [("Mode", does), ("Fencing", able), *_lease(one)]
+
+
+def _lease(one: HostRow) -> list[tuple[str, str | Text]]:
+    """Nothing where nobody asked for it."""
+    rows: list[tuple[str, str | Text]] = []
+    if one.lease:
+        rows.append(("Lease", f"ends {', '.join(one.lease)} when no controller grants it"))
+    if one.lease_trouble:
+        rows.append(("Lease", Text(f"not armed: {one.lease_trouble}", style=BAD)))
+    return rows
 
 
 def mode(one: HostRow) -> Text:
