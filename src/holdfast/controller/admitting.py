@@ -40,7 +40,7 @@ class Admitting:
         needs = await self._needs(agent, summary, by, term)
         promise = Promise(protection=_as_if(agent, summary, name), needs=needs)
         found, broken = await self._guarantees.try_with(promise)
-        if is_strict and (found or broken):
+        if is_strict and ((found and not found.is_passing) or broken):
             raise _refusal(summary.name, name, found, broken)
         return {
             "starts_elsewhere": found is None,

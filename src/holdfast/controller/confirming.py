@@ -28,6 +28,7 @@ from holdfast.ports.fencer import FenceFailed, Fencer
 PLAIN = msgspec.to_builtins
 POWER_LIMIT_S = 8.0
 REASON_LETTERS = 500
+NO_OTHER = "the site has no other host"
 
 
 @dataclass(frozen=True)
@@ -161,10 +162,15 @@ class Confirming:
     def _vms(self, host: str) -> Iterator[dict[str, str]]:
         """Each VM that the host holds; without `stays` it starts elsewhere."""
         groups = self._registry.groups()
+        is_alone = all(one.host == host for one in self._registry.all_known())
         held = [one for one in self._registry.protections().values() if one.tenure.host == host]
         for one in sorted(held, key=lambda protection: protection.name):
-            yield {"vm": one.vm, "name": one.name, "stays": self._why_it_stays(one, groups)}
-        known = {one.vm for one in held}
+            yield {
+                "vm": one.vm,
+                "name": one.name,
+                "stays": self._why_it_stays(one, groups) or (NO_OTHER if is_alone else ""),
+            }
+        known = self._registry.protections()  # What another host holds is none of this one's.
         for vm, name in sorted(self._running_on(host).items(), key=lambda pair: pair[1]):
             if vm not in known:
                 yield {"vm": vm, "name": name, "stays": "it is not protected"}

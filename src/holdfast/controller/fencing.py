@@ -14,6 +14,7 @@ from msgspec import structs
 from holdfast.adapters.drivers.fence_metadata import is_secret, mask
 from holdfast.controller.registry import Puts, Registry
 from holdfast.facts.fencing import Fence, FenceDevice, HostFencing, HostMode
+from holdfast.policy.fence_targets import shared_with
 from holdfast.policy.rehearsals import what_helps, why_not_fenceable
 from holdfast.ports import clock
 from holdfast.ports.answers import REFUSED, USAGE, Unanswerable
@@ -51,6 +52,7 @@ class Fencing:
         host, name = str(row["host"]), str(row["host_name"])
         place, device = int(args.get("level") or 1), read_device(args)
         self._check_place(host, name, place)
+        self._check_shared(host, name, device)
         try:
             async with asyncio.timeout(CHECK_LIMIT_S):
                 await self._fencer.check(device)
@@ -63,6 +65,7 @@ class Fencing:
 
         def changed(devices: tuple[FenceDevice, ...]) -> tuple[FenceDevice, ...]:
             self._check_place(host, name, place)
+            self._check_shared(host, name, device)
             return (*devices[: place - 1], device, *devices[place:])
 
         await self._change_ladder(host, by, changed)
@@ -160,6 +163,13 @@ class Fencing:
         why = why_not_fenceable(held, self._registry.rehearsal(host), clock.utc_ms())
         return why if held.mode is HostMode.ACT else ""
 
+    def _check_shared(self, host: str, name: str, device: FenceDevice) -> None:
+        other = shared_words(self._registry, host, device)
+        if other:
+            text = f"{device.agent} {other}: a fence of {name} would switch off the wrong host"
+            hint = "give its own address; on a shared chassis or power strip, its own plug"
+            raise Unanswerable(text, hint, REFUSED)
+
     def _check_place(self, host: str, name: str, place: int) -> None:
         devices = self._registry.fencing(host).devices
         if 1 <= place <= min(len(devices) + 1, MOST_DEVICES):
@@ -193,6 +203,23 @@ class Fencing:
         await self._registry.change(wanted)
 
 
+def shared_words(registry: Registry, host: str, device: FenceDevice) -> str:
+    """That another host has the very same device, or empty. A host that was made anew may have
+    left its device to an earlier id of its name; one that left the site has none."""
+
+    def name(one: str) -> str:
+        known = registry.known(one)
+        return known.host_name if known else one
+
+    others = (
+        one
+        for one in registry.all_fencing()
+        if registry.known(one.host) is not None and name(one.host) != name(host)
+    )
+    other = shared_with(host, device, others)
+    return f"is the device of {name(other)} as well" if other else ""
+
+
 def fencing_words(
     registry: Registry, host: str, lease_troubles: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
@@ -204,6 +231,7 @@ def fencing_words(
         "mode": str(held.mode),
         "is_fenceable": not why,
         "why_not_fenceable": why,
+        "dump_wait_s": held.dump_wait_s,
         "fence_devices": [one.agent for one in held.devices],
         "fence": _fence_words(registry.fence(host)),
         "is_drained": host in registry.drains(),

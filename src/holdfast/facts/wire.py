@@ -53,6 +53,11 @@ class VmSummary(Struct, frozen=True, kw_only=True):
     is_given_up: bool = False  # It does not run, and its agent does nothing more about it.
     elsewhere: str = ""  # Why no other host could start it, or empty.
     starts_elsewhere: bool | None = None  # What a controller makes of all it knows; None: nothing.
+    # What a controller adds, which hears all hosts: whose word this is, and where else it is seen.
+    host: str = ""
+    host_name: str = ""
+    also_runs_on: tuple[str, ...] = ()  # Names of hosts. It must run once only.
+    defined_on: tuple[str, ...] = ()  # Names of hosts where nothing but a definition is left.
 
 
 class Hello(Frame, frozen=True, kw_only=True):

@@ -23,13 +23,17 @@ def allowed(world: SiteWorld) -> int:
 def braked(world: SiteWorld) -> str:
     """Why nothing is done about any host of the site, or empty. More hosts are lost than die at
     once by themselves: then it is a network, a power feed, or this controller."""
-    silent = [one for one in world.hosts.values() if _counts(world, one)]
-    limit = allowed(world)
+    silent, limit = counted(world), allowed(world)
     if len(silent) > limit:
         names = ", ".join(sorted(one.name for one in silent))
         number = f"{len(silent)} of {len(world.hosts)} hosts"
         return f"{number} are silent, or were fenced a moment ago ({names}): more than {limit}"
     return ""
+
+
+def counted(world: SiteWorld) -> list[HostRecord]:
+    """The hosts that count for the brake now."""
+    return [one for one in world.hosts.values() if _counts(world, one)]
 
 
 def _counts(world: SiteWorld, record: HostRecord) -> bool:

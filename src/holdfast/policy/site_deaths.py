@@ -8,6 +8,7 @@ from msgspec import Struct
 from holdfast.facts.alarms import Alarm, alarm_key
 from holdfast.facts.catalogue import BY_ID
 from holdfast.facts.fencing import Fence
+from holdfast.facts.instants import Instant
 from holdfast.facts.recoveries import Recovery, RecoveryStep
 from holdfast.facts.subjects import Subject, SubjectKind, host_subject
 from holdfast.facts.tenure import DeathProof
@@ -54,13 +55,20 @@ def faults_of(world: SiteWorld, record: HostRecord) -> Iterator[FaultRaised]:
     failed = fence.doubt if fence is not None and fence.doubt else now.failed if now else ""
     if fence is not None and failed and brakes.is_under_way(world, record):
         reason = f"{record.name} could not be proven dead: {failed}"
-        yield _fault(world, record, fence, FENCE_FAILED, reason)
+        failed_at = now.failed_at if now is not None else None
+        yield _fault(world, record, fence, FENCE_FAILED, reason, failed_at)
 
 
 def _fault(
-    world: SiteWorld, record: HostRecord, fence: Fence, condition: str, reason: str
+    world: SiteWorld,
+    record: HostRecord,
+    fence: Fence,
+    condition: str,
+    reason: str,
+    failed_at: Instant | None = None,
 ) -> FaultRaised:
-    at = world.fenced_at.get(record.host, world.now)
+    """`failed_at`: when its devices had failed, which may be long after they were to begin."""
+    at = failed_at or world.fenced_at.get(record.host, world.now)
     return FaultRaised(
         detector="policy",
         condition=condition,

@@ -205,7 +205,7 @@ def _fell_silent(world: SiteWorld, record: HostRecord, since: Instant) -> bool:
 def switched_off(world: SiteWorld, outcome: came.SwitchedOff) -> None:
     now = _awaited(world, outcome.host, outcome.number)
     if now is not None:
-        now.is_switching, now.failed, now.tries = False, "", 0
+        now.is_switching, now.failed, now.failed_at, now.tries = False, "", None, 0
         now.proof, now.proven_at, now.asked_at = outcome.proof, world.now, None
 
 
@@ -214,6 +214,7 @@ def not_switched_off(world: SiteWorld, outcome: came.NotSwitchedOff) -> list[Act
     if now is None:
         return []
     now.is_switching, now.failed = False, outcome.reason
+    now.failed_at = now.failed_at or outcome.at
     now.tries += 1
     now.again_at = after(world.now, timing.fence_again_ms(now.tries))
     record = world.hosts[outcome.host]

@@ -73,7 +73,8 @@ class HostRecord(Struct, kw_only=True):
 class Fencing(Struct, kw_only=True):
     """What this leader does about a host's fence, beside what the store says of it.
 
-    `asked_at` is when the newest commit was asked for; `failed` what the devices said last.
+    `asked_at` is when the newest commit was asked for; `failed` what the devices said last, and
+    `failed_at` when they had failed first.
     """
 
     number: int = 0
@@ -84,6 +85,7 @@ class Fencing(Struct, kw_only=True):
     proof: DeathProof | None = None
     proven_at: Instant | None = None
     failed: str = ""
+    failed_at: Instant | None = None
     held: str = ""  # Why nothing is done now, as it was said last.
 
 

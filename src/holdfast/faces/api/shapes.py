@@ -336,6 +336,7 @@ class Host(Struct, frozen=True, kw_only=True):
     mode: HostMode = HostMode.REPORT
     is_fenceable: bool = False
     why_not_fenceable: str = ""
+    dump_wait_s: int = 0
     is_drained: bool = False
     predicted: str = ""
     lease: tuple[str, ...] = ()
@@ -344,11 +345,21 @@ class Host(Struct, frozen=True, kw_only=True):
     fence: FenceShown | None = None
 
 
+class DefinedVm(Struct, frozen=True, kw_only=True):
+    """A VM of which a host has nothing but a definition; `host_name` is where it is."""
+
+    vm: str
+    name: str
+    host_name: str = ""
+
+
 class HostShown(Struct, frozen=True, kw_only=True):
-    """`if_lost`: what its loss would mean; null where that was not tried yet."""
+    """`if_lost`: what its loss would mean; null where that was not tried yet. `only_defined`: VMs
+    of other hosts that left their definition here."""
 
     host: Host
     vms: tuple[VmSummary, ...] = ()
+    only_defined: tuple[DefinedVm, ...] = ()
     alarms: tuple[AlarmRecord, ...] = ()
     if_lost: Loss | None = None
 
