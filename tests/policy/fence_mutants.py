@@ -4,6 +4,7 @@ from tests.policy.mutant import Mutant
 
 FENCING = ("tests/policy/test_site_fencing.py",)
 RECOVERY = ("tests/policy/test_site_recovery.py",)
+REBUILDING = ("tests/policy/test_rebuilding.py",)
 COMMITS = ("tests/controller/test_recovering.py",)
 
 FENCE_MUTANTS = (
@@ -161,9 +162,37 @@ FENCE_MUTANTS = (
     Mutant(
         "moves what is local",
         "policy/site_recovery.py",
-        "    if promise.needs.obstacle:",
+        "    if tie:",
         "    if False:",
         RECOVERY,
+    ),
+    Mutant(
+        "makes a disk anew that is to be kept",
+        "policy/rebuilding.py",
+        "    if wish(protection, group) is not LocalDisk.REBUILD or not needs.obstacle:",
+        "    if not needs.obstacle:",
+        REBUILDING,
+    ),
+    Mutant(
+        "makes a disk anew after its VM ran",
+        "policy/stages.py",
+        "record.start_due = record.wake_at = record.rebuild = None",
+        "record.start_due = record.wake_at = None",
+        REBUILDING,
+    ),
+    Mutant(
+        "makes nothing anew, and starts",
+        "policy/site_recovery.py",
+        "        rebuilds=_rebuilds(world, promise),\n",
+        "",
+        REBUILDING,
+    ),
+    Mutant(
+        "starts with its host what was only to be alarmed",
+        "policy/promise.py",
+        "    if is_only_alarmed(world, record):",
+        "    if False:",
+        REBUILDING,
     ),
     Mutant(
         "gives the same room twice",

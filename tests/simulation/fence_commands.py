@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from holdfast.adapters.simulated.bmc import PLANE, Bmc
+from holdfast.controller.disk_wishes import read_wish
 from holdfast.facts.fencing import HostMode
 from tests.simulation.people import NotDone, People
 from tests.simulation.site_stage import SiteStage
@@ -82,8 +83,12 @@ def _set_mode(mode: HostMode, people: People, words: Words, _options: Options) -
 
 
 def _protect(people: People, words: Words, options: Options) -> None:
+    """`protect web [group=] [answers=] [local-disk=rebuild] [image=/images/base]`."""
+    image = options.get("image")
+    images = {"vda": image} if image else None
+    wish = read_wish({"local_disk": options.get("local-disk"), "images": images})
     for vm in words:
-        people.protect(vm, options.get("group", ""), options.get("answers", ""))
+        people.protect(vm, options.get("group", ""), options.get("answers", ""), wish)
 
 
 def _unprotect(people: People, words: Words, _options: Options) -> None:
@@ -92,9 +97,12 @@ def _unprotect(people: People, words: Words, _options: Options) -> None:
 
 
 def _group(people: People, words: Words, options: Options) -> None:
-    """`group NAME [owner=nobody] [level=1]`."""
-    known = {"owner": str, "level": int, "restarts": int}
-    people.set_group(words[0], **{key: known[key](value) for key, value in options.items()})
+    """`group NAME [owner=nobody] [level=1] [local-disk=rebuild] [image=/images/base]`."""
+    known = {"owner": str, "level": int, "restarts": int, "local_disk": str}
+    given = {key.replace("-", "_"): value for key, value in options.items()}
+    image = given.pop("image", "")
+    images = {"images": {"vda": image}} if image else {}
+    people.set_group(words[0], **{key: known[key](given[key]) for key in given}, **images)
 
 
 def _disarm(people: People, words: Words, _options: Options) -> None:
@@ -118,13 +126,43 @@ def _memory(stage: SiteStage, _words: Words, options: Options) -> None:
         stage.site.hosts[host].machine.vms.memory_mib = int(mib)
 
 
+def _image(*, is_gone: bool) -> Command:
+    """`image-gone h1 h2 image=/images/base`: it is missing there; `image-back`: it is not."""
+
+    def command(stage: SiteStage, words: Words, options: Options) -> None:
+        for host in words:
+            missing = stage.site.hosts[host].machine.vms.missing
+            (missing.add if is_gone else missing.discard)(options["image"])
+
+    return command
+
+
+def _disks(stage: SiteStage, _words: Words, _options: Options) -> list[str]:
+    """What hosts have of VMs whose disk is on one host alone."""
+    found = (
+        (name, vm, host)
+        for host, one in stage.site.hosts.items()
+        for name, vm in sorted(one.machine.vms.vms.items())
+        if vm.is_local and vm.has_disk
+    )
+    return [
+        f"disk of {name} on {host}: {_made(vm.made_for, vm.rebuilds)}" for name, vm, host in found
+    ]
+
+
+def _made(generation: int, times: int) -> str:
+    if not generation:
+        return "the one that it began with"
+    return f"made anew for generation {generation}" + (f", {times} times" if times > 1 else "")
+
+
 def _vm(stage: SiteStage, words: Words, options: Options) -> None:
     """`vm web on=h1 [memory=GB] [boot=MS] [uuid=] [disk=] [local] [mute]`: it runs there."""
     name, *flags = words
     memory_gb, boot_ms = options.get("memory"), options.get("boot")
     vm = stage.site.add_vm(options["on"], name, options.get("uuid", ""), options.get("disk", ""))
     vm.is_mute = "mute" in flags
-    vm.cannot_leave = "its disk is on its host" if "local" in flags else ""
+    vm.is_local = "local" in flags
     vm.memory_gb = float(memory_gb) if memory_gb else vm.memory_gb
     vm.boot_ms = float(boot_ms) if boot_ms else vm.boot_ms
 
@@ -214,6 +252,9 @@ FENCE_COMMANDS: dict[str, Command] = {
     "arm": _people(_arm),
     "confirm-dead": _people(_confirm_dead),
     "memory": _memory,
+    "disks": _disks,
+    "image-gone": _image(is_gone=True),
+    "image-back": _image(is_gone=False),
     "vm": _vm,
     "define": _define,
     "redefine": _redefine,

@@ -6,6 +6,7 @@ from typing import Any
 from msgspec import structs
 
 from holdfast.adapters.simulated.clock import UTC_NS
+from holdfast.controller.disk_wishes import NO_WISH, DiskWish
 from holdfast.controller.registry import Puts
 from holdfast.facts.fencing import HostMode
 from holdfast.facts.instants import NS_PER_MS
@@ -43,9 +44,11 @@ class People:
         self._ask(ask)
         self._truth.mode_set(host, mode)
 
-    def protect(self, vm: str, group: str = "", answers: str = "") -> None:
+    def protect(
+        self, vm: str, group: str = "", answers: str = "", wish: DiskWish = NO_WISH
+    ) -> None:
         """Raises NotDone."""
-        self._ask(lambda one, term: one.promises.protect(vm, group, answers, WHO, term))
+        self._ask(lambda one, term: one.promises.protect(vm, group, answers, WHO, term, wish=wish))
 
     def unprotect(self, vm: str) -> None:
         """Raises NotDone."""

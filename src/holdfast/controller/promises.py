@@ -14,6 +14,7 @@ import msgspec
 from msgspec import structs
 
 from holdfast.controller.agents import Agent, Agents
+from holdfast.controller.disk_wishes import NO_WISH, DiskWish
 from holdfast.controller.registry import Known, Puts, Registry, Released
 from holdfast.facts import wire
 from holdfast.facts.definitions import VmDefinition
@@ -34,7 +35,7 @@ TELL_LIMIT_S = 2.0
 
 
 # What is to be said of a VM that is to be protected; it raises Unanswerable for one that may not.
-Admit = Callable[[Agent, VmSummary, str, str, int], Awaitable[dict[str, Any]]]
+Admit = Callable[[Agent, VmSummary, str, DiskWish, str, int], Awaitable[dict[str, Any]]]
 
 
 async def _admit_all(*_: object) -> dict[str, Any]:
@@ -86,7 +87,14 @@ class Promises:
         return sorted(one.name for one in held if one.tenure.boot in ("", RESTORED))
 
     async def protect(
-        self, vm: str, group: str, answer: str, by: str, term: int, old_host_is_gone: str = ""
+        self,
+        vm: str,
+        group: str,
+        answer: str,
+        by: str,
+        term: int,
+        old_host_is_gone: str = "",
+        wish: DiskWish = NO_WISH,
     ) -> Any:
         """Raises Unanswerable, StoreAway."""
         agent, summary = self._agents.find_vm(vm)
@@ -96,8 +104,10 @@ class Promises:
         read = _read_answer(answer)
         before = self._registry.protection(summary.vm)
         self._check_holder(agent, before, old_host_is_gone)
-        admitted = await self.admit(agent, summary, group, by, term)
-        await self._registry.change(lambda: self._granted(agent, summary, group, read, before))
+        admitted = await self.admit(agent, summary, group, wish, by, term)
+        await self._registry.change(
+            lambda: self._granted(agent, summary, group, read, wish, before)
+        )
         protection = self._registry.protection(summary.vm)
         assert protection is not None
         args = {"protection": msgspec.to_builtins(protection)}
@@ -220,6 +230,7 @@ class Promises:
         summary: VmSummary,
         group: str,
         answer: Answer | None,
+        wish: DiskWish,
         checked: Protection | None,
     ) -> Puts:
         held = self._registry.protection(summary.vm)
@@ -233,15 +244,16 @@ class Promises:
             boot=agent.boot,
             known=max(self._registry.released(summary.vm), copy.generation if copy else 0),
         )
-        return {
-            f"protections/{summary.vm}": Protection(
-                vm=summary.vm,
-                name=summary.name,
-                group=group or (held.group if held else "default"),
-                answer=answer or (held.answer if held else Answer()),
-                tenure=tenure,
-            )
-        }
+        granted = Protection(
+            vm=summary.vm,
+            name=summary.name,
+            group=group or (held.group if held else "default"),
+            answer=answer or (held.answer if held else Answer()),
+            tenure=tenure,
+            local_disk=held.local_disk if held else None,
+            images=held.images if held else {},
+        )
+        return {f"protections/{summary.vm}": wish.applied(granted)}
 
     def _check_holder(self, agent: Agent, held: Protection | None, old_host_is_gone: str) -> None:
         """Raises Unanswerable when another host holds the VM. A host made anew has another id

@@ -10,6 +10,7 @@ import msgspec
 from holdfast.controller.agents import Agent, Agents
 from holdfast.controller.api_tokens import ApiTokens
 from holdfast.controller.audit import Audit
+from holdfast.controller.disk_wishes import read_wish
 from holdfast.controller.entries import Entries
 from holdfast.controller.events import Events, read_position
 from holdfast.controller.groups import Groups
@@ -206,6 +207,7 @@ class Questions:
             asked.by,
             self._leadership.must_lead(),
             str(args.get("old_host_is_gone") or "").strip(),
+            read_wish(args),
         )
 
     async def _unprotect(self, asked: wire.Question) -> Any:

@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from holdfast.facts.definitions import RebuiltDisk
 from holdfast.facts.instants import Instant
 from holdfast.facts.promises import Disarm, Group, Protection
 
@@ -54,13 +55,14 @@ class StartOrdered(Told, frozen=True, kw_only=True):
     """The leader gave this host the tenure of a VM whose host is proven dead: start it here.
 
     `was` names the host that it ran on; `fault_at` is when that died, by this host's clock;
-    `incident` is the controllers' about that host.
+    `incident` is the controllers' about that host. `rebuilds` are made here before it starts.
     """
 
     protection: Protection
     was: str
     fault_at: Instant
     incident: str
+    rebuilds: tuple[RebuiltDisk, ...] = ()
 
 
 class StartRefused(Told, frozen=True, kw_only=True):

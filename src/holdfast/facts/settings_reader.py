@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from holdfast.facts.promises import Admission, Group, Owner, Spread
+from holdfast.facts.promises import Admission, Group, LocalDisk, Owner, Spread, images_problem
 from holdfast.facts.settings import ControllerPlace, Exec, Plane, Settings, Webhook
 from holdfast.facts.settings_lines import Lines, Path
 
@@ -139,6 +139,12 @@ def _word_of(words: type[StrEnum]) -> Check:
         return words(value)
 
     return check
+
+
+def _images(value: Any) -> dict[str, str]:
+    if problem := images_problem(value):
+        raise ValueError(problem)
+    return dict(value)
 
 
 def _command(value: Any) -> tuple[str, ...]:
@@ -275,6 +281,8 @@ KINDS: Mapping[str, tuple[Callable[..., Any], Mapping[str, Check], tuple[str, ..
             "priority": whole_number(-100, 100),
             "spread": _word_of(Spread),
             "admit": _word_of(Admission),
+            "local_disk": _word_of(LocalDisk),
+            "images": _images,
         },
         (),
     ),

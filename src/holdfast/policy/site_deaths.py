@@ -11,12 +11,13 @@ from holdfast.facts.fencing import Fence
 from holdfast.facts.recoveries import Recovery, RecoveryStep
 from holdfast.facts.subjects import Subject, SubjectKind, host_subject
 from holdfast.facts.verdicts import Certainty, Effect, FaultRaised
-from holdfast.policy import brakes
+from holdfast.policy import brakes, rebuilding
 from holdfast.policy.site_world import HostRecord, Promise, SiteWorld
 
 BRAKED = "recovery-braked"
 FENCE_FAILED = "fence-failed"
 NOT_DEAD = "host-not-dead"
+MAY_BE_LOST = "may be lost with its host"
 BRAKE_KEY = alarm_key("site", BRAKED)
 
 
@@ -91,8 +92,10 @@ def vms_of(world: SiteWorld, record: HostRecord, loss: FaultRaised) -> list[Lost
     is_dead = world.death_of(record) is not None
     ran = {vm.vm: vm.name for vm in record.vms} if record.vms_boot in ("", loss.boot) else {}
     if not is_dead:
-        text = "{name} may be lost with its host: " + loss.reason
-        return [LostVm(vm=vm, name=name, text=text.format(name=name)) for vm, name in ran.items()]
+        return [
+            LostVm(vm=vm, name=name, text=f"{name} {MAY_BE_LOST}: {loss.reason}{_tie(world, vm)}")
+            for vm, name in ran.items()
+        ]
     held = {
         vm: one.protection.name
         for vm, one in world.promises.items()
@@ -104,6 +107,14 @@ def vms_of(world: SiteWorld, record: HostRecord, loss: FaultRaised) -> list[Lost
         for vm, name, word in found
         if word
     ]
+
+
+def _tie(world: SiteWorld, vm: str) -> str:
+    """After the reason of the loss. What is tied to its host is told so at once: nobody may ever
+    prove that host dead for it."""
+    promise = world.promises.get(vm)
+    tie = world.tie_of(promise) if promise is not None and brakes.is_ours(world, promise) else ""
+    return f". It starts nowhere else: {tie}" if tie else ""
 
 
 def _source(world: SiteWorld, promise: Promise) -> str:
@@ -139,14 +150,15 @@ def _word(world: SiteWorld, record: HostRecord, vm: str) -> str:
 def _on_its_way(world: SiteWorld, recovery: Recovery) -> str:
     target = world.hosts.get(recovery.target)
     name = target.name if target is not None else recovery.target
+    anew = f", {rebuilding.lost_words(recovery.rebuilds)}" if recovery.rebuilds else ""
     starting = world.starting.get(recovery.vm)
     match recovery.step:
         case RecoveryStep.ANSWERED:
             return ""
         case RecoveryStep.STARTED:
-            return f"and runs on {name} again: its answer is awaited"
+            return f"and runs on {name} again{anew}: its answer is awaited"
         case RecoveryStep.PLACED:
-            return f"and is being started on {name}"
+            return f"and is being started on {name}{anew}"
         case RecoveryStep.GIVEN_BACK:
             why = starting.obstacle if starting is not None else ""
             return f"and {name} could not start it: {recovery.reason}" + (f"; {why}" if why else "")
@@ -159,4 +171,5 @@ def why_over(world: SiteWorld, alarm: Alarm) -> str:
     if recovery is None or recovery.step is not RecoveryStep.ANSWERED:
         return ""
     target = world.hosts.get(recovery.target)
-    return f"{recovery.name} answers on {target.name if target else recovery.target}"
+    anew = f", {rebuilding.lost_words(recovery.rebuilds)}" if recovery.rebuilds else ""
+    return f"{recovery.name} answers on {target.name if target else recovery.target}{anew}"

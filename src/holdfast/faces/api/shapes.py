@@ -11,7 +11,7 @@ from holdfast.facts.fencing import FenceStep, HostMode
 from holdfast.facts.incidents import Incident
 from holdfast.facts.last_words import Bundle
 from holdfast.facts.membership import Issued, SitePlan
-from holdfast.facts.promises import Admission, Disarm, Group, Owner, Protection, Spread
+from holdfast.facts.promises import Admission, Disarm, Group, LocalDisk, Owner, Protection, Spread
 from holdfast.facts.roles import Role
 from holdfast.facts.tokens import TokenShown
 from holdfast.facts.wire import VmSummary
@@ -78,6 +78,8 @@ class Protect(Request, frozen=True, kw_only=True):
     group: str = ""
     answer: str = ""
     old_host_is_gone: str = ""
+    local_disk: str = ""
+    images: dict[str, str] = {}
 
 
 class SetGroup(Request, frozen=True, kw_only=True):
@@ -90,6 +92,8 @@ class SetGroup(Request, frozen=True, kw_only=True):
     priority: int | None = None
     spread: Spread | None = None
     admit: Admission | None = None
+    local_disk: LocalDisk | None = None
+    images: dict[str, str] | None = None
 
 
 class WhichAlarms(Request, frozen=True, kw_only=True):
@@ -226,7 +230,8 @@ class VmShown(Struct, frozen=True, kw_only=True):
 class Protected(Struct, frozen=True, kw_only=True):
     """`answers_now`: what answers now in the way that was asked for, or empty; without it nobody
     looked, or the VM does not run. `elsewhere` is why it would not start on another host, and
-    `would_break` who else would not any more; on a site of one host nothing is said of that."""
+    `would_break` who else would not any more; `rebuilt` which disks would be made anew there, so
+    that their data is lost. On a site of one host nothing is said of that."""
 
     protection: Protection
     domain: dict[str, Any] = {}
@@ -236,6 +241,7 @@ class Protected(Struct, frozen=True, kw_only=True):
     elsewhere: str = ""
     elsewhere_helps: str = ""
     would_break: str = ""
+    rebuilt: str = ""
 
 
 class Unprotected(Struct, frozen=True, kw_only=True):

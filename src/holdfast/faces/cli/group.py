@@ -7,6 +7,7 @@ import click
 from holdfast.faces.cli.asking import ask, convert
 from holdfast.faces.cli.choosing import Choices, complete_group, rows_of
 from holdfast.faces.cli.exits import unknown
+from holdfast.faces.cli.local_disks import image_option, local_disk_option, read_images
 from holdfast.faces.cli.settings import Site, pass_site
 from holdfast.faces.cli.showing import json_option, show, show_json
 from holdfast.facts.promises import Admission, Group, Owner, Spread
@@ -82,10 +83,13 @@ def show_group(site: Site, name: str, as_json: bool) -> None:
     type=click.Choice([str(admit) for admit in Admission]),
     help="Of a VM that could not start elsewhere, when it is protected: warn, or refuse it.",
 )
+@local_disk_option()
+@image_option
 @json_option
 @pass_site
 def set_group(site: Site, /, name: str, as_json: bool, **options: Any) -> None:
     """Make a group, or change what is named of it."""
+    options["images"] = read_images(options["images"]) or None
     given = {key: value for key, value in options.items() if value is not None}
     data = ask(site, "group-set", name=name, **given).data
     if as_json:

@@ -8,7 +8,7 @@ from rich.text import Text
 from holdfast.faces.pages.tables import STRONG, counted, facts, table
 from holdfast.faces.pages.vms import vms_table
 from holdfast.facts.instants import spoken
-from holdfast.facts.promises import Admission, Group, Owner, Spread
+from holdfast.facts.promises import Admission, Group, LocalDisk, Owner, Spread
 from holdfast.facts.wire import VmSummary
 
 OWNERS = {
@@ -24,6 +24,12 @@ SPREADS = {
 ADMITS = {
     Admission.WARN: "is protected with a warning",
     Admission.REFUSE: "is not taken into the group",
+}
+
+LOCAL_DISKS = {
+    LocalDisk.KEEP: "is kept in place: its VM waits for its host",
+    LocalDisk.REBUILD: "is rebuilt elsewhere from its image: what is on it is lost",
+    LocalDisk.ALARM: "is only alarmed: a person decides",
 }
 
 
@@ -55,6 +61,8 @@ def group_page(group: Group, members: Sequence[VmSummary]) -> Iterator[Any]:
             ("memory dump", "yes" if group.dump else "no"),
             ("start elsewhere", f"{SPREADS[group.spread]}, with priority {group.priority}"),
             ("a VM that could not", ADMITS[group.admit]),
+            ("a disk on its host alone", LOCAL_DISKS[group.local_disk]),
+            *((f"image for {disk}", image) for disk, image in sorted(group.images.items())),
             ("VMs", counted(len(members), "VM")),
         ]
     )
