@@ -36,6 +36,7 @@ from holdfast.controller.guarantee_parts import make_guarantees
 from holdfast.controller.hearing import Hearing
 from holdfast.controller.host_rows import HostRows
 from holdfast.controller.host_words import HostWords
+from holdfast.controller.instance_parts import make_instances
 from holdfast.controller.joining import Joining
 from holdfast.controller.known_hosts import follow_hosts
 from holdfast.controller.leadership import Leadership
@@ -142,6 +143,7 @@ class Controller:
         self.questions = self._make_questions()
         self.migrating = make_migrating(self)
         self.rehearsals, self.fence_questions = make_fencing(self, self.fencer)
+        self.hold_instances = make_instances(self)
         self.guarantees = make_guarantees(self, settings.host_losses)
         self.door = self._make_door()
         self.departed = self._make_departed()
@@ -157,6 +159,7 @@ class Controller:
             "watch": self.watch.run,
             "rehearsals": self.rehearsals.run,
             "guarantee": self.guarantees.run,
+            "instances": self.hold_instances,
         }
         if self.joining is not None:
             tasks["the site's list"] = self.joining.run

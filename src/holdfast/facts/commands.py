@@ -54,8 +54,9 @@ class RecoveryAsked(Told, frozen=True, kw_only=True):
 class StartOrdered(Told, frozen=True, kw_only=True):
     """The leader gave this host the tenure of a VM whose host is proven dead: start it here.
 
-    `was` names the host that it ran on; `fault_at` is when that died, by this host's clock;
-    `incident` is the controllers' about that host. `rebuilds` are made here before it starts.
+    `was` names the host that it ran on, or is empty for a new VM of a group; `fault_at` is when
+    that died, by this host's clock; `incident` is the controllers' about that host. `rebuilds` are
+    made here before it starts.
     """
 
     protection: Protection

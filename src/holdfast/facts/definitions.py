@@ -29,7 +29,8 @@ class VmDisk(Struct, frozen=True, kw_only=True):
 
 
 class RebuiltDisk(Struct, frozen=True, kw_only=True):
-    """What another host makes anew at `path`, from `image`: what was in the old one is lost."""
+    """What another host makes anew at `path`, from `image`: what was in the old one is lost. It is
+    as large as its image where `size_bytes` is 0."""
 
     name: str
     path: str

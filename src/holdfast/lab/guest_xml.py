@@ -22,8 +22,8 @@ class GuestDisk:
 
     path: Path
     kind: Literal["file", "nbd"] = "file"
-    format: Literal["raw", "qcow2"] = "raw"
     error_policy: Literal["stop", "report"] = "stop"
+    format: Literal["raw", "qcow2"] = "raw"
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,12 @@ def test_an_overlay_is_made_of_the_size_that_the_disk_had(scene: Scene) -> None:
     assert scene.files() == ["web.qcow2", "web.qcow2.holdfast"]
 
 
+def test_without_a_size_it_is_as_large_as_its_image(scene: Scene) -> None:
+    scene.make(size_bytes=0)
+    said = json.loads(qemu_img("info", "--output=json", str(scene.path)))
+    assert said["virtual-size"] == MIB
+
+
 def test_a_raw_disk_is_a_copy_of_its_whole_size(scene: Scene) -> None:
     raw = scene.image.with_name("base.raw")
     raw.write_bytes(b"boot" + bytes(MIB - 4))

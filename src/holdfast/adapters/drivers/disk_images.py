@@ -89,6 +89,8 @@ def _size(disk: RebuiltDisk) -> int:
     if not disk.format:
         return os.stat(disk.image).st_size
     in_image = places.size(disk.image, is_qcow2=is_qcow2)
+    if not disk.size_bytes:
+        return in_image
     if in_image > disk.size_bytes:
         text = f"its image {disk.image} is larger ({in_image >> 20} MiB) than the disk was"
         raise NotMade(f"{text} ({disk.size_bytes >> 20} MiB): name another one")
@@ -124,10 +126,12 @@ def _make(vm: str, generation: int, disk: RebuiltDisk) -> None:
         shutil.copyfile(disk.image, new)
     elif disk.format == "raw":
         _run("convert", "-f", _kind(disk.image), "-O", "raw", disk.image, new)
-        _run("resize", "-q", "-f", "raw", new, str(disk.size_bytes))
+        if disk.size_bytes:
+            _run("resize", "-q", "-f", "raw", new, str(disk.size_bytes))
     else:
         below = ["-b", disk.image, "-F", _kind(disk.image)]
-        _run("create", "-q", "-f", disk.format, *below, new, str(disk.size_bytes))
+        size = [str(disk.size_bytes)] if disk.size_bytes else []
+        _run("create", "-q", "-f", disk.format, *below, new, *size)
     os.chmod(new, MODE)
     inode = _keep(new)
     mark = Mark(vm=vm, generation=generation, image=disk.image, inode=inode)

@@ -94,6 +94,9 @@ class SetGroup(Request, frozen=True, kw_only=True):
     admit: Admission | None = None
     local_disk: LocalDisk | None = None
     images: dict[str, str] | None = None
+    template: str | None = None
+    count: int | None = None
+    remove: tuple[str, ...] = ()
 
 
 class WhichAlarms(Request, frozen=True, kw_only=True):
@@ -203,8 +206,28 @@ class Told(Struct, frozen=True, kw_only=True):
     away: tuple[str, ...] = ()
 
 
+class InstanceShown(Struct, frozen=True, kw_only=True):
+    """A VM that Holdfast made; `step`: placed, runs, taken back or leaving."""
+
+    vm: str
+    name: str
+    step: str
+    reason: str = ""
+
+
+class TemplateShown(Struct, frozen=True, kw_only=True):
+    """Of a group whose VMs Holdfast makes: how many are promised and in service, and `why` not."""
+
+    count: int
+    in_service: int
+    why: str = ""
+    images: dict[str, str] = {}
+    instances: tuple[InstanceShown, ...] = ()
+
+
 class GroupChanged(Told, frozen=True, kw_only=True):
     group: Group
+    template: TemplateShown | None = None
 
 
 class Disarmed(Told, frozen=True, kw_only=True):
@@ -220,6 +243,7 @@ class ArmedAgain(Told, frozen=True, kw_only=True):
 class GroupShown(Struct, frozen=True, kw_only=True):
     group: Group
     vms: tuple[VmSummary, ...] = ()
+    template: TemplateShown | None = None
 
 
 class VmShown(Struct, frozen=True, kw_only=True):

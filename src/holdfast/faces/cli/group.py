@@ -1,5 +1,6 @@
 """Groups: VMs that share an owner of recovery and a service level."""
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -55,12 +56,13 @@ def show_group(site: Site, name: str, as_json: bool) -> None:
     from holdfast.faces.cli.vm import ask_vms
 
     members = [vm for vm in ask_vms(site)[0] if vm.group == name]
+    template = ask(site, "group", name=name).data.get("template")
     if as_json:
-        return show_json({"group": groups[name], "vms": members})
+        return show_json({"group": groups[name], "vms": members, "template": template})
     # Late: JSON needs no tables.
     from holdfast.faces.pages.groups import group_page
 
-    return show(group_page(groups[name], members))
+    return show(group_page(groups[name], members, template))
 
 
 @group.command("set")
@@ -85,15 +87,28 @@ def show_group(site: Site, name: str, as_json: bool) -> None:
 )
 @local_disk_option()
 @image_option
+@click.option(
+    "--template",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Holdfast makes the VMs of this group itself, of this libvirt XML (virsh dumpxml).",
+)
+@click.option("--count", type=click.IntRange(0, 1_000), help="So many of them are promised.")
+@click.option("--remove", multiple=True, metavar="VM", help="One of them ends. Once for each.")
 @json_option
 @pass_site
 def set_group(site: Site, /, name: str, as_json: bool, **options: Any) -> None:
     """Make a group, or change what is named of it."""
     options["images"] = read_images(options["images"]) or None
-    given = {key: value for key, value in options.items() if value is not None}
+    given = {key: value for key, value in options.items() if value not in (None, ())}
+    if "template" in given:
+        given["template"] = Path(given["template"]).read_text()
     data = ask(site, "group-set", name=name, **given).data
     if as_json:
         return show_json(data)
+    if data.get("template"):
+        made = data["template"]
+        text = f"group {name} is set: {made['count']} VMs are promised, {made['in_service']} serve"
+        return click.echo(f"{text}\nwatch them: holdfast group show {name}")
     return click.echo(
         f"group {name} is set; put VMs into it: holdfast vm protect VM --group {name}"
     )

@@ -1,11 +1,11 @@
 """Groups of VMs: who recovers them, how fast, how often."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.text import Text
 
-from holdfast.faces.pages.tables import STRONG, counted, facts, table
+from holdfast.faces.pages.tables import BAD, GOOD, STRONG, UNSURE, counted, facts, table
 from holdfast.faces.pages.vms import vms_table
 from holdfast.facts.instants import spoken
 from holdfast.facts.promises import Admission, Group, LocalDisk, Owner, Spread
@@ -51,7 +51,10 @@ def groups_page(groups: Sequence[Group], vms: Sequence[VmSummary]) -> Iterator[A
     )
 
 
-def group_page(group: Group, members: Sequence[VmSummary]) -> Iterator[Any]:
+def group_page(
+    group: Group, members: Sequence[VmSummary], template: Mapping[str, Any] | None = None
+) -> Iterator[Any]:
+    """`template`: of a group whose VMs Holdfast makes itself."""
     yield facts(
         [
             ("group", Text(group.name, style=STRONG)),
@@ -61,14 +64,29 @@ def group_page(group: Group, members: Sequence[VmSummary]) -> Iterator[Any]:
             ("memory dump", "yes" if group.dump else "no"),
             ("start elsewhere", f"{SPREADS[group.spread]}, with priority {group.priority}"),
             ("a VM that could not", ADMITS[group.admit]),
-            ("a disk on its host alone", LOCAL_DISKS[group.local_disk]),
+            ("a local disk", LOCAL_DISKS[group.local_disk]),
             *((f"image for {disk}", image) for disk, image in sorted(group.images.items())),
             ("VMs", counted(len(members), "VM")),
         ]
     )
+    if template:
+        yield from _template(template)
     if members:
         yield ""
         yield from vms_table(members)
+
+
+def _template(template: Mapping[str, Any]) -> Iterator[Any]:
+    count, served = template["count"], template["in_service"]
+    yield ""
+    style = GOOD if served >= count else BAD
+    yield Text(f"{served} of {count} promised VMs are in service, made from its template", style)
+    if template["why"]:
+        yield Text(f"now: {template['why']}", style=UNSURE)
+    for one in template["instances"]:
+        if one["step"] != "runs":
+            why = f": {one['reason']}" if one["reason"] else ""
+            yield Text(f"{one['name']} is {one['step']}{why}", style=UNSURE)
 
 
 def _budget(group: Group) -> str:
