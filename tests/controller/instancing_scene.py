@@ -1,5 +1,7 @@
-"""A leader with a store in memory that holds the number of a group's VMs, and hosts whose agents
-start, refuse and lose them as a test says."""
+"""A leader that holds the number of a group's VMs, and hosts that do as a test says.
+
+Its store is in memory. Agents start VMs, refuse them, or do not answer.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable

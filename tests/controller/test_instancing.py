@@ -193,6 +193,33 @@ def test_one_that_leaves_waits_for_its_host_and_no_number_is_used_twice() -> Non
     run(work)
 
 
+def test_what_is_not_believed_yet_is_not_forgotten() -> None:
+    async def work(scene: Scene) -> None:
+        await scene.set(xml=XML, images=IMAGES, count=1)
+        await scene.look(3)
+        vm = scene.one("front-1").vm
+        del scene.site.world.promises[vm]  # The store has it, and tells it in a moment.
+        await scene.look(2)
+        assert scene.steps() == {"front-1": RUNS}
+        assert scene.registry.protection(vm) is not None
+
+    run(work)
+
+
+def test_a_new_template_of_a_group_uses_no_number_of_the_old_one() -> None:
+    async def work(scene: Scene) -> None:
+        await scene.set(xml=XML, images=IMAGES, count=1)
+        await scene.look(3)
+        await scene.set(count=0, remove=("front-1",))
+        await scene.look(3)
+        await scene.registry.change(lambda: {f"templates/{GROUP}": None})
+        await scene.set(xml=XML, images=IMAGES, count=1)
+        await scene.look(5)
+        assert scene.steps() == {"front-2": RUNS}
+
+    run(work)
+
+
 def test_one_that_a_person_unprotects_is_theirs_and_another_is_made() -> None:
     async def work(scene: Scene) -> None:
         await scene.set(xml=XML, images=IMAGES, count=1)

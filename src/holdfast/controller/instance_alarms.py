@@ -78,7 +78,7 @@ class InstanceAlarms:
             "in_service": self.in_service(template.group),
             "why": self._why.get(template.group, ""),
             "images": template.images,
-            "instances": [
+            "made": [
                 {"vm": one.vm, "name": one.name, "step": str(one.step), "reason": one.reason}
                 for one in self._registry.instances(template.group)
             ],

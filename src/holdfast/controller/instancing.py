@@ -136,8 +136,10 @@ class Instances:
         """With its promise, so that whoever leads next knows all of it."""
         now = self._registry.templates().get(one.group)
         is_taken = one.vm in self._registry.protections() or self._registry.released(one.vm)
-        if now != template or is_taken or self._registry.disarm() is not None:
+        if now != template or self._registry.disarm() is not None:
             return {}
+        if is_taken:  # By the VMs of an earlier template of that group.
+            return {f"templates/{one.group}": structs.replace(template, next_number=one.number + 1)}
         held = Protection(
             vm=one.vm,
             name=one.name,
@@ -295,6 +297,7 @@ class Instances:
         known, held = self._registry.instance(one.vm), self._registry.protection(one.vm)
         if known is None:
             return {}
+        self._refused.pop(one.vm, None)
         if held is None:
             return {f"instances/{one.vm}": None}
         if known.step is not InstanceStep.LEAVING:

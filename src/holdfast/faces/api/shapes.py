@@ -11,7 +11,7 @@ from holdfast.facts.fencing import FenceStep, HostMode
 from holdfast.facts.incidents import Incident
 from holdfast.facts.last_words import Bundle
 from holdfast.facts.membership import Issued, SitePlan
-from holdfast.facts.promises import Admission, Disarm, Group, LocalDisk, Owner, Protection, Spread
+from holdfast.facts.promises import Disarm, Group, Protection
 from holdfast.facts.roles import Role
 from holdfast.facts.tokens import TokenShown
 from holdfast.facts.wire import VmSummary
@@ -80,23 +80,6 @@ class Protect(Request, frozen=True, kw_only=True):
     old_host_is_gone: str = ""
     local_disk: str = ""
     images: dict[str, str] = {}
-
-
-class SetGroup(Request, frozen=True, kw_only=True):
-    name: str
-    owner: Owner | None = None
-    level: int | None = None
-    restarts: int | None = None
-    restarts_window_s: int | None = None
-    dump: bool | None = None
-    priority: int | None = None
-    spread: Spread | None = None
-    admit: Admission | None = None
-    local_disk: LocalDisk | None = None
-    images: dict[str, str] | None = None
-    template: str | None = None
-    count: int | None = None
-    remove: tuple[str, ...] = ()
 
 
 class WhichAlarms(Request, frozen=True, kw_only=True):
@@ -206,30 +189,6 @@ class Told(Struct, frozen=True, kw_only=True):
     away: tuple[str, ...] = ()
 
 
-class InstanceShown(Struct, frozen=True, kw_only=True):
-    """A VM that Holdfast made; `step`: placed, runs, taken back or leaving."""
-
-    vm: str
-    name: str
-    step: str
-    reason: str = ""
-
-
-class TemplateShown(Struct, frozen=True, kw_only=True):
-    """Of a group whose VMs Holdfast makes: how many are promised and in service, and `why` not."""
-
-    count: int
-    in_service: int
-    why: str = ""
-    images: dict[str, str] = {}
-    instances: tuple[InstanceShown, ...] = ()
-
-
-class GroupChanged(Told, frozen=True, kw_only=True):
-    group: Group
-    template: TemplateShown | None = None
-
-
 class Disarmed(Told, frozen=True, kw_only=True):
     disarm: Disarm
 
@@ -238,12 +197,6 @@ class ArmedAgain(Told, frozen=True, kw_only=True):
     """`was` is what had been switched off, and by whom; null: it was on already."""
 
     was: Disarm | None = None
-
-
-class GroupShown(Struct, frozen=True, kw_only=True):
-    group: Group
-    vms: tuple[VmSummary, ...] = ()
-    template: TemplateShown | None = None
 
 
 class VmShown(Struct, frozen=True, kw_only=True):

@@ -83,7 +83,7 @@ def _template(template: Mapping[str, Any]) -> Iterator[Any]:
     yield Text(f"{served} of {count} promised VMs are in service, made from its template", style)
     if template["why"]:
         yield Text(f"now: {template['why']}", style=UNSURE)
-    for one in template["instances"]:
+    for one in template["made"]:
         if one["step"] != "runs":
             why = f": {one['reason']}" if one["reason"] else ""
             yield Text(f"{one['name']} is {one['step']}{why}", style=UNSURE)
