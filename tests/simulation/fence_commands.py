@@ -4,12 +4,16 @@ from collections.abc import Callable
 from functools import partial
 
 from holdfast.adapters.simulated.bmc import PLANE, Bmc
+from holdfast.adapters.simulated.definitions import xml_of
+from holdfast.adapters.simulated.vm import BOOT_MS, SimulatedVm
 from holdfast.controller.disk_wishes import read_wish
+from holdfast.controller.instance_wishes import InstanceWish
 from holdfast.facts.fencing import HostMode
 from tests.simulation.people import NotDone, People
 from tests.simulation.site_stage import SiteStage
 from tests.simulation.story_lines import UNITS_MS, Command, Options, Words
 
+IMAGES = {"vda": "/images/base"}
 FLAGS = {
     "shares-power": "shares_power",
     "dead": "is_dead",
@@ -103,6 +107,26 @@ def _group(people: People, words: Words, options: Options) -> None:
     image = given.pop("image", "")
     images = {"images": {"vda": image}} if image else {}
     people.set_group(words[0], **{key: known[key](given[key]) for key in given}, **images)
+
+
+def _template(people: People, words: Words, options: Options) -> None:
+    """`template front [count=3] [memory=GB] [boot=MS] [remove=front-2]`: what its VMs are made of,
+    if memory is named, and how many are promised."""
+    name, xml = words[0], None
+    if "memory" in options:
+        memory_gb, boot_ms = float(options["memory"]), float(options.get("boot", BOOT_MS))
+        made = SimulatedVm(
+            name=name, uuid=name, memory_gb=memory_gb, boot_ms=boot_ms, is_local=True
+        )
+        xml = xml_of(made)
+        people.set_group(name, local_disk="rebuild", images=IMAGES)
+    wish = InstanceWish(
+        xml=xml,
+        images=IMAGES if xml else None,
+        count=int(options["count"]) if "count" in options else None,
+        remove=tuple(options["remove"].split(",")) if "remove" in options else (),
+    )
+    people.set_template(name, wish)
 
 
 def _disarm(people: People, words: Words, _options: Options) -> None:
@@ -252,6 +276,7 @@ FENCE_COMMANDS: dict[str, Command] = {
     "arm": _people(_arm),
     "confirm-dead": _people(_confirm_dead),
     "memory": _memory,
+    "template": _people(_template),
     "disks": _disks,
     "image-gone": _image(is_gone=True),
     "image-back": _image(is_gone=False),

@@ -14,7 +14,7 @@ from holdfast.ports.vim import Vim
 
 BROKEN = "promise-broken"
 SHORT_AFTER_MS = 30_000  # A VM that starts is missed for shorter than that.
-UNKNOWN = "they are being made, or their hosts are lost"
+UNKNOWN = "the others are being started, or their hosts are lost"
 
 
 class InstanceAlarms:

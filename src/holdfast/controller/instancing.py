@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 LOOK_S = 1.0
 START_LIMIT_S, TAKE_BACK_LIMIT_S = 15.0, 60.0
 REFUSED_FOR_MS = 60_000  # Then a host that could not make one may be asked once more.
+KEPT = 1_001  # Instants of each VM: more than any budget.
 BY = "the controller"
 PLAIN = msgspec.to_builtins
 
@@ -125,7 +126,6 @@ class Instances:
             generation=1,
             step=InstanceStep.PLACED,
             reason=choice.why,
-            made_utc_ms=(clock.utc_ms(),),
         )
         await self._registry.change(lambda: self._begun(template, one, made, boot))
         if self._registry.instance(vm) == one:
@@ -157,9 +157,9 @@ class Instances:
     async def _place_anew(self, template: Template, group: Group, one: Instance) -> None:
         """Its last host holds nothing of it any more, and said so."""
         made = vm_template.make(template.xml, template.images, one.vm, one.name)
-        recent = self._recently_made(group, one)
-        if len(recent) > group.restarts:
-            self.why[group.name] = f"{one.name} was made {len(recent)} times of late: {one.reason}"
+        times = self._given_up_of_late(group, one)
+        if times > group.restarts:
+            self.why[group.name] = f"{one.name} failed {times} times of late: {one.reason}"
             return
         refused = self._refusals(one.vm)
         choice = instancing.place(self._world, group, made.needs, one.vm, one.name, refused)
@@ -172,16 +172,16 @@ class Instances:
             host=choice.host,
             generation=one.generation + 1,
             step=InstanceStep.PLACED,
-            made_utc_ms=(*recent, clock.utc_ms()),
         )
         await self._registry.change(lambda: self._moved(one, anew, made, boot))
         if self._registry.instance(one.vm) == anew:
             self._say(f"{one.name} is made anew, since {one.reason}: {choice.why}")
             await self._order(anew)
 
-    def _recently_made(self, group: Group, one: Instance) -> tuple[int, ...]:
+    @staticmethod
+    def _given_up_of_late(group: Group, one: Instance) -> int:
         since = clock.utc_ms() - group.restarts_window_s * 1_000
-        return tuple(at for at in one.made_utc_ms if at >= since)
+        return sum(at >= since for at in one.given_up_utc_ms)
 
     def _moved(self, before: Instance, after: Instance, made: VmDefinition, boot: str) -> Puts:
         held = self._registry.protection(before.vm)
@@ -231,7 +231,9 @@ class Instances:
             await self._registry.change(lambda: self._forgotten(one))
             self._say(f"{one.name} is gone, as {one.reason}; its disks are left where they are")
         else:
-            await self._given_back(one, held.tenure, "its host could not bring it back")
+            given_up = (*one.given_up_utc_ms, clock.utc_ms())[-KEPT:]
+            reason = "its host could not bring it back"
+            await self._given_back(one, held.tenure, reason, given_up)
 
     async def _ask(
         self, one: Instance, tenure: Tenure, name: str, args: dict[str, Any], limit_s: float
@@ -252,26 +254,31 @@ class Instances:
             return {}
         return reply.data
 
-    async def _given_back(self, one: Instance, tenure: Tenure, reason: str) -> None:
+    async def _given_back(
+        self, one: Instance, tenure: Tenure, reason: str, given_up: tuple[int, ...] | None = None
+    ) -> None:
+        """What is refused before it was begun uses up no budget."""
         until = clock.utc_ms() + REFUSED_FOR_MS
         self._refused.setdefault(one.vm, {})[tenure.host] = (until, reason)
         self.why[one.group] = f"{one.name}: {reason}"
-        await self._registry.change(lambda: self._taken_back(one, tenure, reason))
-
-    def _taken_back(self, one: Instance, tenure: Tenure, reason: str) -> Puts:
-        held = self._registry.protection(one.vm)
-        if held is None or self._registry.instance(one.vm) != one:
-            return {}
-        if (held.tenure.generation, held.tenure.host) != (tenure.generation, tenure.host):
-            return {}
+        times = one.given_up_utc_ms if given_up is None else given_up
         back = structs.replace(
             one,
             step=InstanceStep.TAKEN_BACK,
             generation=tenure.generation,
             host=tenure.host,
             reason=reason,
+            given_up_utc_ms=times,
         )
-        return {f"instances/{one.vm}": back}
+        await self._registry.change(lambda: self._taken_back(one, back, tenure))
+
+    def _taken_back(self, before: Instance, after: Instance, tenure: Tenure) -> Puts:
+        held = self._registry.protection(before.vm)
+        if held is None or self._registry.instance(before.vm) != before:
+            return {}
+        if (held.tenure.generation, held.tenure.host) != (tenure.generation, tenure.host):
+            return {}
+        return {f"instances/{before.vm}": after}
 
     def _refusals(self, vm: str) -> dict[str, str]:
         now, known = clock.utc_ms(), self._refused.get(vm, {})

@@ -28,7 +28,7 @@ class InstanceStep(StrEnum):
 
 class Instance(Struct, frozen=True, kw_only=True):
     """One VM that was made from a template. `generation` is that of the tenure that `host` got;
-    `made_utc_ms` are the newest times at which it was made anew; `reason` is why it was."""
+    `reason` why it is where it is; `given_up_utc_ms` when hosts could not bring it back."""
 
     vm: str
     name: str
@@ -38,4 +38,4 @@ class Instance(Struct, frozen=True, kw_only=True):
     generation: int
     step: InstanceStep
     reason: str = ""
-    made_utc_ms: tuple[int, ...] = ()
+    given_up_utc_ms: tuple[int, ...] = ()

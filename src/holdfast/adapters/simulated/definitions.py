@@ -23,6 +23,7 @@ def xml_of(vm: SimulatedVm) -> str:
     devices = ET.SubElement(root, "devices")
     disk = ET.SubElement(devices, "disk", type="file", device="disk")
     ET.SubElement(disk, "source", file=vm.writes_to)
+    ET.SubElement(disk, "target", dev="vda")
     traits = {trait: str(int(getattr(vm, trait))) for trait in TRAITS}
     ET.SubElement(root, "guest", {"boot_ms": str(vm.boot_ms), **traits})
     return ET.tostring(root, encoding="unicode")
