@@ -37,8 +37,8 @@ GROUP = "front"
 
 
 class Scene:
-    """Hosts h1 to h3 have room. `refuses` are those whose agents refuse a start; `deaf` those that
-    do not answer."""
+    """Hosts h1 to h3 have room. `refuses` are those whose agents refuse a start; `deaf` those
+    whose links break; of `hangs` there is no answer at all."""
 
     def __init__(self) -> None:
         self.site = FenceScene(hosts=3)
@@ -50,6 +50,7 @@ class Scene:
         self.agents = Agents(ShelfInMemory())
         self.refuses: dict[str, str] = {}
         self.deaf: set[str] = set()
+        self.hangs: set[str] = set()
         self.started: list[tuple[str, str, int]] = []  # Name, host, generation.
         self.running: dict[str, dict[str, HostVm]] = {f"h{n}": {} for n in (1, 2, 3)}
         self.rebuilds: list[Any] = []
@@ -83,6 +84,8 @@ class Scene:
     def link(self, host: str) -> None:
         async def send(frame: wire.Frame) -> None:
             assert isinstance(frame, wire.Question)
+            if host in self.hangs:
+                return
             if host in self.deaf:
                 link.broke()
                 return

@@ -151,6 +151,30 @@ def test_nothing_is_made_while_people_have_disarmed_recovery() -> None:
     run(work)
 
 
+def test_one_that_was_named_leaves_also_while_recovery_is_disarmed() -> None:
+    async def work(scene: Scene) -> None:
+        await scene.set(xml=XML, images=IMAGES, count=1)
+        await scene.look(3)
+        disarm = Disarm(owner="ann", reason="works", since_utc_ms=0, until_utc_ms=1 << 50)
+        await scene.registry.change(lambda: {"disarm": disarm})
+        await scene.set(count=0, remove=("front-1",))
+        await scene.look(3)
+        assert (scene.names(), scene.steps()) == ([], {})
+
+    run(work)
+
+
+def test_a_host_that_hangs_holds_up_no_other() -> None:
+    async def work(scene: Scene) -> None:
+        scene.hangs = {"h1"}
+        await scene.set(xml=XML, images=IMAGES, count=3)
+        await scene.look(5)
+        assert sorted(host for _, host, _ in scene.started) == ["h2", "h3"]
+        scene.instances.close()
+
+    run(work)
+
+
 def test_they_are_kept_apart_and_what_does_not_fit_is_said() -> None:
     async def work(scene: Scene) -> None:
         group = Group(name=GROUP, spread=Spread.HOST, local_disk=LocalDisk.REBUILD, images=IMAGES)

@@ -35,6 +35,20 @@ def site() -> Iterator[SiteStage]:
         lab.down()
 
 
+def shared_image(site: SiteStage, name: str) -> Path:
+    """Every host has it, and a folder of its own for disks."""
+    shared = Path(SHARED_FOLDER.format(lab=site.lab.name))
+    shared.mkdir(parents=True, exist_ok=True)
+    shared.chmod(0o711)
+    image = shared / name
+    size = str(SIZE_BYTES)
+    site.plain_host.run(["qemu-img", "create", "-q", "-f", "qcow2", str(image), size])
+    image.chmod(0o644)
+    for one in site.hosts:
+        one.run(["mkdir", "-p", str(FOLDER)])
+    return image
+
+
 def overlay(host: Host, path: Path, image: Path) -> None:
     below = ["-b", str(image), "-F", "qcow2"]
     host.run(["qemu-img", "create", "-q", "-f", "qcow2", *below, str(path), str(SIZE_BYTES)])
@@ -47,14 +61,7 @@ def row(acting: ActingSite, guest: Guest) -> dict[str, object]:
 
 def test_a_local_disk_is_made_anew_on_the_host_that_starts_the_vm(site: SiteStage) -> None:
     host, name = site.plain_host, f"rebuilt-{secrets.token_hex(3)}"
-    shared = Path(SHARED_FOLDER.format(lab=site.lab.name))
-    shared.mkdir(parents=True, exist_ok=True)
-    shared.chmod(0o711)
-    image, path = shared / "base.qcow2", FOLDER / f"{name}.qcow2"
-    host.run(["qemu-img", "create", "-q", "-f", "qcow2", str(image), str(SIZE_BYTES)])
-    image.chmod(0o644)
-    for one in site.hosts:
-        one.run(["mkdir", "-p", str(FOLDER)])
+    image, path = shared_image(site, "base.qcow2"), FOLDER / f"{name}.qcow2"
     overlay(host, path, image)
     disk = GuestDisk(path=path, format="qcow2")
     plan = plan_guest(host.lab, name, memory_mib=128, disk=disk, on_crash="destroy")
@@ -88,3 +95,42 @@ def test_a_local_disk_is_made_anew_on_the_host_that_starts_the_vm(site: SiteStag
         assert f"has the old disk {path} of {name}" in events
         acting.command("vm", "unprotect", name)
         there.end()
+
+
+def test_a_group_is_made_from_its_template_and_keeps_its_number(site: SiteStage) -> None:
+    host, group = site.plain_host, f"front{secrets.token_hex(2)}"
+    image, path = shared_image(site, f"{group}.qcow2"), FOLDER / "template.qcow2"
+    plan = plan_guest(
+        host.lab,
+        "template",
+        memory_mib=128,
+        disk=GuestDisk(path=path, format="qcow2"),
+        on_crash="destroy",
+    )
+    template = site.leader().path("/var/lib/holdfast/template.xml")
+    overlay(host, path, image)
+    guest = Guest.define(host, plan)
+    template.write_text(guest.virsh("dumpxml", "--inactive"))
+    guest.end()
+    with acting_site(site, [host]) as acting:
+        acting.command(
+            *("group", "set", group, "--template", "/var/lib/holdfast/template.xml"),
+            *("--count", "2", "--image", f"vda={image}", "--spread", "host"),
+        )
+
+        def served() -> int:
+            told = json.loads(acting.command("group", "show", group, "--json"))
+            return int(told["template"]["in_service"])
+
+        assert wait_for(lambda: served() == 2, LIMIT_S)
+        names = sorted(running(site, group))
+        assert names == [f"{group}-1", f"{group}-2"], "each of them once"
+        gone = [f"--remove={name}" for name in names]
+        acting.command("group", "set", group, "--count", "0", *gone)
+        assert wait_for(lambda: not running(site, group), LIMIT_S)
+        acting.command("group", "forget", group)
+
+
+def running(site: SiteStage, group: str) -> list[str]:
+    found = [one.run(["virsh", "list", "--name"]).stdout.split() for one in site.hosts]
+    return [name for names in found for name in names if name.startswith(group)]

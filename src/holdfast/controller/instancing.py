@@ -6,7 +6,9 @@ transaction itself. Whoever comes to lead goes on from there.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -53,35 +55,77 @@ class Instances:
         self._registry, self._agents, self._world = registry, agents, world
         self._term, self._say = term, say
         self._refused: dict[str, dict[str, tuple[int, str]]] = {}  # By VM and host: until when.
+        self._works: dict[str, asyncio.Future[None]] = {}  # By VM: what is under way.
         self.why: dict[str, str] = {}
 
-    @staticmethod
-    async def run(look: Callable[[], Awaitable[None]]) -> None:
+    async def run(self, look: Callable[[], Awaitable[None]]) -> None:
         """Look again and again, until cancelled."""
-        while True:
-            await asyncio.sleep(LOOK_S)
-            await look()
+        try:
+            while True:
+                await asyncio.sleep(LOOK_S)
+                await look()
+        finally:
+            self.close()
 
     async def look(self) -> None:
-        """One step for each group and each instance of which one is due."""
+        """One step for each group, and for each VM of which one is due. A host that does not
+        answer holds up nobody else."""
         if self._term() is None or not self._registry.is_whole:
             return
-        for template in self._registry.templates().values():
-            try:
-                await self._tend(template)
-            except (StoreAway, Unanswerable, NotTemplate) as away:
-                self.why[template.group] = str(away)
+        templates = list(self._registry.templates().values())
+        for template in templates:
+            self._tend(template)
+        await self._settle()
+        for template in templates:
+            with self._noting(template.group):
+                await self._fill(template)
+        await self._settle()
 
-    async def _tend(self, template: Template) -> None:
+    def close(self) -> None:
+        for work in self._works.values():
+            work.cancel()
+
+    def _tend(self, template: Template) -> None:
         group = self._registry.groups().get(template.group, DEFAULT_GROUP)
-        self.why[group.name] = self._hindrance(group)
-        instances = self._registry.instances(group.name)
-        steps = [(one, instancing.next_step(self._world, one)) for one in instances]
-        if self.why[group.name]:
-            return
-        await asyncio.gather(*(self._go_on(template, group, one, step) for one, step in steps))
-        if instancing.missing(template, self._registry.instances(group.name)) > 0:
+        held = self.why[group.name] = self._hindrance(group)
+        for one in self._registry.instances(group.name):
+            step = instancing.next_step(self._world, one)
+            is_leaving = one.step is InstanceStep.LEAVING  # A person's word, whatever holds us.
+            if step is not Next.WAIT and (not held or is_leaving):
+                self._begin(one, partial(self._go_on, template, group, one, step))
+
+    async def _fill(self, template: Template) -> None:
+        group = self._registry.groups().get(template.group, DEFAULT_GROUP)
+        here = self._registry.instances(group.name)
+        if not self._hindrance(group) and instancing.missing(template, here) > 0:
             await self._make_one(template, group)
+
+    def _begin(self, one: Instance, work: Callable[[], Awaitable[None]]) -> None:
+        """Of each VM one thing at a time."""
+        under_way = self._works.get(one.vm)
+        if under_way is None or under_way.done():
+            self._works[one.vm] = asyncio.ensure_future(self._do(one, work))
+
+    async def _do(self, one: Instance, work: Callable[[], Awaitable[None]]) -> None:
+        with self._noting(one.group):
+            await work()
+
+    @contextmanager
+    def _noting(self, group: str) -> Iterator[None]:
+        """A defect of ours in one of them must not keep the others."""
+        try:
+            yield
+        except (StoreAway, Unanswerable, NotTemplate) as away:
+            self.why[group] = str(away)
+        except Exception as error:
+            log.exception("the VMs of group %s are not held in number", group)
+            self.why[group] = f"a defect: {error}"
+
+    async def _settle(self) -> None:
+        """What takes longer is looked at next time."""
+        self._works = {vm: work for vm, work in self._works.items() if not work.done()}
+        if self._works:
+            await asyncio.wait(self._works.values(), timeout=LOOK_S)
 
     def _hindrance(self, group: Group) -> str:
         disarm = self._registry.disarm()
@@ -104,7 +148,7 @@ class Instances:
             case Next.FORGET:
                 await self._registry.change(lambda: self._forgotten(one))
             case Next.WAIT:
-                pass
+                return
 
     # Making one.
 
@@ -130,7 +174,7 @@ class Instances:
         await self._registry.change(lambda: self._begun(template, one, made, boot))
         if self._registry.instance(vm) == one:
             self._say(f"{name} is made for group {group.name}: {choice.why}")
-            await self._order(one)
+            self._begin(one, partial(self._order, one))
 
     def _begun(self, template: Template, one: Instance, made: VmDefinition, boot: str) -> Puts:
         """With its promise, so that whoever leads next knows all of it."""
