@@ -204,3 +204,19 @@ def test_it_runs_by_itself_and_wakes_for_what_is_new() -> None:
             work.cancel()
 
     play(story)
+
+
+def test_what_cpu_a_vm_was_given_is_told_once_it_started() -> None:
+    async def story() -> None:
+        scene = Scene("a")
+        await scene.definitions.read()
+        [told] = scene.told()
+        assert told.needs.live is None
+        await scene.hypervisor.start("a")
+        scene.seen("a", "started")
+        await scene.definitions.read()
+        [told] = scene.told()
+        assert told.needs.live == told.needs.cpu
+        assert told.needs.live is not None
+
+    play(story)

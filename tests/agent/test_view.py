@@ -14,7 +14,7 @@ from holdfast.agent.loop import Loop
 from holdfast.agent.view import View
 from holdfast.detectors.panel import Panel
 from holdfast.facts import wire
-from holdfast.facts.definitions import HostSize, VmNeeds
+from holdfast.facts.definitions import HostRole, HostSize, VmNeeds
 from holdfast.ports.hypervisor import Domain
 from tests.agent.scene import domain_of
 from tests.policy import inputs
@@ -80,12 +80,12 @@ def test_nothing_of_this_is_told_of_what_is_not_protected() -> None:
     assert shown.is_serving
 
 
-def test_the_room_of_a_host_is_told_with_its_vms_and_when_it_changes() -> None:
+def test_the_room_of_a_host_and_what_it_is_for_are_told_with_its_vms_and_when_it_changes() -> None:
     hypervisor = HypervisorInMemory()
     frames: list[wire.Inventory] = []
 
     async def story() -> None:
-        inventory = Inventory(hypervisor, list)
+        inventory = Inventory(hypervisor, list, (HostRole.STORAGE,))
         inventory.tell = frames.append
         await inventory.read()
         await inventory.read()
@@ -94,6 +94,6 @@ def test_the_room_of_a_host_is_told_with_its_vms_and_when_it_changes() -> None:
 
     asyncio.run(story())
     assert [frame.size for frame in frames] == [
-        HostSize(memory_mib=65_536, cpus=16),
-        HostSize(memory_mib=1_024, cpus=1, bridges=("br0",)),
+        HostSize(memory_mib=65_536, cpus=16, roles=(HostRole.STORAGE,)),
+        HostSize(memory_mib=1_024, cpus=1, bridges=("br0",), roles=(HostRole.STORAGE,)),
     ]

@@ -6,6 +6,7 @@ FENCING = ("tests/policy/test_site_fencing.py",)
 RECOVERY = ("tests/policy/test_site_recovery.py",)
 REBUILDING = ("tests/policy/test_rebuilding.py",)
 INSTANCES = ("tests/controller/test_instancing.py",)
+ZONES = ("tests/policy/test_zones_and_roles.py",)
 COMMITS = ("tests/controller/test_recovering.py",)
 
 FENCE_MUTANTS = (
@@ -47,8 +48,8 @@ FENCE_MUTANTS = (
     Mutant(
         "forgets whom it fenced a moment ago",
         "policy/brakes.py",
-        "    if is_ours and fenced_at and",
-        "    if False and",
+        "    if _is_of_storm(world, record.host):",
+        "    if False:",
         FENCING,
     ),
     Mutant(
@@ -280,5 +281,33 @@ FENCE_MUTANTS = (
         '        elif said.get("is_taken") is False:',
         '        elif not said.get("is_taken") or True:',
         COMMITS,
+    ),
+    Mutant(
+        "lets a VM leave its zone",
+        "policy/placement.py",
+        "    return _too_far(world, record, promise) or",
+        "    return",
+        ZONES,
+    ),
+    Mutant(
+        "gives VMs to hosts that are for storage",
+        "policy/placement.py",
+        "    if roles and HostRole.COMPUTE not in roles:",
+        "    if False:",
+        ZONES,
+    ),
+    Mutant(
+        "starts a VM on a host without its CPU",
+        "policy/placement.py",
+        "        return missing(needs.cpu, offered)",
+        '        return ""',
+        RECOVERY,
+    ),
+    Mutant(
+        "waits for a dump that is over",
+        "policy/brakes.py",
+        '    if panic is None or panic.evidence.get("dump") == Dump.OVER:',
+        "    if panic is None:",
+        FENCING,
     ),
 )

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -292,7 +293,7 @@ class SimulatedController:
 
     def make_acting(self) -> None:
         assert self.leadership is not None
-        make_recoverer(
+        self.recoverer = make_recoverer(
             registry=self.registry,
             agents=self.agents,
             watch=self.watch,
@@ -300,6 +301,9 @@ class SimulatedController:
             leadership=self.leadership,
             greeter=self.greeter,
         )
+
+    def hold_power(self, host: str) -> AbstractAsyncContextManager[str]:
+        return self.recoverer.power.held(host)
 
     def make_decider(self, world: SiteWorld | None) -> SiteDecider:
         return SiteDecider(world)

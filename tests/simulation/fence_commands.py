@@ -144,6 +144,17 @@ def _confirm_dead(people: People, words: Words, _options: Options) -> None:
     people.confirm_dead(words[0])
 
 
+def _settle(people: People, words: Words, options: Options) -> None:
+    """`settle h3`, or `settle h3 leave=down`: the incident of that host."""
+    people.settle(words[0], leave_down="leave" in options)
+
+
+def _predict(people: People, words: Words, _options: Options) -> None:
+    """`predict h3 its memory fails`; without words it is taken back."""
+    host, *reason = words
+    people.predict(host, " ".join(reason))
+
+
 def _memory(stage: SiteStage, _words: Words, options: Options) -> None:
     """`memory h4=64000` (MiB, for VMs in all; 0: no limit)."""
     for host, mib in options.items():
@@ -275,6 +286,8 @@ FENCE_COMMANDS: dict[str, Command] = {
     "disarm": _people(_disarm),
     "arm": _people(_arm),
     "confirm-dead": _people(_confirm_dead),
+    "settle": _people(_settle),
+    "predict": _people(_predict),
     "memory": _memory,
     "template": _people(_template),
     "disks": _disks,

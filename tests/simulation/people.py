@@ -10,8 +10,10 @@ from holdfast.controller import instance_wishes
 from holdfast.controller.disk_wishes import NO_WISH, DiskWish
 from holdfast.controller.instance_wishes import InstanceWish
 from holdfast.controller.registry import Puts
+from holdfast.controller.settling import settle
 from holdfast.facts.fencing import HostMode
 from holdfast.facts.instants import NS_PER_MS
+from holdfast.facts.migrations import Prediction
 from holdfast.ports.answers import Unanswerable
 from holdfast.ports.store import StoreAway
 from tests.simulation.controllers import SimulatedController
@@ -89,6 +91,20 @@ class People:
         args = {"host": host, "confirmed": host, "because": "its rack burns"}
         self._truth.confirmed_dead(host)
         self._ask(lambda one, term: one.confirming.ask(args, WHO, term))
+
+    def settle(self, host: str, *, leave_down: bool = False) -> None:
+        """The incident of that host. Raises NotDone."""
+
+        async def ask(leader: SimulatedController, _term: int) -> None:
+            record = leader.watch.decider.world.hosts[host]
+            settle(leader.watch, record.incident, WHO, leave_down=leave_down)
+
+        self._ask(ask)
+
+    def predict(self, host: str, reason: str) -> None:
+        """Without a reason it is taken back. Raises NotDone."""
+        one = Prediction(host=host, name=host, reason=reason, by=WHO) if reason else None
+        self.put({f"predictions/{host}": one})
 
     def put(self, puts: Puts) -> None:
         """Past all that the program would ask first. Raises NotDone."""

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.adapters.archives.local_disk import LocalDisk
+from holdfast.adapters.drivers import libvirt_guests, libvirt_hook
+from holdfast.adapters.drivers.certificates import Certificates
 from holdfast.adapters.migrators.libvirt import LibvirtMigrator
 from holdfast.adapters.outboxes.disk import DiskOutbox
 from holdfast.adapters.sensors.kernel_log import KernelLog
@@ -22,6 +24,7 @@ from holdfast.agent.door import open_door
 from holdfast.agent.ends import Ends
 from holdfast.agent.executor import Executor
 from holdfast.agent.finding import found_gone
+from holdfast.agent.found_moves import FoundMoves
 from holdfast.agent.health import Health, rss_mib
 from holdfast.agent.hook_files import HookFiles
 from holdfast.agent.host_records import HostRecords
@@ -96,7 +99,7 @@ class Agent:
         )
         self.definitions = Definitions(self.sight.hypervisor, self._protected)
         self.view = View(self.loop, self._domains, self.sight.watched_by, self.definitions.needs)
-        self.inventory = Inventory(self.sight.hypervisor, self.view.vms)
+        self.inventory = Inventory(self.sight.hypervisor, self.view.vms, settings.roles)
         self.outbox = DiskOutbox(state / "outbox", me.boot, settings.outbox_mib << 20)
         self.questions = Questions()
         self.site_keeper = SiteKeeper(settings)
@@ -133,6 +136,7 @@ class Agent:
             port=settings.migration_port,
         )
         self.migrating = Migrating(self.loop, self.sight.hypervisor, self.migrator, self.journal)
+        self.found_moves = FoundMoves(self.loop, self.migrator)
         self.executor = self._make_executor(last_words)
         self._add_questions()
 
@@ -207,6 +211,7 @@ class Agent:
             self._sync,
             self.site_keeper.run,
             self.vitals.run,
+            self.found_moves.run,
             lambda: watch_losses(self._losses(), self._see),
             *[
                 functools.partial(sensor.run, self._see)
@@ -272,6 +277,7 @@ class Agent:
         self.inventory.see(seen)
         self.definitions.see(seen)
         self.vitals.see(seen)
+        self.found_moves.see(seen)
         if isinstance(seen, LifecycleSeen):
             self.recorder.note(seen.vm, "lifecycle", f"{seen.event} {seen.detail}", seen.at)
         elif isinstance(seen, QmpEventSeen):
@@ -310,6 +316,7 @@ class Agent:
             addresses=self.vitals.addresses,
             rack=self._settings.rack,
             switch=self._settings.switch,
+            zone=self._settings.zone,
             run=self._run,
             was_planned=self.vitals.was_planned,
             barred=copies.barred(world),
@@ -329,9 +336,16 @@ class Agent:
             "defects": dict(self.loop.defects.counts),
             "policy_defects": getattr(self.decider.world, "defects", 0),
             "outbox_unreadable": self.uplink.unreadable,
+            "hook": self._hook_trouble(),
+            "libvirt_guests": libvirt_guests.trouble() if self._protected() else "",
             "watch_mechanism": self.sight.mechanism(),
             "records_lost": {name: lost().count for name, lost in self._losses().items()},
         }
+
+    def _hook_trouble(self) -> str:
+        """Only on a host of a site may what was protected run on another one by now."""
+        is_joined = Certificates.is_here(self._settings.tls_dir)
+        return libvirt_hook.trouble(self._settings) if is_joined else ""
 
     def _losses(self) -> dict[str, Callable[[], Any]]:
         return {

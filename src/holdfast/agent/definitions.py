@@ -22,6 +22,7 @@ PERIOD_S = 300.0  # What is mounted where, and which images rest on which, tells
 RETRY_S = 5.0
 GATHER_S = 0.3
 FRAME_BYTES = 1 << 20
+TELLING = ("defined", "undefined", "started")  # What CPU it got is known when it started.
 NONE = "libvirt keeps no definition of it"
 
 
@@ -55,7 +56,7 @@ class Definitions:
         if isinstance(seen, LibvirtAnswered):
             self._stale |= self._known.keys()
             self._woken.set()
-        elif isinstance(seen, LifecycleSeen) and seen.event in ("defined", "undefined"):
+        elif isinstance(seen, LifecycleSeen) and seen.event in TELLING:
             self._stale.add(seen.vm)
             self._woken.set()
 

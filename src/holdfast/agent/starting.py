@@ -70,6 +70,7 @@ class Starting:
             fault_at=after(now(), -int(args["fault_age_ms"])),
             incident=str(args["incident"]),
             rebuilds=msgspec.convert(args.get("rebuilds", ()), tuple[RebuiltDisk, ...]),
+            tries=int(args.get("tries") or 0),  # An older leader does not say it.
         )
         definition = msgspec.convert(args["definition"], VmDefinition)
         async with self._locks[order.protection.vm]:

@@ -81,6 +81,7 @@ class Agent:
         self.since_utc_ms = 0
         self.vms: tuple[VmSummary, ...] = ()
         self.tenures: dict[str, Tenure] = {}  # As it said when it greeted.
+        self.barred: dict[str, int] = {}  # Generations that others hold, as it said then.
         self.has_told_vms = False  # Since this controller started.
         self.size: HostSize | None = None  # As it said last.
         self.features: tuple[str, ...] = ()
@@ -117,6 +118,7 @@ class Agents:
         )
         agent.features = hello.features
         agent.tenures = {tenure.vm: tenure for tenure in hello.tenures}
+        agent.barred = dict(hello.barred)
         agent.link = link
         agent.since_utc_ms = clock.utc_ms()
         self._say(f"the agent of {agent.host_name} is linked")

@@ -5,6 +5,7 @@ No sign of life is passed over.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +53,8 @@ class Looked:
 
 class Confirming:
     """`find_host` gives the row of a host or raises Unanswerable; `running_on` names the VMs that
-    its agent said to run there; `say` tells what was confirmed."""
+    its agent said to run there; within `hold_power` nobody switches the host off; `say` tells what
+    was confirmed."""
 
     def __init__(
         self,
@@ -62,8 +64,10 @@ class Confirming:
         ears: Ears,
         find_host: Callable[[str], dict[str, Any]],
         running_on: Callable[[str], Mapping[str, str]],
+        hold_power: Callable[[str], AbstractAsyncContextManager[str]],
         say: Callable[[str], None],
     ) -> None:
+        self._hold_power = hold_power
         self._registry, self._fencer, self._ears = registry, fencer, ears
         self._find_host, self._running_on, self._say = find_host, running_on, say
 
@@ -77,18 +81,30 @@ class Confirming:
         confirmed, because = str(args.get("confirmed") or ""), str(args.get("because") or "")
         if confirmed:
             _check_words(name, confirmed, because)
+            return await self._ask_at_rest(row, by, because.strip(), term)
         looked = await self._look(host)
-        shown = {"host": host, "host_name": name, "lives": looked.lives, "signs": looked.shown}
-        if confirmed:
-            fence = await self._confirm(row, by, because.strip(), term, looked)
-            return {**shown, "vms": list(self._vms(host)), "fence": PLAIN(fence)}
-        return {**shown, "vms": list(self._vms(host)), "hindered": self._hindered(row)}
+        return {**_known(row, looked, self._vms(host)), "hindered": self._hindered(row)}
+
+    async def _ask_at_rest(
+        self, row: dict[str, Any], by: str, because: str, term: int
+    ) -> dict[str, Any]:
+        """A person who says so may switch the host on at once, to see what it has: a power-off that
+        is under way would then hit what is well."""
+        host = str(row["host"])
+        async with self._hold_power(host) as power:
+            looked = await self._look(host, is_at_rest=not power)
+            if power:
+                looked = Looked(looked.lives, (*looked.shown, power))
+            fence = await self._confirm(row, by, because, term, looked)
+        return {**_known(row, looked, self._vms(host)), "power": power, "fence": PLAIN(fence)}
 
     # Whether it lives.
 
-    async def _look(self, host: str) -> Looked:
+    async def _look(self, host: str, *, is_at_rest: bool = False) -> Looked:
+        """`is_at_rest`: nobody switched it off just now, so that its devices may be asked."""
         planes = list(self._ears.planes())
-        power = asyncio.gather(*(self._power(one) for one in self._devices(host)))
+        devices = self._registry.fencing(host).devices if is_at_rest else self._devices(host)
+        power = asyncio.gather(*(self._power(one) for one in devices))
         probes = asyncio.gather(*(self._ears.probe(host, plane) for plane in planes))
         peers, answers, powers = await asyncio.gather(self._ears.ask_peers(host), probes, power)
         lives = list(self._heard_here(host))
@@ -261,6 +277,16 @@ class Confirming:
         fence = self._registry.fence(str(row["host"]))
         how = f"{fence.by} said so" if fence and fence.by else "its power was read back off"
         return f"{row['host_name']} is proven dead already: {how}"
+
+
+def _known(row: Mapping[str, Any], looked: Looked, vms: Iterator[dict[str, str]]) -> dict[str, Any]:
+    return {
+        "host": row["host"],
+        "host_name": row["host_name"],
+        "lives": looked.lives,
+        "signs": looked.shown,
+        "vms": list(vms),
+    }
 
 
 def _check_words(name: str, confirmed: str, because: str) -> None:

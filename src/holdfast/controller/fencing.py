@@ -201,6 +201,7 @@ def fencing_words(registry: Registry, host: str) -> dict[str, Any]:
         "fence_devices": [one.agent for one in held.devices],
         "fence": _fence_words(registry.fence(host)),
         "is_drained": host in registry.drains(),
+        "predicted": one.reason if (one := registry.predictions().get(host)) else "",
     }
 
 

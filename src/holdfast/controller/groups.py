@@ -17,6 +17,7 @@ from holdfast.facts.promises import (
     LocalDisk,
     Owner,
     Spread,
+    Zones,
     disarm_seconds,
     group_problem,
 )
@@ -137,6 +138,7 @@ def _changed(before: Group, given: dict[str, Any]) -> Group:
         words = {
             "owner": Owner,
             "spread": Spread,
+            "zones": Zones,
             "admit": Admission,
             "local_disk": LocalDisk,
         }

@@ -269,11 +269,12 @@ def _row(one: Absorbed) -> dict[str, Any]:
 def _look(world: SiteWorld) -> tuple[Any, ...]:
     """All that a trial looks at: while that is the same, so is what comes of it."""
     hosts = tuple(
-        ((h.host, h.name, h.rack, h.mode, h.devices, h.size, h.can_start), _state(h))
+        ((h.host, h.name, h.rack, h.zone, h.mode, h.devices, h.size, h.can_start), _state(h))
         for h in world.hosts.values()
     )
     targets = tuple((vm, one.target) for vm, one in world.starting.items())
-    rest = (world.promises, world.groups, world.fences, world.migrations, world.drains)
+    acts = (world.fences, world.migrations, world.drains, world.predictions)
+    rest = (world.promises, world.groups, *acts)
     return (hosts, targets, *(tuple(one.values()) for one in rest))
 
 

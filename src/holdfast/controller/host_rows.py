@@ -69,6 +69,8 @@ def _row(
         "planes_heard": list(heard.get("planes_heard", ())),
         "rack": str(heard.get("rack") or (known.rack if known else "")),
         "switch": str(heard.get("switch") or (known.switch if known else "")),
+        "zone": str(heard.get("zone") or (known.zone if known else "")),
+        "roles": list(heard.get("roles", ())),
         "faults": list(heard.get("faults", ())),
         "incident": str(heard.get("incident", "")),
     }

@@ -14,6 +14,8 @@ def host_row(world: SiteWorld, record: HostRecord, planes: list[str]) -> dict[st
         "host_name": record.name,
         "rack": record.rack,
         "switch": record.switch,
+        "zone": record.zone,
+        "roles": [str(role) for role in record.size.roles] if record.size else [],
         "boot": record.boot,
         "state": "dead" if is_dead else record.state.name.lower(),
         "said": said_of(world, record),

@@ -11,8 +11,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
-from msgspec import structs
+from msgspec import Struct, structs
 
+from holdfast.controller import restored_moves
 from holdfast.controller.agents import Agent, Agents
 from holdfast.controller.disk_wishes import NO_WISH, DiskWish
 from holdfast.controller.registry import Known, Puts, Registry, Released
@@ -46,13 +47,23 @@ class Promises:
     def __init__(self, registry: Registry, agents: Agents) -> None:
         self._registry, self._agents = registry, agents
         self.admit: Admit = _admit_all
+        self.on_granted: Callable[[str], None] = lambda _: None  # It must hear of it.
 
     async def greet(self, hello: wire.Hello) -> None:
         """Bring the store up to what the greeting says. Raises StoreAway.
 
         A new boot is granted what its host held. An agent that forgot is granted nothing.
         """
+        before = self._waiting()
         await self._registry.change(lambda: self._after_greeting(hello))
+        for vm in before - self._waiting():  # Its host greeted before this one.
+            held = self._registry.protection(vm)
+            if held is not None and held.tenure.host != hello.host:
+                self.on_granted(held.tenure.host)
+
+    def _waiting(self) -> set[str]:
+        known = self._registry.protections().items()
+        return {vm for vm, one in known if tenures.waits_for_both_ends(one.tenure)}
 
     def of_host(self, host: str) -> tuple[Protection, ...]:
         return tuple(p for p in self._registry.protections().values() if p.tenure.host == host)
@@ -195,12 +206,14 @@ class Promises:
         known = self._registry.known(hello.host)
         forgot = hello.is_amnesiac or (known is not None and known.state_id != hello.state_id)
         copies = {tenure.vm: tenure for tenure in hello.tenures}
-        puts: dict[str, Known | Protection] = {}
+        puts: dict[str, Struct | None] = {}
         # Whoever is being switched off is granted nothing anew: it greets again when that is done,
         # and is told from the agent before it only then.
         fence = self._registry.fence(hello.host)
         is_fenced = fence is not None and fence.step is FenceStep.INTENDED
         for held in self.of_host(hello.host) if not is_fenced else ():
+            if tenures.waits_for_both_ends(held.tenure):
+                continue
             after = (
                 tenures.forgotten(held.tenure)
                 if forgot
@@ -212,6 +225,8 @@ class Promises:
             if other is not None and other.tenure.host != hello.host:
                 after = tenures.outranked(other.tenure, copy)
                 puts[f"protections/{vm}"] = structs.replace(other, tenure=after)
+        if not is_fenced:
+            puts |= restored_moves.after_greeting(self._registry, self._agents, hello)
         puts[f"agents/{hello.host}"] = Known(
             host=hello.host,
             host_name=hello.host_name,
@@ -221,6 +236,7 @@ class Promises:
             addresses=hello.addresses,
             rack=hello.rack,
             switch=hello.switch,
+            zone=hello.zone,
         )
         return puts
 
@@ -253,7 +269,10 @@ class Promises:
             local_disk=held.local_disk if held else None,
             images=held.images if held else {},
         )
-        return {f"protections/{summary.vm}": wish.applied(granted)}
+        return {
+            f"protections/{summary.vm}": wish.applied(granted),
+            **restored_moves.ended(self._registry, held, agent.host_name),
+        }
 
     def _check_holder(self, agent: Agent, held: Protection | None, old_host_is_gone: str) -> None:
         """Raises Unanswerable when another host holds the VM. A host made anew has another id

@@ -13,6 +13,7 @@ from msgspec import structs
 
 from holdfast.controller.agents import Agents
 from holdfast.controller.registry import Puts, Registry
+from holdfast.controller.switching_off import SwitchingOff
 from holdfast.controller.works import Works
 from holdfast.facts import actions as act
 from holdfast.facts import outcomes as came
@@ -24,7 +25,7 @@ from holdfast.facts.tenure import Tenure, TenureState
 from holdfast.policy import proofs
 from holdfast.ports import clock
 from holdfast.ports.answers import Unanswerable
-from holdfast.ports.fencer import FenceFailed, Fencer
+from holdfast.ports.fencer import Fencer
 from holdfast.ports.store import StoreAway
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,8 @@ NEXT_STEPS = {
 
 class Recoverer:
     """`consume` gives policy what came of an act; `fault_age_ms` says how long a host is lost, 0 if
-    it is not; `hindrance` why it is not switched off, as policy sees it now, or empty."""
+    it is not; `hindrance` why it is not switched off, as policy sees it now, or empty. `more` are
+    the waits of `power`, which switches hosts off."""
 
     def __init__(
         self,
@@ -52,11 +54,20 @@ class Recoverer:
         consume: Callable[[SiteOutcome], None],
         fault_age_ms: Callable[[str], int],
         hindrance: Callable[[str], str],
+        **more: float,
     ) -> None:
-        self._registry, self._agents, self._fencer = registry, agents, fencer
+        self._registry, self._agents = registry, agents
         self._term, self._consume, self._fault_age_ms = term, consume, fault_age_ms
         self._hindrance = hindrance
         self._works = Works("an act of recovery")
+        self.power = SwitchingOff(
+            registry=registry,
+            fencer=fencer,
+            term=term,
+            consume=consume,
+            why_not=self._why_not,
+            **more,
+        )
         self.close = self._works.close
 
     def carry_out(self, action: Action) -> None:
@@ -64,8 +75,8 @@ class Recoverer:
             case act.PutFence():
                 self._works.begin(self._commit(lambda: self._fence(action.fence)))
             case act.SwitchOff():
-                off = self._switch_off(action)
-                self._works.begin(self._or_say(off, lambda why: self._not_off(action, why)))
+                off = self.power.switch_off(action)
+                self._works.begin(self._or_say(off, lambda why: self.power.not_off(action, why)))
             case act.PutRecovery():
                 self._works.begin(self._commit(lambda: self._recovery(action.recovery)))
             case act.RestartElsewhere():
@@ -163,50 +174,6 @@ class Recoverer:
             log.warning("%s is not placed on %s: %s", asked.name, asked.target, reason)
         return reason
 
-    # The power.
-
-    async def _switch_off(self, asked: act.SwitchOff) -> None:
-        """Device by device. Before each the store and the term are asked again."""
-        fence, said = asked.fence, list[str]()
-        for device in self._registry.fencing(fence.host).devices:
-            refusal = self._refusal(fence)
-            if refusal:
-                said.append(refusal)
-                break
-            try:
-                proof = await self._fencer.switch_off(fence, device)
-            except FenceFailed as failed:
-                said.append(f"{device.agent}: {failed}")
-                continue
-            off = came.SwitchedOff(
-                incident=asked.incident,
-                at=clock.now(),
-                host=fence.host,
-                number=fence.number,
-                proof=proof,
-            )
-            self._consume(off)
-            return
-        self._not_off(asked, "; ".join(said) or "no fence device is set for it")
-
-    def _not_off(self, asked: act.SwitchOff, reason: str) -> None:
-        failure = came.NotSwitchedOff(
-            incident=asked.incident,
-            at=clock.now(),
-            host=asked.fence.host,
-            number=asked.fence.number,
-            reason=reason,
-        )
-        self._consume(failure)
-
-    def _refusal(self, fence: Fence) -> str:
-        known = self._registry.fence(fence.host)
-        if self._term() != fence.term:
-            return "this controller does not lead any more"
-        if known is None or (known.number, known.step) != (fence.number, FenceStep.INTENDED):
-            return "the store knows of no such intent"
-        return self._why_not(fence.host)
-
     # The target.
 
     async def _start(self, asked: act.RestartElsewhere) -> None:
@@ -224,6 +191,7 @@ class Recoverer:
             "fault_age_ms": max(0, clock.utc_ms() - recovery.fault_utc_ms),
             "incident": recovery.incident,
             "rebuilds": msgspec.to_builtins(recovery.rebuilds),
+            "tries": asked.tries,
         }
         said = await self._ask(recovery, "start-here", args, START_LIMIT_S)
         if said is None:

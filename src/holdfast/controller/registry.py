@@ -17,7 +17,7 @@ from holdfast.facts.definitions import VmDefinition
 from holdfast.facts.fencing import Fence, HostFencing, Rehearsal
 from holdfast.facts.instances import Instance, Template
 from holdfast.facts.membership import KINDS_OF_SITE
-from holdfast.facts.migrations import Drain, Migration
+from holdfast.facts.migrations import Drain, Migration, Prediction
 from holdfast.facts.promises import DEFAULT_GROUP, Disarm, Group, Protection
 from holdfast.facts.recoveries import Recovery
 from holdfast.facts.tokens import Token
@@ -45,6 +45,7 @@ class Known(Struct, frozen=True, kw_only=True):
     addresses: dict[str, str] = {}
     rack: str = ""
     switch: str = ""
+    zone: str = ""
 
 
 class Released(Struct, frozen=True, kw_only=True):
@@ -76,6 +77,7 @@ KINDS: Mapping[str, type[Struct]] = {
     "drains": Drain,
     "templates": Template,
     "instances": Instance,
+    "predictions": Prediction,
     DISARM: Disarm,
     STORE: StoreName,
 }
@@ -244,6 +246,9 @@ class Registry:
 
     def drains(self) -> dict[str, Drain]:
         return {one.host: one for one in self._all("drains", Drain)}
+
+    def predictions(self) -> dict[str, Prediction]:
+        return {one.host: one for one in self._all("predictions", Prediction)}
 
     def templates(self) -> dict[str, Template]:
         """By group."""

@@ -14,6 +14,7 @@ from msgspec import Struct, structs
 from holdfast.controller.registry import STORE, StoreName
 from holdfast.facts.fencing import Fence, FenceStep
 from holdfast.facts.membership import CONTROLLERS, JOINS, JoinToken
+from holdfast.facts.migrations import Migration
 from holdfast.facts.promises import Protection
 from holdfast.facts.settings import ControllerPlace
 from holdfast.policy import tenures
@@ -21,17 +22,20 @@ from holdfast.ports.store import MOST_KEYS, Held, Store, StoreAway, TxnResult
 
 PROTECTIONS = "protections"
 FENCES = "fences"
+MIGRATIONS = "migrations"
 
 Kind = TypeVar("Kind", bound=Struct)
 
 
 class Restored(Struct, frozen=True, kw_only=True):
-    """What was made of it. `others` are the controllers that belong to the site no more."""
+    """What was made of it. `others` are the controllers that belong to the site no more,
+    `moving` the VMs that were on their way to another host."""
 
     store_id: str
     promises: int
     tokens: int
     others: tuple[str, ...]
+    moving: tuple[str, ...] = ()
 
 
 async def restore(store: Store, place: ControllerPlace | None, utc_ms: int) -> Restored:
@@ -60,6 +64,7 @@ async def restore(store: Store, place: ControllerPlace | None, utc_ms: int) -> R
         promises=len(promises),
         tokens=len(tokens),
         others=tuple(key.partition("/")[2] for key in sorted(others)),
+        moving=tuple(sorted(_moving(held))),
     )
 
 
@@ -71,6 +76,12 @@ def _promises(held: Mapping[str, Held]) -> dict[str, Protection]:
         if one.tenure.boot:
             found[key] = structs.replace(one, tenure=tenures.restored(one.tenure))
     return found
+
+
+def _moving(held: Mapping[str, Held]) -> list[str]:
+    """They are left as they are: whose they are both ends must say (restored_moves.py)."""
+    moves = (_read(key, held, Migration) for key in _under(MIGRATIONS, held))
+    return [one.name for one in moves if one.is_open]
 
 
 def _fences(held: Mapping[str, Held]) -> dict[str, Fence]:

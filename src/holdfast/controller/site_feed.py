@@ -21,11 +21,13 @@ class SiteFeed:
         self, registry: Registry, tell: Callable[[SiteFact], None], world: SiteWorld
     ) -> None:
         self._registry, self._tell, self._world = registry, tell, world
+        self._is_begun = False
         registry.on_change.append(self._changed)
         registry.on_loaded.append(self._loaded)
 
     def _loaded(self) -> None:
         """The watch remembers across restarts; meanwhile things ended, or the store is another."""
+        self._is_begun = True
         for key in list(_believed(self._world)):
             if self._registry.lacks(key):
                 self._changed(key)
@@ -43,6 +45,8 @@ class SiteFeed:
                 self._migration(name)
             case "drains":
                 self._drain(name)
+            case "predictions":
+                self._prediction(name)
             case "fencing":
                 self._mode(name)
             case "groups":
@@ -62,7 +66,9 @@ class SiteFeed:
         fence = self._registry.fence(host)
         if fence is not None:
             age_ms = max(0, clock.utc_ms() - fence.intended_utc_ms)
-            self._tell(told.FenceSet(at=clock.now(), fence=fence, age_ms=age_ms))
+            is_read = not self._is_begun
+            fact = told.FenceSet(at=clock.now(), fence=fence, age_ms=age_ms, is_read=is_read)
+            self._tell(fact)
         else:
             self._tell(told.FenceForgotten(at=clock.now(), host=host))
 
@@ -86,6 +92,14 @@ class SiteFeed:
             self._tell(told.DrainLifted(at=clock.now(), host=host))
         else:
             self._tell(told.DrainSet(at=clock.now(), drain=drain))
+
+    def _prediction(self, host: str) -> None:
+        one = self._registry.predictions().get(host)
+        if one is None or self._registry.known(host) is None:
+            self._tell(told.PredictionLifted(at=clock.now(), host=host))
+        else:
+            age_ms = max(0, clock.utc_ms() - one.since_utc_ms)
+            self._tell(told.PredictionSet(at=clock.now(), prediction=one, age_ms=age_ms))
 
     def _mode(self, host: str) -> None:
         """Of one that left, and took it along, nothing is known any more."""
@@ -125,6 +139,7 @@ def _believed(world: SiteWorld) -> Iterator[str]:
     yield from (f"recoveries/{vm}" for vm in world.recoveries)
     yield from (f"migrations/{vm}" for vm in world.migrations)
     yield from (f"drains/{host}" for host in world.drains)
+    yield from (f"predictions/{host}" for host in world.predictions)
     yield from (f"fencing/{one.host}" for one in world.hosts.values() if one.devices)
     yield from (f"groups/{name}" for name in world.groups)
     if world.disarm is not None:

@@ -118,11 +118,15 @@ class PutRecovery(Act, frozen=True, kw_only=True):
 
 
 class RestartElsewhere(Act, frozen=True, kw_only=True):
-    """Tell the target to start a VM whose recovery is committed. Repeats are harmless."""
+    """Tell the target to start a VM whose recovery is committed. Repeats are harmless.
+
+    After so many `tries` it gives up, since another host could take it; 0: none could.
+    """
 
     incident: str
     recovery: Recovery
     proof: DeathProof
+    tries: int = 0
 
 
 class TakeBack(Act, frozen=True, kw_only=True):

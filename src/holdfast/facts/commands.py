@@ -56,7 +56,8 @@ class StartOrdered(Told, frozen=True, kw_only=True):
 
     `was` names the host that it ran on, or is empty for a new VM of a group; `fault_at` is when
     that died, by this host's clock; `incident` is the controllers' about that host. `rebuilds` are
-    made here before it starts.
+    made here before it starts. `tries` is how often it may be started here before another host has
+    its turn; 0: as often as its group's budget allows, for none is left.
     """
 
     protection: Protection
@@ -64,6 +65,7 @@ class StartOrdered(Told, frozen=True, kw_only=True):
     fault_at: Instant
     incident: str
     rebuilds: tuple[RebuiltDisk, ...] = ()
+    tries: int = 0
 
 
 class StartRefused(Told, frozen=True, kw_only=True):
@@ -108,6 +110,14 @@ class MigrationEnded(Told, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class MoveSeen(Told, frozen=True, kw_only=True):
+    """libvirt's job says that somebody else moves it from here (virsh, Nova); or, not under way,
+    that it is over and the VM cannot have left."""
+
+    vm: str
+    is_under_way: bool
+
+
 class IncidentSettled(Told, frozen=True, kw_only=True):
     """A person says: this is dealt with. The incident closes and its alarms clear."""
 
@@ -128,6 +138,7 @@ Command = (
     | CopyOutranked
     | MigrationBegan
     | MigrationEnded
+    | MoveSeen
     | IncidentSettled
 )
 

@@ -4,6 +4,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from holdfast.facts.cpus import CpuNeeds, HostCpu
+
 
 class DiskKind(StrEnum):
     SHARED = "shared"  # Other hosts have it, too.
@@ -51,7 +53,8 @@ class VmNeeds(Struct, frozen=True, kw_only=True):
 
     `obstacle` is the first thing that keeps the VM from running on any other host (a local disk,
     a vTPM, a PCI device), as a sentence, or empty. `rest` is the first one that is left when the
-    disks which can be made anew are.
+    disks which can be made anew are. `cpu` is what its definition asks for, `live` what it was
+    given when it started: it keeps that while it moves.
     """
 
     memory_mib: int
@@ -62,6 +65,8 @@ class VmNeeds(Struct, frozen=True, kw_only=True):
     obstacle: str = ""
     rest: str = ""
     disks: tuple[VmDisk, ...] = ()  # None: its agent is of an earlier version, or it has none.
+    cpu: CpuNeeds | None = None
+    live: CpuNeeds | None = None  # None: it does not run.
 
 
 class VmDefinition(Struct, frozen=True, kw_only=True):
@@ -73,11 +78,24 @@ class VmDefinition(Struct, frozen=True, kw_only=True):
     needs: VmNeeds
 
 
+class HostRole(StrEnum):
+    """What a host is for, as its settings declare."""
+
+    COMPUTE = "compute"  # It runs VMs: only such a host is given any.
+    STORAGE = "storage"
+    CONTROL = "control"
+
+
 class HostSize(Struct, frozen=True, kw_only=True):
-    """What a host offers to VMs. `memory_mib` is what may be given to VMs in all."""
+    """What a host offers to VMs. `memory_mib` is what may be given to VMs in all.
+
+    `roles` is empty where an agent of an earlier version does not say it: it takes VMs.
+    """
 
     memory_mib: int
     cpus: int
     bridges: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
+    roles: tuple[HostRole, ...] = ()
     machines: tuple[str, ...] = ()  # QEMU's machine types; empty: not known, and not compared.
+    processors: tuple[HostCpu, ...] = ()  # One for each type of VM; empty: not known.

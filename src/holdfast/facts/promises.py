@@ -68,6 +68,13 @@ class Spread(StrEnum):
     RACK = "rack"
 
 
+class Zones(StrEnum):
+    """Where the VMs of a group may start elsewhere."""
+
+    SAME = "same"  # In the zone of the host that they were on.
+    ANY = "any"
+
+
 class Admission(StrEnum):
     """What is done about a VM that is to be protected, and could not start elsewhere."""
 
@@ -89,8 +96,8 @@ class Group(Struct, frozen=True, kw_only=True):
     `level` 1 to 3 are the service levels of docs/REQUIREMENTS.md. `restarts` may happen in
     `restarts_window_s` before the VM is handed over with the reason. `dump` asks for a memory
     dump of a guest that panicked or is stuck. Of VMs that start elsewhere those of a higher
-    `priority` come first; `spread` keeps them apart. `admit` is about VMs that could not.
-    `local_disk` and `images` (by disk) are for VMs that say nothing of their own.
+    `priority` come first; `spread` keeps them apart, and `zones` together. `admit` is about VMs
+    that could not. `local_disk` and `images` (by disk) are for VMs that say nothing of their own.
     """
 
     name: str
@@ -101,6 +108,7 @@ class Group(Struct, frozen=True, kw_only=True):
     dump: bool = False
     priority: int = 0
     spread: Spread = Spread.NONE
+    zones: Zones = Zones.SAME
     admit: Admission = Admission.WARN
     local_disk: LocalDisk = LocalDisk.KEEP
     images: dict[str, str] = {}

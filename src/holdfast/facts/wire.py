@@ -74,6 +74,7 @@ class Hello(Frame, frozen=True, kw_only=True):
     addresses: dict[str, str] = {}  # Of this host, by plane: its answer port is there.
     rack: str = ""
     switch: str = ""
+    zone: str = ""
     run: str = ""  # A word of its own for each start of the agent.
     barred: dict[str, int] = {}  # VMs that others hold as far as it knows: the generation, by VM.
     was_planned: bool = False  # The run before this one, in this boot, ended on purpose.

@@ -93,6 +93,7 @@ def ordered(world: World, order: StartOrdered) -> list[Action]:
     if record.life is None or record.life.boot != world.boot:
         record.life = _life_elsewhere(order)
     record.is_gone = record.is_dying = record.is_ordered = True
+    record.start_limit = order.tries
     incident = case_files.open_ordered(world, record, order)
     stages.move(world, record, VmEvent.FAILED)
     told += [TellIncident(incident=incident), *recovery.prove(world, record)]

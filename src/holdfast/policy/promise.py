@@ -104,6 +104,8 @@ def obstacle(world: World, record: VmRecord, *, is_counting: bool = True) -> str
     if is_counting and restarts_in_window(world, record) >= group.restarts:
         used = f"{group.restarts} restarts in {spoken(group.restarts_window_s * 1_000)}"
         return f"its budget of {used} is used up"
+    if is_counting and 0 < record.start_limit <= record.attempt:
+        return f"it was tried {record.attempt} times here, and another host is to have its turn"
     if world.disarm is not None:
         return f"recovery is disarmed by {world.disarm.owner} ({world.disarm.reason})"
     return ""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from holdfast.facts.fencing import Fence, FenceStep
 from holdfast.facts.migrations import End, Migration, MigrationStep
 from holdfast.facts.recoveries import Recovery, RecoveryStep
-from holdfast.facts.tenure import DeathProof, ProofKind, Tenure, TenureState, Wanted
+from holdfast.facts.tenure import RESTORED, DeathProof, ProofKind, Tenure, TenureState, Wanted
 
 
 def covers(proof: DeathProof, tenure: Tenure) -> bool:
@@ -100,6 +100,8 @@ def may_end(
         return "it is over already"
     if (tenure.host, tenure.generation) != (known.source, known.generation):
         return "another host holds it by now"
+    if tenure.boot == RESTORED:
+        return "the store came out of a backup, and both ends have not greeted since"
     if asked.step is not outcome(asked.source_end, asked.target_end):
         return "that is not what both ends say"
     for end, host, boot in (

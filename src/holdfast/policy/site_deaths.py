@@ -12,12 +12,12 @@ from holdfast.facts.recoveries import Recovery, RecoveryStep
 from holdfast.facts.subjects import Subject, SubjectKind, host_subject
 from holdfast.facts.verdicts import Certainty, Effect, FaultRaised
 from holdfast.policy import brakes, rebuilding
+from holdfast.policy.host_states import SILENT
 from holdfast.policy.site_world import HostRecord, Promise, SiteWorld
 
 BRAKED = "recovery-braked"
 FENCE_FAILED = "fence-failed"
 NOT_DEAD = "host-not-dead"
-MAY_BE_LOST = "may be lost with its host"
 BRAKE_KEY = alarm_key("site", BRAKED)
 
 
@@ -92,10 +92,9 @@ def vms_of(world: SiteWorld, record: HostRecord, loss: FaultRaised) -> list[Lost
     is_dead = world.death_of(record) is not None
     ran = {vm.vm: vm.name for vm in record.vms} if record.vms_boot in ("", loss.boot) else {}
     if not is_dead:
-        return [
-            LostVm(vm=vm, name=name, text=f"{name} {MAY_BE_LOST}: {loss.reason}{_tie(world, vm)}")
-            for vm, name in ran.items()
-        ]
+        why = brakes.why_nothing(world, record)
+        words = ((vm, name, _suspicion(world, vm, loss, why)) for vm, name in ran.items())
+        return [LostVm(vm=vm, name=name, text=f"{name} {word}") for vm, name, word in words]
     held = {
         vm: one.protection.name
         for vm, one in world.promises.items()
@@ -109,12 +108,18 @@ def vms_of(world: SiteWorld, record: HostRecord, loss: FaultRaised) -> list[Lost
     ]
 
 
-def _tie(world: SiteWorld, vm: str) -> str:
-    """After the reason of the loss. What is tied to its host is told so at once: nobody may ever
-    prove that host dead for it."""
+def _suspicion(world: SiteWorld, vm: str, loss: FaultRaised, why: str) -> str:
+    """After the name of a VM whose host may be dead; whoever reads only this must see what keeps it
+    from being started elsewhere."""
     promise = world.promises.get(vm)
-    tie = world.tie_of(promise) if promise is not None and brakes.is_ours(world, promise) else ""
-    return f". It starts nowhere else: {tie}" if tie else ""
+    if promise is None:
+        why = "it is not protected"
+    elif not brakes.is_ours(world, promise):
+        why = "its owner of recovery, or who stopped it, wants it so"
+    elif world.tie_of(promise):
+        why = world.tie_of(promise)
+    text = f"may be lost with its host: {loss.reason}"
+    return f"{text}; it is not started elsewhere: {why}" if why else text
 
 
 def _source(world: SiteWorld, promise: Promise) -> str:
@@ -162,6 +167,22 @@ def _on_its_way(world: SiteWorld, recovery: Recovery) -> str:
         case RecoveryStep.GIVEN_BACK:
             why = starting.obstacle if starting is not None else ""
             return f"and {name} could not start it: {recovery.reason}" + (f"; {why}" if why else "")
+
+
+def left_down(world: SiteWorld, incident: str) -> dict[str, tuple[str, ...]]:
+    """By the names of its silent hosts the VMs that Holdfast is to start elsewhere once their host
+    is proven dead: whoever settles the incident leaves them down."""
+    silent = (
+        record
+        for record in world.hosts.values()
+        if record.incident == incident and record.state in SILENT
+    )
+    found = {record.name: brakes.at_stake(world, record) for record in silent}
+    return {
+        name: tuple(sorted(one.protection.name for one in held))
+        for name, held in found.items()
+        if held
+    }
 
 
 def why_over(world: SiteWorld, alarm: Alarm) -> str:

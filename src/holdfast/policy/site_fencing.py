@@ -15,7 +15,7 @@ from holdfast.policy import brakes, site_incidents, timing
 from holdfast.policy.host_states import SILENT
 from holdfast.policy.site_world import Fencing, HostRecord, SiteWorld, boots_of
 
-CONFIRM = "holdfast host confirm-dead {name}"
+CONFIRM = "see that {name} is off, then: holdfast host confirm-dead {name} --because WHY"
 
 
 def go_on(world: SiteWorld) -> list[Action]:

@@ -7,7 +7,7 @@ from holdfast.facts.definitions import HostSize, VmNeeds
 from holdfast.facts.fencing import Fence, FenceStep, HostMode
 from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.instants import Instant
-from holdfast.facts.migrations import Drain, End, Migration
+from holdfast.facts.migrations import Drain, End, Migration, Prediction
 from holdfast.facts.promises import DEFAULT_GROUP, Disarm, Group, Protection
 from holdfast.facts.recoveries import Recovery
 from holdfast.facts.site import HostVm
@@ -30,6 +30,7 @@ class HostRecord(Struct, kw_only=True):
     name: str
     rack: str = ""
     switch: str = ""
+    zone: str = ""
     state: HostState = HostState.UNHEARD
     boot: str = ""
     faults: dict[str, FaultRaised] = field(default_factory=dict)  # Open ones, by condition.
@@ -56,6 +57,11 @@ class HostRecord(Struct, kw_only=True):
     devices: tuple[str, ...] = ()  # Its fence agents, first one first.
     dump_wait_s: int = 0  # It is left alone for so long when its kernel panicked.
     fencing: "Fencing | None" = None
+    why_nothing: str = ""  # Why its VMs do not start elsewhere, as their alarms say.
+
+    @property
+    def place(self) -> dict[str, str]:
+        return {"rack": self.rack, "switch": self.switch, "zone": self.zone}
 
     @property
     def pulses(self) -> bool:
@@ -91,7 +97,8 @@ class Starting(Struct, kw_only=True):
     """What this leader does about a VM that is to start elsewhere, beside what the store says.
 
     `target` is where it was asked to be placed, until the store says so; `refused` are hosts that
-    gave it back, with what they said; `obstacle` why it is nowhere placed.
+    gave it back, with what they said; `obstacle` why it is nowhere placed. Once many have been
+    tried it rests until `rests_until`, or until a host could take it that is not of `able_then`.
     """
 
     asked_at: Instant | None = None
@@ -100,6 +107,8 @@ class Starting(Struct, kw_only=True):
     again_at: Instant | None = None
     refused: dict[str, str] = field(default_factory=dict)
     obstacle: str = ""
+    rests_until: Instant | None = None
+    able_then: list[str] = field(default_factory=list)  # Hosts that could, each with its boot.
 
 
 class Moving(Struct, kw_only=True):
@@ -171,10 +180,14 @@ class SiteWorld(Struct, kw_only=True):
     starting: dict[str, Starting] = field(default_factory=dict)
     migrations: dict[str, Migration] = field(default_factory=dict)
     drains: dict[str, Drain] = field(default_factory=dict)
+    predictions: dict[str, Prediction] = field(default_factory=dict)
     moving: dict[str, Moving] = field(default_factory=dict)
     disarm: Disarm | None = None
     disarmed_until: Instant | None = None
     fenced_at: dict[str, Instant] = field(default_factory=dict)  # When, as seen from here.
+    storm_at: dict[str, Instant] = field(
+        default_factory=dict
+    )  # Since when it counts for the brake.
     fence_after_ms: int = timing.FENCE_AFTER_MS  # As the settings say.
     brake_percent: int = timing.BRAKE_PERCENT
     acts_at: Instant | None = None  # When it must be looked again at what is under way.

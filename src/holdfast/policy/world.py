@@ -41,11 +41,15 @@ class VmRecord(Struct, kw_only=True):
     is_asked_for: bool = False  # A person wants it back, whatever its policy says.
     rebuild: Rebuild | None = None  # Disks that are made anew before it runs here first.
     is_ordered: bool = False  # Its start was ordered: an earlier end of it here says nothing.
+    start_limit: int = 0  # Until it has answered: then another host is to try; 0: its budget.
     is_copy: bool = False  # Its tenure is over: what runs of it here must end, and never starts.
+    is_quiet: bool = (
+        False  # Nothing of that copy was seen in this boot: its case is told to nobody.
+    )
     holder: str = ""  # Of such a copy: the host that holds the VM by now, where that is known.
     outranked: int = 0  # The highest generation that is known and is not this host's.
     is_free: bool = False  # It was another's, and nobody protects it any more.
-    moves: str = ""  # "out" or "in", while the leader moves it; it judges meanwhile.
+    moves: str = ""  # "out" or "in" while the leader moves it; "found": others do.
     half: str = ""  # The life of it that came in half here, and was ended with its migration.
     held_back: FaultRaised | None = None  # What was seen to befall it meanwhile.
     protection: Protection | None = None
@@ -62,6 +66,11 @@ class VmRecord(Struct, kw_only=True):
     def runs(self) -> bool:
         """As far as is known: a life of it began, and nothing says that it ended or is ending."""
         return self.life is not None and not self.is_dying and not self.is_gone
+
+    @property
+    def is_moved_by_leader(self) -> bool:
+        """Then the leader judges what befalls it."""
+        return self.moves in ("out", "in")
 
 
 class World(Struct, kw_only=True):

@@ -8,6 +8,7 @@ import pytest
 from holdfast.adapters.drivers.vm_disks import Place
 from holdfast.adapters.drivers.vm_needs import LARGEST_XML, NotXml, misfit, read_needs
 from holdfast.adapters.simulated.hypervisor import Disks
+from holdfast.facts.cpus import CpuNeeds, HostCpu
 from holdfast.facts.definitions import HostSize, VmNeeds
 
 SHARED = "/srv/nfs/web.qcow2"
@@ -321,6 +322,7 @@ def test_needs_are_read_whole() -> None:
         bridges=("br0", "br1"),
         networks=("blue",),
         machine="pc-q35-7.2",
+        cpu=CpuNeeds(kind="kvm", arch="x86_64"),
     )
 
 
@@ -345,7 +347,12 @@ def test_what_is_no_definition_is_said(text: str) -> None:
 
 
 NEEDS = VmNeeds(
-    memory_mib=2_048, vcpus=4, bridges=("br0",), networks=("blue",), machine="pc-q35-7.2"
+    memory_mib=2_048,
+    vcpus=4,
+    bridges=("br0",),
+    networks=("blue",),
+    machine="pc-q35-7.2",
+    cpu=CpuNeeds(kind="kvm", arch="x86_64"),
 )
 SIZE = HostSize(
     memory_mib=4_096, cpus=8, bridges=("br0", "br1"), networks=("blue",), machines=("pc-q35-7.2",)
@@ -364,6 +371,16 @@ SIZE = HostSize(
                 memory_mib=4_096, cpus=8, bridges=("br0",), networks=("blue",), machines=("pc",)
             ),
             "no machine type pc-q35-7.2",
+        ),
+        (
+            HostSize(
+                memory_mib=4_096,
+                cpus=8,
+                bridges=("br0",),
+                networks=("blue",),
+                processors=(HostCpu(kind="qemu", arch="x86_64"),),
+            ),
+            "this host has no hardware virtualization (KVM)",
         ),
         (
             HostSize(memory_mib=1_024, cpus=8, bridges=("br0",), networks=("blue",)),

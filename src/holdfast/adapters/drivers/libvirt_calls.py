@@ -22,6 +22,7 @@ from holdfast.adapters.drivers import (
     vm_needs,
 )
 from holdfast.adapters.drivers.child import Parent
+from holdfast.adapters.drivers.libvirt_cpus import Processors
 from holdfast.adapters.drivers.libvirt_words import spoken_state
 from holdfast.facts.definitions import HostSize, Rebuild, RebuiltDisk, VmNeeds
 
@@ -50,6 +51,7 @@ class Calls:
         self._pingers = ThreadPoolExecutor(PINGERS)
         self._lock_asked = threading.Lock()
         self._asked: dict[str, Future[bool | None]] = {}
+        self._processors = Processors(self._pingers)
 
     def connection(self) -> Any:
         with self._lock:
@@ -89,7 +91,8 @@ class Calls:
         domain = self.find(vm)
         flags = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
         xml = domain.XMLDesc(flags)
-        needs = self._needs(xml, shared_paths)
+        running = domain.XMLDesc(0) if domain.isActive() else ""
+        needs = self._needs(xml, shared_paths, running)
         return {"vm": vm, "name": domain.name(), "xml": xml, "needs": msgspec.to_builtins(needs)}
 
     def define(self, xml: str) -> Any:
@@ -115,10 +118,12 @@ class Calls:
         return ""
 
     def size(self) -> Any:
-        return libvirt_host.size(self.connection())
+        connection = self.connection()
+        offered = self._processors.offered(connection)
+        return {**libvirt_host.size(connection), "processors": offered}
 
-    def _needs(self, xml: str, shared_paths: list[str]) -> VmNeeds:
-        return vm_needs.read_needs(xml, self._here(shared_paths))
+    def _needs(self, xml: str, shared_paths: list[str], running: str = "") -> VmNeeds:
+        return vm_needs.read_needs(xml, self._here(shared_paths), running)
 
     def _here(self, shared_paths: list[str]) -> libvirt_host.HostView:
         return libvirt_host.HostView(self.connection(), shared_paths)

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 from xml.etree.ElementTree import Element
 
 from holdfast.adapters.drivers import vm_disks
+from holdfast.adapters.drivers.cpu_xml import read_cpu
 from holdfast.adapters.drivers.vm_disks import Here, Place, Remade, network_tie, path_tie
+from holdfast.facts.cpus import missing
 from holdfast.facts.definitions import DiskKind, HostSize, VmNeeds
 
 LARGEST_XML = 256 << 10
@@ -47,8 +49,9 @@ def parse(xml: str) -> Element:
     return root
 
 
-def read_needs(xml: str, here: Here) -> VmNeeds:
-    """Raises NotXml. `obstacle` says what is local to this host, or missing on it."""
+def read_needs(xml: str, here: Here, running: str = "") -> VmNeeds:
+    """Raises NotXml. `obstacle` says what is local to this host, or missing on it; `running` is the
+    XML of it as it runs."""
     root = parse(xml)
     kind, size = root.find("os/type"), len(xml.encode())
     disks = tuple(vm_disks.read(root, here))
@@ -62,6 +65,8 @@ def read_needs(xml: str, here: Here) -> VmNeeds:
         obstacle=_obstacle(root, here, size),
         rest=_obstacle(root, Remade(here, remakeable), size),
         disks=disks,
+        cpu=read_cpu(root),
+        live=read_cpu(parse(running)) if running else None,
     )
 
 
@@ -69,12 +74,14 @@ def misfit(needs: VmNeeds, size: HostSize) -> str:
     """The first thing that a host of this size does not offer, as a sentence; or empty."""
     bridges = [one for one in needs.bridges if one not in size.bridges]
     networks = [one for one in needs.networks if one not in size.networks]
+    processor = missing(needs.cpu, size.processors)
     has_machine = not size.machines or not needs.machine or needs.machine in size.machines
     found = (
         (needs.obstacle, needs.obstacle),
         (bridges, f"there is no bridge {''.join(bridges[:1])} on this host"),
         (networks, f"libvirt's network {''.join(networks[:1])} does not run on this host"),
         (not has_machine, f"QEMU on this host has no machine type {needs.machine}"),
+        (processor, f"this host has no {processor}"),
         (
             needs.memory_mib > size.memory_mib,
             f"it needs {needs.memory_mib} MiB of memory; this host has {size.memory_mib} for VMs",

@@ -140,7 +140,7 @@ class HypervisorInMemory:
     async def definition(self, vm: str, limit_ms: int = 5_000) -> VmDefinition:
         domain = self._called("definition", vm, limit_ms)
         xml = self._xml.get(vm) or _xml_of(domain)
-        needs = read_needs(xml, self.disks)
+        needs = read_needs(xml, self.disks, xml if vm in self._lives else "")
         return VmDefinition(vm=vm, name=domain.name, xml=xml, needs=needs)
 
     async def judge(

@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from holdfast.faces.api.shapes import Request, Told
-from holdfast.facts.promises import Admission, Group, LocalDisk, Owner, Spread
+from holdfast.facts.promises import Admission, Group, LocalDisk, Owner, Spread, Zones
 from holdfast.facts.wire import VmSummary
 
 
@@ -16,6 +16,7 @@ class SetGroup(Request, frozen=True, kw_only=True):
     dump: bool | None = None
     priority: int | None = None
     spread: Spread | None = None
+    zones: Zones | None = None
     admit: Admission | None = None
     local_disk: LocalDisk | None = None
     images: dict[str, str] | None = None

@@ -6,6 +6,7 @@ from msgspec import Meta, Struct
 
 from holdfast.faces.api.guarantee_shapes import Guarantee, Loss
 from holdfast.facts.alarms import AlarmRecord
+from holdfast.facts.definitions import HostRole
 from holdfast.facts.events import Change, Event, EventGap
 from holdfast.facts.fencing import FenceStep, HostMode
 from holdfast.facts.incidents import Incident
@@ -57,6 +58,10 @@ class OfGroup(Request, frozen=True, kw_only=True):
 
 class OfIncident(Request, frozen=True, kw_only=True):
     incident: str
+
+
+class SettleIncident(OfIncident, frozen=True, kw_only=True):
+    leave_down: bool = False
 
 
 class Losses(Request, frozen=True, kw_only=True):
@@ -123,10 +128,12 @@ class CreateToken(Request, frozen=True, kw_only=True):
 
 
 class RevokeCertificate(Request, frozen=True, kw_only=True):
-    """`name` is a serial, a host's name or its id."""
+    """`name` is a serial, a host's name or its id. `even_with_vms`: also where the host holds
+    protected VMs and is not proven dead, which is refused without it."""
 
     name: str
     reason: str = ""
+    even_with_vms: bool = False
 
 
 class NewJoin(Request, frozen=True, kw_only=True):
@@ -285,7 +292,7 @@ class Host(Struct, frozen=True, kw_only=True):
     """`state` is one word, `said` the same as a sentence, `care` well, odd or bad. `is_up`: its
     agent is linked, `since_utc_ms`. `planes_heard`: where its pulses arrive at this controller.
     `mode` act: it is fenced when it dies. `is_fenceable` now, or `why_not_fenceable`.
-    `is_drained`: in maintenance."""
+    `is_drained`: in maintenance. `predicted`: why it is expected to fail, or empty."""
 
     host: str
     host_name: str
@@ -302,12 +309,15 @@ class Host(Struct, frozen=True, kw_only=True):
     planes_heard: tuple[str, ...] = ()
     rack: str = ""
     switch: str = ""
+    zone: str = ""
+    roles: tuple[HostRole, ...] = ()
     faults: tuple[str, ...] = ()
     incident: str = ""
     mode: HostMode = HostMode.REPORT
     is_fenceable: bool = False
     why_not_fenceable: str = ""
     is_drained: bool = False
+    predicted: str = ""
     fence_devices: tuple[str, ...] = ()
     fence: FenceShown | None = None
 

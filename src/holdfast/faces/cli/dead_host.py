@@ -88,6 +88,8 @@ def confirm_dead(site: Site, name: str, because: str, confirmed: str, as_json: b
     if as_json:
         return show_json(done)
     click.echo(f"{view.host_name} counts as dead, on your word; {what_starts(view)}")
+    if done.get("power"):
+        click.secho(str(done["power"]), fg="yellow")
     return click.echo(f"follow it: holdfast explain {view.host_name}")
 
 

@@ -11,7 +11,7 @@ from holdfast.faces.cli.exits import unknown
 from holdfast.faces.cli.local_disks import image_option, local_disk_option, read_images
 from holdfast.faces.cli.settings import Site, pass_site
 from holdfast.faces.cli.showing import json_option, show, show_json
-from holdfast.facts.promises import Admission, Group, Owner, Spread
+from holdfast.facts.promises import Admission, Group, Owner, Spread, Zones
 
 name_argument = click.argument("name", metavar="GROUP", shell_complete=complete_group)
 
@@ -79,6 +79,11 @@ def show_group(site: Site, name: str, as_json: bool) -> None:
     "--spread",
     type=click.Choice([str(spread) for spread in Spread]),
     help="What its VMs do not share when one starts elsewhere.",
+)
+@click.option(
+    "--zones",
+    type=click.Choice([str(zones) for zones in Zones]),
+    help="Where its VMs start elsewhere: in the zone that they were in, or in any.",
 )
 @click.option(
     "--admit",

@@ -8,7 +8,7 @@ from rich.text import Text
 from holdfast.faces.pages.tables import BAD, GOOD, STRONG, UNSURE, counted, facts, table
 from holdfast.faces.pages.vms import vms_table
 from holdfast.facts.instants import spoken
-from holdfast.facts.promises import Admission, Group, LocalDisk, Owner, Spread
+from holdfast.facts.promises import Admission, Group, LocalDisk, Owner, Spread, Zones
 from holdfast.facts.wire import VmSummary
 
 OWNERS = {
@@ -21,6 +21,7 @@ SPREADS = {
     Spread.HOST: "on hosts of their own",
     Spread.RACK: "in racks of their own",
 }
+ZONES = {Zones.SAME: "that of the host it was on", Zones.ANY: "any"}
 ADMITS = {
     Admission.WARN: "is protected with a warning",
     Admission.REFUSE: "is not taken into the group",
@@ -63,6 +64,7 @@ def group_page(
             ("restarts", _budget(group)),
             ("memory dump", "yes" if group.dump else "no"),
             ("start elsewhere", f"{SPREADS[group.spread]}, with priority {group.priority}"),
+            ("in which zone", ZONES[group.zones]),
             ("a VM that could not", ADMITS[group.admit]),
             ("a local disk", LOCAL_DISKS[group.local_disk]),
             *((f"image for {disk}", image) for disk, image in sorted(group.images.items())),

@@ -34,6 +34,8 @@ class HostRow(Struct, frozen=True, kw_only=True):
     vms: int = 0
     rack: str = ""
     switch: str = ""
+    zone: str = ""
+    roles: tuple[str, ...] = ()
     planes: tuple[str, ...] = ()
     planes_heard: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
@@ -45,6 +47,7 @@ class HostRow(Struct, frozen=True, kw_only=True):
     why_not_fenceable: str = ""
     fence_devices: tuple[str, ...] = ()
     is_drained: bool = False
+    predicted: str = ""  # Why it is expected to fail.
 
     @property
     def is_at_risk(self) -> bool:
@@ -98,7 +101,7 @@ def host_page(view: HostView, now_ms: int) -> Iterator[Any]:
     rows += _fencing(one)
     rows += [("Faults", ", ".join(one.faults))] if one.faults else []
     rows += [("Incident", f"holdfast explain {one.incident}")] if one.incident else []
-    rows += [(name, value) for name, value in (("Rack", one.rack), ("Switch", one.switch)) if value]
+    rows += [(name, value) for name, value in _place(one) if value]
     yield facts(rows)
     if view.alarms:
         yield ""
@@ -148,7 +151,11 @@ def agent_words(one: HostRow, now_ms: int) -> Text:
 
 def state(one: HostRow) -> Text:
     said = Text(one.said or one.state or "-", style=STYLES.get(one.care, ""))
-    return Text("in maintenance (drained): ", style=UNSURE).append(said) if one.is_drained else said
+    if one.is_drained:
+        return Text("in maintenance (drained): ", style=UNSURE).append(said)
+    if one.predicted:
+        return Text(f"expected to fail ({one.predicted}): ", style=UNSURE).append(said)
+    return said
 
 
 def heard(one: HostRow) -> Text:
@@ -165,3 +172,10 @@ def _plane(name: str, one: HostRow) -> Text:
     if name in one.planes_heard:
         return Text("its pulses are heard")
     return Text("it is silent", style=BAD)
+
+
+def _place(one: HostRow) -> Iterator[tuple[str, str]]:
+    yield "Rack", one.rack
+    yield "Switch", one.switch
+    yield "Zone", one.zone
+    yield "Roles", ", ".join(one.roles)
