@@ -52,6 +52,7 @@ from holdfast.ports.keeper import keep_running
 from holdfast.ports.link import Dial
 from holdfast.ports.notifier import Notifier
 from tests.simulation.controller_fencing import make_confirming
+from tests.simulation.controller_instances import hold_instances
 from tests.simulation.controller_parts import Unasked, kept, settings_of
 from tests.simulation.ears import SimulatedEar
 from tests.simulation.probes import Carrier
@@ -349,6 +350,7 @@ class SimulatedController:
             **{f"courier {one.notifier.name}": one.run for one in self.couriers},
             "hearing": self.hearing.run,
             "watch": self.watch.run,
+            "instances": hold_instances(self),
             "look": self._look,
             "leasing": self.leasing.run,
             **self.replicas.tasks(no_gate, None),

@@ -15,6 +15,7 @@ from holdfast.controller.migration_questions import MigrationQuestions
 from holdfast.controller.recovering import Recoverer
 from holdfast.controller.registry import Registry
 from holdfast.controller.site_feed import SiteFeed
+from holdfast.controller.stale_disks import StaleDisks
 from holdfast.controller.watch import Watch
 from holdfast.facts.actions import Action
 from holdfast.facts.commands import RecoveryAsked
@@ -126,6 +127,7 @@ def make_migrating(one: "Controller") -> Migrating:
     def say(text: str) -> None:
         one.events.note(EventKind.HOST, text)
 
+    StaleDisks(one.registry, say)
     migrating = Migrating(
         registry=one.registry,
         agents=one.agents,
