@@ -1,17 +1,22 @@
-"""What comes to the ear beside pulses: kernels that panic, and those that write a crash dump.
+"""What the ear hears beside pulses: kernels that panic, and hosts that write a crash dump.
 
 covers: H7
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
+from tests.controller.ear_room import Room
 from tests.controller.ear_scene import FakeHost
-from tests.controller.test_ear import Room, make_room
 from tests.ports import free_port
 
-__all__ = ["make_room"]
+
+@pytest.fixture
+def make_room() -> Iterator[Callable[..., Room]]:
+    with ExitStack() as own:
+        yield lambda **choices: Room(own, **choices)
 
 
 def test_a_kernel_that_panics_is_heard(make_room: Callable[..., Room]) -> None:
