@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from holdfast.adapters.drivers.vm_needs import Place
+from holdfast.adapters.drivers.vm_disks import Place
 from holdfast.adapters.simulated.archive import ArchiveInMemory
 from holdfast.agent.answers import Answers
 from holdfast.agent.commands import Commands

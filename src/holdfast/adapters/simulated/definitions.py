@@ -6,11 +6,12 @@ from holdfast.adapters.drivers.cpu_xml import read_cpu
 from holdfast.adapters.simulated.host import SimulatedHost
 from holdfast.adapters.simulated.vm import MIB_PER_GB, SimulatedVm
 from holdfast.facts.cpus import HostCpu
-from holdfast.facts.definitions import HostSize, VmDefinition, VmNeeds
+from holdfast.facts.definitions import DiskKind, HostSize, VmDefinition, VmDisk, VmNeeds
 
 CPUS = 64
 NETWORKS = ("default",)
-TRAITS = ("has_agent", "is_mute", "obeys_term")
+TRAITS = ("has_agent", "is_mute", "obeys_term", "is_local")
+TIE = "its disk is on its host"
 PLAIN_MIB = 1_048_576  # Of a host that takes whatever is asked of it.
 
 
@@ -27,6 +28,7 @@ def xml_of(vm: SimulatedVm) -> str:
     devices = ET.SubElement(root, "devices")
     disk = ET.SubElement(devices, "disk", type="file", device="disk")
     ET.SubElement(disk, "source", file=vm.writes_to)
+    ET.SubElement(disk, "target", dev="vda")
     traits = {trait: str(int(getattr(vm, trait))) for trait in TRAITS}
     ET.SubElement(root, "guest", {"boot_ms": str(vm.boot_ms), **traits})
     return ET.tostring(root, encoding="unicode")
@@ -53,16 +55,28 @@ def vm_of(xml: str) -> SimulatedVm:
         has_agent=guest.get("has_agent") == "1",
         is_mute=guest.get("is_mute") == "1",
         obeys_term=guest.get("obeys_term") == "1",
+        is_local=guest.get("is_local") == "1",
+        has_disk=guest.get("is_local") != "1",
     )
 
 
 def definition_of(vm: SimulatedVm) -> VmDefinition:
+    tie = TIE if vm.is_local else ""
+    disk = VmDisk(
+        name="vda",
+        kind=DiskKind.REMAKEABLE if vm.is_local else DiskKind.SHARED,
+        path=f"/var/lib/{vm.writes_to}.qcow2",
+        format="qcow2",
+        size_bytes=1 << 30,
+        obstacle=tie,
+    )
     xml = xml_of(vm)
     needs = VmNeeds(
         memory_mib=vm.memory_mib,
         vcpus=1,
         networks=NETWORKS,
-        obstacle=vm.cannot_leave,
+        obstacle=tie,
+        disks=(disk,),
         cpu=read_cpu(ET.fromstring(xml)),
     )
     return VmDefinition(vm=vm.uuid, name=vm.name, xml=xml, needs=needs)

@@ -48,7 +48,7 @@ class SimulatedHost:
         self.begun: list[Callable[[SimulatedVm, int], None]] = []  # Each hears of every start.
         self.vms: dict[str, SimulatedVm] = {}
         self.see: Callable[[Observation], None] | None = None
-        self.libvirt = "answers"  # or: frozen, dead
+        self.libvirt, self.missing = "answers", set[str]()  # or frozen, dead; images not here.
         self.starts: list[tuple[str, Incarnation]] = []
         self._boots = itertools.count(2)
         self._boot_began = 0
