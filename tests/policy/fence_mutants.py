@@ -106,7 +106,7 @@ FENCE_MUTANTS = (
     Mutant(
         "believes whatever a device says",
         "policy/site_fencing.py",
-        "    doubt = _doubt(world, record, fence)",
+        "    doubt = _doubt(world, record, fence, now.proof)",
         '    doubt = ""',
         FENCING,
     ),
@@ -263,9 +263,9 @@ FENCE_MUTANTS = (
     ),
     Mutant(
         "switches off what is not committed",
-        "controller/recovering.py",
-        "            refusal = self._refusal(fence)",
-        '            refusal = ""',
+        "controller/switching_off.py",
+        'refusal = self._refusal(fence) if is_due else ""',
+        'refusal = ""',
         COMMITS,
     ),
     Mutant(
@@ -281,6 +281,20 @@ FENCE_MUTANTS = (
         '        elif said.get("is_taken") is False:',
         '        elif not said.get("is_taken") or True:',
         COMMITS,
+    ),
+    Mutant(
+        "counts a storm by the wall clock",
+        "policy/site_acts.py",
+        "fact.age_ms if fact.is_read else 0",
+        "fact.age_ms",
+        ("tests/policy/test_storm.py",),
+    ),
+    Mutant(
+        "gives a VM up for good",
+        "policy/site_recovery.py",
+        "    if now.rests_until <= world.now:",
+        "    if False:",
+        ("tests/policy/test_resting.py",),
     ),
     Mutant(
         "lets a VM leave its zone",

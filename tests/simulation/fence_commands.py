@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from holdfast.adapters.simulated.bmc import PLANE, Bmc
 from holdfast.adapters.simulated.definitions import xml_of
@@ -101,8 +102,14 @@ def _unprotect(people: People, words: Words, _options: Options) -> None:
 
 
 def _group(people: People, words: Words, options: Options) -> None:
-    """`group NAME [owner=nobody] [level=1] [local-disk=rebuild] [image=/images/base]`."""
-    known = {"owner": str, "level": int, "restarts": int, "local_disk": str}
+    """`group NAME [owner=nobody] [level=1] [lease=on] [local-disk=rebuild] [image=/img/a]`."""
+    known: dict[str, Callable[[str], Any]] = {
+        "owner": str,
+        "level": int,
+        "restarts": int,
+        "lease": lambda word: word == "on",
+        "local_disk": str,
+    }
     given = {key.replace("-", "_"): value for key, value in options.items()}
     image = given.pop("image", "")
     images = {"images": {"vda": image}} if image else {}
@@ -161,6 +168,12 @@ def _memory(stage: SiteStage, _words: Words, options: Options) -> None:
         stage.site.hosts[host].machine.vms.memory_mib = int(mib)
 
 
+def _cpu(stage: SiteStage, _words: Words, options: Options) -> None:
+    """`cpu h4=sse2,avx2`: the features that its libvirt says that it offers."""
+    for host, features in options.items():
+        stage.site.hosts[host].machine.vms.cpu_features = tuple(features.split(","))
+
+
 def _image(*, is_gone: bool) -> Command:
     """`image-gone h1 h2 image=/images/base`: it is missing there; `image-back`: it is not."""
 
@@ -192,11 +205,13 @@ def _made(generation: int, times: int) -> str:
 
 
 def _vm(stage: SiteStage, words: Words, options: Options) -> None:
-    """`vm web on=h1 [memory=GB] [boot=MS] [uuid=] [disk=] [local] [mute]`: it runs there."""
+    """`vm web on=h1 [memory=GB] [boot=MS] [uuid=] [disk=] [local] [mute] [cpu=FEATURE]`: it
+    runs there."""
     name, *flags = words
     memory_gb, boot_ms = options.get("memory"), options.get("boot")
     vm = stage.site.add_vm(options["on"], name, options.get("uuid", ""), options.get("disk", ""))
     vm.is_mute = "mute" in flags
+    vm.cpu_feature = options.get("cpu", "")
     vm.is_local = "local" in flags
     vm.memory_gb = float(memory_gb) if memory_gb else vm.memory_gb
     vm.boot_ms = float(boot_ms) if boot_ms else vm.boot_ms
@@ -289,6 +304,7 @@ FENCE_COMMANDS: dict[str, Command] = {
     "settle": _people(_settle),
     "predict": _people(_predict),
     "memory": _memory,
+    "cpu": _cpu,
     "template": _people(_template),
     "disks": _disks,
     "image-gone": _image(is_gone=True),

@@ -15,6 +15,7 @@ from holdfast.adapters.simulated.vm import SimulatedVm
 from holdfast.facts.fencing import Fence, FenceStep, HostMode
 from holdfast.facts.instances import Instance, InstanceStep
 from holdfast.facts.instants import NS_PER_S
+from holdfast.facts.leases import HostLease
 from holdfast.facts.promises import DEFAULT_GROUP, Group, Owner, Protection
 from holdfast.facts.recoveries import Recovery
 from holdfast.facts.tenure import DeathProof, ProofKind, Wanted
@@ -123,6 +124,8 @@ class FenceTruth:
     def _covers(self, proof: DeathProof, last: Begun) -> bool:
         if proof.kind is ProofKind.STORAGE:
             return proof.vm == last.vm and proof.generation >= last.generation
+        if proof.kind is ProofKind.WATCHDOG:
+            return (proof.host, proof.boot) == (last.host, last.boot) and last.vm in proof.vms
         is_over = self.site.hosts[last.host].machine.boot != last.boot
         return proof.host == last.host and (is_over or last.boot in (proof.boot, *proof.earlier))
 
@@ -140,9 +143,21 @@ class FenceTruth:
 
     def is_promised(self, protection: Protection) -> bool:
         """Wanted running, and for the program to bring back."""
-        held = self.site.cluster.truth.contents.get(f"groups/{protection.group}")
-        group = msgspec.json.decode(held.value, type=Group) if held else DEFAULT_GROUP
+        group = self._group_of(protection)
         return protection.tenure.wanted is Wanted.RUNNING and group.owner is Owner.HOLDFAST
+
+    def _group_of(self, protection: Protection) -> Group:
+        held = self.site.cluster.truth.contents.get(f"groups/{protection.group}")
+        return msgspec.json.decode(held.value, type=Group) if held else DEFAULT_GROUP
+
+    def leases(self) -> Iterator[HostLease]:
+        for key, held in sorted(self.site.cluster.truth.contents.items()):
+            if key.startswith("leases/"):
+                yield msgspec.json.decode(held.value, type=HostLease)
+
+    def relies(self, protection: Protection) -> bool:
+        """Whether people have let it be ended with the lease of its host."""
+        return self._group_of(protection).lease
 
     def is_committed(self, fence: Fence) -> bool:
         held = self.fences.get(fence.host)

@@ -31,6 +31,8 @@ from holdfast.agent.host_records import HostRecords
 from holdfast.agent.identity import Identity
 from holdfast.agent.inventory import Inventory
 from holdfast.agent.last_words import LastWords
+from holdfast.agent.lease_board import LEASE_BOARD, SharedLeaseBoard
+from holdfast.agent.leasing import Leasing
 from holdfast.agent.loop import Loop, now
 from holdfast.agent.losses import watch_losses
 from holdfast.agent.memory import Remembered, is_in_doubt, open_journal
@@ -128,6 +130,8 @@ class Agent:
             observations=lambda: self.loop.observations,
         )
         self.hook_files = HookFiles(state, Path(settings.run_dir), lambda: self.decider.world)
+        self.lease_board = SharedLeaseBoard(Path(settings.run_dir) / LEASE_BOARD)
+        self.leasing = Leasing(self.loop, self.sight.hypervisor, self.lease_board, self.journal)
         self.starting = Starting(self.loop, self.sight.hypervisor, self.journal)
         self.migrator = LibvirtMigrator(
             settings.libvirt_uri,
@@ -178,6 +182,7 @@ class Agent:
             self.starting.turn,
         ).add_to(self.questions)
         self.starting.add_to(self.questions)
+        self.leasing.add_to(self.questions)
         self.migrating.add_to(self.questions)
         Witness(self._settings.answer_port, self._me.boot).add_to(self.questions)
 
@@ -212,6 +217,7 @@ class Agent:
             self.site_keeper.run,
             self.vitals.run,
             self.found_moves.run,
+            self.leasing.run,
             lambda: watch_losses(self._losses(), self._see),
             *[
                 functools.partial(sensor.run, self._see)

@@ -46,7 +46,7 @@ class Admitting:
             as_if = structs.replace(as_if, local_disk=held.local_disk, images=held.images)
         promise = Promise(protection=wish.applied(as_if), needs=needs)
         found, broken = await self._guarantees.try_with(promise)
-        if is_strict and (found or broken):
+        if is_strict and ((found and not found.is_passing) or broken):
             raise _refusal(summary.name, name, found, broken)
         return {
             "starts_elsewhere": found is None,

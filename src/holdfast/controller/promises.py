@@ -46,6 +46,7 @@ async def _admit_all(*_: object) -> dict[str, Any]:
 class Promises:
     def __init__(self, registry: Registry, agents: Agents) -> None:
         self._registry, self._agents = registry, agents
+        agents.holder_of = self._holder_of
         self.admit: Admit = _admit_all
         self.on_granted: Callable[[str], None] = lambda _: None  # It must hear of it.
 
@@ -60,6 +61,10 @@ class Promises:
             held = self._registry.protection(vm)
             if held is not None and held.tenure.host != hello.host:
                 self.on_granted(held.tenure.host)
+
+    def _holder_of(self, vm: str) -> str:
+        held = self._registry.protection(vm)
+        return held.tenure.host if held is not None else ""
 
     def _waiting(self) -> set[str]:
         known = self._registry.protections().items()
@@ -108,7 +113,7 @@ class Promises:
         wish: DiskWish = NO_WISH,
     ) -> Any:
         """Raises Unanswerable, StoreAway."""
-        agent, summary = self._agents.find_vm(vm)
+        agent, summary = self._agents.find_to_protect(vm)
         if agent.link is None:
             raise self._agents.away(agent)
         self._check_group(group)

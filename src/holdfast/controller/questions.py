@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from holdfast.controller import vm_rows
 from holdfast.controller.agents import Agent, Agents
 from holdfast.controller.api_tokens import ApiTokens
 from holdfast.controller.audit import Audit
@@ -179,8 +180,10 @@ class Questions:
             if one.alarm.subject.id == host
             or (one.alarm.host == name and one.alarm.condition not in OF_SITES)
         ]
-        vms = [one for one in self._agents.all_vms() if self._agents.holds(host, one.vm)]
-        shown = {"host": row, "vms": PLAIN(vms), "alarms": PLAIN(alarms)}
+        rows = self._agents.all_vms()
+        left = vm_rows.only_defined(rows, name)
+        vms = [one for one in rows if one.host == host]
+        shown = {"host": row, "vms": PLAIN(vms), "only_defined": left, "alarms": PLAIN(alarms)}
         return {**shown, "if_lost": self.if_lost(host)}
 
     async def _ask_vm(self, asked: wire.Question) -> Any:

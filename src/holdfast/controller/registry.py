@@ -16,6 +16,7 @@ from msgspec import Struct
 from holdfast.facts.definitions import VmDefinition
 from holdfast.facts.fencing import Fence, HostFencing, Rehearsal
 from holdfast.facts.instances import Instance, Template
+from holdfast.facts.leases import HostLease
 from holdfast.facts.membership import KINDS_OF_SITE
 from holdfast.facts.migrations import Drain, Migration, Prediction
 from holdfast.facts.promises import DEFAULT_GROUP, Disarm, Group, Protection
@@ -71,6 +72,7 @@ KINDS: Mapping[str, type[Struct]] = {
     "definitions": VmDefinition,
     "fencing": HostFencing,
     "fences": Fence,
+    "leases": HostLease,
     "rehearsals": Rehearsal,
     "recoveries": Recovery,
     "migrations": Migration,
@@ -231,6 +233,12 @@ class Registry:
 
     def fences(self) -> dict[str, Fence]:
         return {fence.host: fence for fence in self._all("fences", Fence)}
+
+    def lease(self, host: str) -> HostLease | None:
+        return self._one(f"leases/{host}", HostLease)
+
+    def leases(self) -> list[HostLease]:
+        return list(self._all("leases", HostLease))
 
     def recovery(self, vm: str) -> Recovery | None:
         return self._one(f"recoveries/{vm}", Recovery)

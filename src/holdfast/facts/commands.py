@@ -118,6 +118,25 @@ class MoveSeen(Told, frozen=True, kw_only=True):
     is_under_way: bool
 
 
+class LeaseOrdered(Told, frozen=True, kw_only=True):
+    """These VMs rely on this host's lease from now on, and no others. `held` are all that the
+    leader knows to be held here in this boot."""
+
+    epoch: int
+    vms: tuple[str, ...]
+    held: tuple[str, ...]
+
+
+class LeaseRanOut(Told, frozen=True, kw_only=True):
+    """No controller granted it in time: what relies on it is ended."""
+
+
+class LeaseHolds(Told, frozen=True, kw_only=True):
+    """It was granted again, in this epoch: the leader has given none of these VMs away since."""
+
+    epoch: int
+
+
 class IncidentSettled(Told, frozen=True, kw_only=True):
     """A person says: this is dealt with. The incident closes and its alarms clear."""
 
@@ -139,6 +158,9 @@ Command = (
     | MigrationBegan
     | MigrationEnded
     | MoveSeen
+    | LeaseOrdered
+    | LeaseRanOut
+    | LeaseHolds
     | IncidentSettled
 )
 

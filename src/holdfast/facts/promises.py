@@ -97,6 +97,7 @@ class Group(Struct, frozen=True, kw_only=True):
     `restarts_window_s` before the VM is handed over with the reason. `dump` asks for a memory
     dump of a guest that panicked or is stuck. Of VMs that start elsewhere those of a higher
     `priority` come first; `spread` keeps them apart, and `zones` together. `admit` is about VMs
+    that could not. With `lease` they rely on the lease of their host, and end when it runs out.
     that could not. `local_disk` and `images` (by disk) are for VMs that say nothing of their own.
     """
 
@@ -110,6 +111,7 @@ class Group(Struct, frozen=True, kw_only=True):
     spread: Spread = Spread.NONE
     zones: Zones = Zones.SAME
     admit: Admission = Admission.WARN
+    lease: bool = False
     local_disk: LocalDisk = LocalDisk.KEEP
     images: dict[str, str] = {}
 

@@ -195,6 +195,7 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, Check]]] = {
         "roles": ("roles", _roles),
         "gasp_port": ("gasp_port", whole_number(0, 65_535)),
         "kdump_port": ("kdump_port", whole_number(0, 65_535)),
+        "watchdog": ("watchdog", _absolute_path),
     },
     "site": {
         "api_port": ("api_port", _PORT),
@@ -252,6 +253,7 @@ KINDS: Mapping[str, tuple[Callable[..., Any], Mapping[str, Check], tuple[str, ..
             "spread": word_of(Spread),
             "zones": word_of(Zones),
             "admit": word_of(Admission),
+            "lease": truth,
             "local_disk": word_of(LocalDisk),
             "images": images,
         },

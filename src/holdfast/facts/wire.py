@@ -56,6 +56,11 @@ class VmSummary(Struct, frozen=True, kw_only=True):
     rebuilt: str = ""  # Which disks would be made anew there, and from what; or empty.
     local_disk: str = ""  # Its policy for disks of its host alone.
     disks: tuple[VmDisk, ...] = ()  # Where they are; of protected VMs.
+    # What a controller adds, which hears all hosts: whose word this is, and where else it is seen.
+    host: str = ""
+    host_name: str = ""
+    also_runs_on: tuple[str, ...] = ()  # Names of hosts. It must run once only.
+    defined_on: tuple[str, ...] = ()  # Names of hosts where nothing but a definition is left.
 
 
 class Hello(Frame, frozen=True, kw_only=True):

@@ -14,10 +14,12 @@ ROOM_HELPS = "make room on another host, or see what each one lacks: holdfast gu
 
 
 class Obstacle(Struct, frozen=True, kw_only=True):
-    """Why a VM would not start elsewhere, as a sentence without its subject; and what helps."""
+    """Why a VM would not start elsewhere, as a sentence without its subject; and what helps.
+    `is_passing`: it would, but for what hinders Holdfast now."""
 
     reason: str
     helps: str
+    is_passing: bool = False
 
 
 def with_promise(world: SiteWorld, promise: Promise) -> SiteWorld:
@@ -41,7 +43,7 @@ def obstacle(
         return _not_ours(world, promise)
     if record is None:
         return Obstacle(reason="its host is not known here", helps="holdfast host list")
-    why = guarantee.inaction(record)
+    why = guarantee.inaction(world, record)
     if why:
         helps = f"holdfast host mode {record.name} act" if record.devices else _set(record.name)
         return Obstacle(reason=why, helps=helps)
@@ -50,7 +52,11 @@ def obstacle(
     reason = next((one.reason for one in found.stays if one.vm == vm), "")
     if reason == guarantee.NOT_KNOWN:
         return Obstacle(reason=reason, helps="its agent tells it in a moment: look again")
-    return Obstacle(reason=reason, helps=ROOM_HELPS) if reason else None
+    if reason:
+        return Obstacle(reason=reason, helps=ROOM_HELPS)
+    helps = f"see what hinders it: holdfast host show {record.name}"
+    is_hindered = bool(found.hindered)
+    return Obstacle(reason=found.hindered, helps=helps, is_passing=True) if is_hindered else None
 
 
 def _set(name: str) -> str:

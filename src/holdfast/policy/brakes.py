@@ -23,13 +23,17 @@ def allowed(world: SiteWorld) -> int:
 def braked(world: SiteWorld) -> str:
     """Why nothing is done about any host of the site, or empty. More hosts are lost than die at
     once by themselves: then it is a network, a power feed, or this controller."""
-    silent = [one for one in world.hosts.values() if _counts(world, one)]
-    limit = allowed(world)
+    silent, limit = counted(world), allowed(world)
     if len(silent) > limit:
         names = ", ".join(sorted(one.name for one in silent))
         number = f"{len(silent)} of {len(world.hosts)} hosts"
         return f"{number} are silent, or were fenced a moment ago ({names}): more than {limit}"
     return ""
+
+
+def counted(world: SiteWorld) -> list[HostRecord]:
+    """The hosts that count for the brake now."""
+    return [one for one in world.hosts.values() if _counts(world, one)]
 
 
 def _counts(world: SiteWorld, record: HostRecord) -> bool:
@@ -59,8 +63,8 @@ def hindrance(world: SiteWorld, record: HostRecord) -> str:
         return f"{record.name} is in report mode"
     if world.disarm is not None:
         return f"{world.disarm.owner} disarmed recovery: {world.disarm.reason}"
-    if not record.devices:
-        return f"no fence device is set for {record.name}"
+    if not record.devices and not leased_vms(world, record):
+        return f"no fence device is set for {record.name}{_why_no_lease(world, record)}"
     if world.own_faults:
         return "this controller is itself in trouble: " + ", ".join(sorted(world.own_faults))
     if world.brake:
@@ -126,10 +130,32 @@ def is_ours(world: SiteWorld, promise: Promise) -> bool:
     return is_held and world.group_of(protection).owner is Owner.HOLDFAST
 
 
+def leased_vms(world: SiteWorld, record: HostRecord) -> tuple[str, ...]:
+    """The VMs that this host surely ends when its lease runs out: in the boot that is to be proven
+    over, or in which it was known last."""
+    fence, lease = world.fences.get(record.host), world.leases.get(record.host)
+    is_meant = fence is not None and fence.step is FenceStep.INTENDED
+    boot = fence.boot if fence is not None and is_meant else record.boot
+    return lease.vms if lease is not None and lease.boot == boot else ()
+
+
+def _why_no_lease(world: SiteWorld, record: HostRecord) -> str:
+    relying = [
+        one.protection.name
+        for one in world.promises.values()
+        if one.protection.tenure.host == record.host and world.group_of(one.protection).lease
+    ]
+    return f", and it has not acknowledged a lease for {relying[0]}" if relying else ""
+
+
 def at_stake(world: SiteWorld, record: HostRecord) -> list[Promise]:
     """The VMs for which this host would be fenced."""
     held = (one for one in world.promises.values() if record.host in may_be_on(world, one))
-    return [one for one in held if is_ours(world, one)]
+    ours = [one for one in held if is_ours(world, one)]
+    if record.devices:
+        return ours
+    leased = leased_vms(world, record)  # Nothing else of it could be proven gone.
+    return [one for one in ours if one.protection.vm in leased]
 
 
 def boots_at_stake(world: SiteWorld, record: HostRecord) -> set[str]:

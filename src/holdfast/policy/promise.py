@@ -5,7 +5,7 @@ from holdfast.facts.instants import NS_PER_S, spoken
 from holdfast.facts.promises import Group, LocalDisk, Owner
 from holdfast.facts.subjects import Subject, SubjectKind
 from holdfast.facts.tenure import TenureState, Wanted
-from holdfast.policy import alarms, rebuilding
+from holdfast.policy import alarms, rebuilding, relying
 from holdfast.policy.vm_states import VmState
 from holdfast.policy.world import VmRecord, World
 
@@ -34,6 +34,15 @@ def awaits_grant(world: World, record: VmRecord) -> bool:
         return False
     tenure = record.protection.tenure
     return tenure.host == world.host and tenure.boot != world.boot
+
+
+def held_until(world: World, record: VmRecord) -> str:
+    """What its recovery here waits for, or empty."""
+    if awaits_grant(world, record):
+        return "this host is granted it again"
+    if relying.waits(world, record):
+        return f"a controller is heard again: {relying.WAITS}"
+    return ""
 
 
 def is_held_here(world: World, record: VmRecord) -> bool:
@@ -108,7 +117,7 @@ def obstacle(world: World, record: VmRecord, *, is_counting: bool = True) -> str
         return f"it was tried {record.attempt} times here, and another host is to have its turn"
     if world.disarm is not None:
         return f"recovery is disarmed by {world.disarm.owner} ({world.disarm.reason})"
-    return ""
+    return relying.WAITS if relying.waits(world, record) else ""
 
 
 def is_only_alarmed(world: World, record: VmRecord) -> bool:

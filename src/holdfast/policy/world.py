@@ -73,6 +73,13 @@ class VmRecord(Struct, kw_only=True):
         return self.moves in ("out", "in")
 
 
+class HostReliance(Struct, frozen=True, kw_only=True):
+    """The VMs that rely on this host's lease, as its leader ordered last, in this boot."""
+
+    epoch: int = 0
+    vms: tuple[str, ...] = ()
+
+
 class World(Struct, kw_only=True):
     """`now` is the instant of the newest input: the only clock policy has."""
 
@@ -91,6 +98,10 @@ class World(Struct, kw_only=True):
     incidents: dict[str, Incident] = field(default_factory=dict)
     disarm: Disarm | None = None
     disarmed_until: Instant | None = None
+    reliance: HostReliance = HostReliance()
+    lapsed: dict[str, int] = field(
+        default_factory=dict
+    )  # Ended with a lease: up to which generation.
     defects: int = 0  # Steps that the table calls impossible: the state was kept.
     newest_defect: str = ""
 

@@ -28,6 +28,7 @@ class SimulatedVm:
     is_mute: bool = False
     obeys_term: bool = False  # Its QEMU ends in order on SIGTERM, also while its guest is stuck.
     disk: str = ""
+    cpu_feature: str = ""  # That a host's CPU must have.
     is_local: bool = False  # Its disk is a file of its host alone.
     made_for: int = 0  # The generation for which that was made here anew; 0: never.
     has_disk: bool = True
@@ -75,6 +76,7 @@ class SimulatedVm:
             is_mute=self.is_mute,
             obeys_term=self.obeys_term,
             disk=self.disk,
+            cpu_feature=self.cpu_feature,
             is_local=self.is_local,
             has_disk=not self.is_local,
         )

@@ -18,6 +18,7 @@ class SetGroup(Request, frozen=True, kw_only=True):
     spread: Spread | None = None
     zones: Zones | None = None
     admit: Admission | None = None
+    lease: bool | None = None
     local_disk: LocalDisk | None = None
     images: dict[str, str] | None = None
     template: str | None = None

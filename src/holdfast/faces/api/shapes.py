@@ -292,7 +292,8 @@ class Host(Struct, frozen=True, kw_only=True):
     """`state` is one word, `said` the same as a sentence, `care` well, odd or bad. `is_up`: its
     agent is linked, `since_utc_ms`. `planes_heard`: where its pulses arrive at this controller.
     `mode` act: it is fenced when it dies. `is_fenceable` now, or `why_not_fenceable`.
-    `is_drained`: in maintenance. `predicted`: why it is expected to fail, or empty."""
+    `is_drained`: in maintenance. `predicted`: why it is expected to fail, or empty. `lease`: VMs
+    that rely on its lease, as it acknowledged; `lease_trouble` is why it could not."""
 
     host: str
     host_name: str
@@ -316,17 +317,30 @@ class Host(Struct, frozen=True, kw_only=True):
     mode: HostMode = HostMode.REPORT
     is_fenceable: bool = False
     why_not_fenceable: str = ""
+    dump_wait_s: int = 0
     is_drained: bool = False
     predicted: str = ""
+    lease: tuple[str, ...] = ()
+    lease_trouble: str = ""
     fence_devices: tuple[str, ...] = ()
     fence: FenceShown | None = None
 
 
+class DefinedVm(Struct, frozen=True, kw_only=True):
+    """A VM of which a host has nothing but a definition; `host_name` is where it is."""
+
+    vm: str
+    name: str
+    host_name: str = ""
+
+
 class HostShown(Struct, frozen=True, kw_only=True):
-    """`if_lost`: what its loss would mean; null where that was not tried yet."""
+    """`if_lost`: what its loss would mean; null where that was not tried yet. `only_defined`: VMs
+    of other hosts that left their definition here."""
 
     host: Host
     vms: tuple[VmSummary, ...] = ()
+    only_defined: tuple[DefinedVm, ...] = ()
     alarms: tuple[AlarmRecord, ...] = ()
     if_lost: Loss | None = None
 

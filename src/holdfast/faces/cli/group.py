@@ -86,6 +86,11 @@ def show_group(site: Site, name: str, as_json: bool) -> None:
     help="Where its VMs start elsewhere: in the zone that they were in, or in any.",
 )
 @click.option(
+    "--lease/--no-lease",
+    default=None,
+    help="Whether its VMs rely on their host's lease: see docs/operate/lease.md before.",
+)
+@click.option(
     "--admit",
     type=click.Choice([str(admit) for admit in Admission]),
     help="Of a VM that could not start elsewhere, when it is protected: warn, or refuse it.",

@@ -103,6 +103,8 @@ def _fence_rows(
         yield "proof", f"{at}{who}{'; '.join(newest.proof.shown) or newest.proof.kind}"
         boots = [newest.proof.boot, *newest.proof.earlier]
         more = f", and {', '.join(boots[1:])} before it" if boots[1:] else ""
+        if newest.proof.vms:
+            more = ", and there only the VMs that relied on its lease"
         yield "covers", f"boot {boots[0]}{more}: whatever ran in a later boot is not covered"
     if newest.step is FenceStep.CLOSED:
         yield "since then", f"{newest.name} runs again, with nothing that another host holds"

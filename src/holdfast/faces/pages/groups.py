@@ -22,6 +22,7 @@ SPREADS = {
     Spread.RACK: "in racks of their own",
 }
 ZONES = {Zones.SAME: "that of the host it was on", Zones.ANY: "any"}
+LEASED = "they end when no controller grants the lease of their host"
 ADMITS = {
     Admission.WARN: "is protected with a warning",
     Admission.REFUSE: "is not taken into the group",
@@ -66,6 +67,7 @@ def group_page(
             ("start elsewhere", f"{SPREADS[group.spread]}, with priority {group.priority}"),
             ("in which zone", ZONES[group.zones]),
             ("a VM that could not", ADMITS[group.admit]),
+            *([("lease", LEASED)] if group.lease else []),
             ("a local disk", LOCAL_DISKS[group.local_disk]),
             *((f"image for {disk}", image) for disk, image in sorted(group.images.items())),
             ("VMs", counted(len(members), "VM")),
