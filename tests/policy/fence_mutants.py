@@ -234,7 +234,7 @@ FENCE_MUTANTS = (
     Mutant(
         "makes a VM without end that fails everywhere",
         "controller/instancing.py",
-        "        if len(recent) > group.restarts:",
+        "        if times > group.restarts:",
         "        if False:",
         INSTANCES,
     ),
