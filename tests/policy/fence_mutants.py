@@ -55,8 +55,8 @@ FENCE_MUTANTS = (
     Mutant(
         "fences a whole rack",
         "policy/brakes.py",
-        "    if together is not None and len(together.hosts) > 1:",
-        "    if False:",
+        "    return together if together is not None and len(together.hosts) > 1 else None",
+        "    return None",
         FENCING,
     ),
     Mutant(
