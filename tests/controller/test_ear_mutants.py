@@ -45,6 +45,20 @@ MUTANTS = (
         HOSTS,
     ),
     Mutant(
+        "waits for a silence as long as it was told to before",
+        "controller/ear_hosts.py",
+        "        self._earliest = min(self._earliest, due)  # An excuse",
+        "        # An excuse",
+        HOSTS,
+    ),
+    Mutant(
+        "waits for the end of a plan that was called off",
+        "controller/ear_hosts.py",
+        "                self._earliest = min(self._earliest, line.due)",
+        "",
+        HOSTS,
+    ),
+    Mutant(
         "takes a pulse of another plane",
         "controller/ear_hosts.py",
         "        if line.plane != plane:",
