@@ -6,6 +6,9 @@ SHELL := /bin/bash
 # A login without /sbin in its path has no `ip`; ~/.local would hide the locked packages.
 export PATH := $(PATH):/usr/sbin:/sbin
 export PYTHONNOUSERSITE := 1
+# Where it is set, each worker of the tests would rewrite and compile all of them each time. Root does
+# not write (AS_ROOT), since this clone is its owner's.
+unexport PYTHONDONTWRITEBYTECODE
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 AS_ROOT := $(SUDO) env PATH="$(PATH)" PYTHONNOUSERSITE=1 PYTHONDONTWRITEBYTECODE=1
