@@ -58,6 +58,7 @@ class House:
         self.store = make_store()
         self.etcd = EtcdInMemory(ADDRESS)
         self.bound: list[str] = []
+        self.stranded: dict[str, list[str]] = {}
         self.forgotten: list[str] = []
         self.left: list[str] = []
         self.ended: dict[str, str] = {}
@@ -68,6 +69,7 @@ class House:
             agents=self.agents,
             reach_store=lambda _endpoints: self.etcd,
             bound_vms=lambda _host: self.bound,
+            stranded_vms=lambda host: self.stranded.get(host, []),
             forget_host=self._forget,
             host_left=self.left.append,
             end_words=self._end_words,

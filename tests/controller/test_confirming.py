@@ -1,7 +1,8 @@
 """A person's word that a host is dead: shown first what was heard of it, refused while it lives."""
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +53,17 @@ class Scene:
         self.heard, self.is_reliable, self.is_linked = Sign.NOTHING, True, False
         self.answer, self.peers = Sign.NOTHING, [spoke(Sign.NOTHING)]
         self.said: list[str] = []
+        self.holds: list[str] = []
+        self.power = ""
         self.row = dict(ROW)
 
     async def begin(self, *puts: Any, **more: Any) -> None:
         self.registry = await led(self.store)
         for one in puts:
             await self.put(f"protections/{one.vm}", one)
+        if not more.get("is_alone"):
+            other = Known(host="h1-id", host_name="h1", boot="boot-1", state_id="s")
+            await self.put("agents/h1-id", other)
         self.confirming = Confirming(
             registry=self.registry,
             fencer=self.fencer,
@@ -72,11 +78,18 @@ class Scene:
             ),
             find_host=lambda _: self.row,
             running_on=lambda _: more.get("running", {}),
+            hold_power=self.hold_power,
             say=self.said.append,
         )
 
     async def put(self, key: str, value: Any) -> None:
         await self.registry.change(lambda: {key: value})
+
+    @contextlib.asynccontextmanager
+    async def hold_power(self, host: str) -> AsyncIterator[str]:
+        self.holds.append(host)
+        yield self.power
+        self.holds.remove(host)
 
     async def probe(self, _host: str, _plane: str) -> Sign:
         return self.answer
@@ -243,8 +256,7 @@ def test_a_fence_that_proved_nothing_is_followed_by_a_persons(step: FenceStep, d
         fence = await scene.confirm()
         assert (fence.number, fence.step, fence.by) == (6, FenceStep.OFF, "anna")
         assert fence.doubt == ""
-        is_busy = step is FenceStep.INTENDED and not doubt
-        assert scene.fencer.asked == ([] if is_busy else ["10.0.9.4"])
+        assert scene.fencer.asked == ["10.0.9.4"], "nobody switches it off now: it may be asked"
 
     asyncio.run(work())
 
@@ -303,11 +315,12 @@ def test_its_devices_are_asked_and_an_answer_is_shown() -> None:
     asyncio.run(work())
 
 
-def test_it_is_said_which_vms_start_elsewhere_and_why_others_stay() -> None:
-    def defined(vm: str, obstacle: str = "") -> VmDefinition:
-        needs = VmNeeds(memory_mib=1, vcpus=1, obstacle=obstacle)
-        return VmDefinition(vm=vm, name=vm, xml="<domain/>", needs=needs)
+def defined(vm: str, obstacle: str = "") -> VmDefinition:
+    needs = VmNeeds(memory_mib=1, vcpus=1, obstacle=obstacle)
+    return VmDefinition(vm=vm, name=vm, xml="<domain/>", needs=needs)
 
+
+def test_it_is_said_which_vms_start_elsewhere_and_why_others_stay() -> None:
     async def work() -> None:
         scene = Scene()
         held = [protection("vm-1"), protection("vm-2", wanted=Wanted.STOPPED)]
@@ -338,6 +351,29 @@ def test_it_is_said_which_vms_start_elsewhere_and_why_others_stay() -> None:
         hindered = (await scene.ask())["hindered"]
         assert "bert switched recovery off: move" in hindered
         assert "holdfast arm" in hindered
+
+    asyncio.run(work())
+
+
+def test_what_another_host_holds_by_now_is_none_of_the_dead_ones() -> None:
+    async def work() -> None:
+        scene, moved = Scene(), protection("vm-2", host="h1-id")
+        running = {"vm-1": "web-1", "vm-2": "web-2"}
+        await scene.begin(protection("vm-1"), moved, running=running)
+        await scene.put("definitions/vm-1", defined("vm-1"))
+        vms = (await scene.ask())["vms"]
+        assert [(one["vm"], one["stays"]) for one in vms] == [("vm-1", "")]
+
+    asyncio.run(work())
+
+
+def test_on_a_site_of_one_host_nothing_is_said_to_start_elsewhere() -> None:
+    async def work() -> None:
+        scene = Scene()
+        await scene.begin(protection("vm-1"), is_alone=True)
+        await scene.put("definitions/vm-1", defined("vm-1"))
+        [vm] = (await scene.ask())["vms"]
+        assert vm["stays"] == "the site has no other host"
 
     asyncio.run(work())
 

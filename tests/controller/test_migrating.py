@@ -9,7 +9,7 @@ from holdfast.facts import actions as act
 from holdfast.facts import outcomes as came
 from holdfast.facts.fencing import Fence, FenceStep
 from holdfast.facts.migrations import End, MigrationStep
-from holdfast.facts.tenure import TenureState, Wanted
+from holdfast.facts.tenure import RESTORED, TenureState, Wanted
 from tests.controller.migrating_scene import DONE, HELD, PROOF, UNDONE, Scene, migration, run
 
 
@@ -42,6 +42,21 @@ def test_what_does_not_fit_the_store_any_more_does_not_begin() -> None:
         assert scene.step is None
         await scene.put_step(term=(scene.term or 0) + 1)
         assert scene.step is None
+
+    run(work)
+
+
+def test_one_that_came_out_of_a_backup_ends_only_once_its_host_holds_it_again() -> None:
+    async def work(scene: Scene) -> None:
+        await scene.put_step()
+        moving = scene.tenure
+        await scene.hold(structs.replace(moving, boot=RESTORED))
+        for ends in (DONE, UNDONE):
+            await scene.put_step(**ends)
+            assert scene.step is MigrationStep.BEGUN
+        await scene.hold(moving)
+        await scene.put_step(**DONE)
+        assert scene.step is MigrationStep.DONE
 
     run(work)
 

@@ -20,7 +20,7 @@ from tests.controller.house import running, settings
 
 BEFORE, AFTER = wire.VERSION - 1, wire.VERSION + 1
 # What the release before this one did not know yet, and the one after might say.
-NEW_IN_HELLO = ("pulse_key", "addresses", "rack", "switch", "features", "is_amnesiac")
+NEW_IN_HELLO = ("pulse_key", "addresses", "rack", "switch", "zone", "features", "is_amnesiac")
 
 
 def as_spoken(frame: msgspec.Struct, version: int, without: tuple[str, ...] = ()) -> str:

@@ -10,14 +10,19 @@ from uuid import NAMESPACE_DNS, uuid5
 import msgspec
 import pytest
 
+from holdfast.adapters.drivers import libvirt_hook
 from holdfast.agent.hook_files import HookFiles
 from holdfast.faces.cli import hook
+from holdfast.faces.cli.exits import Exit
 from holdfast.faces.cli.services import Machine
+from holdfast.faces.cli.status_view import make_view
 from holdfast.facts.commands import Command, ProtectionEnded, Wake
 from holdfast.facts.settings import Settings
 from holdfast.facts.verdicts import Verdict
 from holdfast.policy import copies
 from holdfast.policy.decide import Decider
+from tests.faces.conftest import Run
+from tests.faces.examples import AGENT_STATUS
 from tests.policy import inputs
 from tests.policy.inputs import at
 
@@ -197,3 +202,37 @@ def test_what_was_anothers_starts_again_once_nobody_protects_it(host: Host) -> N
     assert copies.barred(host.decider.world) == {}
     host.hear(rename(inputs.outranked(4, generation=4, holder="h3")))
     assert "host h3 held it" in host.ask()
+
+
+def test_a_site_older_than_the_hook_is_told_and_gets_it_by_one_command(tmp_path: Path) -> None:
+    on = Machine(hooks=tmp_path / "libvirt" / "hooks")
+    settings = Settings(state_dir="/s", run_dir="/r")
+    assert libvirt_hook.trouble(settings, on.hooks) == "", "there is no libvirt here"
+    (tmp_path / "libvirt").mkdir()
+    assert "not installed" in libvirt_hook.trouble(settings, on.hooks)
+    hook.install(settings, print, on)
+    assert libvirt_hook.trouble(settings, on.hooks) == ""
+    script = on.hooks / "qemu.d" / "holdfast"
+    script.write_text(script.read_text() + "exit 0\n")
+    assert "another version" in libvirt_hook.trouble(settings, on.hooks)
+    hook.install(settings, print, on)
+    script.chmod(0o644)
+    assert "cannot be run" in libvirt_hook.trouble(settings, on.hooks)
+    hook.install(settings, print, on)
+    assert libvirt_hook.trouble(settings, on.hooks) == ""
+    moved = Settings(state_dir="/elsewhere", run_dir="/r")
+    assert "another version" in libvirt_hook.trouble(moved, on.hooks)
+
+
+def test_status_says_which_command_installs_it() -> None:
+    told = {**AGENT_STATUS, "hook": "it is not installed"}
+    [said] = [one for one in make_view(None, told).parts if "hook" in one.name]
+    assert not said.is_well
+    assert said.hint == "on that host: sudo holdfast host hook"
+    assert [one for one in make_view(None, AGENT_STATUS).parts if "hook" in one.name] == []
+
+
+def test_a_host_of_no_site_needs_none(run: Run) -> None:
+    said = run("host", "hook")
+    assert said.code == Exit.USAGE
+    assert "belongs to no site" in said.err

@@ -165,3 +165,48 @@ def test_words_of_what_is_not_known_yet() -> None:
 @pytest.mark.parametrize("line", re.findall(r"^    (holdfast .+)$", PAGE, re.MULTILINE))
 def test_each_command_of_the_page_can_be_typed(line: str) -> None:
     parse(line)
+
+
+def predicted(*vms: dict[str, Any], is_predicted: bool = True, kept: str = "") -> dict[str, Any]:
+    return {
+        "host": "1",
+        "host_name": "h1",
+        "is_predicted": is_predicted,
+        "reason": "its memory fails" if is_predicted else "",
+        "by": "ann" if is_predicted else "",
+        "kept": kept,
+        "vms": list(vms),
+    }
+
+
+def test_a_host_that_is_expected_to_fail_is_said_to_be(run: Run, run_dir: Path) -> None:
+    told = predicted(leaving(), {**leaving(stays="its disk is local"), "name": "db"})
+    with answering(run_dir, "controller", {"host-predict": told}) as fake:
+        ran = run("host", "predicted", "h1", "--reason", "its memory fails")
+    assert fake.asked[0].args == {"host": "h1", "reason": "its memory fails"}
+    assert ran.out.splitlines() == [
+        "h1 is expected to fail: its memory fails (said by ann)",
+        "nothing is placed there",
+        "its VMs move away; still there: 1",
+        "db stays: its disk is local",
+    ]
+
+
+def test_what_holds_its_vms_there_is_said_with_what_helps(run: Run, run_dir: Path) -> None:
+    told = predicted(leaving(), kept="h1 is in report mode")
+    with answering(run_dir, "controller", {"prediction": told}):
+        ran = run("host", "predicted", "h1")
+    assert ran.out.splitlines()[2:] == [
+        "its VMs stay there: h1 is in report mode",
+        "  what moves them away: holdfast host drain h1",
+    ]
+
+
+def test_a_prediction_is_taken_back(run: Run, run_dir: Path) -> None:
+    told = {**predicted(is_predicted=False), "was_predicted": True}
+    with answering(run_dir, "controller", {"host-unpredict": told, "prediction": told}) as fake:
+        assert run("host", "predicted", "h1", "--clear").out == "h1 is not expected to fail\n"
+        assert run("host", "predicted", "h1").out == "h1 is not expected to fail\n"
+    assert [one.name for one in fake.asked] == ["host-unpredict", "prediction"]
+    both = run("host", "predicted", "h1", "--clear", "--reason", "x")
+    assert "exclude each other" in both.err

@@ -16,7 +16,7 @@ def test_the_printed_command_is_understood() -> None:
     argv = shlex.split(site_words.put_out("h4", "left"))
     assert argv[:4] == ["holdfast", "ca", "certificate", "revoke"]
     read = revoke_certificate.make_context("revoke", argv[4:])
-    assert read.params == {"name": "h4", "reason": "left"}
+    assert read.params == {"name": "h4", "reason": "left", "even_with_vms": False}
 
 
 def test_every_printed_or_written_command_to_revoke_says_why() -> None:

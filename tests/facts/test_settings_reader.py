@@ -12,6 +12,7 @@ from holdfast.facts.settings_reader import SECTIONS, SettingsWrong, read_setting
 from tests.architecture.sources import PROJECT
 
 EXAMPLE = PROJECT / "docs" / "examples" / "holdfast.toml"
+UNSET = {"host_name", "rack", "switch", "zone", "etcd_endpoints"}  # Nothing by default.
 MANY_MISTAKES = """\
 [hots]
 name = "a"
@@ -90,7 +91,7 @@ def test_the_example_shows_every_key_and_the_true_defaults() -> None:
     for keys in SECTIONS.values():
         for key, (field, _) in keys.items():
             assert f"{key} = " in text, f"the example does not show {key}"
-            if field not in ("host_name", "rack", "switch", "etcd_endpoints"):  # None by default.
+            if field not in UNSET:
                 assert getattr(settings, field) == getattr(Settings(), field), key
 
 
@@ -145,6 +146,11 @@ def test_what_is_not_toml_is_named_with_its_line(text: str, said: str) -> None:
         ("[acting]\nhost_losses = 3", "f:2: host_losses must be a whole number from 0 to 2"),
         ("[group.a]\npriority = 101", "f:2: priority must be a whole number from -100 to 100"),
         ('[group.a]\nspread = "rak"', "f:2: spread must be one of none, host, rack; did you mean"),
+        ('[group.a]\nzones = "all"', "f:2: zones must be one of same, any"),
+        ('[host]\nroles = ["computer"]', "f:2: roles must be a list of compute, storage, control"),
+        ("[host]\nroles = []", "f:2: roles must be a list of compute, storage, control"),
+        ('[host]\nroles = "compute"', "f:2: roles must be a list of compute, storage, control"),
+        ("[host]\nroles = [1]", "f:2: roles must be a list of compute, storage, control"),
         ("[group.a]\nadmit = 1", "f:2: admit must be one of warn, refuse"),
     ],
 )

@@ -130,8 +130,8 @@ class FenceScene(SiteScene):
         )
         self.give(told.PromiseSet(at=self.now, protection=protection, needs=needs))
 
-    def fence_set(self, fence: Fence, age_ms: int = 0) -> None:
-        self.give(told.FenceSet(at=self.now, fence=fence, age_ms=age_ms))
+    def fence_set(self, fence: Fence, age_ms: int = 0, *, is_read: bool = False) -> None:
+        self.give(told.FenceSet(at=self.now, fence=fence, age_ms=age_ms, is_read=is_read))
 
     def recovery_set(self, one: Recovery) -> None:
         """With the tenure, as in one transaction."""

@@ -150,6 +150,7 @@ def ordered(
     host: str = HOST,
     group: str = "gold",
     age_ms: float = 500,
+    tries: int = 0,
 ) -> told.StartOrdered:
     kept = granted(ms, vm, group, boot, generation).protection
     tenure = structs.replace(kept.tenure, host=host)
@@ -159,6 +160,7 @@ def ordered(
         was="h4",
         fault_at=at(ms - age_ms),
         incident="h4-1a2b",
+        tries=tries,
     )
 
 
@@ -341,6 +343,10 @@ def moves(
         revision=revision,
         is_source=is_source,
     )
+
+
+def move_seen(ms: float, vm: str = "web", *, is_under_way: bool = True) -> told.MoveSeen:
+    return told.MoveSeen(at=at(ms), vm=f"uuid-{vm}", is_under_way=is_under_way)
 
 
 def moved(

@@ -34,6 +34,7 @@ class MigrationLaws:
     _migrations: dict[str, Migration] = field(default_factory=dict)
     _fences: dict[str, Fence] = field(default_factory=dict)
     _drained: set[str] = field(default_factory=set)
+    _predicted: set[str] = field(default_factory=set)
     _words: dict[tuple[str, int], tuple[End, End]] = field(default_factory=dict)
     _asked: dict[str, Migration] = field(default_factory=dict)  # The store has not answered.
     _told: set[tuple[str, int]] = field(default_factory=set)
@@ -51,6 +52,10 @@ class MigrationLaws:
                 self._drained.add(fact.drain.host)
             case told.DrainLifted():
                 self._drained.discard(fact.host)
+            case told.PredictionSet():
+                self._predicted.add(fact.prediction.host)
+            case told.PredictionLifted():
+                self._predicted.discard(fact.host)
             case came.EndsLooked():
                 self._words[fact.vm, fact.number] = fact.source, fact.target
             case _:
@@ -96,6 +101,7 @@ class MigrationLaws:
             and bool(busy[one.source] or busy[one.target]),
             "few move at once": is_bound and sum(busy.values()) // 2 >= AT_ONCE,
             "nothing moves to a drained host": is_bound and one.target in self._drained,
+            "nothing moves to one that will fail": is_bound and one.target in self._predicted,
         }
 
     def _of_end(self, one: Migration, known: Migration) -> dict[str, bool]:

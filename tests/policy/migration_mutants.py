@@ -3,11 +3,13 @@
 from tests.policy.mutant import Mutant
 
 SITE = ("tests/policy/test_site_migrations.py",)
+PREDICTED = ("tests/policy/test_site_predicted.py",)
 ENDS = ("tests/policy/test_moving.py",)
 COMMITS = ("tests/controller/test_migrating.py",)
 PROOFS = "policy/proofs.py"
 MOVES = "policy/site_migrations.py"
 MOVING = "policy/moving.py"
+DRAINS = "policy/site_drains.py"
 
 MIGRATION_MUTANTS = (
     Mutant(
@@ -89,7 +91,7 @@ MIGRATION_MUTANTS = (
     ),
     Mutant(
         "forgets what the store was asked for",
-        MOVES,
+        DRAINS,
         "    if any(_is_asked(world, vm, now) for",
         "    if False and any(_is_asked(world, vm, now) for",
         SITE,
@@ -205,5 +207,96 @@ MIGRATION_MUTANTS = (
         ", args) if is_over else {}",
         ", args)",
         COMMITS,
+    ),
+    Mutant(
+        "moves a VM to a host without its CPU",
+        "policy/placement.py",
+        "    return missing_live(needs.live or needs.cpu, here, offered)",
+        '    return ""',
+        SITE,
+    ),
+    Mutant(
+        "moves a VM as if it started from nothing",
+        MOVES,
+        "placement.refusal(world, rooms, record, promise, source)",
+        "placement.refusal(world, rooms, record, promise)",
+        SITE,
+    ),
+    Mutant(
+        "forgets what CPU a VM was given",
+        "policy/placement.py",
+        "missing_live(needs.live or needs.cpu, ",
+        "missing_live(needs.cpu, ",
+        SITE,
+    ),
+    Mutant(
+        "starts here what somebody else may have moved",
+        MOVING,
+        "        told = service.want(world, record, Wanted.RUNNING, word, state)",
+        "        told: list[Action] = []",
+        ENDS,
+    ),
+    Mutant(
+        "takes back what somebody else has moved away",
+        MOVING,
+        "    if record.moves != FOUND or record.is_elsewhere:",
+        "    if record.moves != FOUND:",
+        ENDS,
+    ),
+    Mutant(
+        "revives what was stopped while somebody else moved it",
+        MOVING,
+        "    wanted = Wanted.STOPPED if record.state is VmState.STOPPED else Wanted.RUNNING",
+        "    wanted = Wanted.RUNNING",
+        ENDS,
+    ),
+    Mutant(
+        "takes a grant for the end of a move",
+        MOVING,
+        "    if held is None or record.moves not in (OUT, FOUND):",
+        "    if held is None or record.moves != OUT:",
+        ENDS,
+    ),
+    Mutant(
+        "places VMs on a host that will fail",
+        "policy/placement.py",
+        "    if record.host in world.predictions:",
+        "    if False:",
+        PREDICTED,
+    ),
+    Mutant(
+        "moves VMs off a host in report mode by itself",
+        DRAINS,
+        "    if record.mode is not HostMode.ACT:",
+        "    if False:",
+        PREDICTED,
+    ),
+    Mutant(
+        "moves VMs by itself while disarmed",
+        DRAINS,
+        "    if world.disarm is not None:",
+        "    if False:",
+        PREDICTED,
+    ),
+    Mutant(
+        "believes that most hosts will fail",
+        DRAINS,
+        "    if len(names) > limit:",
+        "    if False:",
+        PREDICTED,
+    ),
+    Mutant(
+        "moves by itself what is not Holdfast's to recover",
+        DRAINS,
+        "    if not is_wanted and (promise is None or not brakes.is_ours(world, promise)):",
+        "    if False:",
+        PREDICTED,
+    ),
+    Mutant(
+        "says after a boot that what moved is here",
+        MOVING,
+        " or promise.awaits_grant(world, record):",
+        ":",
+        ENDS,
     ),
 )

@@ -12,7 +12,7 @@ from holdfast.facts.actions import (
     TellEnds,
 )
 from holdfast.facts.definitions import HostSize
-from holdfast.facts.migrations import Drain, End, Migration, MigrationStep
+from holdfast.facts.migrations import Drain, End, Migration, MigrationStep, Prediction
 from holdfast.facts.tenure import TenureState
 from holdfast.policy import site_migrations
 from tests.policy.fence_scene import ACTS, SIZE, FenceScene
@@ -128,6 +128,13 @@ class MigrationScene(FenceScene):
 
     def drain(self, host: str) -> None:
         self.give(told.DrainSet(at=self.now, drain=Drain(host=host, by="ann", limit_s=300)))
+
+    def predict(self, host: str, reason: str = "its memory fails") -> None:
+        one = Prediction(host=host, name=host, reason=reason, by="ann")
+        self.give(told.PredictionSet(at=self.now, prediction=one))
+
+    def unpredict(self, host: str) -> None:
+        self.give(told.PredictionLifted(at=self.now, host=host))
 
     def undrain(self, host: str) -> None:
         self.give(told.DrainLifted(at=self.now, host=host))

@@ -176,3 +176,103 @@ def test_it_comes_back_to_a_host_that_it_left() -> None:
     assert tenure_of(scene) == "held running 2"
     scene.kill(WEB2)
     assert scene.open_alarms == {"vm-gone"}
+
+
+# Moved by somebody else (virsh, Nova): libvirt's job says so.
+
+
+def found() -> Scene:
+    scene = Scene()
+    scene.step(inputs.move_seen(scene.later()))
+    return scene
+
+
+def test_what_somebody_else_moves_is_told_as_it_begins() -> None:
+    scene = Scene()
+    [told] = scene.step(inputs.move_seen(scene.later()))
+    assert isinstance(told, TellTenure)
+    assert told.tenure.state is TenureState.MIGRATING
+    assert tenure_of(scene) == "migrating running 1"
+    assert scene.step(inputs.move_seen(scene.later())) == [], "once"
+    world = scene.lawful.decider.world
+    assert promise.obstacle(world, scene.web) == "its tenure is migrating"
+
+
+def test_a_move_of_somebody_else_that_fails_leaves_it_held_here() -> None:
+    scene = found()
+    [told] = scene.step(inputs.move_seen(scene.later(), is_under_way=False))
+    assert isinstance(told, TellTenure)
+    assert tenure_of(scene) == "held running 2"
+    scene.kill()
+    assert scene.state() is VmState.PROVING
+
+
+def test_what_fails_while_somebody_else_moves_it_is_told_at_once_and_waits() -> None:
+    scene = found()
+    said = scene.kill()
+    assert scene.open_alarms == {"vm-gone", "recovery-given-up"}
+    assert not [one for one in said if isinstance(one, ProveGone | RestartHere)]
+    said = scene.step(inputs.move_seen(scene.later(), is_under_way=False))
+    assert tenure_of(scene) == "held running 2"
+    assert [one for one in said if isinstance(one, ProveGone)], "it starts again here"
+    assert scene.open_alarms == {"vm-gone"}
+
+
+def test_what_fails_and_came_nowhere_by_both_ends_starts_again_here() -> None:
+    scene = found()
+    scene.kill()
+    said = scene.step(inputs.moved(scene.later(), is_lost=True))
+    assert [one for one in said if isinstance(one, ProveGone)]
+    assert tenure_of(scene) == "held running 2"
+
+
+def test_what_somebody_else_moved_away_stays_away() -> None:
+    scene = found()
+    scene.step(inputs.stopped(scene.later(), WEB1, moved_away=True))
+    scene.step(inputs.ended(scene.later(), WEB1))
+    assert scene.step(inputs.move_seen(scene.later(), is_under_way=False)) == []
+    assert tenure_of(scene) == "migrating running 1"
+
+
+def test_what_is_stopped_on_purpose_while_somebody_else_moves_it_stays_stopped() -> None:
+    scene = found()
+    scene.step(inputs.stopped(scene.later(), WEB1), inputs.ended(scene.later(), WEB1))
+    scene.step(inputs.move_seen(scene.later(), is_under_way=False))
+    assert tenure_of(scene) == "held stopped 2"
+    assert scene.open_alarms == set()
+
+
+def test_a_grant_does_not_say_that_it_is_here_while_somebody_else_moves_it() -> None:
+    scene = found()
+    scene.step(inputs.granted(scene.later()))
+    assert tenure_of(scene) == "migrating running 1"
+
+
+def test_a_host_that_was_booted_meanwhile_does_not_say_that_it_is_here() -> None:
+    scene = found()
+    scene.step(inputs.booted(scene.later(), "boot-2"))
+    assert scene.step(inputs.move_seen(scene.later(), is_under_way=False)) == []
+    assert tenure_of(scene) == "migrating running 1"
+
+
+def test_what_the_leader_moves_is_its_own_to_judge() -> None:
+    scene = source()
+    assert scene.step(inputs.move_seen(scene.later())) == []
+    assert scene.step(inputs.move_seen(scene.later(), is_under_way=False)) == []
+    assert tenure_of(scene) == "migrating running 1"
+
+
+def test_what_is_told_after_a_move_that_came_to_nothing_is_newer_than_what_the_leader_noted() -> (
+    None
+):
+    scene = found()
+    scene.step(inputs.move_seen(scene.later(), is_under_way=False))
+    scene.step(inputs.moved(scene.later(), revision=3))
+    assert tenure_of(scene) == "held running 3"
+    scene.step(inputs.moved(scene.later(), revision=2))
+    assert tenure_of(scene) == "held running 3", "a repeat, late"
+
+
+def test_what_is_not_this_hosts_is_not_told_of() -> None:
+    scene = Scene(is_protected=False)
+    assert scene.step(inputs.move_seen(scene.later())) == []

@@ -9,6 +9,7 @@ from msgspec import structs
 from holdfast.facts import site as told
 from holdfast.facts.definitions import HostSize, VmNeeds
 from holdfast.facts.fencing import FenceStep, HostMode
+from holdfast.facts.hearing import Dump
 from holdfast.facts.instants import spoken
 from holdfast.facts.tenure import Wanted
 from holdfast.policy import brakes, timing
@@ -190,6 +191,24 @@ def test_a_host_that_writes_its_crash_dump_is_waited_for_but_not_for_ever() -> N
     assert scene.did == ["put intended of h4 (1)", "switch off h4"]
 
 
+def test_a_dump_that_is_over_is_waited_for_no_longer() -> None:
+    scene = FenceScene()
+    scene.mode("h4", HostMode.ACT, dump_wait_s=600)
+    scene.wrong("h4", "host-panicked", evidence={"dump": Dump.WRITTEN})
+    scene.wait(300_000)
+    assert scene.did == []
+    scene.wrong("h4", "host-panicked", evidence={"dump": Dump.OVER})
+    assert scene.did == ["put intended of h4 (1)", "switch off h4"]
+
+
+def test_a_dump_that_is_being_written_is_not_waited_for_for_ever() -> None:
+    scene = FenceScene()
+    scene.mode("h4", HostMode.ACT, dump_wait_s=60)
+    scene.wrong("h4", "host-panicked", evidence={"dump": Dump.WRITTEN})
+    scene.wait(60_000)
+    assert scene.did == ["put intended of h4 (1)", "switch off h4"]
+
+
 def test_a_host_that_only_fell_silent_writes_no_dump() -> None:
     scene = FenceScene()
     scene.mode("h4", HostMode.ACT, dump_wait_s=60)
@@ -225,10 +244,13 @@ def test_pulses_that_are_not_believed_are_a_persons() -> None:
 def test_a_device_that_fails_is_tried_again_ever_later_and_told_of() -> None:
     scene = FenceScene()
     scene.wrong("h4", "host-lost")
-    scene.wait(3_100)
+    scene.wait(60_000)
+    failed_at = scene.now
     for _ in range(3):
         scene.not_off("h4")
         scene.wait(30_000)
+    [alarm] = [one for one in scene.world.reported.values() if one.condition == "fence-failed"]
+    assert alarm.fault_at == failed_at, "its devices were at it until then: no report was late"
     assert scene.did.count("switch off h4") == 4
     assert "it does not answer" in scene.open_alarms["fence-failed h4"]
     assert "confirm-dead h4" in list(scene.world.incidents.values())[-1].needs_you

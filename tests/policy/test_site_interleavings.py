@@ -39,7 +39,7 @@ def booted(scene: FenceScene, *heard: str, **ages_ms: int) -> None:
     for host in heard:
         scene.heard(host)
     for fence in fences:
-        scene.fence_set(fence, age_ms=ages_ms.get(fence.host, 10_000))
+        scene.fence_set(fence, age_ms=ages_ms.get(fence.host, 10_000), is_read=True)
 
 
 # What is believed of a proof.
@@ -84,7 +84,7 @@ def test_who_was_booted_takes_nobody_for_heard_whom_it_has_not_heard() -> None:
     booted(scene)
     proof = DeathProof(kind=ProofKind.POWER, host="h4", boot=fence.boot)
     off = structs.replace(fence, step=FenceStep.OFF, proof=proof, proven_utc_ms=1_000)
-    scene.fence_set(off, age_ms=3_600_000)
+    scene.fence_set(off, age_ms=3_600_000, is_read=True)
     scene.wait(100)
     assert "host-not-dead h4" not in scene.open_alarms
 

@@ -6,10 +6,11 @@ covers: H2 H9
 import pytest
 from msgspec import structs
 
+from holdfast.facts.cpus import CpuNeeds, HostCpu
 from holdfast.facts.migrations import End
-from holdfast.facts.tenure import TenureState, Wanted
+from holdfast.facts.tenure import RESTORED, TenureState, Wanted
 from tests.policy.fence_scene import NEEDS
-from tests.policy.migration_scene import SIZE, MigrationScene
+from tests.policy.migration_scene import ROOMY, SIZE, MigrationScene
 
 HERE, AWAY, DEAD, NO_WORD = End.RUNS, End.NOTHING, End.DEAD, End.UNKNOWN
 
@@ -29,6 +30,33 @@ def test_it_goes_to_the_host_with_most_room_and_is_held_there() -> None:
     assert scene.world.migrations["web1"].pause_ms == 80
 
 
+def test_one_that_keeps_its_cpu_moves_to_an_equal_one() -> None:
+    scene = MigrationScene()
+    for host, identity in (("h1", "a"), ("h2", "a"), ("h3", "b"), ("h4", "b")):
+        cpu = HostCpu(kind="kvm", arch="x86_64", identity=identity)
+        scene.size(host, structs.replace(ROOMY if host == "h3" else SIZE, processors=(cpu,)))
+    same = CpuNeeds(kind="kvm", arch="x86_64", mode="host-passthrough")
+    scene.promise("web1", "h1", structs.replace(NEEDS, cpu=same, live=same))
+    assert scene.begin("web1", "h3") == (
+        "not to h3: it has no CPU equal to that of its host, which a VM with host-passthrough"
+        " keeps while it moves"
+    )
+    assert scene.begin("web1") == ""
+    assert scene.did[0] == "put begun of web1 to h2"
+
+
+def test_one_that_took_its_hosts_model_moves_where_all_of_it_is() -> None:
+    scene = MigrationScene()
+    for host, features in (("h1", ("avx2", "sse2")), ("h2", ("avx2", "sse2")), ("h3", ("sse2",))):
+        cpu = HostCpu(kind="kvm", arch="x86_64", features=features, models={"EPYC": ()})
+        scene.size(host, structs.replace(ROOMY if host == "h3" else SIZE, processors=(cpu,)))
+    asks = CpuNeeds(kind="kvm", arch="x86_64", mode="host-model")
+    has = structs.replace(asks, mode="custom", model="EPYC", requires=("avx2",))
+    scene.promise("web1", "h1", structs.replace(NEEDS, cpu=asks, live=has))
+    assert scene.begin("web1", "h3") == "not to h3: it has no CPU with avx2"
+    assert scene.begin("web1", "h2") == ""
+
+
 def test_a_move_that_fails_leaves_it_where_it_is() -> None:
     scene = MigrationScene()
     scene.refuses["web1"] = "no route to it"
@@ -37,6 +65,21 @@ def test_a_move_that_fails_leaves_it_where_it_is() -> None:
     assert scene.holder("web1") == "h1 held (1)"
     reason = scene.world.migrations["web1"].reason
     assert reason == "no route to it; h1 has it; h2 has nothing of it"
+
+
+def test_a_move_that_came_out_of_a_backup_is_not_followed_before_both_ends_have_greeted() -> None:
+    scene = MigrationScene()
+    scene.begin("web1", "h2")
+    moving = scene.tenures["web1"]
+    scene.hold("web1", structs.replace(moving, boot=RESTORED))
+    scene.did.clear()
+    scene.lead(2)
+    scene.say("web1", AWAY, AWAY)
+    scene.wait(60_000)
+    assert scene.did == []
+    scene.hold("web1", structs.replace(moving, revision=9))
+    scene.wait(60_000)
+    assert "put undone of web1 to h2" in scene.did
 
 
 @pytest.mark.parametrize(
@@ -262,3 +305,17 @@ def test_what_the_store_does_not_answer_is_asked_again() -> None:
     scene.is_stored = True
     scene.wait(2_500)
     assert scene.holder("web1") == "h2 held (2)"
+
+
+def test_what_others_move_is_started_nowhere_while_it_is_on_its_way() -> None:
+    """Its source dies in the middle of it: only both ends can say where it is."""
+    scene = MigrationScene()
+    moves = structs.replace(scene.tenures["web1"], state=TenureState.MIGRATING, revision=5)
+    scene.hold("web1", moves)
+    scene.lose("h1")
+    assert not [line for line in scene.did if "web1" in line], "nobody knows where it goes"
+    scene.runs("h2", "web2", "web1")  # It tells of what came, as it does of all that runs.
+    assert "put begun of web1 to h2" in scene.did
+    scene.say("web1", DEAD, HERE)
+    assert scene.holder("web1") == "h2 held (2)"
+    assert not [line for line in scene.did if line.startswith(("put placed of web1", "start web1"))]

@@ -8,11 +8,14 @@ from typing import Any
 from msgspec import structs
 
 from holdfast.facts.commands import GroupSet
+from holdfast.facts.cpus import CpuNeeds, HostCpu
 from holdfast.facts.definitions import HostSize, VmNeeds
 from holdfast.facts.promises import Group, Spread
 from holdfast.facts.recoveries import RecoveryStep
 from holdfast.facts.tenure import Wanted
-from tests.policy.fence_scene import NEEDS, FenceScene
+from holdfast.policy.host_states import HostState
+from holdfast.policy.site_deaths import left_down
+from tests.policy.fence_scene import NEEDS, SIZE, FenceScene
 
 
 def placed(scene: FenceScene) -> list[str]:
@@ -60,6 +63,35 @@ def test_a_network_that_a_host_lacks_keeps_a_vm_from_it() -> None:
     scene.lose("h2")
     assert placed(scene) == []
     assert "it has no bridge br7" in scene.open_alarms["vm-on-lost-host web2"]
+
+
+def test_a_cpu_that_a_host_lacks_keeps_a_vm_from_it() -> None:
+    scene = FenceScene(hosts=3)
+    old, new = (
+        structs.replace(SIZE, processors=(HostCpu(kind="kvm", arch="x86_64", features=names),))
+        for names in (("sse2",), ("avx2", "sse2"))
+    )
+    scene.size("h1", old)
+    scene.size("h3", old)
+    cpu = CpuNeeds(kind="kvm", arch="x86_64", mode="host-model", requires=("avx2",))
+    scene.promise("web2", "h2", structs.replace(NEEDS, cpu=cpu))
+    scene.lose("h2")
+    assert placed(scene) == []
+    assert "h1: it has no CPU with avx2" in scene.open_alarms["vm-on-lost-host web2"]
+    scene.size("h3", new)
+    assert placed(scene) == ["put placed of web2 on h3 (2)"]
+
+
+def test_a_vm_that_starts_from_nothing_takes_the_cpu_that_it_finds() -> None:
+    """Only one that keeps running while it moves needs an equal one."""
+    scene = FenceScene(hosts=2)
+    for host, identity in (("h1", "old"), ("h2", "new")):
+        cpu = HostCpu(kind="kvm", arch="x86_64", identity=identity)
+        scene.size(host, structs.replace(SIZE, processors=(cpu,)))
+    same = CpuNeeds(kind="kvm", arch="x86_64", mode="host-passthrough")
+    scene.promise("web2", "h2", structs.replace(NEEDS, cpu=same, live=same))
+    scene.lose("h2")
+    assert placed(scene) == ["put placed of web2 on h1 (2)"]
 
 
 def test_a_local_disk_keeps_a_vm_in_place() -> None:
@@ -183,17 +215,6 @@ def test_a_dead_host_is_called_dead_with_its_proof() -> None:
     assert scene.open_alarms["host-lost h4"] == "h4 is dead: its power is off"
 
 
-def test_hosts_that_refused_are_asked_again_but_not_for_ever() -> None:
-    scene = FenceScene(hosts=3)
-    scene.lose("h2")
-    for _ in range(40):
-        if scene.world.recoveries["web2"].step is RecoveryStep.PLACED:
-            scene.given_back("web2")
-        scene.wait(70_000)
-    assert len(placed(scene)) == 10
-    assert "10 hosts were told to start it" in scene.open_alarms["vm-on-lost-host web2"]
-
-
 def test_a_host_takes_only_so_many_at_once() -> None:
     scene = FenceScene(hosts=3)
     for number in range(9):
@@ -248,3 +269,27 @@ def test_a_stopped_vm_takes_no_room() -> None:
     scene.promise("big", "h2", structs.replace(NEEDS, memory_mib=2_900))
     scene.lose("h2")
     assert "put placed of big on h1 (2)" in placed(scene)
+
+
+def test_who_settled_the_silence_of_a_host_has_its_vms_back_once_it_is_proven_dead() -> None:
+    """A settled host is as silent as before: what its agent said last is no word of now."""
+    scene = FenceScene()
+    scene.wrong("h4", "host-lost")
+    scene.wait(3_100)
+    scene.settle(scene.world.hosts["h4"].incident)
+    assert scene.world.hosts["h4"].state is HostState.SETTLED
+    scene.off("h4")
+    scene.wait(1_000)
+    assert placed(scene) == ["put placed of web4 on h1 (2)"]
+
+
+def test_vms_that_a_settled_silence_would_leave_down_are_named() -> None:
+    scene = FenceScene()
+    scene.promise("db", "h4", NEEDS)
+    scene.wrong("h4", "host-lost")
+    incident = scene.world.hosts["h4"].incident
+    assert left_down(scene.world, incident) == {"h4": ("db", "web4")}
+    scene.wait(3_100)
+    scene.off("h4")
+    scene.wait(1_000)
+    assert left_down(scene.world, incident) == {}, "others hold them by now"

@@ -39,5 +39,6 @@ def make_confirming(one: "SimulatedController") -> Confirming:
         ears=ears,
         find_host=rows.find,
         running_on=running_on,
+        hold_power=one.hold_power,
         say=lambda _text: None,
     )

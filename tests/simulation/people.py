@@ -6,9 +6,14 @@ from typing import Any
 from msgspec import structs
 
 from holdfast.adapters.simulated.clock import UTC_NS
+from holdfast.controller import instance_wishes
+from holdfast.controller.disk_wishes import NO_WISH, DiskWish
+from holdfast.controller.instance_wishes import InstanceWish
 from holdfast.controller.registry import Puts
+from holdfast.controller.settling import settle
 from holdfast.facts.fencing import HostMode
 from holdfast.facts.instants import NS_PER_MS
+from holdfast.facts.migrations import Prediction
 from holdfast.ports.answers import Unanswerable
 from holdfast.ports.store import StoreAway
 from tests.simulation.controllers import SimulatedController
@@ -43,9 +48,11 @@ class People:
         self._ask(ask)
         self._truth.mode_set(host, mode)
 
-    def protect(self, vm: str, group: str = "", answers: str = "") -> None:
+    def protect(
+        self, vm: str, group: str = "", answers: str = "", wish: DiskWish = NO_WISH
+    ) -> None:
         """Raises NotDone."""
-        self._ask(lambda one, term: one.promises.protect(vm, group, answers, WHO, term))
+        self._ask(lambda one, term: one.promises.protect(vm, group, answers, WHO, term, wish=wish))
 
     def unprotect(self, vm: str) -> None:
         """Raises NotDone."""
@@ -54,6 +61,18 @@ class People:
     def set_group(self, name: str, **options: Any) -> None:
         """Raises NotDone."""
         self._ask(lambda one, term: one.groups.set({"name": name, **options}, WHO, term))
+
+    def set_template(self, group: str, wish: InstanceWish) -> None:
+        """Raises NotDone."""
+
+        async def ask(leader: SimulatedController, _term: int) -> None:
+            registry = leader.registry
+            instance_wishes.check(registry, group, wish)
+            for name in wish.remove:
+                self._stage.laws.vm_may_end(self._stage.site.host_of(name), name)
+            await registry.change(lambda: instance_wishes.apply(registry, group, wish, WHO))
+
+        self._ask(ask)
 
     def disarm(self, for_ms: float) -> None:
         """Raises NotDone."""
@@ -72,6 +91,20 @@ class People:
         args = {"host": host, "confirmed": host, "because": "its rack burns"}
         self._truth.confirmed_dead(host)
         self._ask(lambda one, term: one.confirming.ask(args, WHO, term))
+
+    def settle(self, host: str, *, leave_down: bool = False) -> None:
+        """The incident of that host. Raises NotDone."""
+
+        async def ask(leader: SimulatedController, _term: int) -> None:
+            record = leader.watch.decider.world.hosts[host]
+            settle(leader.watch, record.incident, WHO, leave_down=leave_down)
+
+        self._ask(ask)
+
+    def predict(self, host: str, reason: str) -> None:
+        """Without a reason it is taken back. Raises NotDone."""
+        one = Prediction(host=host, name=host, reason=reason, by=WHO) if reason else None
+        self.put({f"predictions/{host}": one})
 
     def put(self, puts: Puts) -> None:
         """Past all that the program would ask first. Raises NotDone."""

@@ -4,6 +4,9 @@ They write to the store as its leader would, order BMCs from a controller, and s
 they like, so that each law can be seen to be broken, and to hold where it must.
 """
 
+import contextlib
+from contextlib import AbstractAsyncContextManager
+
 from msgspec import structs
 
 from holdfast.adapters.simulated.bmc import SimulatedFencer
@@ -24,6 +27,9 @@ class ReportingController(SimulatedController):
 
     def make_acting(self) -> None:
         self.watch.recover = lambda _action: None
+
+    def hold_power(self, _host: str) -> AbstractAsyncContextManager[str]:
+        return contextlib.nullcontext("")
 
 
 class Rogue:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.adapters.archives.local_disk import LocalDisk
+from holdfast.adapters.drivers import libvirt_guests, libvirt_hook
+from holdfast.adapters.drivers.certificates import Certificates
 from holdfast.adapters.migrators.libvirt import LibvirtMigrator
 from holdfast.adapters.outboxes.disk import DiskOutbox
 from holdfast.adapters.sensors.kernel_log import KernelLog
@@ -22,12 +24,15 @@ from holdfast.agent.door import open_door
 from holdfast.agent.ends import Ends
 from holdfast.agent.executor import Executor
 from holdfast.agent.finding import found_gone
+from holdfast.agent.found_moves import FoundMoves
 from holdfast.agent.health import Health, rss_mib
 from holdfast.agent.hook_files import HookFiles
 from holdfast.agent.host_records import HostRecords
 from holdfast.agent.identity import Identity
 from holdfast.agent.inventory import Inventory
 from holdfast.agent.last_words import LastWords
+from holdfast.agent.lease_board import LEASE_BOARD, SharedLeaseBoard
+from holdfast.agent.leasing import Leasing
 from holdfast.agent.loop import Loop, now
 from holdfast.agent.losses import watch_losses
 from holdfast.agent.memory import Remembered, is_in_doubt, open_journal
@@ -95,10 +100,8 @@ class Agent:
             state / "recorder", me.boot, self._watched, ring_bytes=settings.recorder_mib << 20
         )
         self.definitions = Definitions(self.sight.hypervisor, self._protected)
-        self.view = View(
-            self.loop, self._domains, self.sight.watched_by, self.definitions.elsewhere
-        )
-        self.inventory = Inventory(self.sight.hypervisor, self.view.vms)
+        self.view = View(self.loop, self._domains, self.sight.watched_by, self.definitions.needs)
+        self.inventory = Inventory(self.sight.hypervisor, self.view.vms, settings.roles)
         self.outbox = DiskOutbox(state / "outbox", me.boot, settings.outbox_mib << 20)
         self.questions = Questions()
         self.site_keeper = SiteKeeper(settings)
@@ -127,6 +130,8 @@ class Agent:
             observations=lambda: self.loop.observations,
         )
         self.hook_files = HookFiles(state, Path(settings.run_dir), lambda: self.decider.world)
+        self.lease_board = SharedLeaseBoard(Path(settings.run_dir) / LEASE_BOARD)
+        self.leasing = Leasing(self.loop, self.sight.hypervisor, self.lease_board, self.journal)
         self.starting = Starting(self.loop, self.sight.hypervisor, self.journal)
         self.migrator = LibvirtMigrator(
             settings.libvirt_uri,
@@ -135,6 +140,7 @@ class Agent:
             port=settings.migration_port,
         )
         self.migrating = Migrating(self.loop, self.sight.hypervisor, self.migrator, self.journal)
+        self.found_moves = FoundMoves(self.loop, self.migrator)
         self.executor = self._make_executor(last_words)
         self._add_questions()
 
@@ -176,6 +182,7 @@ class Agent:
             self.starting.turn,
         ).add_to(self.questions)
         self.starting.add_to(self.questions)
+        self.leasing.add_to(self.questions)
         self.migrating.add_to(self.questions)
         Witness(self._settings.answer_port, self._me.boot).add_to(self.questions)
 
@@ -189,8 +196,7 @@ class Agent:
         return self.inventory.domains()
 
     def _protected(self) -> dict[str, str]:
-        """By uuid, with their names."""
-        return {r.vm: r.name for r in self.decider.world.vms.values() if r.protection}
+        return promise.defined_here(self.decider.world)
 
     def _policy_moved(self) -> None:
         self.inventory.policy_moved()
@@ -210,6 +216,8 @@ class Agent:
             self._sync,
             self.site_keeper.run,
             self.vitals.run,
+            self.found_moves.run,
+            self.leasing.run,
             lambda: watch_losses(self._losses(), self._see),
             *[
                 functools.partial(sensor.run, self._see)
@@ -275,6 +283,7 @@ class Agent:
         self.inventory.see(seen)
         self.definitions.see(seen)
         self.vitals.see(seen)
+        self.found_moves.see(seen)
         if isinstance(seen, LifecycleSeen):
             self.recorder.note(seen.vm, "lifecycle", f"{seen.event} {seen.detail}", seen.at)
         elif isinstance(seen, QmpEventSeen):
@@ -313,6 +322,7 @@ class Agent:
             addresses=self.vitals.addresses,
             rack=self._settings.rack,
             switch=self._settings.switch,
+            zone=self._settings.zone,
             run=self._run,
             was_planned=self.vitals.was_planned,
             barred=copies.barred(world),
@@ -332,9 +342,16 @@ class Agent:
             "defects": dict(self.loop.defects.counts),
             "policy_defects": getattr(self.decider.world, "defects", 0),
             "outbox_unreadable": self.uplink.unreadable,
+            "hook": self._hook_trouble(),
+            "libvirt_guests": libvirt_guests.trouble() if self._protected() else "",
             "watch_mechanism": self.sight.mechanism(),
             "records_lost": {name: lost().count for name, lost in self._losses().items()},
         }
+
+    def _hook_trouble(self) -> str:
+        """Only on a host of a site may what was protected run on another one by now."""
+        is_joined = Certificates.is_here(self._settings.tls_dir)
+        return libvirt_hook.trouble(self._settings) if is_joined else ""
 
     def _losses(self) -> dict[str, Callable[[], Any]]:
         return {

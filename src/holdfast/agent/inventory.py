@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
+from msgspec import structs
+
 from holdfast.facts import wire
-from holdfast.facts.definitions import HostSize
+from holdfast.facts.definitions import HostRole, HostSize
 from holdfast.facts.observations import LibvirtAnswered, LifecycleSeen, Observation
 from holdfast.ports.hypervisor import CallFailed, Domain, Hypervisor
 
@@ -17,8 +19,12 @@ class Inventory:
     """`tell` hears the whole list whenever it differs from what it heard last."""
 
     def __init__(
-        self, hypervisor: Hypervisor, summaries: Callable[[], list[wire.VmSummary]]
+        self,
+        hypervisor: Hypervisor,
+        summaries: Callable[[], list[wire.VmSummary]],
+        roles: tuple[HostRole, ...] = (),
     ) -> None:
+        self._roles = roles
         self._hypervisor = hypervisor
         self._summaries = summaries
         self._domains: dict[str, Domain] = {}
@@ -61,7 +67,7 @@ class Inventory:
     async def read(self) -> None:
         with contextlib.suppress(CallFailed):  # A verdict of its own: keep what was known.
             self._domains = {d.vm: d for d in await self._hypervisor.domains()}
-            self._size = await self._hypervisor.size()
+            self._size = structs.replace(await self._hypervisor.size(), roles=self._roles)
         self.tell_changes()
 
     async def run(self) -> None:

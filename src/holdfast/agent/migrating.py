@@ -173,7 +173,7 @@ class Migrating:
 
     def _is_source(self, vm: str) -> bool:
         record = self._loop.decider.world.vms.get(vm)
-        return record is not None and record.moves == moving.OUT
+        return record is not None and record.moves in (moving.OUT, moving.FOUND)
 
     async def _prepare(self, protection: Protection, args: dict[str, Any]) -> None:
         """What this host must do to hold it: take its settings over, or know it again."""

@@ -5,6 +5,7 @@ No sign of life is passed over.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,8 @@ from holdfast.facts.fencing import Fence, FenceDevice, FenceStep
 from holdfast.facts.hearing import Sign, WitnessSpoke
 from holdfast.facts.promises import Group, Owner, Protection
 from holdfast.facts.tenure import RESTORED, TenureState, Wanted
+from holdfast.policy import rebuilding
+from holdfast.policy.site_world import is_of_lease
 from holdfast.ports import clock
 from holdfast.ports.answers import REFUSED, USAGE, Unanswerable
 from holdfast.ports.fencer import FenceFailed, Fencer
@@ -26,6 +29,7 @@ from holdfast.ports.fencer import FenceFailed, Fencer
 PLAIN = msgspec.to_builtins
 POWER_LIMIT_S = 8.0
 REASON_LETTERS = 500
+NO_OTHER = "the site has no other host"
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,8 @@ class Looked:
 
 class Confirming:
     """`find_host` gives the row of a host or raises Unanswerable; `running_on` names the VMs that
-    its agent said to run there; `say` tells what was confirmed."""
+    its agent said to run there; within `hold_power` nobody switches the host off; `say` tells what
+    was confirmed."""
 
     def __init__(
         self,
@@ -61,8 +66,10 @@ class Confirming:
         ears: Ears,
         find_host: Callable[[str], dict[str, Any]],
         running_on: Callable[[str], Mapping[str, str]],
+        hold_power: Callable[[str], AbstractAsyncContextManager[str]],
         say: Callable[[str], None],
     ) -> None:
+        self._hold_power = hold_power
         self._registry, self._fencer, self._ears = registry, fencer, ears
         self._find_host, self._running_on, self._say = find_host, running_on, say
 
@@ -76,18 +83,30 @@ class Confirming:
         confirmed, because = str(args.get("confirmed") or ""), str(args.get("because") or "")
         if confirmed:
             _check_words(name, confirmed, because)
+            return await self._ask_at_rest(row, by, because.strip(), term)
         looked = await self._look(host)
-        shown = {"host": host, "host_name": name, "lives": looked.lives, "signs": looked.shown}
-        if confirmed:
-            fence = await self._confirm(row, by, because.strip(), term, looked)
-            return {**shown, "vms": list(self._vms(host)), "fence": PLAIN(fence)}
-        return {**shown, "vms": list(self._vms(host)), "hindered": self._hindered(row)}
+        return {**_known(row, looked, self._vms(host)), "hindered": self._hindered(row)}
+
+    async def _ask_at_rest(
+        self, row: dict[str, Any], by: str, because: str, term: int
+    ) -> dict[str, Any]:
+        """A person who says so may switch the host on at once, to see what it has: a power-off that
+        is under way would then hit what is well."""
+        host = str(row["host"])
+        async with self._hold_power(host) as power:
+            looked = await self._look(host, is_at_rest=not power)
+            if power:
+                looked = Looked(looked.lives, (*looked.shown, power))
+            fence = await self._confirm(row, by, because, term, looked)
+        return {**_known(row, looked, self._vms(host)), "power": power, "fence": PLAIN(fence)}
 
     # Whether it lives.
 
-    async def _look(self, host: str) -> Looked:
+    async def _look(self, host: str, *, is_at_rest: bool = False) -> Looked:
+        """`is_at_rest`: nobody switched it off just now, so that its devices may be asked."""
         planes = list(self._ears.planes())
-        power = asyncio.gather(*(self._power(one) for one in self._devices(host)))
+        devices = self._registry.fencing(host).devices if is_at_rest else self._devices(host)
+        power = asyncio.gather(*(self._power(one) for one in devices))
         probes = asyncio.gather(*(self._ears.probe(host, plane) for plane in planes))
         peers, answers, powers = await asyncio.gather(self._ears.ask_peers(host), probes, power)
         lives = list(self._heard_here(host))
@@ -144,10 +163,15 @@ class Confirming:
     def _vms(self, host: str) -> Iterator[dict[str, str]]:
         """Each VM that the host holds; without `stays` it starts elsewhere."""
         groups = self._registry.groups()
+        is_alone = all(one.host == host for one in self._registry.all_known())
         held = [one for one in self._registry.protections().values() if one.tenure.host == host]
         for one in sorted(held, key=lambda protection: protection.name):
-            yield {"vm": one.vm, "name": one.name, "stays": self._why_it_stays(one, groups)}
-        known = {one.vm for one in held}
+            yield {
+                "vm": one.vm,
+                "name": one.name,
+                "stays": self._why_it_stays(one, groups) or (NO_OTHER if is_alone else ""),
+            }
+        known = self._registry.protections()  # What another host holds is none of this one's.
         for vm, name in sorted(self._running_on(host).items(), key=lambda pair: pair[1]):
             if vm not in known:
                 yield {"vm": vm, "name": name, "stays": "it is not protected"}
@@ -163,10 +187,11 @@ class Confirming:
             f"its recovery is owned by {group.owner if group else 'nobody'}": group is None
             or group.owner is not Owner.HOLDFAST,
             "no controller was told its definition": definition is None,
-            definition.needs.obstacle if definition else "": definition is not None
-            and bool(definition.needs.obstacle),
         }
-        return next((reason for reason, is_so in reasons.items() if is_so), "")
+        first = next((reason for reason, is_so in reasons.items() if is_so), "")
+        if first or definition is None or group is None:
+            return first
+        return rebuilding.obstacle(definition.needs, one, group)
 
     # Saying it.
 
@@ -251,14 +276,24 @@ class Confirming:
     def _is_proven(self, row: Mapping[str, Any]) -> bool:
         """All that is known to have run there: a boot that came later is not."""
         fence = self._registry.fence(str(row["host"]))
-        if fence is None or fence.step is not FenceStep.OFF:
-            return False
+        if fence is None or fence.step is not FenceStep.OFF or is_of_lease(fence):
+            return False  # A lease that ran out proves only what relied on it.
         return {fence.boot, *fence.earlier}.issuperset(self._boots(row))
 
     def _proven_words(self, row: Mapping[str, Any]) -> str:
         fence = self._registry.fence(str(row["host"]))
         how = f"{fence.by} said so" if fence and fence.by else "its power was read back off"
         return f"{row['host_name']} is proven dead already: {how}"
+
+
+def _known(row: Mapping[str, Any], looked: Looked, vms: Iterator[dict[str, str]]) -> dict[str, Any]:
+    return {
+        "host": row["host"],
+        "host_name": row["host_name"],
+        "lives": looked.lives,
+        "signs": looked.shown,
+        "vms": list(vms),
+    }
 
 
 def _check_words(name: str, confirmed: str, because: str) -> None:

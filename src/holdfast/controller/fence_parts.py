@@ -42,6 +42,7 @@ def make_fencing(one: "Controller", fencer: Fencer) -> tuple[Rehearsals, FenceQu
         ears=_make_ears(one),
         find_host=one.hosts.find,
         running_on=lambda host: _running_on(one.agents, host),
+        hold_power=one.recoverer.power.held,
         say=say,
     )
     questions = FenceQuestions(

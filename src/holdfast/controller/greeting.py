@@ -39,6 +39,7 @@ class Greeter:
         self._agents, self._promises, self._groups = agents, promises, groups
         self._registry, self._leadership = registry, leadership
         self._asking: set[asyncio.Task[None]] = set()
+        promises.on_granted = self.grant_anew
 
     async def greet(self, hello: wire.Hello, link: Link) -> Agent:
         """Raises ConnectionError."""

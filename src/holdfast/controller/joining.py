@@ -29,7 +29,7 @@ from holdfast.controller.site_list import SiteList, utc_ms
 from holdfast.controller.store_members import Reach, StoreMembers
 from holdfast.facts.membership import CERTIFICATES, CONTROLLERS, Issued, site_plan
 from holdfast.facts.settings import ControllerPlace, Settings
-from holdfast.ports.answers import AWAY, USAGE, Unanswerable
+from holdfast.ports.answers import AWAY, REFUSED, USAGE, Unanswerable
 from holdfast.ports.store import Store, StoreAway
 
 log = logging.getLogger(__name__)
@@ -39,8 +39,9 @@ READ_EACH_S = 2.0
 
 class Joining:
     """`reach_store` is the way to etcd's members, where the store is one; `bound_vms` are why a
-    host may not just leave; `forget_host` ends its record in the store, `host_left` what this
-    controller alone knows of it, and `end_words` what it had told."""
+    host may not just leave, and `stranded_vms` those that nobody could bring back once it is put
+    out (it raises Unanswerable where that is not known); `forget_host` ends its record in the
+    store, `host_left` what this controller alone knows of it, and `end_words` what it had told."""
 
     def __init__(
         self,
@@ -51,6 +52,7 @@ class Joining:
         agents: Agents,
         reach_store: Reach,
         bound_vms: Callable[[str], list[str]],
+        stranded_vms: Callable[[str], list[str]],
         forget_host: Callable[[str], Awaitable[None]],
         host_left: Callable[[str], None],
         end_words: Callable[[Mapping[str, str]], Awaitable[None]],
@@ -58,6 +60,7 @@ class Joining:
         self._settings, self._certificates, self._agents = settings, certificates, agents
         self._folder = Path(settings.tls_dir)
         self._bound_vms, self._forget_host = bound_vms, forget_host
+        self._stranded_vms = stranded_vms
         self._host_left, self._end_words = host_left, end_words
         self._gone: set[str] = set()
         self.members = SiteList(store)
@@ -355,6 +358,21 @@ class Joining:
                 await self.revoke(one.serial, reason, by)
         self._put_out_who_left()
         log.warning("%s does not belong to the site any more: %s", host_name, reason)
+
+    def refuse_stranding(self, host: str, host_name: str) -> None:
+        """Raises Unanswerable for a host that holds VMs and is not proven dead. Without it nobody
+        could prove that any more: each VM would wait for a person who knows that it is gone."""
+        stranded = sorted(self._stranded_vms(host))
+        if stranded:
+            raise Unanswerable(
+                f"{host_name} holds protected VMs, and is not proven dead: {', '.join(stranded)}."
+                " Once it is put out, nobody can start them elsewhere any more",
+                f'if it is dead: holdfast host confirm-dead {host_name} --because "how you know",'
+                f" and wait until its VMs run elsewhere\n"
+                f"if it lives: holdfast host drain {host_name}, or holdfast vm unprotect VM\n"
+                "if it must be out at once all the same: say it again with --even-with-vms",
+                REFUSED,
+            )
 
     def _only_controllers(self, peer: Peer) -> None:
         if not peer.is_controller:

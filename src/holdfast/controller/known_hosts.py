@@ -27,7 +27,7 @@ def follow_hosts(registry: Registry, hearing: Hearing, watch: Watch) -> None:
             hearing.forget_host(host)
             watch.forget(host)
             return
-        watch.set_host(host, known.host_name, known.rack, known.switch)
+        watch.set_host(host, known.host_name, known)
         if not known.pulse_key:
             return  # Its agent is of a version that has no pulse.
         try:

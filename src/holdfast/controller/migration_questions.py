@@ -1,4 +1,4 @@
-"""What `holdfast vm migrate` and `holdfast host drain` ask a controller."""
+"""What `holdfast vm migrate`, `host drain` and `host predicted` ask a controller."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -11,13 +11,14 @@ from holdfast.controller.leadership import Leadership
 from holdfast.controller.migrating import Migrating
 from holdfast.controller.registry import Puts, Registry
 from holdfast.facts import wire
-from holdfast.facts.migrations import Drain, Migration, MigrationStep, Progress
-from holdfast.policy import site_migrations
+from holdfast.facts.migrations import Drain, Migration, MigrationStep, Prediction, Progress
+from holdfast.policy import site_drains, site_migrations
 from holdfast.policy.site_world import SiteWorld
 from holdfast.ports import clock
 from holdfast.ports.answers import REFUSED, USAGE, Unanswerable
 
 LIMIT_S = (10, 86_400)
+LONGEST_REASON = 500
 PLAIN = msgspec.to_builtins
 Handler = Callable[[wire.Question], Awaitable[Any]]
 
@@ -50,6 +51,9 @@ class MigrationQuestions:
             "host-drain": self._drain,
             "host-undrain": self._undrain,
             "drain": self._drain_state,
+            "host-predict": self._predict,
+            "host-unpredict": self._unpredict,
+            "prediction": self._prediction_state,
         }
 
     async def _migrate(self, asked: wire.Question) -> Any:
@@ -159,6 +163,54 @@ class MigrationQuestions:
             "host_name": name,
             "is_drained": host in self._registry.drains(),
             "vms": [self._leaving(vm, name) for vm, name in sorted(names.items())],
+        }
+
+    # A host that is expected to fail.
+
+    async def _predict(self, asked: wire.Question) -> Any:
+        self._leadership.must_lead()
+        row = self._hosts.find(str(asked.args["host"]))
+        host, name = str(row["host"]), str(row["host_name"])
+        reason = " ".join(str(asked.args.get("reason") or "").split())[:LONGEST_REASON]
+        if not reason:
+            raise Unanswerable("why it is expected to fail is not said", "--reason TEXT", USAGE)
+        since_utc_ms = clock.utc_ms()
+
+        def wanted() -> Puts:
+            known = self._registry.predictions().get(host)
+            since = known.since_utc_ms if known is not None else since_utc_ms
+            one = Prediction(host=host, name=name, reason=reason, by=asked.by, since_utc_ms=since)
+            return {f"predictions/{host}": one}
+
+        await self._registry.change(wanted)
+        self._say(f"{name} is expected to fail: {reason} ({asked.by})")
+        return self._predicted(host, name)
+
+    async def _unpredict(self, asked: wire.Question) -> Any:
+        self._leadership.must_lead()
+        row = self._hosts.find(str(asked.args["host"]))
+        host, name = str(row["host"]), str(row["host_name"])
+        was = host in self._registry.predictions()
+        await self._registry.change(lambda: {f"predictions/{host}": None})
+        if was:
+            self._say(f"{name} is no longer expected to fail ({asked.by})")
+        return {**self._predicted(host, name), "was_predicted": was}
+
+    async def _prediction_state(self, asked: wire.Question) -> Any:
+        row = self._hosts.find(str(asked.args["host"]))
+        return self._predicted(str(row["host"]), str(row["host_name"]))
+
+    def _predicted(self, host: str, name: str) -> dict[str, Any]:
+        one = self._registry.predictions().get(host)
+        return {
+            "host": host,
+            "host_name": name,
+            "is_predicted": one is not None,
+            "reason": one.reason if one is not None else "",
+            "by": one.by if one is not None else "",
+            "since_utc_ms": one.since_utc_ms if one is not None else 0,
+            "kept": site_drains.why_kept(self._world, one) if one is not None else "",
+            "vms": self._drained(host, name)["vms"],
         }
 
     def _leaving(self, vm: str, name: str) -> dict[str, Any]:

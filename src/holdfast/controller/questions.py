@@ -7,9 +7,11 @@ from typing import Any
 
 import msgspec
 
+from holdfast.controller import vm_rows
 from holdfast.controller.agents import Agent, Agents
 from holdfast.controller.api_tokens import ApiTokens
 from holdfast.controller.audit import Audit
+from holdfast.controller.disk_wishes import read_wish
 from holdfast.controller.entries import Entries
 from holdfast.controller.events import Events, read_position
 from holdfast.controller.groups import Groups
@@ -17,6 +19,7 @@ from holdfast.controller.host_rows import HostRows
 from holdfast.controller.host_words import HostWords
 from holdfast.controller.leadership import Leadership
 from holdfast.controller.promises import Promises
+from holdfast.controller.settling import settle
 from holdfast.controller.stories import Journals, with_others
 from holdfast.controller.watch import Watch
 from holdfast.facts import wire
@@ -44,7 +47,7 @@ CHANGES = frozenset(
     "protect unprotect recover group-set group-forget disarm arm acknowledge settle"
     " api-token-create api-token-revoke join-new join-revoke certificate-revoke"
     " fence-set fence-clear fence-rehearse host-mode host-confirm-dead"
-    " vm-migrate vm-migrate-cancel host-drain host-undrain".split()
+    " vm-migrate vm-migrate-cancel host-drain host-undrain host-predict host-unpredict".split()
 )
 # What only the controller of a site is asked; `make run` and `holdfast up` have none.
 OF_SITE = frozenset("ca site joins join-new join-revoke certificates certificate-revoke".split())
@@ -87,6 +90,8 @@ class Questions:
         self.refresh: Callable[[], Awaitable[None]] = _nothing  # Before VMs are shown.
         self.if_lost: Callable[[str], Any] = lambda _: None  # What the loss of a host would mean.
         self.acknowledged: Callable[[AlarmRecord], None] = lambda _: None  # Who must know of it.
+        # Of a VM whose host is dead, and that no host is starting: what was done about it.
+        self.recover_elsewhere: Callable[[str, str], dict[str, Any] | None] = lambda _vm, _by: None
         self._table: dict[str, Handler] = {
             "status": self._ask_status,
             "agents": self._ask_agents,
@@ -98,9 +103,6 @@ class Questions:
             "unprotect": self._unprotect,
             "recover": self._recover,
             "groups": self._ask_groups,
-            "group": self._ask_group,
-            "group-set": self._group_set,
-            "group-forget": self._group_forget,
             "disarm": self._disarm,
             "arm": self._arm,
             "alarms": self._alarms,
@@ -178,8 +180,10 @@ class Questions:
             if one.alarm.subject.id == host
             or (one.alarm.host == name and one.alarm.condition not in OF_SITES)
         ]
-        vms = [one for one in self._agents.all_vms() if self._agents.holds(host, one.vm)]
-        shown = {"host": row, "vms": PLAIN(vms), "alarms": PLAIN(alarms)}
+        rows = self._agents.all_vms()
+        left = vm_rows.only_defined(rows, name)
+        vms = [one for one in rows if one.host == host]
+        shown = {"host": row, "vms": PLAIN(vms), "only_defined": left, "alarms": PLAIN(alarms)}
         return {**shown, "if_lost": self.if_lost(host)}
 
     async def _ask_vm(self, asked: wire.Question) -> Any:
@@ -187,14 +191,6 @@ class Questions:
         shown = next(one for one in self._agents.all_vms() if one.vm == found.vm)
         incidents = [one for one in self._entries.incidents() if one.vm == found.vm]
         return {"vm": PLAIN(shown), "incidents": PLAIN(incidents)}
-
-    async def _ask_group(self, asked: wire.Question) -> Any:
-        name = str(asked.args["name"])
-        groups = {group.name: group for group in self._groups.all()}
-        if name not in groups:
-            raise unknown("group", name, groups, "holdfast group list")
-        members = [one for one in self._agents.all_vms() if one.group == name]
-        return {"group": PLAIN(groups[name]), "vms": PLAIN(members)}
 
     async def _protect(self, asked: wire.Question) -> Any:
         args = asked.args
@@ -206,6 +202,7 @@ class Questions:
             asked.by,
             self._leadership.must_lead(),
             str(args.get("old_host_is_gone") or "").strip(),
+            read_wish(args),
         )
 
     async def _unprotect(self, asked: wire.Question) -> Any:
@@ -215,18 +212,11 @@ class Questions:
 
     async def _recover(self, asked: wire.Question) -> Any:
         agent, summary = self._agents.find_vm(str(asked.args["vm"]))
-        return await self._pass_on(asked, agent, {"vm": summary.vm})
+        elsewhere = self.recover_elsewhere(summary.vm, asked.by)
+        return elsewhere or await self._pass_on(asked, agent, {"vm": summary.vm})
 
     async def _ask_groups(self, _asked: wire.Question) -> Any:
         return PLAIN(self._groups.all())
-
-    async def _group_set(self, asked: wire.Question) -> Any:
-        return await self._groups.set(asked.args, asked.by, self._leadership.must_lead())
-
-    async def _group_forget(self, asked: wire.Question) -> Any:
-        return await self._groups.forget(
-            str(asked.args["name"]), asked.by, self._leadership.must_lead()
-        )
 
     async def _disarm(self, asked: wire.Question) -> Any:
         return await self._groups.disarm(asked.args, asked.by, self._leadership.must_lead())
@@ -286,12 +276,13 @@ class Questions:
         _, incident = self._find_incident(asked)
         if incident.host and self.watch is not None:
             self._leadership.must_lead()
-            self.watch.settle(incident.id, asked.by)
+            leave_down = bool(asked.args.get("leave_down"))
+            settle(self.watch, incident.id, asked.by, leave_down=leave_down)
             return PLAIN(self._find_incident(asked)[1])
         return await self._pass_on(asked, self._host_of_incident(asked), asked.args)
 
     async def _explain(self, asked: wire.Question) -> Any:
-        _, incident = self._find_incident(asked)
+        host, incident = self._find_incident(asked)
         if incident.host and self.watch is not None:
             story = await asyncio.to_thread(self.watch.story, incident)
             story = {**await self._with_others(story, ""), "vms": self._began_by(incident)}
@@ -299,11 +290,20 @@ class Questions:
                 return story
             words = await asyncio.to_thread(self._host_words.tell, incident.host)
             return {**story, "host_words": words}
-        agent = self._host_of_incident(asked)
-        story = await self._pass_on(asked, agent, asked.args)
+        missing = ""
+        try:
+            agent = self._agents.find_host(host)
+            story = await self._pass_on(asked, agent, {**asked.args, "incident": incident.id})
+        except Unanswerable as error:
+            if error.code not in (AWAY, USAGE):
+                raise
+            # Away, or begun anew without its memory: what is known here is an answer, too.
+            story, missing = {"incident": PLAIN(incident), "records": []}, str(error)
+        names = {one.host: one.host_name for one in self._agents.by_host.values()}
         if isinstance(story, dict):
-            story["names"] = {one.host: one.host_name for one in self._agents.by_host.values()}
-        return await self._with_others(story, f"agent of {agent.host_name}")
+            story["names"] = names
+        told = await self._with_others(story, f"agent of {names.get(host, host)}")
+        return {**told, "missing": [missing, *told.get("missing", ())]} if missing else told
 
     def _began_by(self, incident: Incident) -> dict[str, str]:
         """Incidents of VMs that were started because of it, by the VM: their agents name it."""

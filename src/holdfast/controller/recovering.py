@@ -9,10 +9,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
-from msgspec import structs
+from msgspec import Struct, structs
 
 from holdfast.controller.agents import Agents
+from holdfast.controller.lease_proofs import LeaseProofs
 from holdfast.controller.registry import Puts, Registry
+from holdfast.controller.switching_off import SwitchingOff
 from holdfast.controller.works import Works
 from holdfast.facts import actions as act
 from holdfast.facts import outcomes as came
@@ -24,7 +26,7 @@ from holdfast.facts.tenure import Tenure, TenureState
 from holdfast.policy import proofs
 from holdfast.ports import clock
 from holdfast.ports.answers import Unanswerable
-from holdfast.ports.fencer import FenceFailed, Fencer
+from holdfast.ports.fencer import Fencer
 from holdfast.ports.store import StoreAway
 
 log = logging.getLogger(__name__)
@@ -40,7 +42,8 @@ NEXT_STEPS = {
 
 class Recoverer:
     """`consume` gives policy what came of an act; `fault_age_ms` says how long a host is lost, 0 if
-    it is not; `hindrance` why it is not switched off, as policy sees it now, or empty."""
+    it is not; `hindrance` why it is not switched off, as policy sees it now, or empty. `more` are
+    the waits of `power`, which switches hosts off."""
 
     def __init__(
         self,
@@ -52,11 +55,22 @@ class Recoverer:
         consume: Callable[[SiteOutcome], None],
         fault_age_ms: Callable[[str], int],
         hindrance: Callable[[str], str],
+        leases: LeaseProofs | None = None,
+        **more: float,
     ) -> None:
-        self._registry, self._agents, self._fencer = registry, agents, fencer
+        self._registry, self._agents = registry, agents
         self._term, self._consume, self._fault_age_ms = term, consume, fault_age_ms
         self._hindrance = hindrance
         self._works = Works("an act of recovery")
+        self.power = SwitchingOff(
+            registry=registry,
+            fencer=fencer,
+            term=term,
+            consume=consume,
+            why_not=self._why_not,
+            leases=leases,
+            **more,
+        )
         self.close = self._works.close
 
     def carry_out(self, action: Action) -> None:
@@ -64,8 +78,8 @@ class Recoverer:
             case act.PutFence():
                 self._works.begin(self._commit(lambda: self._fence(action.fence)))
             case act.SwitchOff():
-                off = self._switch_off(action)
-                self._works.begin(self._or_say(off, lambda why: self._not_off(action, why)))
+                off = self.power.switch_off(action)
+                self._works.begin(self._or_say(off, lambda why: self.power.not_off(action, why)))
             case act.PutRecovery():
                 self._works.begin(self._commit(lambda: self._recovery(action.recovery)))
             case act.RestartElsewhere():
@@ -109,16 +123,19 @@ class Recoverer:
             if not is_next or is_heard or self._why_not(asked.host):
                 return {}
             return {f"fences/{asked.host}": structs.replace(asked, intended_utc_ms=utc_ms)}
-        nexts = (FenceStep.CLOSED,) if known.doubt else NEXT_STEPS[known.step]
+        nexts = NEXT_STEPS[known.step]
+        if known.doubt or (known.is_lease and known.step is FenceStep.INTENDED):
+            nexts = (FenceStep.CLOSED, *(() if known.doubt else nexts))
         if asked.step not in nexts:
             return {}
         proven = known.proven_utc_ms or (utc_ms if asked.step is FenceStep.OFF else 0)
         intended = known.intended_utc_ms
-        return {
-            f"fences/{asked.host}": structs.replace(
-                asked, intended_utc_ms=intended, proven_utc_ms=proven
-            )
-        }
+        put = structs.replace(asked, intended_utc_ms=intended, proven_utc_ms=proven)
+        puts: dict[str, Struct] = {f"fences/{asked.host}": put}
+        lease = self._registry.lease(asked.host)
+        if asked.step is FenceStep.CLOSED and lease is not None:  # Granted once it is armed anew.
+            puts[f"leases/{asked.host}"] = structs.replace(lease, vms=(), is_over=True)
+        return puts
 
     def _why_not(self, host: str) -> str:
         """Why this host may not be switched off, as the store says now, and policy; or empty."""
@@ -163,50 +180,6 @@ class Recoverer:
             log.warning("%s is not placed on %s: %s", asked.name, asked.target, reason)
         return reason
 
-    # The power.
-
-    async def _switch_off(self, asked: act.SwitchOff) -> None:
-        """Device by device. Before each the store and the term are asked again."""
-        fence, said = asked.fence, list[str]()
-        for device in self._registry.fencing(fence.host).devices:
-            refusal = self._refusal(fence)
-            if refusal:
-                said.append(refusal)
-                break
-            try:
-                proof = await self._fencer.switch_off(fence, device)
-            except FenceFailed as failed:
-                said.append(f"{device.agent}: {failed}")
-                continue
-            off = came.SwitchedOff(
-                incident=asked.incident,
-                at=clock.now(),
-                host=fence.host,
-                number=fence.number,
-                proof=proof,
-            )
-            self._consume(off)
-            return
-        self._not_off(asked, "; ".join(said) or "no fence device is set for it")
-
-    def _not_off(self, asked: act.SwitchOff, reason: str) -> None:
-        failure = came.NotSwitchedOff(
-            incident=asked.incident,
-            at=clock.now(),
-            host=asked.fence.host,
-            number=asked.fence.number,
-            reason=reason,
-        )
-        self._consume(failure)
-
-    def _refusal(self, fence: Fence) -> str:
-        known = self._registry.fence(fence.host)
-        if self._term() != fence.term:
-            return "this controller does not lead any more"
-        if known is None or (known.number, known.step) != (fence.number, FenceStep.INTENDED):
-            return "the store knows of no such intent"
-        return self._why_not(fence.host)
-
     # The target.
 
     async def _start(self, asked: act.RestartElsewhere) -> None:
@@ -223,6 +196,8 @@ class Recoverer:
             "was": source.host_name if source is not None else recovery.source,
             "fault_age_ms": max(0, clock.utc_ms() - recovery.fault_utc_ms),
             "incident": recovery.incident,
+            "rebuilds": msgspec.to_builtins(recovery.rebuilds),
+            "tries": asked.tries,
         }
         said = await self._ask(recovery, "start-here", args, START_LIMIT_S)
         if said is None:

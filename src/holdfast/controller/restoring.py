@@ -14,6 +14,7 @@ from msgspec import Struct, structs
 from holdfast.controller.registry import STORE, StoreName
 from holdfast.facts.fencing import Fence, FenceStep
 from holdfast.facts.membership import CONTROLLERS, JOINS, JoinToken
+from holdfast.facts.migrations import Migration
 from holdfast.facts.promises import Protection
 from holdfast.facts.settings import ControllerPlace
 from holdfast.policy import tenures
@@ -21,17 +22,21 @@ from holdfast.ports.store import MOST_KEYS, Held, Store, StoreAway, TxnResult
 
 PROTECTIONS = "protections"
 FENCES = "fences"
+MIGRATIONS = "migrations"
+LEASES = "leases"
 
 Kind = TypeVar("Kind", bound=Struct)
 
 
 class Restored(Struct, frozen=True, kw_only=True):
-    """What was made of it. `others` are the controllers that belong to the site no more."""
+    """What was made of it. `others` are the controllers that belong to the site no more,
+    `moving` the VMs that were on their way to another host."""
 
     store_id: str
     promises: int
     tokens: int
     others: tuple[str, ...]
+    moving: tuple[str, ...] = ()
 
 
 async def restore(store: Store, place: ControllerPlace | None, utc_ms: int) -> Restored:
@@ -47,7 +52,8 @@ async def restore(store: Store, place: ControllerPlace | None, utc_ms: int) -> R
     promises = _promises(held)
     tokens = _tokens(held, utc_ms)
     others = _others(held, place)
-    puts: dict[str, Struct | None] = {**promises, **tokens, **others, **_fences(held)}
+    forgotten: dict[str, Struct | None] = {**others, **_leases(held)}
+    puts: dict[str, Struct | None] = {**promises, **tokens, **forgotten, **_fences(held)}
     if place is not None:
         puts[f"{CONTROLLERS}/{place.name}"] = place
     keys = sorted(puts)
@@ -60,6 +66,7 @@ async def restore(store: Store, place: ControllerPlace | None, utc_ms: int) -> R
         promises=len(promises),
         tokens=len(tokens),
         others=tuple(key.partition("/")[2] for key in sorted(others)),
+        moving=tuple(sorted(_moving(held))),
     )
 
 
@@ -73,6 +80,12 @@ def _promises(held: Mapping[str, Held]) -> dict[str, Protection]:
     return found
 
 
+def _moving(held: Mapping[str, Held]) -> list[str]:
+    """They are left as they are: whose they are both ends must say (restored_moves.py)."""
+    moves = (_read(key, held, Migration) for key in _under(MIGRATIONS, held))
+    return [one.name for one in moves if one.is_open]
+
+
 def _fences(held: Mapping[str, Held]) -> dict[str, Fence]:
     """Who was to be switched off then may have been mended since, and run what it should."""
     read = {key: _read(key, held, Fence) for key in _under(FENCES, held)}
@@ -81,6 +94,11 @@ def _fences(held: Mapping[str, Held]) -> dict[str, Fence]:
         for key, one in read.items()
         if one.step is FenceStep.INTENDED
     }
+
+
+def _leases(held: Mapping[str, Held]) -> dict[str, None]:
+    """What relied on them may be another VM by now: none counts until its host says so anew."""
+    return dict.fromkeys(_under(LEASES, held))
 
 
 def _tokens(held: Mapping[str, Held], utc_ms: int) -> dict[str, JoinToken]:

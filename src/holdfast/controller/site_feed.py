@@ -21,11 +21,13 @@ class SiteFeed:
         self, registry: Registry, tell: Callable[[SiteFact], None], world: SiteWorld
     ) -> None:
         self._registry, self._tell, self._world = registry, tell, world
+        self._is_begun = False
         registry.on_change.append(self._changed)
         registry.on_loaded.append(self._loaded)
 
     def _loaded(self) -> None:
         """The watch remembers across restarts; meanwhile things ended, or the store is another."""
+        self._is_begun = True
         for key in list(_believed(self._world)):
             if self._registry.lacks(key):
                 self._changed(key)
@@ -37,12 +39,16 @@ class SiteFeed:
                 self._promise(name)
             case "fences":
                 self._fence(name)
+            case "leases":
+                self._lease(name)
             case "recoveries":
                 self._recovery(name)
             case "migrations":
                 self._migration(name)
             case "drains":
                 self._drain(name)
+            case "predictions":
+                self._prediction(name)
             case "fencing":
                 self._mode(name)
             case "groups":
@@ -62,9 +68,18 @@ class SiteFeed:
         fence = self._registry.fence(host)
         if fence is not None:
             age_ms = max(0, clock.utc_ms() - fence.intended_utc_ms)
-            self._tell(told.FenceSet(at=clock.now(), fence=fence, age_ms=age_ms))
+            is_read = not self._is_begun
+            fact = told.FenceSet(at=clock.now(), fence=fence, age_ms=age_ms, is_read=is_read)
+            self._tell(fact)
         else:
             self._tell(told.FenceForgotten(at=clock.now(), host=host))
+
+    def _lease(self, host: str) -> None:
+        lease = self._registry.lease(host)
+        if lease is not None:
+            self._tell(told.LeaseSet(at=clock.now(), lease=lease))
+        else:
+            self._tell(told.LeaseForgotten(at=clock.now(), host=host))
 
     def _recovery(self, vm: str) -> None:
         recovery = self._registry.recovery(vm)
@@ -86,6 +101,14 @@ class SiteFeed:
             self._tell(told.DrainLifted(at=clock.now(), host=host))
         else:
             self._tell(told.DrainSet(at=clock.now(), drain=drain))
+
+    def _prediction(self, host: str) -> None:
+        one = self._registry.predictions().get(host)
+        if one is None or self._registry.known(host) is None:
+            self._tell(told.PredictionLifted(at=clock.now(), host=host))
+        else:
+            age_ms = max(0, clock.utc_ms() - one.since_utc_ms)
+            self._tell(told.PredictionSet(at=clock.now(), prediction=one, age_ms=age_ms))
 
     def _mode(self, host: str) -> None:
         """Of one that left, and took it along, nothing is known any more."""
@@ -122,9 +145,11 @@ def _believed(world: SiteWorld) -> Iterator[str]:
     """The keys of all that the watch has from the store."""
     yield from (f"protections/{vm}" for vm in world.promises)
     yield from (f"fences/{host}" for host in world.fences)
+    yield from (f"leases/{host}" for host in world.leases)
     yield from (f"recoveries/{vm}" for vm in world.recoveries)
     yield from (f"migrations/{vm}" for vm in world.migrations)
     yield from (f"drains/{host}" for host in world.drains)
+    yield from (f"predictions/{host}" for host in world.predictions)
     yield from (f"fencing/{one.host}" for one in world.hosts.values() if one.devices)
     yield from (f"groups/{name}" for name in world.groups)
     if world.disarm is not None:

@@ -12,6 +12,8 @@ from holdfast.controller.questions import Questions
 from holdfast.controller.registry import NotLeading, Puts, Registry
 from holdfast.controller.site_questions import SiteQuestions
 from holdfast.facts.settings import Settings
+from holdfast.policy import proofs
+from holdfast.ports.answers import AWAY, Unanswerable
 from holdfast.ports.store import Store
 
 
@@ -45,6 +47,14 @@ def make_joining(
 
         return wanted
 
+    def stranded_vms(host: str) -> list[str]:
+        if not registry.is_loaded:
+            text = "this controller has not read yet which VMs the host holds"
+            raise Unanswerable(text, "try again in a moment, or at another controller", AWAY)
+        proof = proofs.proof_of(registry.fence(host))
+        held = promises.of_host(host)
+        return [one.name for one in held if proof is None or not proofs.covers(proof, one.tenure)]
+
     joining = Joining(
         settings=settings,
         certificates=certificates,
@@ -52,6 +62,7 @@ def make_joining(
         agents=agents,
         reach_store=lambda endpoints: EtcdMembers(endpoints, certificates.store_context()),
         bound_vms=lambda host: [one.name for one in promises.of_host(host)],
+        stranded_vms=stranded_vms,
         forget_host=forget_host,
         host_left=host_left,
         end_words=end_words,

@@ -65,10 +65,18 @@ class SiteQuestions:
         return [msgspec.to_builtins(one) for one in issued]
 
     async def _certificate_revoke(self, asked: wire.Question) -> Any:
-        """By serial: that one. By host: all that it has, and the site forgets the host."""
+        """By serial: that one. By host: all that it has, and the site forgets the host.
+
+        Not while it holds VMs that nobody could bring back then, unless the one who asks says so.
+        """
         await self._joining.read()
         name, reason = str(asked.args["name"]), str(asked.args.get("reason") or "no reason given")
+        is_certain = bool(asked.args.get("even_with_vms"))
         if name in self._joining.members.issued:
+            one = self._joining.members.issued[name]
+            others = [two for two in self._joining.members.valid() if two.host == one.host]
+            if not is_certain and [two.serial for two in others] == [name]:
+                self._joining.refuse_stranding(one.host, one.host_name)
             await self._joining.revoke(name, reason, asked.by)
             await self._joining.look()
             return {"revoked": [name]}
@@ -82,7 +90,10 @@ class SiteQuestions:
         if any(one.host == self._joining.own_host for one in of_host):
             text = f"{name} is the controller that would do it"
             raise Unanswerable(text, "ask another controller, or: holdfast leave, on that host")
-        for host in sorted({one.host for one in of_host}):
+        hosts = sorted({one.host for one in of_host})
+        for host in hosts if not is_certain else ():
+            self._joining.refuse_stranding(host, of_host[0].host_name)
+        for host in hosts:
             await self._joining.put_out(host, of_host[0].host_name, reason, asked.by)
         await self._joining.look()
         return {"revoked": [one.serial for one in of_host]}

@@ -14,6 +14,7 @@ import msgspec
 from holdfast.adapters.journals.segments import read
 from holdfast.controller.agents import Agent
 from holdfast.controller.host_said import host_row, said_of
+from holdfast.controller.registry import Known
 from holdfast.detectors.panel import Panel, make_panel
 from holdfast.facts import hearing as heard
 from holdfast.facts import site as told
@@ -164,12 +165,11 @@ class Watch:
         else:
             self._unheard[host] = (name, boot, planes)
 
-    def set_host(self, host: str, name: str, rack: str, switch: str) -> None:
+    def set_host(self, host: str, name: str, of: Known | wire.Hello) -> None:
+        place = {"rack": of.rack, "switch": of.switch, "zone": of.zone}
         known = self.decider.world.hosts.get(host)
-        if known is None or (known.name, known.rack, known.switch) != (name, rack, switch):
-            at = clock.now()
-            fact = told.HostSet(at=at, host=host, name=name, rack=rack, switch=switch)
-            self._turns.consume(fact)
+        if known is None or (known.name, known.place) != (name, place):
+            self._turns.consume(told.HostSet(at=clock.now(), host=host, name=name, **place))
 
     def forget(self, host: str) -> None:
         """It left the site."""
@@ -183,7 +183,7 @@ class Watch:
     def greeted(self, hello: wire.Hello) -> None:
         """An agent is linked. One of an earlier version has no pulse, and is not missed."""
         name = hello.host_name or hello.host
-        self.set_host(hello.host, name, hello.rack, hello.switch)
+        self.set_host(hello.host, name, hello)
         if hello.pulse_key:
             self.expect(hello.host, name, hello.boot, tuple(sorted(hello.addresses)))
         self.see(

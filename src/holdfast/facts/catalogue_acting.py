@@ -19,7 +19,8 @@ ACTING: tuple[AlarmType, ...] = (
         " not believed. Its VMs start nowhere else: they may still run there.",
         clears="When the host is proven dead, or pulses in a new boot.",
         repair="See that it is off, with your own eyes or at its BMC; then give the proof:"
-        " holdfast host confirm-dead HOST. One that lives: mend its power control, and reboot it.",
+        " holdfast host confirm-dead HOST --because WHY. One that lives: mend its power control,"
+        " and reboot it.",
         covers=("H2", "H7", "H9"),
     ),
     AlarmType(
@@ -47,7 +48,7 @@ ACTING: tuple[AlarmType, ...] = (
         " feed, or the controllers' own view. Everything is reported, and nothing is done.",
         clears="When fewer hosts are silent.",
         repair="Look at the network first. Of each host that is really dead, give the proof:"
-        " holdfast host confirm-dead HOST.",
+        " holdfast host confirm-dead HOST --because WHY.",
         covers=("H7", "H9"),
     ),
     AlarmType(
@@ -65,6 +66,20 @@ ACTING: tuple[AlarmType, ...] = (
         reported="within a minute of the rehearsal; each host is rehearsed once a day by itself.",
         repair="holdfast fence list says why. Mend it, then: holdfast fence rehearse HOST.",
         covers=("H5", "H7"),
+    ),
+    AlarmType(
+        id="host-failure-predicted",
+        title="A host is expected to fail",
+        subject=_HOST,
+        event_type=EventType.EQUIPMENT,
+        severity=Severity.MAJOR,
+        probable_cause="EQUIPMENT_MALFUNCTION",
+        means="A person, or a tool that watches hardware, said so: holdfast host predicted. Nothing"
+        " is placed there. In mode act its VMs move away while they run, unless a brake holds.",
+        clears="When that is taken back, or the host leaves the site.",
+        repair="See what stays there, and why: holdfast host predicted HOST. Mend the host, then:"
+        " holdfast host predicted HOST --clear.",
+        covers=("H2", "H5"),
     ),
     AlarmType(
         id="guarantee-lost",

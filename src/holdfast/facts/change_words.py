@@ -125,6 +125,8 @@ _WORDS: dict[str, Callable[[Args], str]] = {
     "vm-migrate-cancel": lambda a: f"call the move of {_vm(a)} off",
     "host-drain": lambda a: f"drain {_host(a)}: move its VMs away",
     "host-undrain": lambda a: f"drain {_host(a)} no longer",
+    "host-predict": lambda a: f"expect {_host(a)} to fail: {a.get('reason')}",
+    "host-unpredict": lambda a: f"expect {_host(a)} to fail no longer",
 }
 
 

@@ -75,6 +75,17 @@ class Drain(Struct, frozen=True, kw_only=True):
     since_utc_ms: int = 0
 
 
+class Prediction(Struct, frozen=True, kw_only=True):
+    """A person, or a tool, expects this host to fail soon, for this reason: nothing is placed
+    there, and where Holdfast acts on the host, its VMs move away in time."""
+
+    host: str
+    name: str  # As it was called then.
+    reason: str
+    by: str
+    since_utc_ms: int = 0
+
+
 class Progress(Struct, frozen=True, kw_only=True):
     """How far a move is, as libvirt says. Not known yet: zero bytes in all."""
 

@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from holdfast.facts.definitions import HostRole
 from holdfast.facts.promises import Group
 
 DEFAULT_FILE = "/etc/holdfast/holdfast.toml"
@@ -54,6 +55,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     shared_paths: tuple[str, ...] = ()  # Folders that other hosts have too: NFS and such are known.
     rack: str = ""  # What fails together is one alarm: the rack, and the switch, of this host.
     switch: str = ""
+    zone: str = ""  # Where VMs stay when they start elsewhere or move, unless their group says.
+    roles: tuple[HostRole, ...] = (HostRole.COMPUTE,)
     planes: tuple[Plane, ...] = ()  # None: one host, whose pulses go over its loopback.
     controllers: tuple[ControllerPlace, ...] = ()  # None: the one on this host.
     api_port: int = 7310  # TCP: the HTTP API, and tokens of those who join.
@@ -62,6 +65,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     answer_port: int = 7313  # UDP: a host's pulse answers those who doubt that it lives.
     migration_port: int = 7314  # TCP: another host's agent, while a VM moves to this host.
     gasp_port: int = 0  # UDP: what hosts' kernels shout by netconsole when they panic. 0: none.
+    kdump_port: int = 0  # UDP: what hosts that write a crash dump say by fence_kdump. 0: not heard.
+    watchdog: str = "/dev/watchdog"  # Opened only while VMs here rely on a lease.
     tls_dir: str = "/etc/holdfast/tls"
     store: str = "sqlite"  # Or: etcd.
     etcd_endpoints: tuple[str, ...] = ()

@@ -9,12 +9,14 @@ from holdfast.facts.commands import (
     GroupForgotten,
     GroupSet,
     IncidentSettled,
+    RecoveryAsked,
     Told,
     Woke,
 )
 from holdfast.facts.definitions import HostSize, VmNeeds
 from holdfast.facts.fencing import Fence, HostMode
-from holdfast.facts.migrations import Drain, Migration
+from holdfast.facts.leases import HostLease
+from holdfast.facts.migrations import Drain, Migration, Prediction
 from holdfast.facts.outcomes import SiteOutcome
 from holdfast.facts.promises import Protection
 from holdfast.facts.recoveries import Recovery
@@ -74,13 +76,30 @@ class PromiseEnded(Told, frozen=True, kw_only=True):
 
 
 class FenceSet(Told, frozen=True, kw_only=True):
-    """A fence as the store has it now, and how long ago it was intended (by wall clocks)."""
+    """A fence as the store has it now.
+
+    `is_read`: the store held it when this controller began to follow it, and how long ago it was
+    intended only wall clocks say (`age_ms`). All others are news.
+    """
 
     fence: Fence
     age_ms: int = 0
+    is_read: bool = False
 
 
 class FenceForgotten(Told, frozen=True, kw_only=True):
+    """The store has none of this host, or no more."""
+
+    host: str
+
+
+class LeaseSet(Told, frozen=True, kw_only=True):
+    """The lease of a host as the store has it now: its agent acknowledged it."""
+
+    lease: HostLease
+
+
+class LeaseForgotten(Told, frozen=True, kw_only=True):
     """The store has none of this host, or no more."""
 
     host: str
@@ -116,6 +135,17 @@ class DrainLifted(Told, frozen=True, kw_only=True):
     host: str
 
 
+class PredictionSet(Told, frozen=True, kw_only=True):
+    """A host is expected to fail soon; how long ago that was said, by wall clocks."""
+
+    prediction: Prediction
+    age_ms: int = 0
+
+
+class PredictionLifted(Told, frozen=True, kw_only=True):
+    host: str
+
+
 class SiteBegan(Told, frozen=True, kw_only=True):
     """This controller started. `boot` is that of its host, whose clock all instants are of."""
 
@@ -124,12 +154,14 @@ class SiteBegan(Told, frozen=True, kw_only=True):
 
 
 class HostSet(Told, frozen=True, kw_only=True):
-    """A host belongs to the site. `rack` and `switch` are what it shares with others, or empty."""
+    """A host belongs to the site. `rack` and `switch` are what it shares with others, or empty;
+    its VMs stay in its `zone`."""
 
     host: str
     name: str
     rack: str = ""
     switch: str = ""
+    zone: str = ""
 
 
 class HostLeft(Told, frozen=True, kw_only=True):
@@ -173,16 +205,21 @@ SiteFact = (
     | PromiseEnded
     | FenceSet
     | FenceForgotten
+    | LeaseSet
+    | LeaseForgotten
     | RecoverySet
     | RecoveryForgotten
     | MigrationSet
     | MigrationForgotten
     | DrainSet
     | DrainLifted
+    | PredictionSet
+    | PredictionLifted
     | GroupSet
     | GroupForgotten
     | Disarmed
     | Armed
+    | RecoveryAsked
     | SiteOutcome
     | Woke
     | Verdict

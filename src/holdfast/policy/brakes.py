@@ -4,6 +4,7 @@ Whoever is held back reports everything, acts on nothing, and says why.
 """
 
 from holdfast.facts.fencing import FenceStep, HostMode
+from holdfast.facts.hearing import Dump
 from holdfast.facts.instants import Instant, after, elapsed_ms, spoken
 from holdfast.facts.promises import Owner
 from holdfast.facts.tenure import RESTORED, Wanted
@@ -22,8 +23,7 @@ def allowed(world: SiteWorld) -> int:
 def braked(world: SiteWorld) -> str:
     """Why nothing is done about any host of the site, or empty. More hosts are lost than die at
     once by themselves: then it is a network, a power feed, or this controller."""
-    silent = [one for one in world.hosts.values() if _counts(world, one)]
-    limit = allowed(world)
+    silent, limit = counted(world), allowed(world)
     if len(silent) > limit:
         names = ", ".join(sorted(one.name for one in silent))
         number = f"{len(silent)} of {len(world.hosts)} hosts"
@@ -31,14 +31,30 @@ def braked(world: SiteWorld) -> str:
     return ""
 
 
+def counted(world: SiteWorld) -> list[HostRecord]:
+    """The hosts that count for the brake now."""
+    return [one for one in world.hosts.values() if _counts(world, one)]
+
+
 def _counts(world: SiteWorld, record: HostRecord) -> bool:
     """Whoever is silent and not proven dead; and for a while whom Holdfast itself fenced."""
-    fence = world.fences.get(record.host)
-    fenced_at = world.fenced_at.get(record.host)
-    is_ours = fence is not None and not fence.by and fenced_at is not None
-    if is_ours and fenced_at and elapsed_ms(fenced_at, world.now) < timing.STORM_MS:
+    if _is_of_storm(world, record.host):
         return True
     return record.state in SILENT and world.death_of(record) is None
+
+
+def _is_of_storm(world: SiteWorld, host: str) -> bool:
+    """Whether Holdfast fenced it, no longer ago than storms last."""
+    fence, since = world.fences.get(host), world.storm_at.get(host)
+    is_ours = fence is not None and not fence.by
+    return is_ours and since is not None and elapsed_ms(since, world.now) < timing.STORM_MS
+
+
+def storm_ends(world: SiteWorld) -> Instant | None:
+    """When the next host that was fenced counts no more."""
+    counted = (world.storm_at[host] for host in world.hosts if _is_of_storm(world, host))
+    first = min(counted, default=None)
+    return after(first, timing.STORM_MS) if first is not None else None
 
 
 def hindrance(world: SiteWorld, record: HostRecord) -> str:
@@ -47,8 +63,8 @@ def hindrance(world: SiteWorld, record: HostRecord) -> str:
         return f"{record.name} is in report mode"
     if world.disarm is not None:
         return f"{world.disarm.owner} disarmed recovery: {world.disarm.reason}"
-    if not record.devices:
-        return f"no fence device is set for {record.name}"
+    if not record.devices and not leased_vms(world, record):
+        return f"no fence device is set for {record.name}{_why_no_lease(world, record)}"
     if world.own_faults:
         return "this controller is itself in trouble: " + ", ".join(sorted(world.own_faults))
     if world.brake:
@@ -62,6 +78,25 @@ def hindrance(world: SiteWorld, record: HostRecord) -> str:
     return ""
 
 
+def why_nothing(world: SiteWorld, record: HostRecord) -> str:
+    """Why its VMs do not start elsewhere now, in words that stay while the reason does; or empty:
+    nothing hinders it. The alarm of each VM says so, and not only the incident."""
+    fence, now = world.fences.get(record.host), record.fencing
+    together = world.losses.get(record.together)
+    if record.mode is HostMode.REPORT:
+        return f"{record.name} is in report mode"
+    if fence is not None and fence.step is FenceStep.INTENDED and fence.doubt:
+        return f"whether {record.name} is off is in doubt, and a person must look"
+    if world.brake:
+        return "too many hosts are lost at once (recovery-braked)"
+    if together is not None and len(together.hosts) > 1:
+        return f"hosts of {together.name} fell silent together"
+    why = hindrance(world, record)
+    if not why and is_under_way(world, record) and now is not None and now.failed:
+        return f"{record.name} could not be switched off yet"
+    return why
+
+
 def too_early(world: SiteWorld, record: HostRecord) -> Instant | None:
     """Until when a host whose power nobody has decided about is left alone, or None."""
     lost_at = record.lost_at if record.lost_at is not None else world.now
@@ -73,9 +108,12 @@ def too_early(world: SiteWorld, record: HostRecord) -> Instant | None:
 
 
 def _dumped_by(record: HostRecord) -> Instant | None:
-    """When a kernel that panicked should have written its dump."""
+    """When a kernel that panicked should have written its dump; None where nothing is awaited, as
+    when its crash kernel spoke of it and has stopped."""
     panic = record.faults.get(PANICKED)
-    return after(panic.fault_at, record.dump_wait_s * 1_000) if panic is not None else None
+    if panic is None or panic.evidence.get("dump") == Dump.OVER:
+        return None
+    return after(panic.fault_at, record.dump_wait_s * 1_000)
 
 
 def is_dumping(world: SiteWorld, record: HostRecord) -> bool:
@@ -92,10 +130,32 @@ def is_ours(world: SiteWorld, promise: Promise) -> bool:
     return is_held and world.group_of(protection).owner is Owner.HOLDFAST
 
 
+def leased_vms(world: SiteWorld, record: HostRecord) -> tuple[str, ...]:
+    """The VMs that this host surely ends when its lease runs out: in the boot that is to be proven
+    over, or in which it was known last."""
+    fence, lease = world.fences.get(record.host), world.leases.get(record.host)
+    is_meant = fence is not None and fence.step is FenceStep.INTENDED
+    boot = fence.boot if fence is not None and is_meant else record.boot
+    return lease.vms if lease is not None and lease.boot == boot else ()
+
+
+def _why_no_lease(world: SiteWorld, record: HostRecord) -> str:
+    relying = [
+        one.protection.name
+        for one in world.promises.values()
+        if one.protection.tenure.host == record.host and world.group_of(one.protection).lease
+    ]
+    return f", and it has not acknowledged a lease for {relying[0]}" if relying else ""
+
+
 def at_stake(world: SiteWorld, record: HostRecord) -> list[Promise]:
     """The VMs for which this host would be fenced."""
     held = (one for one in world.promises.values() if record.host in may_be_on(world, one))
-    return [one for one in held if is_ours(world, one)]
+    ours = [one for one in held if is_ours(world, one)]
+    if record.devices:
+        return ours
+    leased = leased_vms(world, record)  # Nothing else of it could be proven gone.
+    return [one for one in ours if one.protection.vm in leased]
 
 
 def boots_at_stake(world: SiteWorld, record: HostRecord) -> set[str]:
@@ -123,17 +183,18 @@ def pointless(world: SiteWorld, record: HostRecord) -> str:
     promises = at_stake(world, record)
     if not promises:
         return f"no VM of {record.name} would be started elsewhere"
-    reasons = [_obstacle(one) for one in promises]
+    reasons = [_obstacle(world, one) for one in promises]
     if all(reasons):
         return f"none of its VMs could start elsewhere: {reasons[0]}"
     return ""
 
 
-def _obstacle(promise: Promise) -> str:
+def _obstacle(world: SiteWorld, promise: Promise) -> str:
     name = promise.protection.name
     if promise.needs is None:
         return f"{name}: its definition is not known here"
-    return f"{name}: {promise.needs.obstacle}" if promise.needs.obstacle else ""
+    tie = world.tie_of(promise)
+    return f"{name}: {tie}" if tie else ""
 
 
 def grace_left(world: SiteWorld, record: HostRecord) -> str:

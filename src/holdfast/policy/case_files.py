@@ -21,6 +21,7 @@ def open_or_join(world: World, record: VmRecord, fault: FaultRaised) -> Incident
     known = world.incidents.get(record.incident)
     if known is None:
         return _open(world, record, fault)
+    record.is_quiet = False
     conditions = known.conditions
     if fault.condition not in conditions:
         conditions = (*conditions, fault.condition)
@@ -44,10 +45,13 @@ def _open(world: World, record: VmRecord, fault: FaultRaised) -> Incident:
 def open_ordered(world: World, record: VmRecord, order: StartOrdered) -> Incident:
     """The fault was its host's death: the controllers tell of that, and this is its start here."""
     assert record.life is not None, "an order gives it one"
-    title = f"{record.name} is started here: its host {order.was} is dead"
     condition = f"generation {order.protection.tenure.generation}"
-    incident = _begin(world, record, record.life, condition, title, order.fault_at)
+    title = f"{record.name} is started here: its host {order.was} is dead"
     cause = f"host {order.was} is dead (incident {order.incident})"
+    if not order.was:
+        title = f"{record.name} is made here, from the template of its group"
+        cause = f"group {order.protection.group} was promised it"
+    incident = _begin(world, record, record.life, condition, title, order.fault_at)
     return update(world, incident.id, detected_at=world.now, cause=cause)
 
 
@@ -91,7 +95,7 @@ def update(world: World, incident: str, **changes: object) -> Incident:
 def owned_by(world: World, record: VmRecord) -> list[Action]:
     """The group, or its owner, is another than when the incident was opened."""
     known = world.incidents.get(record.incident)
-    if known is None:
+    if known is None or record.is_quiet:
         return []
     group = world.group_of(record)
     is_kept = record.protection is not None
@@ -112,6 +116,7 @@ def step(world: World, record: VmRecord, text: str, needs_you: str = "") -> list
     known = world.incidents.get(record.incident)
     if known is None or (known.step == text and known.needs_you == needs_you):
         return []
+    record.is_quiet = False
     return [TellIncident(incident=update(world, known.id, step=text, needs_you=needs_you))]
 
 
@@ -124,7 +129,11 @@ def close(
     record.wake_at = record.start_due = None
     record.is_awaited = record.is_live_fault = record.is_across_boot = False
     record.is_unexplained = record.is_ordered = record.is_copy = False
-    record.incident, record.attempt = "", 0
+    record.incident, record.attempt, record.start_limit = "", 0, 0
+    if known is not None and record.is_quiet:
+        del world.incidents[known.id]  # Nobody has heard of it.
+        known = None
+    record.is_quiet = False
     if known is None:
         return []
     recovered_ms = elapsed_ms(known.fault_at, world.now) if is_timed else None

@@ -4,7 +4,7 @@ from holdfast.facts.actions import Action, TellIncident
 from holdfast.facts.alarms import Severity
 from holdfast.facts.subjects import Incarnation, SubjectKind, vm_subject
 from holdfast.facts.verdicts import Certainty, Effect, FaultRaised
-from holdfast.policy import alarms, case_files, recovery, stages
+from holdfast.policy import alarms, case_files, recovery, relying, service, stages
 from holdfast.policy.vm_states import VmEvent, VmState
 from holdfast.policy.world import VmRecord, World
 
@@ -20,14 +20,26 @@ def raised(world: World, fault: FaultRaised) -> list[Action]:
         return _of_the_past(world, record, fault, life)
     if _is_old_news(world, record, fault, life):
         return []
+    told: list[Action] = []
     if record.life != life and (record.life is not None or fault.effect is not Effect.GONE):
-        stages.begin_life(world, record, life)  # Its beginning was not seen.
+        told = _begin_life(world, record, fault, life)
     record.life = life
-    if record.moves and fault.effect is Effect.GONE:
+    if record.is_moved_by_leader and fault.effect is Effect.GONE:
         if record.held_back is None or fault.certainty is Certainty.CERTAIN:
             record.held_back = fault
         return []  # Its end here may be how it moves: told once the move is over.
-    return _of_the_present(world, record, fault)
+    return [*_of_the_present(world, record, fault), *told]
+
+
+def _begin_life(
+    world: World, record: VmRecord, fault: FaultRaised, life: Incarnation
+) -> list[Action]:
+    """Its beginning was not seen. What an earlier life left open waits for the answer of one that
+    goes on: it has not failed, and nobody may take it for what did."""
+    if fault.effect in (Effect.DEGRADED, Effect.DOOMED):
+        return service.ran(world, record, life)
+    stages.begin_life(world, record, life)
+    return []
 
 
 def unjudged(world: World, record: VmRecord) -> FaultRaised | None:
@@ -72,6 +84,8 @@ def _is_old_news(world: World, record: VmRecord, fault: FaultRaised, life: Incar
 
 
 def _of_the_present(world: World, record: VmRecord, fault: FaultRaised) -> list[Action]:
+    if fault.effect is Effect.GONE and relying.waits(world, record):
+        fault = relying.as_known(record, fault)
     is_known = alarms.key_of(world, fault) in world.alarms
     is_sure = fault.certainty is Certainty.CERTAIN
     was_stuck = record.is_live_fault and not record.is_awaited

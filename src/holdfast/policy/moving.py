@@ -7,16 +7,17 @@ what both ends have, this end hears how the migration ended, and goes on from th
 import msgspec
 
 from holdfast.facts.actions import Action
-from holdfast.facts.commands import CopyOutranked, MigrationBegan, MigrationEnded
+from holdfast.facts.commands import CopyOutranked, MigrationBegan, MigrationEnded, MoveSeen
 from holdfast.facts.promises import Protection
 from holdfast.facts.subjects import vm_subject
 from holdfast.facts.tenure import TenureState, Wanted
 from holdfast.facts.verdicts import Certainty, Effect, FaultRaised
-from holdfast.policy import copies, faults, promise, service, stages
+from holdfast.policy import alarms, copies, faults, promise, recovery, service, stages
 from holdfast.policy.vm_states import VmEvent, VmState
 from holdfast.policy.world import VmRecord, World
 
 OUT, IN = "out", "in"
+FOUND = "found"  # Somebody else moves it from here: what befalls it is told at once.
 
 
 def refusal(world: World, order: MigrationBegan) -> str:
@@ -38,8 +39,12 @@ def refusal(world: World, order: MigrationBegan) -> str:
     return "" if promise.is_held_here(world, record) else "this host does not hold it"
 
 
-def told(world: World, order: MigrationBegan | MigrationEnded | CopyOutranked) -> list[Action]:
+def told(
+    world: World, order: MigrationBegan | MigrationEnded | MoveSeen | CopyOutranked
+) -> list[Action]:
     match order:
+        case MoveSeen():
+            return seen(world, order)
         case MigrationBegan():
             began(world, order)
             return []
@@ -64,10 +69,40 @@ def began(world: World, order: MigrationBegan) -> None:
     record.moves = OUT
 
 
+def seen(world: World, order: MoveSeen) -> list[Action]:
+    """A move that somebody else began: nobody may start it anywhere before it is over."""
+    record = world.vms.get(order.vm)
+    if record is None or record.protection is None or promise.awaits_grant(world, record):
+        return []  # What an earlier boot had, both ends must say.
+    if order.is_under_way:
+        if record.moves or not record.runs or not promise.is_held_here(world, record):
+            return []
+        word, state = "somebody else moves it", TenureState.MIGRATING
+        told = service.want(world, record, Wanted.RUNNING, word, state)
+        record.moves = FOUND
+        return told
+    if record.moves != FOUND or record.is_elsewhere:
+        return []
+    record.moves = ""
+    word = "it did not leave: the move that somebody else began is over"
+    wanted = Wanted.STOPPED if record.state is VmState.STOPPED else Wanted.RUNNING
+    told = service.want(world, record, wanted, word, TenureState.HELD)
+    return [*told, *_recover(world, record, word)]
+
+
+def _recover(world: World, record: VmRecord, reason: str) -> list[Action]:
+    """It failed while somebody else moved it: that was told, and nothing was done about it."""
+    if not record.incident:
+        return []
+    cleared = alarms.clear_of_incident(world, record.incident, reason, "recovery-given-up")
+    return [*cleared, *recovery.retry(world, record), *promise_again(world, record)]
+
+
 def over_with(record: VmRecord, granted: Protection) -> MigrationEnded | None:
     """What a grant says of a migration whose end this host, the source, did not hear of."""
     held, tenure = record.protection.tenure if record.protection else None, granted.tenure
-    if held is None or record.moves != OUT or held.state is not TenureState.MIGRATING:
+    is_source = record.moves in (OUT, FOUND)
+    if held is None or not is_source or held.state is not TenureState.MIGRATING:
         return None
     is_newer = tenure.generation == held.generation and tenure.revision > held.revision
     if not is_newer or tenure.state is not TenureState.HELD or tenure.boot != held.boot:
@@ -86,7 +121,7 @@ def over_with(record: VmRecord, granted: Protection) -> MigrationEnded | None:
 def is_under_way(record: VmRecord, granted: Protection) -> bool:
     """A grant of what moves from here says nothing new of who may run it."""
     held, tenure = record.protection, granted.tenure
-    if held is None or record.moves != OUT:
+    if held is None or record.moves not in (OUT, FOUND):
         return False
     mine = (held.tenure.generation, held.tenure.boot)
     return mine == (tenure.generation, tenure.boot)
@@ -101,24 +136,40 @@ def forget(world: World, vm: str) -> None:
 
 def ended(world: World, order: MigrationEnded) -> list[Action]:
     record = world.vms.get(order.vm)
-    if record is None or not record.moves:
-        return []  # A repeat: it was heard of.
+    if record is None:
+        return []
+    if not record.moves:  # A repeat, or it was seen here: what follows is newer than the store's.
+        _keep_revision(record, order)
+        return []
     if record.moves == IN and not order.is_held:
         _leave_half(world, record)
-    seen, record.moves, record.held_back = record.held_back, "", None
+    was_found = record.moves == FOUND
+    befell, record.moves, record.held_back = record.held_back, "", None
     held = record.protection
     if not order.is_held or held is None or held.tenure.generation != order.generation:
         return []
+    _keep_revision(record, order, TenureState.HELD)
+    if record.runs and befell is None:
+        return promise_again(world, record)
+    if was_found and record.incident:  # It was told when it happened, and left to wait.
+        record.is_elsewhere = False
+        return _recover(world, record, order.reason)
+    if befell is None and record.state is VmState.STOPPED and not record.is_elsewhere:
+        return service.want(world, record, Wanted.STOPPED, "it was stopped while it moved")
+    return [*_lost(world, record, befell, order), *promise_again(world, record)]
+
+
+def _keep_revision(
+    record: VmRecord, order: MigrationEnded, state: TenureState | None = None
+) -> None:
+    held = record.protection
+    if held is None or not order.is_held or held.tenure.generation != order.generation:
+        return
     if order.revision > held.tenure.revision:
         tenure = msgspec.structs.replace(
-            held.tenure, state=TenureState.HELD, revision=order.revision
+            held.tenure, state=state or held.tenure.state, revision=order.revision
         )
         record.protection = msgspec.structs.replace(held, tenure=tenure)
-    if record.runs and seen is None:
-        return promise_again(world, record)
-    if seen is None and record.state is VmState.STOPPED and not record.is_elsewhere:
-        return service.want(world, record, Wanted.STOPPED, "it was stopped while it moved")
-    return [*_lost(world, record, seen, order), *promise_again(world, record)]
 
 
 def _leave_half(world: World, record: VmRecord) -> None:

@@ -5,8 +5,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
-from holdfast.facts.definitions import VmNeeds
-from holdfast.facts.promises import Spread
+from holdfast.facts.cpus import missing, missing_live
+from holdfast.facts.definitions import HostRole, VmNeeds
+from holdfast.facts.promises import Spread, Zones
 from holdfast.facts.site import HostVm
 from holdfast.facts.tenure import Wanted
 from holdfast.policy.host_states import HostState
@@ -98,9 +99,10 @@ def choose(
     refused: Mapping[str, str] | None = None,
     busy: Collection[str] = (),
     gone: Collection[str] = (),
+    leaves: HostRecord | None = None,
 ) -> tuple[str, str]:
     """The host, or empty; and why that one, or why each of the others was not taken."""
-    found = find(world, rooms, promise, refused=refused, busy=busy, gone=gone)
+    found = find(world, rooms, promise, refused=refused, busy=busy, gone=gone, leaves=leaves)
     return found.host, found.why
 
 
@@ -112,16 +114,18 @@ def find(
     refused: Mapping[str, str] | None = None,
     busy: Collection[str] = (),
     gone: Collection[str] = (),
+    leaves: HostRecord | None = None,
 ) -> Choice:
     """Of one that is only `busy` its turn comes: then no reason is said. `gone` are as good as
-    lost."""
+    lost. `leaves` is where it runs, if it keeps running while it moves."""
     reasons: dict[str, str] = {}
     found: list[tuple[int, HostRecord]] = []
     is_waiting = False
     for record in world.hosts.values():
         if record.host in gone:
             continue
-        reason = refusal(world, rooms, record, promise) or (refused or {}).get(record.host, "")
+        reason = refusal(world, rooms, record, promise, leaves)
+        reason = reason or (refused or {}).get(record.host, "")
         if reason:
             reasons[record.name] = reason
         elif record.host in busy:
@@ -151,26 +155,47 @@ def _host_of(world: SiteWorld, vm: str, promise: Promise) -> str:
     return promise.protection.tenure.host
 
 
-def refusal(world: SiteWorld, rooms: Rooms, record: HostRecord, promise: Promise) -> str:
+def refusal(
+    world: SiteWorld,
+    rooms: Rooms,
+    record: HostRecord,
+    promise: Promise,
+    leaves: HostRecord | None = None,
+) -> str:
     """The first reason why this host does not take it, or empty."""
     if record.host in world.drains:
         return "it is in maintenance (drained)"
-    if record.state not in (HostState.SERVING, HostState.IMPAIRED) or record.faults:
-        return f"it {record.state.value}"
+    if record.host in world.predictions:
+        return f"it is expected to fail ({world.predictions[record.host].reason})"
     fence = world.fences.get(record.host)
     if fence is not None and fence.step != "closed":
         return "it was fenced, and has not rejoined"
+    if record.state not in (HostState.SERVING, HostState.IMPAIRED) or record.faults:
+        return f"it {record.state.value}"
+    roles = record.size.roles if record.size else ()
+    if roles and HostRole.COMPUTE not in roles:
+        return f"it is for {' and '.join(roles)}, and takes no VMs"
     if record.size is None or not record.can_start or record.told_boot != record.boot:
         return "its agent has not said what it offers"
     if promise.needs is None:
         return "what it needs is not known"
-    lacks = next(_lacking(record, promise.needs), "")
+    lacks = next(_lacking(record, promise.needs), "") or _cpu(record, promise.needs, leaves)
     if lacks:
         return f"it has no {lacks}"
     left = rooms.left(record)
     if left < promise.needs.memory_mib:
         return f"it has {max(0, left)} MiB left, and {promise.needs.memory_mib} are needed"
-    return _too_near(world, rooms, record, promise)
+    return _too_far(world, record, promise) or _too_near(world, rooms, record, promise)
+
+
+def _too_far(world: SiteWorld, record: HostRecord, promise: Promise) -> str:
+    """Whether its zone is another one than the VM's, where both are named."""
+    source = world.hosts.get(promise.protection.tenure.host)
+    if source is None or not source.zone or not record.zone or source.zone == record.zone:
+        return ""
+    if world.group_of(promise.protection).zones is Zones.ANY:
+        return ""
+    return f"it is in zone {record.zone}, and the VM stays in zone {source.zone}"
 
 
 def _lacking(record: HostRecord, needs: VmNeeds) -> Iterator[str]:
@@ -184,6 +209,15 @@ def _lacking(record: HostRecord, needs: VmNeeds) -> Iterator[str]:
         wanted.append(("machine type", (needs.machine,), size.machines))
     for kind, needed, offered in wanted:
         yield from (f"{kind} {name}" for name in needed if name and name not in offered)
+
+
+def _cpu(record: HostRecord, needs: VmNeeds, leaves: HostRecord | None) -> str:
+    """What it lacks of a CPU; one that runs and `leaves` a host keeps what it was given there."""
+    offered = record.size.processors if record.size is not None else ()
+    if leaves is None:
+        return missing(needs.cpu, offered)
+    here = leaves.size.processors if leaves.size is not None else ()
+    return missing_live(needs.live or needs.cpu, here, offered)
 
 
 def _too_near(world: SiteWorld, rooms: Rooms, record: HostRecord, promise: Promise) -> str:

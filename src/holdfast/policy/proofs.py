@@ -5,13 +5,16 @@ from collections.abc import Iterable, Mapping
 from holdfast.facts.fencing import Fence, FenceStep
 from holdfast.facts.migrations import End, Migration, MigrationStep
 from holdfast.facts.recoveries import Recovery, RecoveryStep
-from holdfast.facts.tenure import DeathProof, ProofKind, Tenure, TenureState, Wanted
+from holdfast.facts.tenure import RESTORED, DeathProof, ProofKind, Tenure, TenureState, Wanted
 
 
 def covers(proof: DeathProof, tenure: Tenure) -> bool:
     """Whether whoever holds this tenure can do no more harm with it."""
     if proof.kind is ProofKind.STORAGE:
         return (proof.vm, proof.generation) == (tenure.vm, tenure.generation)
+    if proof.kind is ProofKind.WATCHDOG:  # Its host may live, and run what does not rely on it.
+        is_it = (proof.host, proof.boot) == (tenure.host, tenure.boot)
+        return is_it and tenure.vm in proof.vms
     return proof.host == tenure.host and tenure.boot in (proof.boot, *proof.earlier)
 
 
@@ -100,6 +103,8 @@ def may_end(
         return "it is over already"
     if (tenure.host, tenure.generation) != (known.source, known.generation):
         return "another host holds it by now"
+    if tenure.boot == RESTORED:
+        return "the store came out of a backup, and both ends have not greeted since"
     if asked.step is not outcome(asked.source_end, asked.target_end):
         return "that is not what both ends say"
     for end, host, boot in (
@@ -114,6 +119,7 @@ def may_end(
 
 def is_dead(proof: DeathProof | None, host: str, boot: str) -> bool:
     """Whether the host can do no more harm in that boot."""
-    if proof is None or proof.kind is ProofKind.STORAGE or proof.host != host:
+    of_parts = (ProofKind.STORAGE, ProofKind.WATCHDOG)
+    if proof is None or proof.kind in of_parts or proof.host != host:
         return False
     return boot in (proof.boot, *proof.earlier)

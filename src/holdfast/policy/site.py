@@ -12,8 +12,10 @@ from holdfast.facts.instants import Instant, after, spoken
 from holdfast.facts.site import SiteFact
 from holdfast.facts.verdicts import Effect, FaultCleared, FaultRaised, HostHeard
 from holdfast.policy import (
+    brakes,
     site_acts,
     site_alarms,
+    site_drains,
     site_fencing,
     site_incidents,
     site_losses,
@@ -72,7 +74,8 @@ class SiteDecider:
                 return self._vms_set(fact)
             case told.HostSet():
                 record = self.world.record(fact.host, fact.name)
-                record.name, record.rack, record.switch = fact.name, fact.rack, fact.switch
+                record.name, record.zone = fact.name, fact.zone
+                record.rack, record.switch = fact.rack, fact.switch
                 return []
             case told.HostLeft():
                 return self._left(fact)
@@ -227,7 +230,8 @@ class SiteDecider:
         if record is None:
             return []
         record.faults.clear()
-        actions = self._settle_down(record, f"{record.name} left the site")
+        over = f"{record.name} left the site"
+        actions = [*self._settle_down(record, over), *site_drains.lift(self.world, fact.host, over)]
         del self.world.hosts[fact.host]
         return actions
 
@@ -330,6 +334,8 @@ class SiteDecider:
         why = f"it is not switched off: {held}; " if held else ""
         silent = f"silent for {spoken(timing.PAGE_AFTER_MS)}"
         text = f"{silent}: {why}whether it is dead, a person must see"
+        if not why and brakes.is_under_way(self.world, record):
+            text = f"{silent}: it is being switched off, and nothing has shown it off yet"
         return site_incidents.page(self.world, record.incident, text)
 
     def _take_over(self) -> list[Action]:

@@ -3,7 +3,7 @@
 from holdfast.facts import outcomes as came
 from holdfast.facts import site as told
 from holdfast.facts.actions import Action
-from holdfast.facts.commands import Armed, Disarmed, GroupForgotten, GroupSet
+from holdfast.facts.commands import Armed, Disarmed, GroupForgotten, GroupSet, RecoveryAsked
 from holdfast.facts.fencing import FenceStep
 from holdfast.facts.instants import NS_PER_MS, Instant
 from holdfast.facts.recoveries import RecoveryStep
@@ -12,6 +12,7 @@ from holdfast.policy import (
     brakes,
     site_alarms,
     site_deaths,
+    site_drains,
     site_fencing,
     site_incidents,
     site_migrations,
@@ -19,7 +20,7 @@ from holdfast.policy import (
     timing,
 )
 from holdfast.policy.host_states import SILENT
-from holdfast.policy.site_world import HostRecord, Promise, SiteWorld
+from holdfast.policy.site_world import HostRecord, Promise, SiteWorld, is_of_lease, loss_of
 
 
 def take(world: SiteWorld, fact: SiteFact) -> list[Action]:
@@ -29,11 +30,16 @@ def take(world: SiteWorld, fact: SiteFact) -> list[Action]:
             return _fence_set(world, fact)
         case told.RecoverySet():
             return _recovery_set(world, fact)
-        case told.MigrationSet() | told.DrainSet() | told.DrainLifted():
-            return site_migrations.take(world, fact)
-        case told.FenceForgotten() | told.RecoveryForgotten() | told.MigrationForgotten():
+        case told.MigrationSet():
+            return site_migrations.migration_set(world, fact)
+        case (
+            told.FenceForgotten()
+            | told.RecoveryForgotten()
+            | told.MigrationForgotten()
+            | told.LeaseForgotten()
+        ):
             _forget(world, fact)
-        case told.HostSized() | told.HostModeSet() | told.ActingSet():
+        case told.HostSized() | told.HostModeSet() | told.ActingSet() | told.LeaseSet():
             _set(world, fact)
         case told.PromiseSet():
             vm = fact.protection.vm
@@ -41,6 +47,17 @@ def take(world: SiteWorld, fact: SiteFact) -> list[Action]:
         case told.PromiseEnded():
             world.promises.pop(fact.vm, None)
             world.starting.pop(fact.vm, None)
+        case GroupSet() | GroupForgotten() | Disarmed() | Armed() | RecoveryAsked():
+            _obey(world, fact)
+        case _:
+            return [*site_drains.take(world, fact), *_outcome(world, fact)]
+    return []
+
+
+def _obey(
+    world: SiteWorld, fact: GroupSet | GroupForgotten | Disarmed | Armed | RecoveryAsked
+) -> None:
+    match fact:
         case GroupSet():
             world.groups[fact.group.name] = fact.group
         case GroupForgotten():
@@ -49,14 +66,18 @@ def take(world: SiteWorld, fact: SiteFact) -> list[Action]:
             world.disarm, world.disarmed_until = fact.disarm, fact.until
         case Armed():
             world.disarm = world.disarmed_until = None
-        case _:
-            return _outcome(world, fact)
-    return []
+        case RecoveryAsked():
+            site_recovery.asked_again(world, fact.vm)
 
 
-def _set(world: SiteWorld, fact: told.HostSized | told.HostModeSet | told.ActingSet) -> None:
+def _set(
+    world: SiteWorld,
+    fact: told.HostSized | told.HostModeSet | told.ActingSet | told.LeaseSet,
+) -> None:
     if isinstance(fact, told.ActingSet):
         _acting_set(world, fact)
+    elif isinstance(fact, told.LeaseSet):
+        world.leases[fact.lease.host] = fact.lease
     else:
         _host_set(world, fact)
 
@@ -81,7 +102,10 @@ def _acting_set(world: SiteWorld, fact: told.ActingSet) -> None:
 
 def _forget(
     world: SiteWorld,
-    fact: told.FenceForgotten | told.RecoveryForgotten | told.MigrationForgotten,
+    fact: told.FenceForgotten
+    | told.RecoveryForgotten
+    | told.MigrationForgotten
+    | told.LeaseForgotten,
 ) -> None:
     match fact:
         case told.FenceForgotten():
@@ -90,6 +114,8 @@ def _forget(
             world.recoveries.pop(fact.vm, None)
         case told.MigrationForgotten():
             world.migrations.pop(fact.vm, None)
+        case told.LeaseForgotten():
+            world.leases.pop(fact.host, None)
 
 
 def _outcome(world: SiteWorld, fact: SiteFact) -> list[Action]:
@@ -121,17 +147,27 @@ def _fence_set(world: SiteWorld, fact: told.FenceSet) -> list[Action]:
     if record.fencing is not None and record.fencing.number == fence.number:
         record.fencing.asked_at = None
     is_known = before is not None and before.number == fence.number
+    fact_age_ms = fact.age_ms if fact.is_read else 0  # Of news nobody need ask a wall clock.
     if not is_known or fence.host not in world.fenced_at:  # An earlier boot's clock is over.
-        world.fenced_at[fence.host] = Instant(world.now - fact.age_ms * NS_PER_MS)
+        world.fenced_at[fence.host] = Instant(world.now - fact_age_ms * NS_PER_MS)
+        # A storm is counted from when it was seen here: no clock that is off, or jumps, ends it
+        # early. What the store tells of a host that is back is believed; it ends in any case.
+        age_ms = fact_age_ms if fence.step is FenceStep.CLOSED else 0
+        world.storm_at[fence.host] = Instant(world.now - age_ms * NS_PER_MS)
     is_news = before is None or (before.number, before.step) != (fence.number, fence.step)
     if is_news and fence.step is FenceStep.OFF:  # What was heard before its power went is over.
         took_ms = max(0, fence.proven_utc_ms - fence.intended_utc_ms)
-        age_ms = max(0, fact.age_ms - took_ms)
+        age_ms = max(0, fact_age_ms - took_ms)
         world.fenced_at[fence.host] = Instant(world.now - age_ms * NS_PER_MS)
     if fence.step is FenceStep.CLOSED:
         return _refresh_host(world, record)
     if fence.step is not FenceStep.OFF or not is_news:
         return []
+    if is_of_lease(fence):  # Whether it is dead, and what becomes of the others, a person sees.
+        text = "had its lease run out: what relied on that starts elsewhere, and nothing else does"
+        return site_incidents.step(
+            world, record.incident, text, site_fencing.CONFIRM.format(name=record.name)
+        )
     record.page_at = None
     text = "is dead: its VMs start elsewhere, where they can"
     wish = f"find out why {record.name} died, then switch it on: Holdfast never does that"
@@ -164,17 +200,21 @@ def go_on(world: SiteWorld) -> list[Action]:
     if not _is_something_up(world):
         return _set_brake(world, "")
     said = _set_brake(world, brakes.braked(world))
+    storm_ends = brakes.storm_ends(world) if world.brake else None
+    if storm_ends is not None:
+        world.look_at(storm_ends)
+    said += _tell_why(world)
     acts: list[Action] = []
     if world.term:
         acts = [*site_fencing.go_on(world), *site_migrations.go_on(world)]
-        acts += site_recovery.go_on(world)
+        acts += [*site_drains.go_on(world), *site_recovery.go_on(world)]
     return [*said, *_refresh(world), *acts]
 
 
 def _is_something_up(world: SiteWorld) -> bool:
     """Most of the time nothing is: then nothing is looked at."""
     is_fenced = any(one.step is not FenceStep.CLOSED for one in world.fences.values())
-    is_moved = site_migrations.is_something_up(world)
+    is_moved = site_drains.is_something_up(world) or site_migrations.is_something_up(world)
     return is_fenced or is_moved or any(one.state in SILENT for one in world.hosts.values())
 
 
@@ -191,6 +231,18 @@ def _set_brake(world: SiteWorld, why: str) -> list[Action]:
         over = "fewer hosts are lost now than the brake allows"
         site_alarms.unwant(world, site_deaths.BRAKE_KEY, over)
     return list(site_alarms.publish(world, [site_deaths.BRAKE_KEY]))
+
+
+def _tell_why(world: SiteWorld) -> list[Action]:
+    """Of a host that is lost: the alarms of its VMs say why nothing is done, once it is another
+    reason. They are many, so they are not made anew after every fact."""
+    actions: list[Action] = []
+    for record in world.hosts.values():
+        why = brakes.why_nothing(world, record) if loss_of(record) is not None else ""
+        if why != record.why_nothing:
+            record.why_nothing = why
+            actions += _refresh_host(world, record)
+    return actions
 
 
 def _refresh(world: SiteWorld) -> list[Action]:

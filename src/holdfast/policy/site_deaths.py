@@ -8,10 +8,13 @@ from msgspec import Struct
 from holdfast.facts.alarms import Alarm, alarm_key
 from holdfast.facts.catalogue import BY_ID
 from holdfast.facts.fencing import Fence
+from holdfast.facts.instants import Instant
 from holdfast.facts.recoveries import Recovery, RecoveryStep
 from holdfast.facts.subjects import Subject, SubjectKind, host_subject
+from holdfast.facts.tenure import DeathProof
 from holdfast.facts.verdicts import Certainty, Effect, FaultRaised
-from holdfast.policy import brakes
+from holdfast.policy import brakes, rebuilding
+from holdfast.policy.host_states import SILENT
 from holdfast.policy.site_world import HostRecord, Promise, SiteWorld
 
 BRAKED = "recovery-braked"
@@ -30,6 +33,10 @@ class LostVm(Struct, frozen=True, kw_only=True):
 
 def as_known(world: SiteWorld, record: HostRecord, loss: FaultRaised) -> FaultRaised:
     """The loss of a host: suspected, until it is proven."""
+    lapse = world.lapse_of(record)
+    if lapse is not None and lapse.proof is not None:
+        how = "; ".join(lapse.proof.shown)
+        return msgspec.structs.replace(loss, reason=f"{loss.reason}; {how}")
     fence = world.death_of(record)
     if fence is None or fence.proof is None:
         return loss
@@ -48,13 +55,20 @@ def faults_of(world: SiteWorld, record: HostRecord) -> Iterator[FaultRaised]:
     failed = fence.doubt if fence is not None and fence.doubt else now.failed if now else ""
     if fence is not None and failed and brakes.is_under_way(world, record):
         reason = f"{record.name} could not be proven dead: {failed}"
-        yield _fault(world, record, fence, FENCE_FAILED, reason)
+        failed_at = now.failed_at if now is not None else None
+        yield _fault(world, record, fence, FENCE_FAILED, reason, failed_at)
 
 
 def _fault(
-    world: SiteWorld, record: HostRecord, fence: Fence, condition: str, reason: str
+    world: SiteWorld,
+    record: HostRecord,
+    fence: Fence,
+    condition: str,
+    reason: str,
+    failed_at: Instant | None = None,
 ) -> FaultRaised:
-    at = world.fenced_at.get(record.host, world.now)
+    """`failed_at`: when its devices had failed, which may be long after they were to begin."""
+    at = failed_at or world.fenced_at.get(record.host, world.now)
     return FaultRaised(
         detector="policy",
         condition=condition,
@@ -90,9 +104,13 @@ def vms_of(world: SiteWorld, record: HostRecord, loss: FaultRaised) -> list[Lost
     """Those that ran there, and those that it held; none that answers elsewhere by now."""
     is_dead = world.death_of(record) is not None
     ran = {vm.vm: vm.name for vm in record.vms} if record.vms_boot in ("", loss.boot) else {}
+    lapse = world.lapse_of(record)
+    if lapse is not None and lapse.proof is not None:
+        return list(_of_lapse(world, record, ran, lapse.proof))
     if not is_dead:
-        text = "{name} may be lost with its host: " + loss.reason
-        return [LostVm(vm=vm, name=name, text=text.format(name=name)) for vm, name in ran.items()]
+        why = brakes.why_nothing(world, record)
+        words = ((vm, name, _suspicion(world, vm, loss, why)) for vm, name in ran.items())
+        return [LostVm(vm=vm, name=name, text=f"{name} {word}") for vm, name, word in words]
     held = {
         vm: one.protection.name
         for vm, one in world.promises.items()
@@ -104,6 +122,37 @@ def vms_of(world: SiteWorld, record: HostRecord, loss: FaultRaised) -> list[Lost
         for vm, name, word in found
         if word
     ]
+
+
+def _suspicion(world: SiteWorld, vm: str, loss: FaultRaised, why: str) -> str:
+    """After the name of a VM whose host may be dead; whoever reads only this must see what keeps it
+    from being started elsewhere."""
+    promise = world.promises.get(vm)
+    if promise is None:
+        why = "it is not protected"
+    elif not brakes.is_ours(world, promise):
+        why = "its owner of recovery, or who stopped it, wants it so"
+    elif world.tie_of(promise):
+        why = world.tie_of(promise)
+    text = f"may be lost with its host: {loss.reason}"
+    return f"{text}; it is not started elsewhere: {why}" if why else text
+
+
+def _of_lapse(
+    world: SiteWorld, record: HostRecord, ran: dict[str, str], proof: DeathProof
+) -> Iterator[LostVm]:
+    """What relied on the lease has ended there; of the others nobody knows."""
+    for vm, name in ran.items():
+        if vm in proof.vms:
+            word = _word(world, record, vm)
+            if word:
+                yield LostVm(vm=vm, name=name, text=f"{name} ended with its lease, {word}")
+        else:
+            text = (
+                f"{name} may be lost with {record.name}: it relies on no lease, so nobody ended it"
+            )
+            then = f"it starts elsewhere once a person knows that {record.name} is dead"
+            yield LostVm(vm=vm, name=name, text=f"{text}; {then}")
 
 
 def _source(world: SiteWorld, promise: Promise) -> str:
@@ -139,17 +188,34 @@ def _word(world: SiteWorld, record: HostRecord, vm: str) -> str:
 def _on_its_way(world: SiteWorld, recovery: Recovery) -> str:
     target = world.hosts.get(recovery.target)
     name = target.name if target is not None else recovery.target
+    anew = f", {rebuilding.lost_words(recovery.rebuilds)}" if recovery.rebuilds else ""
     starting = world.starting.get(recovery.vm)
     match recovery.step:
         case RecoveryStep.ANSWERED:
             return ""
         case RecoveryStep.STARTED:
-            return f"and runs on {name} again: its answer is awaited"
+            return f"and runs on {name} again{anew}: its answer is awaited"
         case RecoveryStep.PLACED:
-            return f"and is being started on {name}"
+            return f"and is being started on {name}{anew}"
         case RecoveryStep.GIVEN_BACK:
             why = starting.obstacle if starting is not None else ""
             return f"and {name} could not start it: {recovery.reason}" + (f"; {why}" if why else "")
+
+
+def left_down(world: SiteWorld, incident: str) -> dict[str, tuple[str, ...]]:
+    """By the names of its silent hosts the VMs that Holdfast is to start elsewhere once their host
+    is proven dead: whoever settles the incident leaves them down."""
+    silent = (
+        record
+        for record in world.hosts.values()
+        if record.incident == incident and record.state in SILENT
+    )
+    found = {record.name: brakes.at_stake(world, record) for record in silent}
+    return {
+        name: tuple(sorted(one.protection.name for one in held))
+        for name, held in found.items()
+        if held
+    }
 
 
 def why_over(world: SiteWorld, alarm: Alarm) -> str:
@@ -159,4 +225,5 @@ def why_over(world: SiteWorld, alarm: Alarm) -> str:
     if recovery is None or recovery.step is not RecoveryStep.ANSWERED:
         return ""
     target = world.hosts.get(recovery.target)
-    return f"{recovery.name} answers on {target.name if target else recovery.target}"
+    anew = f", {rebuilding.lost_words(recovery.rebuilds)}" if recovery.rebuilds else ""
+    return f"{recovery.name} answers on {target.name if target else recovery.target}{anew}"

@@ -104,6 +104,7 @@ def begin_anew(world: SiteWorld) -> None:
     world.over.clear()
     world.own_faults.clear()
     world.fenced_at.clear()
+    world.storm_at.clear()
     world.starting.clear()
     world.acts_at = world.disarmed_until = None
     now = world.now

@@ -13,11 +13,11 @@ from holdfast.facts import site as told
 from holdfast.facts.actions import Action, LookAtEnds, Migrate, PutMigration, TellEnds
 from holdfast.facts.alarms import alarm_key
 from holdfast.facts.instants import after
-from holdfast.facts.migrations import Drain, End, Migration, MigrationStep
+from holdfast.facts.migrations import End, Migration, MigrationStep
 from holdfast.facts.subjects import vm_subject
 from holdfast.facts.tenure import DeathProof, TenureState, Wanted
 from holdfast.facts.verdicts import Certainty, Effect, FaultRaised
-from holdfast.policy import placement, proofs, site_alarms, timing
+from holdfast.policy import placement, proofs, site_alarms, tenures, timing
 from holdfast.policy.host_states import SILENT
 from holdfast.policy.site_world import HostRecord, Moving, Promise, SiteWorld
 
@@ -32,27 +32,28 @@ TURNS = (FULL, BUSY, TURN)
 
 
 def is_something_up(world: SiteWorld) -> bool:
-    return bool(world.drains) or any(_is_moving(world, one) for one in world.promises.values())
+    return any(is_moving(world, one) for one in world.promises.values())
 
 
-def _is_moving(world: SiteWorld, promise: Promise) -> bool:
+def is_moving(world: SiteWorld, promise: Promise) -> bool:
+    """Or it may be on its way, whoever moves it."""
     migration = world.migrations.get(promise.protection.vm)
     is_open = migration is not None and migration.is_open
     return is_open or promise.protection.tenure.state is TenureState.MIGRATING
 
 
 def go_on(world: SiteWorld) -> list[Action]:
-    """What is to be done now about VMs that move, and those that shall."""
+    """What is to be done now about VMs that move."""
     actions: list[Action] = []
     for vm, promise in world.promises.items():
-        if not _is_moving(world, promise):
+        if not is_moving(world, promise):
             continue
         migration = world.migrations.get(vm)
         if migration is not None and migration.is_open:
             actions += _follow(world, migration, _of(world, migration))
         else:
             actions += _found(world, promise)
-    return [*actions, *_drain(world)]
+    return actions
 
 
 def _of(world: SiteWorld, migration: Migration) -> Moving:
@@ -63,7 +64,7 @@ def _of(world: SiteWorld, migration: Migration) -> Moving:
     return now
 
 
-def _was_just_asked(world: SiteWorld, now: Moving) -> bool:
+def was_just_asked(world: SiteWorld, now: Moving) -> bool:
     """Whether the store has not answered yet."""
     if now.asked_at is not None:
         again = after(now.asked_at, timing.PUT_AGAIN_MS)
@@ -79,9 +80,11 @@ def _was_just_asked(world: SiteWorld, now: Moving) -> bool:
 
 
 def _follow(world: SiteWorld, migration: Migration, now: Moving) -> list[Action]:
+    if tenures.waits_for_both_ends(world.promises[migration.vm].protection.tenure):
+        return []  # It may have moved on since the backup: its ends must greet first.
     if migration.term != world.term:  # An earlier leader began it, and may have told the ends.
         now.is_told = True
-        return [] if _was_just_asked(world, now) else [_put(migration, term=world.term)]
+        return [] if was_just_asked(world, now) else [_put(migration, term=world.term)]
     if not (now.is_told or migration.is_found):
         now.is_told = now.is_asking = True
         return [Migrate(migration=migration)]
@@ -123,7 +126,7 @@ def _end(
     step: MigrationStep,
     dead: dict[str, DeathProof],
 ) -> list[Action]:
-    if _was_just_asked(world, now):
+    if was_just_asked(world, now):
         return []
     source = End.DEAD if migration.source in dead else now.source
     target = End.DEAD if migration.target in dead else now.target
@@ -177,7 +180,7 @@ def _found(world: SiteWorld, promise: Promise) -> list[Action]:
 
 def _begin_found(world: SiteWorld, promise: Promise, target: HostRecord) -> list[Action]:
     now = world.moving.setdefault(promise.protection.vm, Moving())
-    if _was_just_asked(world, now):
+    if was_just_asked(world, now):
         return []
     migration = _migration(world, promise, target, by="somebody else", limit_s=FOUND_LIMIT_S)
     return [_put(migration, is_found=True)]
@@ -219,15 +222,17 @@ def _busy(world: SiteWorld) -> Counter[str]:
 
 def _target(world: SiteWorld, promise: Promise, wish: str, moving: Counter[str]) -> tuple[str, str]:
     rooms = placement.Rooms(world)
-    source = promise.protection.tenure.host
+    source = world.hosts[promise.protection.tenure.host]
     refused = {record.host: CANNOT for record in world.hosts.values() if not record.can_move}
-    refused[source] = "it runs there"
+    refused[source.host] = "it runs there"
     if not wish:
-        return placement.choose(world, rooms, promise, refused=refused, busy=list(moving))
+        return placement.choose(
+            world, rooms, promise, refused=refused, busy=list(moving), leaves=source
+        )
     record = world.hosts.get(wish)
     if record is None:
         return "", "there is no such host"
-    reason = refused.get(wish) or placement.refusal(world, rooms, record, promise)
+    reason = refused.get(wish) or placement.refusal(world, rooms, record, promise, source)
     if reason:
         return "", f"not to {record.name}: {reason}"
     if moving[wish]:
@@ -242,7 +247,7 @@ def why_not(world: SiteWorld, promise: Promise) -> str:
     record = world.hosts.get(tenure.host)
     if record is None or record.state in SILENT or record.told_boot != record.boot:
         return "its host does not answer"
-    if _is_moving(world, promise):
+    if is_moving(world, promise):
         return "it moves already"
     if tenure.wanted is not Wanted.RUNNING or not any(vm.vm == protection.vm for vm in record.vms):
         return "it does not run: only what runs can be moved"
@@ -281,58 +286,7 @@ def _migration(
     )
 
 
-# Maintenance.
-
-
-def _drain(world: SiteWorld) -> list[Action]:
-    """What runs on drained hosts moves away, as many at once as may; who cannot stays, and why."""
-    if any(_is_asked(world, vm, now) for vm, now in world.moving.items()):
-        return []  # It counts among those that move when the store has it.
-    for host, drain in world.drains.items():
-        record = world.hosts.get(host)
-        for vm in record.vms if record is not None else ():
-            migration = _next_away(world, drain, vm.vm)
-            if migration is not None:
-                return [PutMigration(migration=migration)]  # One, then it is worked out anew.
-    return []
-
-
-def _is_asked(world: SiteWorld, vm: str, now: Moving) -> bool:
-    """Whether the store was asked to begin its move, and has not answered."""
-    known = world.migrations.get(vm)
-    is_open = known is not None and known.is_open
-    asked_at = None if is_open else now.asked_at
-    return asked_at is not None and after(asked_at, timing.PUT_AGAIN_MS) > world.now
-
-
-def _next_away(world: SiteWorld, drain: Drain, vm: str) -> Migration | None:
-    now = world.moving.setdefault(vm, Moving())
-    promise = world.promises.get(vm)
-    if promise is not None and _is_moving(world, promise):
-        return None
-    if now.tries_again_at is not None and now.tries_again_at > world.now:
-        world.look_at(now.tries_again_at)
-        return None
-    world.look_at(after(world.now, timing.PLACE_AGAIN_MS))
-    migration, why = begin(world, vm, "", drain.by, drain.limit_s)
-    now.stuck = "" if why in TURNS else why
-    return None if migration is None or _was_just_asked(world, now) else migration
-
-
 # What came of it.
-
-
-def take(
-    world: SiteWorld, fact: told.MigrationSet | told.DrainSet | told.DrainLifted
-) -> list[Action]:
-    match fact:
-        case told.DrainSet():
-            world.drains[fact.drain.host] = fact.drain
-        case told.DrainLifted():
-            world.drains.pop(fact.host, None)
-        case told.MigrationSet():
-            return migration_set(world, fact)
-    return []
 
 
 def migration_set(world: SiteWorld, fact: told.MigrationSet) -> list[Action]:

@@ -11,15 +11,17 @@ import msgspec
 
 from holdfast.facts import outcomes as came
 from holdfast.facts.actions import Action, PutRecovery, RestartElsewhere, TakeBack
-from holdfast.facts.instants import after
+from holdfast.facts.definitions import RebuiltDisk
+from holdfast.facts.instants import after, spoken
 from holdfast.facts.recoveries import Recovery, RecoveryStep
 from holdfast.facts.site import HostVm
 from holdfast.facts.tenure import DeathProof, Tenure, TenureState, Wanted
-from holdfast.policy import brakes, placement, proofs, timing
-from holdfast.policy.host_states import SILENT
+from holdfast.policy import brakes, placement, proofs, rebuilding, timing
+from holdfast.policy.host_states import AWAY
 from holdfast.policy.site_world import HostRecord, Promise, SiteWorld, Starting
 
 STARTS_AT_ONCE = 4  # On one target: more would boot none of them in time.
+TRIED = "it was tried there, and nothing is different"
 UNDER_WAY = (RecoveryStep.PLACED, RecoveryStep.STARTED)
 
 
@@ -97,7 +99,7 @@ def _next(world: SiteWorld, promise: Promise, places: _Places) -> list[Action]:
         return []
     if recovery.step is RecoveryStep.GIVEN_BACK:
         return _place(world, promise, now, recovery.proof, places)
-    return _follow(world, promise, now, recovery)
+    return _follow(world, promise, now, recovery, places)
 
 
 # Where to.
@@ -114,8 +116,7 @@ def _place(
     now.obstacle = _obstacle(world, promise)
     if now.obstacle or promise.needs is None:
         return []
-    if before is not None and before.attempt >= timing.TARGETS_TRIED:
-        now.obstacle = f"{before.attempt} hosts were told to start it, and none could"
+    if before is not None and _rests(world, promise, now, before, places):
         return []
     rooms, busy = places.rooms, places.busy
     full = [host for host, starts in busy.items() if starts >= STARTS_AT_ONCE]
@@ -129,6 +130,54 @@ def _place(
     busy[target] += 1
     rooms.take(promise, target)
     return [PutRecovery(recovery=_placed(world, promise, proof, choice, before))]
+
+
+def _rests(
+    world: SiteWorld, promise: Promise, now: Starting, before: Recovery, places: _Places
+) -> bool:
+    """Whether so many hosts have tried it that the fault is likely its own: then the next one has
+    its turn when another host can take it, after a while, or when a person says so."""
+    if before.attempt < timing.TARGETS_TRIED or before.step is not RecoveryStep.GIVEN_BACK:
+        return False
+    able = [
+        f"{record.host}/{record.boot}"
+        for record in world.hosts.values()
+        if not placement.refusal(world, places.rooms, record, promise)
+    ]
+    if now.rests_until is None:
+        now.rests_until, now.able_then = after(world.now, timing.TARGETS_REST_MS), able
+    tried = [host for host in able if host in now.able_then]
+    if len(tried) < len(able):  # Whoever was not among them is the one to try it.
+        now.refused = {host.partition("/")[0]: TRIED for host in tried}
+        return False
+    if now.rests_until <= world.now:
+        now.refused = {}
+        return False
+    world.look_at(now.rests_until)
+    again = f"holdfast vm recover {promise.protection.name}"
+    now.obstacle = (
+        f"{before.attempt} hosts were told to start it, and none could: the next one has its turn"
+        f" when another host can take it, or {spoken(timing.TARGETS_REST_MS)} after the last;"
+        f" at once: {again}"
+    )
+    return True
+
+
+def is_waiting(world: SiteWorld, vm: str) -> bool:
+    """Whether the leader is to start it elsewhere, and no host is at it."""
+    promise = world.promises.get(vm)
+    if promise is None or not _concerns(world, promise):
+        return False
+    recovery = world.recovery_ahead(promise) or world.recovery_of(promise)
+    return recovery is None or recovery.step not in UNDER_WAY
+
+
+def asked_again(world: SiteWorld, vm: str) -> None:
+    """A person says: try again, also where it was refused."""
+    now = world.starting.get(vm)
+    if now is not None and is_waiting(world, vm):
+        now.refused, now.again_at = {}, None
+        now.rests_until = world.now if now.rests_until is not None else None
 
 
 def _wait_for_room(world: SiteWorld, now: Starting, why: str) -> list[Action]:
@@ -152,8 +201,9 @@ def _obstacle(world: SiteWorld, promise: Promise) -> str:
         return f"{world.disarm.owner} disarmed recovery: {world.disarm.reason}"
     if promise.needs is None:
         return "its definition is not known: it was protected by an older version"
-    if promise.needs.obstacle:
-        return promise.needs.obstacle
+    tie = world.tie_of(promise)
+    if tie:
+        return tie
     runs_on = runner(world, protection.vm)
     if runs_on is not None:
         return f"{runs_on.name} says that it runs there, and does not hold it: look there first"
@@ -166,7 +216,7 @@ def runner(world: SiteWorld, vm: str) -> HostRecord | None:
         (
             record
             for record in world.hosts.values()
-            if record.state not in SILENT
+            if record.state not in AWAY
             and record.told_boot == record.boot
             and any(one.vm == vm for one in record.vms)
         ),
@@ -198,7 +248,14 @@ def _placed(
         attempt=before.attempt + 1 if before is not None and is_next_try else 1,
         reason=choice.why,
         rejected=choice.rejected,
+        rebuilds=_rebuilds(world, promise),
     )
+
+
+def _rebuilds(world: SiteWorld, promise: Promise) -> tuple[RebuiltDisk, ...]:
+    protection, needs = promise.protection, promise.needs
+    group = world.group_of(protection)
+    return rebuilding.disks(needs, protection, group) if needs is not None else ()
 
 
 def _was_just_asked(world: SiteWorld, now: Starting) -> bool:
@@ -216,7 +273,9 @@ def _was_just_asked(world: SiteWorld, now: Starting) -> bool:
 # What became of it there.
 
 
-def _follow(world: SiteWorld, promise: Promise, now: Starting, recovery: Recovery) -> list[Action]:
+def _follow(
+    world: SiteWorld, promise: Promise, now: Starting, recovery: Recovery, places: _Places
+) -> list[Action]:
     """The target holds it: it is told to start it until it says what came of that."""
     target = world.hosts.get(recovery.target)
     changed = _found(recovery, promise.protection.tenure, target)
@@ -234,15 +293,24 @@ def _follow(world: SiteWorld, promise: Promise, now: Starting, recovery: Recover
     if now.again_at is not None and now.again_at > world.now and not gave_up:
         world.look_at(now.again_at)
         return []
-    return [_order(recovery, now, "it gave up" if gave_up else "")]
-
-
-def _order(recovery: Recovery, now: Starting, failed: str) -> Action:
     now.is_asked, now.obstacle = True, ""
     incident = recovery.incident
-    if failed:
-        return TakeBack(incident=incident, recovery=recovery, reason=failed)
-    return RestartElsewhere(incident=incident, recovery=recovery, proof=recovery.proof)
+    if gave_up:
+        return [TakeBack(incident=incident, recovery=recovery, reason="it gave up")]
+    tries = timing.TRIES_HERE if _has_another(world, promise, now, recovery, places) else 0
+    order = RestartElsewhere(
+        incident=incident, recovery=recovery, proof=recovery.proof, tries=tries
+    )
+    return [order]
+
+
+def _has_another(
+    world: SiteWorld, promise: Promise, now: Starting, recovery: Recovery, places: _Places
+) -> bool:
+    """Whether another host would take it, should this target not get it to run."""
+    refused = {**now.refused, recovery.target: "it is tried there"}
+    choice = placement.find(world, places.rooms, promise, refused=refused)
+    return bool(choice.host)
 
 
 def _found(recovery: Recovery, tenure: Tenure, target: HostRecord | None) -> Recovery:
@@ -283,6 +351,7 @@ def given_back(world: SiteWorld, outcome: came.GivenBack) -> list[Action]:
     now = world.starting.setdefault(outcome.vm, Starting())
     now.is_asked, now.asked_at = False, world.now
     now.refused = {**now.refused, recovery.target: outcome.reason}
+    now.rests_until = None  # A rest is counted from the last that tried.
     now.again_at = after(world.now, timing.PUT_AGAIN_MS)  # It is not told once more meanwhile.
     world.look_at(now.again_at)
     changed = msgspec.structs.replace(

@@ -7,13 +7,14 @@ from holdfast.facts.definitions import HostSize, VmNeeds
 from holdfast.facts.fencing import Fence, FenceStep, HostMode
 from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.instants import Instant
-from holdfast.facts.migrations import Drain, End, Migration
+from holdfast.facts.leases import HostLease
+from holdfast.facts.migrations import Drain, End, Migration, Prediction
 from holdfast.facts.promises import DEFAULT_GROUP, Disarm, Group, Protection
 from holdfast.facts.recoveries import Recovery
 from holdfast.facts.site import HostVm
-from holdfast.facts.tenure import DeathProof
+from holdfast.facts.tenure import DeathProof, ProofKind
 from holdfast.facts.verdicts import Effect, FaultRaised
-from holdfast.policy import timing
+from holdfast.policy import rebuilding, timing
 from holdfast.policy.host_states import HEARD, HostState
 
 SCHEMA = 1  # Raised whenever a snapshot of an older version could not be read as this one.
@@ -30,6 +31,7 @@ class HostRecord(Struct, kw_only=True):
     name: str
     rack: str = ""
     switch: str = ""
+    zone: str = ""
     state: HostState = HostState.UNHEARD
     boot: str = ""
     faults: dict[str, FaultRaised] = field(default_factory=dict)  # Open ones, by condition.
@@ -56,6 +58,11 @@ class HostRecord(Struct, kw_only=True):
     devices: tuple[str, ...] = ()  # Its fence agents, first one first.
     dump_wait_s: int = 0  # It is left alone for so long when its kernel panicked.
     fencing: "Fencing | None" = None
+    why_nothing: str = ""  # Why its VMs do not start elsewhere, as their alarms say.
+
+    @property
+    def place(self) -> dict[str, str]:
+        return {"rack": self.rack, "switch": self.switch, "zone": self.zone}
 
     @property
     def pulses(self) -> bool:
@@ -66,7 +73,8 @@ class HostRecord(Struct, kw_only=True):
 class Fencing(Struct, kw_only=True):
     """What this leader does about a host's fence, beside what the store says of it.
 
-    `asked_at` is when the newest commit was asked for; `failed` what the devices said last.
+    `asked_at` is when the newest commit was asked for; `failed` what the devices said last, and
+    `failed_at` when they had failed first.
     """
 
     number: int = 0
@@ -77,6 +85,7 @@ class Fencing(Struct, kw_only=True):
     proof: DeathProof | None = None
     proven_at: Instant | None = None
     failed: str = ""
+    failed_at: Instant | None = None
     held: str = ""  # Why nothing is done now, as it was said last.
 
 
@@ -91,7 +100,8 @@ class Starting(Struct, kw_only=True):
     """What this leader does about a VM that is to start elsewhere, beside what the store says.
 
     `target` is where it was asked to be placed, until the store says so; `refused` are hosts that
-    gave it back, with what they said; `obstacle` why it is nowhere placed.
+    gave it back, with what they said; `obstacle` why it is nowhere placed. Once many have been
+    tried it rests until `rests_until`, or until a host could take it that is not of `able_then`.
     """
 
     asked_at: Instant | None = None
@@ -100,6 +110,8 @@ class Starting(Struct, kw_only=True):
     again_at: Instant | None = None
     refused: dict[str, str] = field(default_factory=dict)
     obstacle: str = ""
+    rests_until: Instant | None = None
+    able_then: list[str] = field(default_factory=list)  # Hosts that could, each with its boot.
 
 
 class Moving(Struct, kw_only=True):
@@ -141,6 +153,11 @@ def boots_of(fence: Fence) -> tuple[str, ...]:
     return (fence.boot, *fence.earlier)
 
 
+def is_of_lease(fence: Fence) -> bool:
+    """Whether a lease that ran out is all that is proven: its host may live."""
+    return fence.proof is not None and fence.proof.kind is ProofKind.WATCHDOG
+
+
 class SiteWorld(Struct, kw_only=True):
     """`wanted` are the alarms that should be open now, `reported` what the VIM has, by key.
 
@@ -167,14 +184,19 @@ class SiteWorld(Struct, kw_only=True):
     promises: dict[str, Promise] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
     fences: dict[str, Fence] = field(default_factory=dict)
+    leases: dict[str, HostLease] = field(default_factory=dict)
     recoveries: dict[str, Recovery] = field(default_factory=dict)
     starting: dict[str, Starting] = field(default_factory=dict)
     migrations: dict[str, Migration] = field(default_factory=dict)
     drains: dict[str, Drain] = field(default_factory=dict)
+    predictions: dict[str, Prediction] = field(default_factory=dict)
     moving: dict[str, Moving] = field(default_factory=dict)
     disarm: Disarm | None = None
     disarmed_until: Instant | None = None
     fenced_at: dict[str, Instant] = field(default_factory=dict)  # When, as seen from here.
+    storm_at: dict[str, Instant] = field(
+        default_factory=dict
+    )  # Since when it counts for the brake.
     fence_after_ms: int = timing.FENCE_AFTER_MS  # As the settings say.
     brake_percent: int = timing.BRAKE_PERCENT
     acts_at: Instant | None = None  # When it must be looked again at what is under way.
@@ -196,8 +218,23 @@ class SiteWorld(Struct, kw_only=True):
     def group_of(self, protection: Protection) -> Group:
         return self.groups.get(protection.group, DEFAULT_GROUP)
 
+    def tie_of(self, promise: Promise) -> str:
+        """Why no other host could start it, by its definition and its policy; or empty."""
+        protection, needs = promise.protection, promise.needs
+        group = self.group_of(protection)
+        return rebuilding.obstacle(needs, protection, group) if needs is not None else ""
+
     def death_of(self, record: HostRecord) -> Fence | None:
         """The fence that proved the boot dead in which this host was known last."""
+        fence = self._proven(record)
+        return None if fence is None or is_of_lease(fence) else fence
+
+    def lapse_of(self, record: HostRecord) -> Fence | None:
+        """The fence that proved no more of that boot than the end of what relied on its lease."""
+        fence = self._proven(record)
+        return fence if fence is not None and is_of_lease(fence) else None
+
+    def _proven(self, record: HostRecord) -> Fence | None:
         fence = self.fences.get(record.host)
         is_proven = fence is not None and fence.step is FenceStep.OFF
         return fence if is_proven and fence and record.boot in boots_of(fence) else None

@@ -31,6 +31,27 @@ def greeted(held: Tenure, boot: str, copy: Tenure | None) -> Tenure:
     return structs.replace(newest, boot=boot, revision=highest + 1)
 
 
+def waits_for_both_ends(held: Tenure) -> bool:
+    """Whether it was moving in the backup that the store came out of."""
+    return held.boot == RESTORED and held.state is TenureState.MIGRATING
+
+
+def still_moving(held: Tenure, boot: str, copy: Tenure | None) -> Tenure:
+    """Both ends greeted, and neither knows of a newer generation: its host, in this boot, holds it
+    as it did, and where it runs both are asked as for any move."""
+    if not _is_of(held, copy):
+        return forgotten(held)
+    newest = _newest(held, copy)
+    revision = max(held.revision, newest.revision) + 1
+    return structs.replace(newest, boot=boot, state=TenureState.MIGRATING, revision=revision)
+
+
+def in_newer_hands(held: Tenure, generation: int) -> Tenure:
+    """One of its ends knows of a newer generation, or has forgotten what it knew."""
+    known = max(held.generation, generation)
+    return structs.replace(held, boot="", generation=known, revision=held.revision + 1)
+
+
 def outranked(held: Tenure, copy: Tenure) -> Tenure:
     """After a host, this one or another, showed a copy of a higher generation: the store is an old
     one, and who was granted the VM since is not known. A grant will be above both."""

@@ -1,5 +1,6 @@
 """Every deadline of the system, with the asserts that tie it to its neighbours. Milliseconds."""
 
+from holdfast.facts import lease_times
 from holdfast.facts.promises import Group
 
 REPORT_LIMIT_MS = 1_000  # H6: a VM failure reaches the VIM within one second.
@@ -83,7 +84,12 @@ PLACE_AGAIN_MS = 10_000  # Where no host has room, it is looked again.
 REFUSED_FOR_MS = 60_000  # Then hosts that refused a VM may be asked once more.
 MOVE_LOOK_MS = 500  # So often the ends of a migration are asked what they have.
 MOVE_AGAIN_MS = 60_000  # A VM whose move failed is left alone for so long by a drain.
-TARGETS_TRIED = 10  # Before a VM is a person's.
+TRIES_HERE = 2  # Starts on one target, while another host could take the VM as well.
+TARGETS_TRIED = 10  # Then another one only when something is different, or so much later:
+TARGETS_REST_MS = 600_000
+
+LEADER_CHANGE_MS = 10_000  # The worst: from the death of a leader until the next one acts.
+CLOCK_DRIFT_PPM = 1_000  # No clock of a machine is that wrong, or it has been replaced.
 
 # The ear, the hold, and the way to the VIM: within the limit.
 assert SILENCE_MS + TOGETHER_MS < SUSPECTED_LIMIT_MS
@@ -100,12 +106,28 @@ assert list(WITNESS_AGAIN_MS) == sorted(WITNESS_AGAIN_MS)
 # A round has ended before the next begins.
 assert FRESH_LOOK_MS + 2 * WITNESS_LIMIT_MS < WITNESS_LIVES_MS
 
+assert TARGETS_REST_MS > REFUSED_FOR_MS > PLACE_AGAIN_MS
 # Two rounds of witnesses have answered before a host is fenced.
 assert WITNESS_AGAIN_MS[0] + FRESH_LOOK_MS + WITNESS_LIMIT_MS < FENCE_AFTER_MS
 assert FENCE_AFTER_MS < PAGE_AFTER_MS < FENCE_AFTER_MOST_MS
 assert PROOF_HOLD_MS > SILENCE_MS + TOGETHER_MS + EAR_LOOKS_MS
 assert GRACE_MS > TAKE_OVER_MS
 assert list(FENCE_AGAIN_MS) == sorted(FENCE_AGAIN_MS)
+
+# No VM ends by a lease because a leader died: the next one grants it long before.
+assert lease_times.LEASE_MS >= 2 * LEADER_CHANGE_MS
+assert lease_times.PROOF_MS > (lease_times.LEASE_MS + lease_times.END_MS + lease_times.WATCHDOG_MS)
+# The host's clock may be slow and the leader's fast, and the last petting as late as it can be.
+assert (
+    2 * CLOCK_DRIFT_PPM * lease_times.PROOF_MS / 1_000_000 + 4 * PULSE_PERIOD_MS
+    < lease_times.DRIFT_MS
+)
+# A petting that is late is no bite; a grant that is lost, no end.
+assert lease_times.WATCHDOG_MS >= 20 * PULSE_PERIOD_MS
+assert lease_times.GRANT_AGAIN_MS * 10 <= lease_times.LEASE_MS
+assert lease_times.AUTHORITY_AGAIN_MS * 2 < lease_times.AUTHORITY_MS < lease_times.LEASE_MS
+# An agent that is well shows that all of them are gone before its pulse stops petting.
+assert 10 * LAYER_PERIOD_MS <= lease_times.END_MS
 
 # A clean end is judged, reported and answered within the promised second.
 assert CLEAN_END_WAIT_MS + REPORT_MARGIN_MS < REPORT_LIMIT_MS

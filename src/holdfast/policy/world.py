@@ -3,6 +3,7 @@
 from msgspec import Struct, field
 
 from holdfast.facts.alarms import Alarm
+from holdfast.facts.definitions import Rebuild
 from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.instants import Instant
 from holdfast.facts.promises import DEFAULT_GROUP, Disarm, Group, Protection
@@ -37,12 +38,18 @@ class VmRecord(Struct, kw_only=True):
     start_unknown_at: Instant | None = None  # That start may happen at any moment since then.
     is_unexplained: bool = False  # Nobody can say why it stopped: only a person has it started.
     is_elsewhere: bool = False  # It moved to another host, and has not run here since.
+    is_asked_for: bool = False  # A person wants it back, whatever its policy says.
+    rebuild: Rebuild | None = None  # Disks that are made anew before it runs here first.
     is_ordered: bool = False  # Its start was ordered: an earlier end of it here says nothing.
+    start_limit: int = 0  # Until it has answered: then another host is to try; 0: its budget.
     is_copy: bool = False  # Its tenure is over: what runs of it here must end, and never starts.
+    is_quiet: bool = (
+        False  # Nothing of that copy was seen in this boot: its case is told to nobody.
+    )
     holder: str = ""  # Of such a copy: the host that holds the VM by now, where that is known.
     outranked: int = 0  # The highest generation that is known and is not this host's.
     is_free: bool = False  # It was another's, and nobody protects it any more.
-    moves: str = ""  # "out" or "in", while the leader moves it; it judges meanwhile.
+    moves: str = ""  # "out" or "in" while the leader moves it; "found": others do.
     half: str = ""  # The life of it that came in half here, and was ended with its migration.
     held_back: FaultRaised | None = None  # What was seen to befall it meanwhile.
     protection: Protection | None = None
@@ -59,6 +66,18 @@ class VmRecord(Struct, kw_only=True):
     def runs(self) -> bool:
         """As far as is known: a life of it began, and nothing says that it ended or is ending."""
         return self.life is not None and not self.is_dying and not self.is_gone
+
+    @property
+    def is_moved_by_leader(self) -> bool:
+        """Then the leader judges what befalls it."""
+        return self.moves in ("out", "in")
+
+
+class HostReliance(Struct, frozen=True, kw_only=True):
+    """The VMs that rely on this host's lease, as its leader ordered last, in this boot."""
+
+    epoch: int = 0
+    vms: tuple[str, ...] = ()
 
 
 class World(Struct, kw_only=True):
@@ -79,6 +98,10 @@ class World(Struct, kw_only=True):
     incidents: dict[str, Incident] = field(default_factory=dict)
     disarm: Disarm | None = None
     disarmed_until: Instant | None = None
+    reliance: HostReliance = HostReliance()
+    lapsed: dict[str, int] = field(
+        default_factory=dict
+    )  # Ended with a lease: up to which generation.
     defects: int = 0  # Steps that the table calls impossible: the state was kept.
     newest_defect: str = ""
 

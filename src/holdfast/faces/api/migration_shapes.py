@@ -20,6 +20,13 @@ class DrainHost(Request, frozen=True, kw_only=True):
     timeout_s: int = 300
 
 
+class PredictHost(Request, frozen=True, kw_only=True):
+    """`reason`: what makes one expect that it fails, in a few words."""
+
+    host: str
+    reason: str
+
+
 class Moved(Struct, frozen=True, kw_only=True):
     """A move of a VM, under way or over. `step`: begun, done, undone or in doubt; `reason`: what
     both ends said. `pause_ms`: for how long its guest stood still."""
@@ -60,3 +67,18 @@ class Drained(Struct, frozen=True, kw_only=True):
     is_drained: bool
     vms: tuple[LeavingVm, ...] = ()
     was_drained: bool = False
+
+
+class Predicted(Struct, frozen=True, kw_only=True):
+    """A host that is expected to fail, or not, and what still runs there. `kept`: why its VMs do
+    not move away by themselves; empty: they do."""
+
+    host: str
+    host_name: str
+    is_predicted: bool
+    reason: str = ""
+    by: str = ""
+    since_utc_ms: int = 0
+    kept: str = ""
+    vms: tuple[LeavingVm, ...] = ()
+    was_predicted: bool = False

@@ -6,12 +6,13 @@ from msgspec import Meta, Struct
 
 from holdfast.faces.api.guarantee_shapes import Guarantee, Loss
 from holdfast.facts.alarms import AlarmRecord
+from holdfast.facts.definitions import HostRole
 from holdfast.facts.events import Change, Event, EventGap
 from holdfast.facts.fencing import FenceStep, HostMode
 from holdfast.facts.incidents import Incident
 from holdfast.facts.last_words import Bundle
 from holdfast.facts.membership import Issued, SitePlan
-from holdfast.facts.promises import Admission, Disarm, Group, Owner, Protection, Spread
+from holdfast.facts.promises import Disarm, Group, Protection
 from holdfast.facts.roles import Role
 from holdfast.facts.tokens import TokenShown
 from holdfast.facts.wire import VmSummary
@@ -59,6 +60,10 @@ class OfIncident(Request, frozen=True, kw_only=True):
     incident: str
 
 
+class SettleIncident(OfIncident, frozen=True, kw_only=True):
+    leave_down: bool = False
+
+
 class Losses(Request, frozen=True, kw_only=True):
     """How many hosts are lost at once."""
 
@@ -78,18 +83,8 @@ class Protect(Request, frozen=True, kw_only=True):
     group: str = ""
     answer: str = ""
     old_host_is_gone: str = ""
-
-
-class SetGroup(Request, frozen=True, kw_only=True):
-    name: str
-    owner: Owner | None = None
-    level: int | None = None
-    restarts: int | None = None
-    restarts_window_s: int | None = None
-    dump: bool | None = None
-    priority: int | None = None
-    spread: Spread | None = None
-    admit: Admission | None = None
+    local_disk: str = ""
+    images: dict[str, str] = {}
 
 
 class WhichAlarms(Request, frozen=True, kw_only=True):
@@ -133,10 +128,12 @@ class CreateToken(Request, frozen=True, kw_only=True):
 
 
 class RevokeCertificate(Request, frozen=True, kw_only=True):
-    """`name` is a serial, a host's name or its id."""
+    """`name` is a serial, a host's name or its id. `even_with_vms`: also where the host holds
+    protected VMs and is not proven dead, which is refused without it."""
 
     name: str
     reason: str = ""
+    even_with_vms: bool = False
 
 
 class NewJoin(Request, frozen=True, kw_only=True):
@@ -199,10 +196,6 @@ class Told(Struct, frozen=True, kw_only=True):
     away: tuple[str, ...] = ()
 
 
-class GroupChanged(Told, frozen=True, kw_only=True):
-    group: Group
-
-
 class Disarmed(Told, frozen=True, kw_only=True):
     disarm: Disarm
 
@@ -213,11 +206,6 @@ class ArmedAgain(Told, frozen=True, kw_only=True):
     was: Disarm | None = None
 
 
-class GroupShown(Struct, frozen=True, kw_only=True):
-    group: Group
-    vms: tuple[VmSummary, ...] = ()
-
-
 class VmShown(Struct, frozen=True, kw_only=True):
     vm: VmSummary
     incidents: tuple[Incident, ...] = ()
@@ -226,7 +214,8 @@ class VmShown(Struct, frozen=True, kw_only=True):
 class Protected(Struct, frozen=True, kw_only=True):
     """`answers_now`: what answers now in the way that was asked for, or empty; without it nobody
     looked, or the VM does not run. `elsewhere` is why it would not start on another host, and
-    `would_break` who else would not any more; on a site of one host nothing is said of that."""
+    `would_break` who else would not any more; `rebuilt` which disks would be made anew there, so
+    that their data is lost. On a site of one host nothing is said of that."""
 
     protection: Protection
     domain: dict[str, Any] = {}
@@ -236,6 +225,7 @@ class Protected(Struct, frozen=True, kw_only=True):
     elsewhere: str = ""
     elsewhere_helps: str = ""
     would_break: str = ""
+    rebuilt: str = ""
 
 
 class Unprotected(Struct, frozen=True, kw_only=True):
@@ -302,7 +292,8 @@ class Host(Struct, frozen=True, kw_only=True):
     """`state` is one word, `said` the same as a sentence, `care` well, odd or bad. `is_up`: its
     agent is linked, `since_utc_ms`. `planes_heard`: where its pulses arrive at this controller.
     `mode` act: it is fenced when it dies. `is_fenceable` now, or `why_not_fenceable`.
-    `is_drained`: in maintenance."""
+    `is_drained`: in maintenance. `predicted`: why it is expected to fail, or empty. `lease`: VMs
+    that rely on its lease, as it acknowledged; `lease_trouble` is why it could not."""
 
     host: str
     host_name: str
@@ -319,21 +310,37 @@ class Host(Struct, frozen=True, kw_only=True):
     planes_heard: tuple[str, ...] = ()
     rack: str = ""
     switch: str = ""
+    zone: str = ""
+    roles: tuple[HostRole, ...] = ()
     faults: tuple[str, ...] = ()
     incident: str = ""
     mode: HostMode = HostMode.REPORT
     is_fenceable: bool = False
     why_not_fenceable: str = ""
+    dump_wait_s: int = 0
     is_drained: bool = False
+    predicted: str = ""
+    lease: tuple[str, ...] = ()
+    lease_trouble: str = ""
     fence_devices: tuple[str, ...] = ()
     fence: FenceShown | None = None
 
 
+class DefinedVm(Struct, frozen=True, kw_only=True):
+    """A VM of which a host has nothing but a definition; `host_name` is where it is."""
+
+    vm: str
+    name: str
+    host_name: str = ""
+
+
 class HostShown(Struct, frozen=True, kw_only=True):
-    """`if_lost`: what its loss would mean; null where that was not tried yet."""
+    """`if_lost`: what its loss would mean; null where that was not tried yet. `only_defined`: VMs
+    of other hosts that left their definition here."""
 
     host: Host
     vms: tuple[VmSummary, ...] = ()
+    only_defined: tuple[DefinedVm, ...] = ()
     alarms: tuple[AlarmRecord, ...] = ()
     if_lost: Loss | None = None
 

@@ -138,10 +138,18 @@ def list_certificates(site: Site, as_json: bool) -> None:
 @certificate.command(name="revoke")
 @click.argument("name", metavar="HOST|SERIAL")
 @click.option("--reason", required=True, help="Why; it is kept with the certificate.")
+@click.option(
+    "--even-with-vms",
+    is_flag=True,
+    help="Also a host that holds protected VMs and is not proven dead: nobody starts them again.",
+)
 @pass_site
-def revoke_certificate(site: Site, name: str, reason: str) -> None:
+def revoke_certificate(site: Site, name: str, reason: str, even_with_vms: bool) -> None:
     """Revoke one certificate, or put a HOST out of the site with all that it has."""
-    done: dict[str, Any] = ask_again(site, "certificate-revoke", name=name, reason=reason).data
+    more: dict[str, Any] = {"even_with_vms": True} if even_with_vms else {}
+    done: dict[str, Any] = ask_again(
+        site, "certificate-revoke", name=name, reason=reason, **more
+    ).data
     click.echo(f"holdfast: revoked: {', '.join(done['revoked'])}; links that it had are closed")
     with suppress(Failure):  # It is revoked; what the site is now, `status` tells as well.
         for lack in lacking(ask_again(site, "site").data):

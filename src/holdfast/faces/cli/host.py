@@ -8,7 +8,9 @@ from holdfast.faces.cli.alarms import wall_ms
 from holdfast.faces.cli.asking import ask, convert
 from holdfast.faces.cli.choosing import Choices, complete_host
 from holdfast.faces.cli.dead_host import confirm_dead, mode
+from holdfast.faces.cli.hook import install_here
 from holdfast.faces.cli.migrating import drain, undrain
+from holdfast.faces.cli.predicted import predicted
 from holdfast.faces.cli.settings import Site, pass_site
 from holdfast.faces.cli.showing import json_option, show, show_json
 
@@ -25,6 +27,8 @@ host.add_command(mode)
 host.add_command(confirm_dead)
 host.add_command(drain)
 host.add_command(undrain)
+host.add_command(install_here)
+host.add_command(predicted)
 
 
 @host.command("list")

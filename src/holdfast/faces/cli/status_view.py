@@ -38,6 +38,9 @@ NOT_ASKED = "not asked yet"  # For a moment after the agent began; it is no trou
 PORT_IS_TAKEN = "once that is mended it listens by itself; which programs have UDP ports: ss -lunp"
 LIBVIRT = "VMs run on; restart libvirt when convenient: systemctl restart libvirtd"
 
+GUESTS = "or let nothing be saved at all: systemctl disable libvirt-guests"
+HOOK = "on that host: sudo holdfast host hook"
+
 
 class Around(Struct, frozen=True, kw_only=True):
     """What this host is to the answers. `own_name`: its name, where another host's controller was
@@ -157,6 +160,12 @@ def _parts_here(told: Told | None, away: str, around: Around) -> Iterator[Part]:
     if libvirt:
         is_well = libvirt == NOT_ASKED or libvirt.startswith(WELL)
         yield Part(name=f"libvirt{of}", is_well=is_well, said=libvirt, hint=LIBVIRT)
+    if told.get("hook"):
+        said = str(told["hook"])
+        yield Part(name=f"libvirt's hook{of}", is_well=False, said=said, hint=HOOK)
+    if told.get("libvirt_guests"):
+        said = str(told["libvirt_guests"])
+        yield Part(name=f"libvirt-guests{of}", is_well=False, said=said, hint=GUESTS)
     watching = str(told.get("watch_mechanism", ""))
     if watching:
         said = WATCHING.get(watching, watching)

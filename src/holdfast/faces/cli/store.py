@@ -150,6 +150,11 @@ def _tell(done: Restored, settings: Settings) -> None:
             f"{_counted(done.promises, 'promise')} of it: each counts once the VM's own host has"
             " confirmed it; else it waits until a person protects the VM again"
         )
+    if done.moving:
+        say(
+            f"{', '.join(done.moving)} moved to another host when the backup was made: nobody holds"
+            " such a VM until both hosts of that move are linked, and know of nothing newer"
+        )
     if done.tokens:
         say(f"{_counted(done.tokens, 'join token')} of it ended, since it may have been used")
     if settings.store == "etcd":
@@ -157,7 +162,8 @@ def _tell(done: Restored, settings: Settings) -> None:
     click.echo("\nWhat to do next:")
     click.echo("  systemctl start holdfast.target    without systemd: /etc/init.d/holdfast start")
     for name in done.others:
-        click.echo(f"  holdfast ca certificate revoke {name} --reason restored    then it may join")
+        command = f"holdfast ca certificate revoke {name} --reason restored --even-with-vms"
+        click.echo(f"  {command}    then it may join")
     click.echo("  revoke again the certificates and API tokens that were revoked since the backup")
     click.echo("  holdfast disarm, if recovery was off: the store knows that only from the backup")
     click.echo("  holdfast status                    names the VMs that have to be protected again")

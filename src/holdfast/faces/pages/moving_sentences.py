@@ -45,6 +45,12 @@ def _over(fact: commands.MigrationEnded, _name: str) -> str:
     return f"The migration is over, and {held}{why}.{lost}"
 
 
+def _seen(fact: commands.MoveSeen, name: str) -> str:
+    if fact.is_under_way:
+        return f"Somebody else moves {name} from here: nobody starts it before that is over."
+    return f"The move of {name} that somebody else began is over, and it did not leave."
+
+
 def _looked(fact: came.EndsLooked, _name: str) -> str:
     why = f" {ended(fact.reason).capitalize()}" if fact.reason else ""
     return f"The source {_HAS[fact.source]}; the target {_HAS[fact.target]}.{why}"
@@ -68,9 +74,15 @@ MOVING: dict[type, Say] = {
     came.EndsLooked: _looked,
     commands.MigrationBegan: _began,
     commands.MigrationEnded: _over,
+    commands.MoveSeen: _seen,
     told.MigrationSet: lambda f, _: f"It is committed: {_stands(f.migration)}.",
     told.DrainSet: lambda f, name: (
         f"{name} is drained ({f.drain.by}): its VMs move away, and none is placed there."
     ),
+    told.PredictionSet: lambda f, _: (
+        f"{f.prediction.by} says that {f.prediction.name} is expected to fail:"
+        f" {ended(f.prediction.reason)} Nothing is placed there."
+    ),
+    told.PredictionLifted: lambda _f, name: f"{name} is no longer expected to fail.",
     told.DrainLifted: lambda _f, name: f"{name} is no longer drained.",
 }

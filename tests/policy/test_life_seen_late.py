@@ -1,0 +1,66 @@
+"""A life that is first known by its trouble runs, and is not taken for the one before it.
+
+covers: H6 H9
+"""
+
+import random
+
+import pytest
+from msgspec import structs
+
+from holdfast.facts.actions import AwaitAnswer, RestartHere
+from holdfast.facts.promises import Owner
+from holdfast.facts.verdicts import Effect
+from holdfast.policy.vm_states import VmState
+from tests.policy import inputs
+from tests.policy.laws import Lawful
+from tests.policy.scene import WEB1, WEB2, Scene, kinds
+from tests.policy.test_laws import play
+
+EXTERNAL = structs.replace(inputs.GOLD, owner=Owner.EXTERNAL)
+
+
+def left() -> Scene:
+    """It failed, and was left to somebody else, who starts it."""
+    scene = Scene()
+    scene.step(inputs.group_set(scene.later(), EXTERNAL))
+    scene.kill()
+    assert scene.state() is VmState.LEFT
+    return scene
+
+
+@pytest.mark.parametrize("effect", [Effect.DEGRADED, Effect.DOOMED])
+def test_its_answer_is_awaited_as_of_any_that_was_seen_to_begin(effect: Effect) -> None:
+    scene = left()
+    trouble = inputs.failed(scene.later(), WEB2, "vm-crash-dumping", effect)
+    assert AwaitAnswer in kinds(scene.step(trouble))
+    scene.step(inputs.ran(scene.later(), WEB2))
+    incident = scene.incident
+    scene.step(inputs.group_set(scene.later()))
+    assert scene.state() is VmState.ANSWERING
+    actions = scene.step(inputs.proven(scene.later(20_000), incident, WEB2))
+    assert RestartHere not in kinds(actions), "it runs, and has not failed"
+
+
+def test_one_that_fails_as_it_is_first_seen_has_failed() -> None:
+    scene = left()
+    assert AwaitAnswer not in kinds(scene.step(inputs.stuck(scene.later(), WEB2)))
+
+
+def test_what_an_earlier_life_died_of_keeps_no_incident_open() -> None:
+    """It was learned only when the next life was in trouble of its own."""
+    scene = Scene()
+    scene.step(inputs.ran(scene.later(), WEB2))
+    trouble = inputs.failed(scene.later(), WEB2, "vm-watchdog-fired", Effect.DEGRADED)
+    scene.step(trouble, inputs.failed(scene.later(), WEB1))
+    assert scene.open_alarms == {"vm-watchdog-fired", "vm-gone"}
+    incident = scene.incident
+    told = scene.step(inputs.cleared(scene.later(), WEB2, "vm-watchdog-fired"))
+    assert AwaitAnswer in kinds(told)
+    scene.step(inputs.answered(scene.later(), incident, WEB2))
+    assert scene.open_alarms == set()
+
+
+@pytest.mark.parametrize("seed", [1509, 2988, 4793, 5289, 5930])
+def test_orders_of_inputs_that_once_broke_a_law_keep_it(seed: int) -> None:
+    play(random.Random(seed), Lawful(), 60)
