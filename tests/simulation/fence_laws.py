@@ -12,7 +12,7 @@ from holdfast.adapters.simulated.bmc import Bmc, Ordered
 from holdfast.adapters.simulated.vm import SimulatedVm
 from holdfast.facts.alarms import Alarm
 from holdfast.facts.fencing import HostMode
-from holdfast.facts.instants import NS_PER_MS, NS_PER_S
+from holdfast.facts.instants import NS_PER_S
 from holdfast.facts.subjects import SubjectKind
 from tests.simulation.data_centre import DataCentre
 from tests.simulation.fence_truth import Begun, FenceTruth
@@ -116,7 +116,7 @@ class FenceLaws:
         self.switched_off.append((now, host))
         if truth.modes.get(host, HostMode.REPORT) is not HostMode.ACT:
             self._breach(POWER, f"{by.name} switches {host} off, which it is only to report")
-        if truth.disarmed_until_utc_ms > by.own.utc_ns() // NS_PER_MS:
+        if truth.is_disarmed(by):
             self._breach(POWER, f"{by.name} switches {host} off while people have disarmed it")
         leader = self.site.cluster.truth.holder
         if leader != by.name:
