@@ -14,7 +14,7 @@ from holdfast.facts.definitions import HostSize
 from holdfast.facts.tenure import Tenure
 from holdfast.facts.wire import VmSummary
 from holdfast.ports import clock
-from holdfast.ports.answers import AWAY, USAGE, Unanswerable, unknown
+from holdfast.ports.answers import AWAY, REFUSED, USAGE, Unanswerable, unknown
 from holdfast.ports.vim import VimVm
 
 ASK_LIMIT_S = 20.0
@@ -220,6 +220,8 @@ class Agents:
             raise unknown("VM", name, [s.name for s in self.all_vms()], "holdfast vm list")
         up = [one for one in found if one[0].link is not None]
         if len(found) > 1 and len(up) != 1:
+            if len({summary.vm for _, summary in found}) == 1:
+                return _most_at_home(name, up or found)
             named = ", ".join(f"{summary.vm} on {agent.host_name}" for agent, summary in found)
             raise Unanswerable(f"there are {len(found)} VMs {name!r}: {named}", "use a uuid", USAGE)
         return up[0] if up else found[0]
@@ -265,6 +267,23 @@ def away(host_name: str, silence: str = "") -> Unanswerable:
         return Unanswerable(text, f"what to do about it: holdfast explain {host_name}", AWAY)
     text = f"the agent of host {host_name} is away"
     return Unanswerable(text, f"start it there: sudo holdfast agent (on {host_name})", AWAY)
+
+
+def _most_at_home(name: str, found: list[tuple[Agent, VmSummary]]) -> tuple[Agent, VmSummary]:
+    """Of the hosts on which one and the same VM is defined: where it runs, else where it is
+    protected. Raises Unanswerable."""
+    running = [one for one in found if one[1].is_running]
+    protected = [one for one in found if one[1].is_protected]
+    for chosen in (running, protected):
+        if len(chosen) == 1:
+            return chosen[0]
+        if chosen:
+            hosts = " and ".join(sorted(agent.host_name for agent, _ in chosen))
+            text = f"{name} runs, or is protected, on {hosts}: one of them is a mistake"
+            raise Unanswerable(text, "holdfast vm list; then end it on the wrong one", REFUSED)
+    hosts = " and ".join(sorted(agent.host_name for agent, _ in found))
+    text = f"{name} is defined on {hosts}, and runs on none of them"
+    raise Unanswerable(text, "start it where it should run, then type this again", REFUSED)
 
 
 def _unseen(summary: VmSummary, agent: Agent) -> VmSummary:
