@@ -27,7 +27,8 @@ def braked(world: SiteWorld) -> str:
     if len(silent) > limit:
         names = ", ".join(sorted(one.name for one in silent))
         number = f"{len(silent)} of {len(world.hosts)} hosts"
-        return f"{number} are silent, or were fenced a moment ago ({names}): more than {limit}"
+        word = f"more than the {limit} that Holdfast may act on before a person has looked"
+        return f"{number} are silent, or were fenced a moment ago ({names}): {word}"
     return ""
 
 

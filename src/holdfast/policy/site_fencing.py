@@ -16,6 +16,8 @@ from holdfast.policy.host_states import SILENT
 from holdfast.policy.site_world import Fencing, HostRecord, SiteWorld, boots_of
 
 CONFIRM = "holdfast host confirm-dead {name}"
+ARM = "holdfast arm, as soon as it may act again: until then {name} is left alone"
+BRING_BACK = "find out why {name} is silent, and bring it back: nothing is won by a proof"
 
 
 def go_on(world: SiteWorld) -> list[Action]:
@@ -67,10 +69,12 @@ def _begin(world: SiteWorld, record: HostRecord) -> list[Action]:
         )
         if brakes.is_dumping(world, record):
             text = f"its kernel panicked, and has {record.dump_wait_s} s to write its dump"
+            return _hold(world, record, now, text, "")
         return _hold(world, record, now, text) if text else []
-    why_not = brakes.pointless(world, record) or brakes.hindrance(world, record)
-    if why_not:
-        return _hold(world, record, now, why_not)
+    if why_not := brakes.pointless(world, record):
+        return _hold(world, record, now, why_not, BRING_BACK)
+    if why_not := brakes.hindrance(world, record):
+        return _hold(world, record, now, why_not, CONFIRM if world.disarm is None else ARM)
     now.held = ""
     if _was_just_asked(world, now):
         return []
@@ -94,13 +98,15 @@ def _intended(world: SiteWorld, record: HostRecord, number: int) -> Fence:
     )
 
 
-def _hold(world: SiteWorld, record: HostRecord, now: Fencing, why: str) -> list[Action]:
-    """Nothing is done, and a person reads why: once."""
+def _hold(
+    world: SiteWorld, record: HostRecord, now: Fencing, why: str, wish: str = CONFIRM
+) -> list[Action]:
+    """Nothing is done, and a person reads why, once; `wish` is what they can do about it."""
     if now.held == why:
         return []
     now.held = why
     step = f"is not switched off: {why}"
-    return site_incidents.step(world, record.incident, step, CONFIRM.format(name=record.name))
+    return site_incidents.step_of_host(world, record, step, wish.format(name=record.name))
 
 
 def _was_just_asked(world: SiteWorld, now: Fencing) -> bool:
@@ -134,7 +140,7 @@ def _switch_off(world: SiteWorld, record: HostRecord, fence: Fence) -> list[Acti
         return []
     now.is_switching, now.held = True, ""
     wish = "" if record.page_at is not None else CONFIRM.format(name=record.name)
-    told = site_incidents.step(world, record.incident, "is being switched off, to be sure", wish)
+    told = site_incidents.step_of_host(world, record, "is being switched off, to be sure", wish)
     return [SwitchOff(incident=fence.incident, fence=fence), *told]
 
 
@@ -156,7 +162,7 @@ def _prove(world: SiteWorld, record: HostRecord, fence: Fence, now: Fencing) -> 
             return []
         wish = CONFIRM.format(name=record.name)
         text = f"is not proven dead: {doubt}"
-        told = site_incidents.step(world, record.incident, text, wish)
+        told = site_incidents.step_of_host(world, record, text, wish)
         return [_put(fence, doubt=doubt, term=world.term), *told]
     if _was_just_asked(world, now):
         return []
@@ -198,7 +204,7 @@ def not_switched_off(world: SiteWorld, outcome: came.NotSwitchedOff) -> list[Act
     now.again_at = after(world.now, timing.fence_again_ms(now.tries))
     record = world.hosts[outcome.host]
     text = f"could not be switched off (try {now.tries}): {outcome.reason}"
-    return site_incidents.step(world, record.incident, text, CONFIRM.format(name=record.name))
+    return site_incidents.step_of_host(world, record, text, CONFIRM.format(name=record.name))
 
 
 def _awaited(world: SiteWorld, host: str, number: int) -> Fencing | None:

@@ -16,7 +16,6 @@ from holdfast.facts.recoveries import Recovery, RecoveryStep
 from holdfast.facts.site import HostVm
 from holdfast.facts.tenure import DeathProof, Tenure, TenureState, Wanted
 from holdfast.policy import brakes, placement, proofs, timing
-from holdfast.policy.host_states import SILENT
 from holdfast.policy.site_world import HostRecord, Promise, SiteWorld, Starting
 
 STARTS_AT_ONCE = 4  # On one target: more would boot none of them in time.
@@ -111,7 +110,7 @@ def _place(
     places: _Places,
 ) -> list[Action]:
     before = world.recovery_of(promise)
-    now.obstacle = _obstacle(world, promise)
+    now.obstacle = _obstacle(world, promise, proof)
     if now.obstacle or promise.needs is None:
         return []
     if before is not None and before.attempt >= timing.TARGETS_TRIED:
@@ -143,7 +142,7 @@ def _wait_for_room(world: SiteWorld, now: Starting, why: str) -> list[Action]:
     return []
 
 
-def _obstacle(world: SiteWorld, promise: Promise) -> str:
+def _obstacle(world: SiteWorld, promise: Promise, proof: DeathProof) -> str:
     """The first thing that keeps it from being started anywhere now, or empty."""
     protection = promise.protection
     if not brakes.is_ours(world, promise):
@@ -154,20 +153,25 @@ def _obstacle(world: SiteWorld, promise: Promise) -> str:
         return "its definition is not known: it was protected by an older version"
     if promise.needs.obstacle:
         return promise.needs.obstacle
-    runs_on = runner(world, protection.vm)
-    if runs_on is not None:
+    runs_on = runner(world, protection.vm, proof)
+    if runs_on is None:
+        return ""
+    if runs_on.pulses:
         return f"{runs_on.name} says that it runs there, and does not hold it: look there first"
-    return ""
+    said = f"{runs_on.name} said that it runs there, without holding it, and is silent now"
+    return f"{said}: look there first, then holdfast host confirm-dead {runs_on.name}"
 
 
-def runner(world: SiteWorld, vm: str) -> HostRecord | None:
-    """A living host whose agent says that the VM runs there."""
+def runner(world: SiteWorld, vm: str, proof: DeathProof) -> HostRecord | None:
+    """A host whose agent says that the VM runs there, or said so before the host fell silent: who
+    is not proven dead may run it still. Of its holder the proof says that it does not."""
     return next(
         (
             record
             for record in world.hosts.values()
-            if record.state not in SILENT
-            and record.told_boot == record.boot
+            if record.told_boot == record.boot
+            and world.death_of(record) is None
+            and not proofs.is_dead(proof, record.host, record.boot)
             and any(one.vm == vm for one in record.vms)
         ),
         None,
@@ -292,7 +296,7 @@ def given_back(world: SiteWorld, outcome: came.GivenBack) -> list[Action]:
     if recovery is None:
         return []
     now = world.starting.setdefault(outcome.vm, Starting())
-    now.is_asked, now.asked_at = False, world.now
+    now.is_asked, now.asked_at, now.unanswered = False, world.now, ""
     now.refused = {**now.refused, recovery.target: outcome.reason}
     now.again_at = after(world.now, timing.PUT_AGAIN_MS)  # It is not told once more meanwhile.
     world.look_at(now.again_at)
@@ -304,19 +308,20 @@ def given_back(world: SiteWorld, outcome: came.GivenBack) -> list[Action]:
 
 def start_taken(world: SiteWorld, outcome: came.StartTaken) -> None:
     """Its list of VMs will show it; should it not, the order is repeated: that is harmless."""
-    _told_again(world, outcome.vm, outcome.generation, timing.TAKEN_AGAIN_MS)
+    _told_again(world, outcome.vm, outcome.generation, timing.TAKEN_AGAIN_MS, "")
 
 
 def target_silent(world: SiteWorld, outcome: came.TargetSilent) -> None:
     """A time-out is no answer: it is told again, and nobody else is."""
-    _told_again(world, outcome.vm, outcome.generation, timing.START_AGAIN_MS)
+    again_ms = timing.START_AGAIN_MS
+    _told_again(world, outcome.vm, outcome.generation, again_ms, outcome.reason)
 
 
-def _told_again(world: SiteWorld, vm: str, generation: int, in_ms: int) -> None:
+def _told_again(world: SiteWorld, vm: str, generation: int, in_ms: int, unanswered: str) -> None:
     if _awaited(world, vm, generation) is None:
         return
     now = world.starting.setdefault(vm, Starting())
-    now.is_asked = False
+    now.is_asked, now.unanswered = False, unanswered
     now.again_at = after(world.now, in_ms)
     world.look_at(now.again_at)
 

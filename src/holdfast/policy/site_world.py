@@ -96,7 +96,8 @@ class Starting(Struct, kw_only=True):
     """What this leader does about a VM that is to start elsewhere, beside what the store says.
 
     `target` is where it was asked to be placed, until the store says so; `refused` are hosts that
-    gave it back, with what they said; `obstacle` why it is nowhere placed.
+    gave it back, with what they said; `obstacle` why it is nowhere placed, or not told to start;
+    `unanswered` what kept the target from answering, until it does.
     """
 
     asked_at: Instant | None = None
@@ -105,6 +106,7 @@ class Starting(Struct, kw_only=True):
     again_at: Instant | None = None
     refused: dict[str, str] = field(default_factory=dict)
     obstacle: str = ""
+    unanswered: str = ""
 
 
 class Moving(Struct, kw_only=True):
