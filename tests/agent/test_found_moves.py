@@ -29,8 +29,15 @@ class Found:
     """Somebody uses the same libvirt, beside our agent."""
 
     def __init__(self, scene: Moving) -> None:
-        self.moving, self.moves = scene, FoundMoves(scene.scene.loop, scene.here, 0.01, 0.1)
-        self.record = scene.scene.record
+        self.moving, self.record = scene, scene.scene.record
+        self.running: asyncio.Future[None] | None = None
+
+    def begin_again(self) -> None:
+        """A new agent, which remembers what policy does."""
+        if self.running is not None:
+            self.running.cancel()
+        self.moves = FoundMoves(self.moving.scene.loop, self.moving.here, 0.01, 0.1)
+        self.running = asyncio.ensure_future(self.moves.run())
 
     def qemu(self, status: str) -> None:
         data = f'{{"status": "{status}"}}'
@@ -66,11 +73,12 @@ def tell(story: Callable[[Found], Awaitable[None]]) -> None:
     async def whole(scene: Moving) -> None:
         await scene.run_here()
         found = Found(scene)
-        running = asyncio.ensure_future(found.moves.run())
+        found.begin_again()
         try:
             await story(found)
         finally:
-            running.cancel()
+            if found.running is not None:
+                found.running.cancel()
 
     play(whole)
 
@@ -111,6 +119,18 @@ def test_what_was_found_under_way_may_have_left_when_it_fails() -> None:
         await found.virsh()
         found.moves.see(LibvirtAnswered(at=Instant(1), after_gap=True))
         await wait_for(lambda: found.moving.state is MIGRATING, "it is told")
+        found.fail()
+        await found.stays(MIGRATING)
+
+    tell(story)
+
+
+def test_an_agent_after_this_one_does_not_know_what_was_sent() -> None:
+    async def story(found: Found) -> None:
+        await found.virsh()
+        found.qemu("setup")
+        await wait_for(lambda: found.moving.state is MIGRATING, "it is told")
+        found.begin_again()
         found.fail()
         await found.stays(MIGRATING)
 

@@ -33,7 +33,9 @@ class Clocks:
 class Room:
     """An ear on the loopback, and a socket from which hosts pulse to it."""
 
-    def __init__(self, own: ExitStack, buffer_bytes: int = 1 << 20, gasp_port: int = 0) -> None:
+    def __init__(
+        self, own: ExitStack, buffer_bytes: int = 1 << 20, gasp_port: int = 0, kdump_port: int = 0
+    ) -> None:
         self.clocks = Clocks()
         self.port = free_port()
         settings = EarSettings(
@@ -44,6 +46,7 @@ class Room:
             look_ms=LOOK,
             longest_patience_ms=5_000,
             gasp_port=gasp_port,
+            kdump_port=kdump_port,
         )
         self._stamps: deque[int] = deque()  # The kernel knows nothing of the time a test adds.
 
@@ -355,6 +358,64 @@ def test_a_gasp_of_a_stranger_says_nothing(make_room: Callable[..., Room]) -> No
     room = make_room(gasp_port=port)
     room.sender.sendto(b"Kernel panic", ("127.0.0.1", port))
     assert room.turn() == []
+
+
+# As fence_kdump_send sends it, from a processor of either kind.
+DUMPS = (b"\x40\x2a\x30\x1b\x01\0\0\0", b"\x1b\x30\x2a\x40\0\0\0\x01")
+
+
+def dumping(make_room: Callable[..., Room]) -> tuple[Room, int]:
+    port = free_port()
+    room = make_room(kdump_port=port)
+    return room, port
+
+
+@pytest.mark.parametrize("word", DUMPS)
+def test_a_host_that_writes_a_crash_dump_is_heard(
+    make_room: Callable[..., Room], word: bytes
+) -> None:
+    room, port = dumping(make_room)
+    host = FakeHost("h1")
+    room.know(host)
+    room.turns(500, host)
+    room.sender.sendto(word, ("127.0.0.1", port))
+    assert [(one["is"], one["host"]) for one in room.turn()] == [("dump", "h1")]
+
+
+def test_what_is_no_word_of_a_dump_says_nothing(make_room: Callable[..., Room]) -> None:
+    room, port = dumping(make_room)
+    host = FakeHost("h1")
+    room.know(host)
+    room.turns(500, host)
+    for word in (
+        b"",
+        b"\0",
+        DUMPS[0][:7],
+        DUMPS[0] + b"\0",
+        DUMPS[0][:4] + b"\x02\0\0\0",
+        b"x" * 2_000,
+    ):
+        room.sender.sendto(word, ("127.0.0.1", port))
+    assert room.turn() == []
+
+
+def test_a_stranger_writes_no_dump(make_room: Callable[..., Room]) -> None:
+    room, port = dumping(make_room)
+    room.sender.sendto(DUMPS[0], ("127.0.0.1", port))
+    assert room.turn() == []
+
+
+def test_a_flood_of_dumps_is_told_once_a_second(make_room: Callable[..., Room]) -> None:
+    room, port = dumping(make_room)
+    host = FakeHost("h1")
+    room.know(host)
+    room.turns(500, host)
+    said = []
+    for _ in range(60):
+        for _ in range(50):
+            room.sender.sendto(DUMPS[0], ("127.0.0.1", port))
+        said += room.turns(50, host)
+    assert 3 <= len([one for one in said if one["is"] == "dump"]) <= 4
 
 
 def test_a_port_that_is_taken_is_said(room: Room) -> None:

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from holdfast.controller.hearing import Hearing, read_observation
+from holdfast.controller.ear_words import read_observation
+from holdfast.controller.hearing import Hearing
 from holdfast.facts import hearing as heard
 from holdfast.facts.hearing import Layer, LayerState, Plan
 from holdfast.facts.instants import NS_PER_MS, Instant
@@ -23,6 +24,7 @@ from holdfast.ports import clock
             {"is": "gasp", "host": "h", "text": "Kernel panic"},
             heard.LastGasp(at=Instant(7), host="h", text="Kernel panic"),
         ),
+        ({"is": "dump", "host": "h"}, heard.DumpSeen(at=Instant(7), host="h")),
         (
             {
                 "is": "said",

@@ -53,13 +53,25 @@ def test_incidents_are_kept_over_a_restart_and_found_by_name(tmp_path: Path) -> 
                 ("web-1-0001", "closed"),
                 ("web-1-0002", "open"),
             ]
-            assert (await ask_all(house.socket, "explain")).error.endswith("is away")
+            story = await ask(house.socket, "explain")
+            assert story["incident"]["id"] == "web-1-0002", "also while its agent is away"
+            assert (story["records"], story["missing"]) == (
+                [],
+                ["the agent of host host-a is away"],
+            )
             agent = FakeAgent(house.socket)
             agent.answers["explain"] = lambda q: wire.Reply(id=q.id, data={"story": q.args})
             async with agent.link():
-                assert (await ask(house.socket, "explain"))["story"] == {}
+                told = await ask(house.socket, "explain")
+                assert told["story"] == {"incident": "web-1-0002"}, (
+                    "the same one that is meant here"
+                )
                 named = await ask(house.socket, "explain", incident="web-1-0001")
                 assert named["story"] == {"incident": "web-1-0001"}
+                forgot = "there is no incident 'web-1-0002'"
+                agent.answers["explain"] = lambda q: wire.Reply(id=q.id, error=forgot, code=2)
+                story = await ask(house.socket, "explain")
+                assert (story["incident"]["id"], story["missing"]) == ("web-1-0002", [forgot])
                 wrong = await ask_all(house.socket, "settle", incident="web-1-0003")
                 assert (wrong.code, "web-1-000" in wrong.hint) == (2, True)
                 open_ones = (await ask(house.socket, "status"))["incidents"]

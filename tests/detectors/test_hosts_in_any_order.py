@@ -37,6 +37,7 @@ WORDS = [
     "WitnessSpoke host={h} kind=controller witness=c plane={p} sign=pulse",
     "WitnessSpoke host={h} kind=agent witness=y plane={p} sign=unknown",
     "LastGasp host={h} text=panic",
+    "DumpSeen host={h}",
     "PulsesRefused host={h} plane={p} reason=key sender=s count=1",
     f"BootsCrossed host={{h}} 'boots={json.dumps(['x', 'y'])}' 'senders={json.dumps(['s', 't'])}'",
     "EarDoubted late_ms=99 reason=late",

@@ -86,3 +86,48 @@ def test_libvirt_asks_before_every_start(folders: tuple[Path, Path]) -> None:
     assert virsh("start", NAME).returncode != 0
     listed.unlink()
     assert virsh("start", NAME).returncode == 0, "nobody protects it"
+
+
+GUESTS = Path("/usr/lib/libvirt/libvirt-guests.sh")
+LISTED = Path("/var/lib/libvirt/libvirt-guests")
+OTHER, OTHER_UUID = "other", "5a1c7a5e-0000-4000-8000-000000000022"
+
+
+def libvirt_guests(what: str, settings: str) -> str:
+    """The service's own script, with these settings in the place of the host's."""
+    text = GUESTS.read_text().replace('"$sysconfdir"/default/libvirt-guests', settings)
+    # Where systemd runs, these would hand it over to that, which knows of no lab.
+    text = text.replace(". /lib/lsb/init-functions", "")
+    argv = ["sh", "-c", text, str(GUESTS), what]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    return done.stdout + done.stderr
+
+
+def test_libvirt_guests_starts_nothing_that_is_not_this_hosts(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """It saves both at a shutdown; after it one is another host's, and the other is nobody's."""
+    state, _ = folders
+    settings, definition = tmp_path / "guests", tmp_path / "other.xml"
+    settings.write_text(f"URIS={URI}\nON_BOOT=start\nON_SHUTDOWN=suspend\n")
+    definition.write_text(XML.replace(NAME, OTHER).replace(UUID, OTHER_UUID))
+    restart_libvirtd()
+    try:
+        assert virsh("define", str(definition)).returncode == 0
+        for name in (NAME, OTHER):
+            virsh("start", name)  # One may run by its autostart.
+            assert virsh("domstate", name).stdout.strip() == "running"
+        libvirt_guests("stop", str(settings))
+        assert {UUID, OTHER_UUID} <= set(LISTED.read_text().split())
+        assert virsh("domstate", NAME).stdout.strip() == "shut off"
+        (state / "protected" / UUID).write_text("Holdfast protects web: another host has it.\n")
+        said = libvirt_guests("start", str(settings))
+        assert "Holdfast protects web: another host has it." in said
+        assert virsh("domstate", NAME).stdout.strip() == "shut off"
+        assert virsh("domstate", OTHER).stdout.strip() == "running"
+    finally:
+        LISTED.unlink(missing_ok=True)
+        for name in (NAME, OTHER):
+            virsh("managedsave-remove", name)
+        virsh("destroy", OTHER)
+        virsh("undefine", OTHER)

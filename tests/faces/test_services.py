@@ -140,6 +140,13 @@ def verify(units: Path) -> str:
     return "\n".join(ours)
 
 
+def test_the_agent_ends_before_the_service_that_ends_all_guests(systemd: Place) -> None:
+    """Else each guest's end would be taken for a wish that it stays stopped."""
+    systemd.install()
+    agent = (systemd.on.units / "holdfast-agent.service").read_text()
+    assert "\nAfter=libvirt-guests.service\n" in agent, "systemd stops in the opposite order"
+
+
 def test_the_pulse_is_first_to_start_and_last_to_end(tmp_path: Path) -> None:
     settings = Settings(controllers=(ONE,), store="etcd")
     etcd = shutil.which("etcd")

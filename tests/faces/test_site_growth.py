@@ -119,22 +119,18 @@ def test_a_person_may_interrupt_it(systemd: Growing) -> None:
     systemd.assert_as_before()
 
 
-def test_an_interrupt_as_the_store_starts_leaves_no_store(
-    systemd: Growing, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupt_as_the_store_starts_leaves_no_store(systemd: Growing) -> None:
     """The moment between its start and the block that ends it."""
     started: list[subprocess.Popen[bytes]] = []
-    really = subprocess.Popen
 
     def start(*program: Any, **options: Any) -> subprocess.Popen[bytes]:
-        started.append(really(*program, **options))
+        started.append(subprocess.Popen(*program, **options))
         signal.raise_signal(signal.SIGINT)
         return started[-1]
 
     systemd.certify()
     systemd.etcd(f"mkdir -p {systemd.data}/member\nexec sleep 60\n")
-    monkeypatch.setattr(subprocess, "Popen", start)
-    with pytest.raises(KeyboardInterrupt), store_running(str(systemd.config)):
+    with pytest.raises(KeyboardInterrupt), store_running(str(systemd.config), start):
         pass
     assert [one.returncode for one in started] == [-signal.SIGTERM]
 

@@ -55,7 +55,7 @@ def silent(ms: float) -> dict[str, Any]:
 
 def test_what_to_do_stands_at_the_top() -> None:
     second = told(silent(200))[1]
-    assert second == "Nothing to do yet. If it never comes back: holdfast settle h4-8dd6"
+    assert second == "Nothing to do yet."
 
 
 def test_what_a_witness_says_again_is_told_once_with_how_often() -> None:

@@ -231,4 +231,11 @@ FENCE_MUTANTS = (
         '        return ""',
         RECOVERY,
     ),
+    Mutant(
+        "waits for a dump that is over",
+        "policy/brakes.py",
+        '    if panic is None or panic.evidence.get("dump") == Dump.OVER:',
+        "    if panic is None:",
+        FENCING,
+    ),
 )

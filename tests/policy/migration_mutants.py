@@ -292,4 +292,11 @@ MIGRATION_MUTANTS = (
         "    if False:",
         PREDICTED,
     ),
+    Mutant(
+        "says after a boot that what moved is here",
+        MOVING,
+        " or promise.awaits_grant(world, record):",
+        ":",
+        ENDS,
+    ),
 )

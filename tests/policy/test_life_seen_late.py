@@ -1,5 +1,4 @@
-"""A life whose beginning was not seen is known by its trouble: it runs, and nobody takes it for
-the one that failed before it.
+"""A life that is first known by its trouble runs, and is not taken for the one before it.
 
 covers: H6 H9
 """
@@ -15,7 +14,7 @@ from holdfast.facts.verdicts import Effect
 from holdfast.policy.vm_states import VmState
 from tests.policy import inputs
 from tests.policy.laws import Lawful
-from tests.policy.scene import WEB2, Scene, kinds
+from tests.policy.scene import WEB1, WEB2, Scene, kinds
 from tests.policy.test_laws import play
 
 EXTERNAL = structs.replace(inputs.GOLD, owner=Owner.EXTERNAL)
@@ -46,6 +45,20 @@ def test_its_answer_is_awaited_as_of_any_that_was_seen_to_begin(effect: Effect) 
 def test_one_that_fails_as_it_is_first_seen_has_failed() -> None:
     scene = left()
     assert AwaitAnswer not in kinds(scene.step(inputs.stuck(scene.later(), WEB2)))
+
+
+def test_what_an_earlier_life_died_of_keeps_no_incident_open() -> None:
+    """It was learned only when the next life was in trouble of its own."""
+    scene = Scene()
+    scene.step(inputs.ran(scene.later(), WEB2))
+    trouble = inputs.failed(scene.later(), WEB2, "vm-watchdog-fired", Effect.DEGRADED)
+    scene.step(trouble, inputs.failed(scene.later(), WEB1))
+    assert scene.open_alarms == {"vm-watchdog-fired", "vm-gone"}
+    incident = scene.incident
+    told = scene.step(inputs.cleared(scene.later(), WEB2, "vm-watchdog-fired"))
+    assert AwaitAnswer in kinds(told)
+    scene.step(inputs.answered(scene.later(), incident, WEB2))
+    assert scene.open_alarms == set()
 
 
 @pytest.mark.parametrize("seed", [1509, 2988, 4793, 5289, 5930])

@@ -248,6 +248,13 @@ def test_a_grant_does_not_say_that_it_is_here_while_somebody_else_moves_it() -> 
     assert tenure_of(scene) == "migrating running 1"
 
 
+def test_a_host_that_was_booted_meanwhile_does_not_say_that_it_is_here() -> None:
+    scene = found()
+    scene.step(inputs.booted(scene.later(), "boot-2"))
+    assert scene.step(inputs.move_seen(scene.later(), is_under_way=False)) == []
+    assert tenure_of(scene) == "migrating running 1"
+
+
 def test_what_the_leader_moves_is_its_own_to_judge() -> None:
     scene = source()
     assert scene.step(inputs.move_seen(scene.later())) == []

@@ -9,6 +9,7 @@ from msgspec import structs
 from holdfast.facts import site as told
 from holdfast.facts.definitions import HostSize, VmNeeds
 from holdfast.facts.fencing import FenceStep, HostMode
+from holdfast.facts.hearing import Dump
 from holdfast.facts.instants import spoken
 from holdfast.facts.tenure import Wanted
 from holdfast.policy import brakes, timing
@@ -187,6 +188,24 @@ def test_a_host_that_writes_its_crash_dump_is_waited_for_but_not_for_ever() -> N
     assert scene.did == []
     assert "its kernel panicked, and has 60 s to write its dump" in scene.step
     scene.wait(40_000)
+    assert scene.did == ["put intended of h4 (1)", "switch off h4"]
+
+
+def test_a_dump_that_is_over_is_waited_for_no_longer() -> None:
+    scene = FenceScene()
+    scene.mode("h4", HostMode.ACT, dump_wait_s=600)
+    scene.wrong("h4", "host-panicked", evidence={"dump": Dump.WRITTEN})
+    scene.wait(300_000)
+    assert scene.did == []
+    scene.wrong("h4", "host-panicked", evidence={"dump": Dump.OVER})
+    assert scene.did == ["put intended of h4 (1)", "switch off h4"]
+
+
+def test_a_dump_that_is_being_written_is_not_waited_for_for_ever() -> None:
+    scene = FenceScene()
+    scene.mode("h4", HostMode.ACT, dump_wait_s=60)
+    scene.wrong("h4", "host-panicked", evidence={"dump": Dump.WRITTEN})
+    scene.wait(60_000)
     assert scene.did == ["put intended of h4 (1)", "switch off h4"]
 
 

@@ -15,7 +15,7 @@ def asked(scene: SiteScene, host: str = "h1") -> str:
 
 
 def step(condition: str, name: str = "h1") -> str:
-    return f"{name}: {BY_ID[condition].repair}"
+    return f"{name}: {BY_ID[condition].repair.replace('HOST', name)}"
 
 
 @pytest.mark.parametrize("condition", ["agent-away", "host-cut-off", "host-plane-lost"])

@@ -13,6 +13,8 @@ from holdfast.facts.definitions import HostSize, VmNeeds
 from holdfast.facts.promises import Group, Spread
 from holdfast.facts.recoveries import RecoveryStep
 from holdfast.facts.tenure import Wanted
+from holdfast.policy.host_states import HostState
+from holdfast.policy.site_deaths import left_down
 from tests.policy.fence_scene import NEEDS, SIZE, FenceScene
 
 
@@ -213,17 +215,6 @@ def test_a_dead_host_is_called_dead_with_its_proof() -> None:
     assert scene.open_alarms["host-lost h4"] == "h4 is dead: its power is off"
 
 
-def test_hosts_that_refused_are_asked_again_but_not_for_ever() -> None:
-    scene = FenceScene(hosts=3)
-    scene.lose("h2")
-    for _ in range(40):
-        if scene.world.recoveries["web2"].step is RecoveryStep.PLACED:
-            scene.given_back("web2")
-        scene.wait(70_000)
-    assert len(placed(scene)) == 10
-    assert "10 hosts were told to start it" in scene.open_alarms["vm-on-lost-host web2"]
-
-
 def test_a_host_takes_only_so_many_at_once() -> None:
     scene = FenceScene(hosts=3)
     for number in range(9):
@@ -292,3 +283,27 @@ def test_a_host_in_trouble_is_asked_after_all_others() -> None:
     scene.given_back("web2")
     scene.wait(3_000)
     assert placed(scene)[-1] == "put placed of web2 on h1 (3)", "it is asked where nobody else is"
+
+
+def test_who_settled_the_silence_of_a_host_has_its_vms_back_once_it_is_proven_dead() -> None:
+    """A settled host is as silent as before: what its agent said last is no word of now."""
+    scene = FenceScene()
+    scene.wrong("h4", "host-lost")
+    scene.wait(3_100)
+    scene.settle(scene.world.hosts["h4"].incident)
+    assert scene.world.hosts["h4"].state is HostState.SETTLED
+    scene.off("h4")
+    scene.wait(1_000)
+    assert placed(scene) == ["put placed of web4 on h1 (2)"]
+
+
+def test_vms_that_a_settled_silence_would_leave_down_are_named() -> None:
+    scene = FenceScene()
+    scene.promise("db", "h4", NEEDS)
+    scene.wrong("h4", "host-lost")
+    incident = scene.world.hosts["h4"].incident
+    assert left_down(scene.world, incident) == {"h4": ("db", "web4")}
+    scene.wait(3_100)
+    scene.off("h4")
+    scene.wait(1_000)
+    assert left_down(scene.world, incident) == {}, "others hold them by now"

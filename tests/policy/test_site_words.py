@@ -107,7 +107,7 @@ def test_a_host_that_shares_its_incident_is_named_in_it() -> None:
     assert (incident.name, incident.step, incident.needs_you) == (
         "h3",
         "h4 is not switched off: 2 hosts of rack rack9 fell silent together",
-        "holdfast host confirm-dead h4",
+        "see that h4 is off, then: holdfast host confirm-dead h4 --because WHY",
     )
 
 

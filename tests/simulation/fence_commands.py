@@ -116,6 +116,11 @@ def _confirm_dead(people: People, words: Words, _options: Options) -> None:
     people.confirm_dead(words[0])
 
 
+def _settle(people: People, words: Words, options: Options) -> None:
+    """`settle h3`, or `settle h3 leave=down`: the incident of that host."""
+    people.settle(words[0], leave_down="leave" in options)
+
+
 def _predict(people: People, words: Words, _options: Options) -> None:
     """`predict h3 its memory fails`; without words it is taken back."""
     host, *reason = words
@@ -227,6 +232,7 @@ FENCE_COMMANDS: dict[str, Command] = {
     "disarm": asked_of_people(_disarm),
     "arm": asked_of_people(_arm),
     "confirm-dead": asked_of_people(_confirm_dead),
+    "settle": asked_of_people(_settle),
     "predict": asked_of_people(_predict),
     "memory": _memory,
     "vm": _vm,

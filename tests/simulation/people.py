@@ -7,6 +7,7 @@ from msgspec import structs
 
 from holdfast.adapters.simulated.clock import UTC_NS
 from holdfast.controller.registry import Puts
+from holdfast.controller.settling import settle
 from holdfast.facts.fencing import HostMode
 from holdfast.facts.instants import NS_PER_MS
 from holdfast.facts.migrations import Prediction
@@ -79,12 +80,12 @@ class People:
         self._truth.confirmed_dead(host)
         self._ask(lambda one, term: one.confirming.ask(args, WHO, term))
 
-    def settle(self, find: Callable[[SimulatedController], list[str]]) -> None:
-        """The incidents that `find` says. Raises NotDone."""
+    def settle(self, host: str, *, leave_down: bool = False) -> None:
+        """The incident of that host. Raises NotDone."""
 
         async def ask(leader: SimulatedController, _term: int) -> None:
-            for incident in find(leader):
-                leader.watch.settle(incident, WHO)
+            record = leader.watch.decider.world.hosts[host]
+            settle(leader.watch, record.incident, WHO, leave_down=leave_down)
 
         self._ask(ask)
 

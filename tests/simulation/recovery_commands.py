@@ -61,11 +61,6 @@ def _forget_definition(people: People, words: Words, _options: Options) -> None:
     people.put({f"definitions/{people.uuid_of(words[0])}": None})
 
 
-def _settle(people: People, words: Words, _options: Options) -> None:
-    """`settle h4`: a person has dealt with what is open of that host."""
-    people.settle(lambda leader: [one.id for one in _incidents(leader, words[0])])
-
-
 def _explain(stage: SiteStage, words: Words, _options: Options) -> list[str]:
     """`explain h4`: its newest incident, in short; the command line tells it at length."""
     leader = _leader(stage)
@@ -105,6 +100,5 @@ RECOVERY_COMMANDS: dict[str, Command] = {
     "back-up": _back_up,
     "restore": _restore,
     "forget-definition": asked_of_people(_forget_definition),
-    "settle": asked_of_people(_settle),
     "explain": _explain,
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.adapters.archives.local_disk import LocalDisk
-from holdfast.adapters.drivers import libvirt_hook
+from holdfast.adapters.drivers import libvirt_guests, libvirt_hook
 from holdfast.adapters.drivers.certificates import Certificates
 from holdfast.adapters.migrators.libvirt import LibvirtMigrator
 from holdfast.adapters.outboxes.disk import DiskOutbox
@@ -340,6 +340,7 @@ class Agent:
             "policy_defects": getattr(self.decider.world, "defects", 0),
             "outbox_unreadable": self.uplink.unreadable,
             "hook": self._hook_trouble(),
+            "libvirt_guests": libvirt_guests.trouble() if self._protected() else "",
             "watch_mechanism": self.sight.mechanism(),
             "records_lost": {name: lost().count for name, lost in self._losses().items()},
         }

@@ -37,7 +37,8 @@ class FoundMoves:
         self._loop, self._migrator = loop, migrator
         self._look_s, self._word_s = look_s, word_s
         self._asked: set[str] = set()
-        self._may_have_left: set[str] = set()  # All of it was sent, or its word was not heard.
+        # All of it was sent, or QEMU's word was not heard: by an agent before this one, perhaps.
+        self._may_have_left = {record.vm for record in self._found()}
         self._gone_at: dict[str, float] = {}
         self._woken = asyncio.Event()
 

@@ -1,6 +1,7 @@
 """Acting on hosts put together: the store tells the watch, and what follows is carried out."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from holdfast.controller.agents import Agents
 from holdfast.controller.greeting import Greeter
@@ -12,9 +13,11 @@ from holdfast.controller.registry import Registry
 from holdfast.controller.site_feed import SiteFeed
 from holdfast.controller.watch import Watch
 from holdfast.facts.actions import Action
+from holdfast.facts.commands import RecoveryAsked
 from holdfast.facts.events import EventKind
 from holdfast.facts.fencing import FenceStep
-from holdfast.policy import brakes
+from holdfast.policy import brakes, site_recovery
+from holdfast.ports import clock
 from holdfast.ports.fencer import Fencer
 
 if TYPE_CHECKING:
@@ -62,6 +65,24 @@ def make_recoverer(
     return recoverer
 
 
+def _recoverer_of(one: "Controller") -> Callable[[str, str], dict[str, Any] | None]:
+    world = one.watch.decider.world
+
+    def recover_elsewhere(vm: str, by: str) -> dict[str, Any] | None:
+        """Raises Unanswerable."""
+        if not site_recovery.is_waiting(world, vm):
+            return None
+        one.leadership.must_lead()
+        one.watch.take(RecoveryAsked(at=clock.now(), vm=vm, by=by))
+        starting = world.starting.get(vm)
+        held_up = starting.obstacle if starting is not None else ""
+        source = world.hosts.get(world.promises[vm].protection.tenure.host)
+        incident = source.incident if source is not None else ""
+        return {"state": held_up or "is to be started elsewhere", "incident": incident}
+
+    return recover_elsewhere
+
+
 def make_migrating(one: "Controller") -> Migrating:
     """Beside the recoverer; and let the controller answer what is asked about migrations."""
 
@@ -82,6 +103,7 @@ def make_migrating(one: "Controller") -> Migrating:
         who.carry_out(action)
 
     one.watch.recover = carry_out
+    one.questions.recover_elsewhere = _recoverer_of(one)
     questions = MigrationQuestions(
         registry=one.registry,
         agents=one.agents,

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
+from struct import pack as pack_numbers
 from typing import Any
 
 from holdfast.adapters.drivers.child import die_with
@@ -36,6 +37,9 @@ MOST_WAITING_BYTES = 8 << 20
 GASP = b"Kernel panic"
 LONGEST_GASP = 400
 GASPS_AT_ONCE = 100  # A kernel that panics has much to say.
+# What fence_kdump_send sends: a magic number and a version, in the order of the sender's processor.
+DUMPS = frozenset(pack_numbers(order, 0x1B302A40, 1) for order in ("<II", ">II"))
+DUMP_EACH_NS = 1_000 * NS_PER_MS  # Of one host no more is told.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +53,7 @@ class EarSettings:
     look_ms: int
     longest_patience_ms: int
     gasp_port: int = 0
+    kdump_port: int = 0
 
     @classmethod
     def read(cls, told: Message) -> "EarSettings":
@@ -83,7 +88,9 @@ class Ear:
         )
         self.out = self.hosts.out
         self.ears = [self.open_ear(plane, at, told.port) for plane, at in told.planes]
-        self._gasps = _open_gasps(told)
+        self._gasps = _open_beside(told, told.gasp_port)
+        self._dumps = _open_beside(told, told.kdump_port)
+        self._dumped: dict[str, int] = {}  # When it was told of a host that it writes a dump.
         self._addresses: dict[str, str] = {}  # Of known hosts: who gasped.
         self._doubt = _Doubt()
         self._emptied_at = self.clock.monotonic()
@@ -112,7 +119,8 @@ class Ear:
         self._end_doubt(at, late)
         if self._doubt.on_time_since is None:
             self.hosts.judge(at)
-        self._hear_gasps(at)
+        for sockets, hear in ((self._gasps, self._hear_gasp), (self._dumps, self._hear_dump)):
+            _hear_beside(sockets, hear, at)
         self._now_and_then(at)
 
     def told(self, message: Message) -> None:
@@ -139,8 +147,8 @@ class Ear:
     def close(self) -> None:
         for ear in self.ears:
             ear.close()
-        for gasps in self._gasps:
-            gasps.close()
+        for one in (*self._gasps, *self._dumps):
+            one.close()
 
     def _catch_up(self, at: int, late: int) -> list[bool]:
         """Read what waited, as of when it came; excuse the time in which nothing came at all."""
@@ -226,25 +234,36 @@ class Ear:
         for sender in [one for one in self._shut_out if one[0] in set(addresses)]:
             self._shut_out[sender] = at
 
-    def _hear_gasps(self, at: int) -> None:
-        """What kernels shout by netconsole. Not signed: it explains a silence, and no more."""
-        for gasps in self._gasps:
-            with contextlib.suppress(BlockingIOError):
-                for _ in range(GASPS_AT_ONCE):
-                    data, sender = gasps.recvfrom(2_048)
-                    self._hear_gasp(data, sender[0], at)
-
     def _hear_gasp(self, data: bytes, sender: str, at: int) -> None:
+        """What kernels shout by netconsole. Not signed: it explains a silence, and no more."""
         host = self._addresses.get(sender)
         if host is not None and GASP in data:
             text = data[:LONGEST_GASP].decode("utf-8", "replace").strip()
             self.out.append({"is": "gasp", "at": at, "host": host, "text": text})
 
+    def _hear_dump(self, data: bytes, sender: str, at: int) -> None:
+        """What crash kernels say while they write a dump. Nor is this signed."""
+        host = self._addresses.get(sender)
+        if host is None or data not in DUMPS:
+            return
+        if at - self._dumped.get(host, at - DUMP_EACH_NS) >= DUMP_EACH_NS:
+            self._dumped[host] = at
+            self.out.append({"is": "dump", "at": at, "host": host})
 
-def _open_gasps(told: EarSettings) -> list[socket.socket]:
-    if not told.gasp_port:
-        return []
-    return [open_plane_socket(address, told.gasp_port) for _, address in told.planes]
+
+def _open_beside(told: EarSettings, port: int) -> list[socket.socket]:
+    """Beside the pulses, where there is a port for it."""
+    return [open_plane_socket(address, port) for _, address in told.planes] if port else []
+
+
+def _hear_beside(
+    sockets: list[socket.socket], hear: Callable[[bytes, str, int], None], at: int
+) -> None:
+    for one in sockets:
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(GASPS_AT_ONCE):
+                data, sender = one.recvfrom(2_048)
+                hear(data, sender[0], at)
 
 
 class _Parent:

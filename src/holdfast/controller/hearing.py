@@ -18,9 +18,10 @@ from msgspec import Struct
 from holdfast.adapters.drivers.errands import carry
 from holdfast.adapters.drivers.shelf import Shelf
 from holdfast.adapters.drivers.worker_link import Worker, WorkerGone
+from holdfast.controller.ear_words import read_observation
 from holdfast.facts import hearing as heard
 from holdfast.facts import wire
-from holdfast.facts.hearing import Layer, LayerState, Plan, Sign
+from holdfast.facts.hearing import Sign
 from holdfast.facts.instants import NS_PER_MS, Instant
 from holdfast.facts.pulse import (
     NONCE_BYTES,
@@ -247,6 +248,7 @@ class Hearing:
                 "look_ms": EAR_LOOKS_MS,
                 "longest_patience_ms": PULSE_RESTART_LIMIT_MS,
                 "gasp_port": self._settings.gasp_port,
+                "kdump_port": self._settings.kdump_port,
             }
         )
         self._tell({"is": "own", "host": self._own_host})
@@ -343,43 +345,6 @@ def planes_here(settings: Settings, host_name: str) -> dict[str, str]:
     if place is not None:
         return dict(place.planes)
     return settings.own_planes or dict(LOCAL_PLANES)
-
-
-def read_observation(said: dict[str, Any], at: Instant) -> heard.Hearing | None:
-    """What the ear said, as a fact; None for what only a newer ear knows."""
-    match said:
-        case {"is": "heard", "host": host, "plane": plane, "boot": boot}:
-            return heard.PlaneHeard(at=at, host=host, plane=plane, boot=boot)
-        case {"is": "silent", "host": host, "plane": plane, "boot": boot, "last": last}:
-            return heard.PlaneSilent(
-                at=at,
-                host=host,
-                plane=plane,
-                boot=boot,
-                last_heard=last,
-                missed=said["missed"],
-                newest_other=said["other"],
-            )
-        case {"is": "said", "host": host, "boot": boot, "layers": layers}:
-            return heard.PulseSaid(
-                at=at,
-                host=host,
-                boot=boot,
-                layers={Layer(layer): LayerState(state) for layer, state in layers.items()},
-                plan=Plan(said["plan"]),
-                plan_limit_ms=said["limit_ms"],
-            )
-        case {"is": "crossed", "host": host, "boots": boots, "senders": senders}:
-            return heard.BootsCrossed(at=at, host=host, boots=tuple(boots), senders=tuple(senders))
-        case {"is": "refused", "host": host, "plane": plane, "reason": reason, "sender": sender}:
-            return heard.PulsesRefused(
-                at=at, host=host, plane=plane, reason=reason, sender=sender, count=said["count"]
-            )
-        case {"is": "gasp", "host": host, "text": text}:
-            return heard.LastGasp(at=at, host=host, text=text)
-        case _:
-            log.warning("the ear said what is not known: %s", said.get("is"))
-            return None
 
 
 def _know(host: str, known: Known, grace_ms: int) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from holdfast.controller.host_rows import HostRows
 from holdfast.controller.host_words import HostWords
 from holdfast.controller.leadership import Leadership
 from holdfast.controller.promises import Promises
+from holdfast.controller.settling import settle
 from holdfast.controller.stories import Journals, with_others
 from holdfast.controller.watch import Watch
 from holdfast.facts import wire
@@ -87,6 +88,8 @@ class Questions:
         self.refresh: Callable[[], Awaitable[None]] = _nothing  # Before VMs are shown.
         self.if_lost: Callable[[str], Any] = lambda _: None  # What the loss of a host would mean.
         self.acknowledged: Callable[[AlarmRecord], None] = lambda _: None  # Who must know of it.
+        # Of a VM whose host is dead, and that no host is starting: what was done about it.
+        self.recover_elsewhere: Callable[[str, str], dict[str, Any] | None] = lambda _vm, _by: None
         self._table: dict[str, Handler] = {
             "status": self._ask_status,
             "agents": self._ask_agents,
@@ -215,7 +218,8 @@ class Questions:
 
     async def _recover(self, asked: wire.Question) -> Any:
         agent, summary = self._agents.find_vm(str(asked.args["vm"]))
-        return await self._pass_on(asked, agent, {"vm": summary.vm})
+        elsewhere = self.recover_elsewhere(summary.vm, asked.by)
+        return elsewhere or await self._pass_on(asked, agent, {"vm": summary.vm})
 
     async def _ask_groups(self, _asked: wire.Question) -> Any:
         return PLAIN(self._groups.all())
@@ -286,12 +290,13 @@ class Questions:
         _, incident = self._find_incident(asked)
         if incident.host and self.watch is not None:
             self._leadership.must_lead()
-            self.watch.settle(incident.id, asked.by)
+            leave_down = bool(asked.args.get("leave_down"))
+            settle(self.watch, incident.id, asked.by, leave_down=leave_down)
             return PLAIN(self._find_incident(asked)[1])
         return await self._pass_on(asked, self._host_of_incident(asked), asked.args)
 
     async def _explain(self, asked: wire.Question) -> Any:
-        _, incident = self._find_incident(asked)
+        host, incident = self._find_incident(asked)
         if incident.host and self.watch is not None:
             story = await asyncio.to_thread(self.watch.story, incident)
             story = {**await self._with_others(story, ""), "vms": self._began_by(incident)}
@@ -299,11 +304,20 @@ class Questions:
                 return story
             words = await asyncio.to_thread(self._host_words.tell, incident.host)
             return {**story, "host_words": words}
-        agent = self._host_of_incident(asked)
-        story = await self._pass_on(asked, agent, asked.args)
+        missing = ""
+        try:
+            agent = self._agents.find_host(host)
+            story = await self._pass_on(asked, agent, {**asked.args, "incident": incident.id})
+        except Unanswerable as error:
+            if error.code not in (AWAY, USAGE):
+                raise
+            # Away, or begun anew without its memory: what is known here is an answer, too.
+            story, missing = {"incident": PLAIN(incident), "records": []}, str(error)
+        names = {one.host: one.host_name for one in self._agents.by_host.values()}
         if isinstance(story, dict):
-            story["names"] = {one.host: one.host_name for one in self._agents.by_host.values()}
-        return await self._with_others(story, f"agent of {agent.host_name}")
+            story["names"] = names
+        told = await self._with_others(story, f"agent of {names.get(host, host)}")
+        return {**told, "missing": [missing, *told.get("missing", ())]} if missing else told
 
     def _began_by(self, incident: Incident) -> dict[str, str]:
         """Incidents of VMs that were started because of it, by the VM: their agents name it."""

@@ -220,7 +220,8 @@ CATALOGUE: tuple[AlarmType, ...] = (
         "Suspected before they answer, also where only its pulse is dead: an open link proves "
         "nothing yet, for a host that lost power leaves it open for some seconds.",
         clears="When it pulses again (in the same boot: retracted), or a person settles it.",
-        repair="Look at its power and network. Start its VMs nowhere else while it may still live.",
+        repair="Look at its power and network. Is it off, and not proven dead here? Say so, and its"
+        " VMs start elsewhere: holdfast host confirm-dead HOST --because WHY. Start none by hand.",
         covers=("H5", "H7"),
     ),
     AlarmType(
@@ -232,7 +233,8 @@ CATALOGUE: tuple[AlarmType, ...] = (
         probable_cause="SYSTEM_RESOURCES_OVERLOAD",
         means="Its pulses stopped, yet its kernel answers: its programs do not run, or are dead.",
         clears="When it pulses again, or a person settles it.",
-        repair="Look at its console first: where only Holdfast was stopped there, its VMs run on.",
+        repair="Look at its console first: where only Holdfast was stopped there, its VMs run on."
+        " Really dead: switch it off, then: holdfast host confirm-dead HOST --because WHY.",
         covers=("H5", "H7"),
     ),
     AlarmType(
@@ -375,7 +377,8 @@ CATALOGUE: tuple[AlarmType, ...] = (
         " alarm says so, where the VM starts, or why it starts nowhere.",
         clears="When the VM answers on another host; or, before it was given to one, when its host"
         " pulses again (its own agent then tells of it), or when that is settled.",
-        repair="See its host's alarm, the root. Start it nowhere else while that host may live.",
+        repair="Nothing where it starts elsewhere. Else see its host's alarm, the root: start it"
+        " nowhere by hand while that host may live.",
         covers=("H5", "H6", "H7", "H9"),
     ),
     *ACTING,

@@ -19,7 +19,8 @@ ACTING: tuple[AlarmType, ...] = (
         " not believed. Its VMs start nowhere else: they may still run there.",
         clears="When the host is proven dead, or pulses in a new boot.",
         repair="See that it is off, with your own eyes or at its BMC; then give the proof:"
-        " holdfast host confirm-dead HOST. One that lives: mend its power control, and reboot it.",
+        " holdfast host confirm-dead HOST --because WHY. One that lives: mend its power control,"
+        " and reboot it.",
         covers=("H2", "H7", "H9"),
     ),
     AlarmType(
@@ -47,7 +48,7 @@ ACTING: tuple[AlarmType, ...] = (
         " feed, or the controllers' own view. Everything is reported, and nothing is done.",
         clears="When fewer hosts are silent.",
         repair="Look at the network first. Of each host that is really dead, give the proof:"
-        " holdfast host confirm-dead HOST.",
+        " holdfast host confirm-dead HOST --because WHY.",
         covers=("H7", "H9"),
     ),
     AlarmType(

@@ -98,6 +98,20 @@ class LastGasp(Seen, frozen=True, kw_only=True):
     text: str
 
 
+class Dump(StrEnum):
+    """Whether a host's crash kernel writes a dump, as far as that was heard."""
+
+    NONE = ""
+    WRITTEN = "is being written"
+    OVER = "is written, or given up"  # Nothing more is said of it.
+
+
+class DumpSeen(Seen, frozen=True, kw_only=True):
+    """A host's crash kernel said that it writes a dump (fence_kdump). Unsigned, as a last gasp."""
+
+    host: str
+
+
 class LinkChanged(Seen, frozen=True, kw_only=True):
     """The link of a host's agent came up, or broke off. `run` is another after each start of it;
     `was_planned`: the run before this one ended on purpose."""
@@ -158,6 +172,7 @@ Hearing = (
     | BootsCrossed
     | PulsesRefused
     | LastGasp
+    | DumpSeen
     | LinkChanged
     | EarDoubted
     | EarTrusted

@@ -52,6 +52,7 @@ class SitePlan(Struct, frozen=True, kw_only=True):
     pulse_port: int = 7312
     answer_port: int = 7313
     gasp_port: int = 0
+    kdump_port: int = 0
 
 
 class StoreMember(Struct, frozen=True, kw_only=True):
@@ -75,6 +76,7 @@ def site_plan(settings: Settings, controllers: Sequence[ControllerPlace], store:
         pulse_port=settings.pulse_port,
         answer_port=settings.answer_port,
         gasp_port=settings.gasp_port,
+        kdump_port=settings.kdump_port,
     )
 
 

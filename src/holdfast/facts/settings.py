@@ -65,6 +65,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     answer_port: int = 7313  # UDP: a host's pulse answers those who doubt that it lives.
     migration_port: int = 7314  # TCP: another host's agent, while a VM moves to this host.
     gasp_port: int = 0  # UDP: what hosts' kernels shout by netconsole when they panic. 0: none.
+    kdump_port: int = 0  # UDP: what hosts that write a crash dump say by fence_kdump. 0: not heard.
     tls_dir: str = "/etc/holdfast/tls"
     store: str = "sqlite"  # Or: etcd.
     etcd_endpoints: tuple[str, ...] = ()

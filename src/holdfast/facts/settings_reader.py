@@ -229,6 +229,7 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, Check]]] = {
         "zone": ("zone", text_of("the name of its zone")),
         "roles": ("roles", _roles),
         "gasp_port": ("gasp_port", whole_number(0, 65_535)),
+        "kdump_port": ("kdump_port", whole_number(0, 65_535)),
     },
     "site": {
         "api_port": ("api_port", _PORT),

@@ -9,6 +9,7 @@ from holdfast.facts.commands import (
     GroupForgotten,
     GroupSet,
     IncidentSettled,
+    RecoveryAsked,
     Told,
     Woke,
 )
@@ -203,6 +204,7 @@ SiteFact = (
     | GroupForgotten
     | Disarmed
     | Armed
+    | RecoveryAsked
     | SiteOutcome
     | Woke
     | Verdict

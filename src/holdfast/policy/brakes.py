@@ -4,6 +4,7 @@ Whoever is held back reports everything, acts on nothing, and says why.
 """
 
 from holdfast.facts.fencing import FenceStep, HostMode
+from holdfast.facts.hearing import Dump
 from holdfast.facts.instants import Instant, after, elapsed_ms, spoken
 from holdfast.facts.promises import Owner
 from holdfast.facts.tenure import RESTORED, Wanted
@@ -74,6 +75,25 @@ def hindrance(world: SiteWorld, record: HostRecord) -> str:
     return ""
 
 
+def why_nothing(world: SiteWorld, record: HostRecord) -> str:
+    """Why its VMs do not start elsewhere now, in words that stay while the reason does; or empty:
+    nothing hinders it. The alarm of each VM says so, and not only the incident."""
+    fence, now = world.fences.get(record.host), record.fencing
+    together = world.losses.get(record.together)
+    if record.mode is HostMode.REPORT:
+        return f"{record.name} is in report mode"
+    if fence is not None and fence.step is FenceStep.INTENDED and fence.doubt:
+        return f"whether {record.name} is off is in doubt, and a person must look"
+    if world.brake:
+        return "too many hosts are lost at once (recovery-braked)"
+    if together is not None and len(together.hosts) > 1:
+        return f"hosts of {together.name} fell silent together"
+    why = hindrance(world, record)
+    if not why and is_under_way(world, record) and now is not None and now.failed:
+        return f"{record.name} could not be switched off yet"
+    return why
+
+
 def too_early(world: SiteWorld, record: HostRecord) -> Instant | None:
     """Until when a host whose power nobody has decided about is left alone, or None."""
     lost_at = record.lost_at if record.lost_at is not None else world.now
@@ -85,9 +105,12 @@ def too_early(world: SiteWorld, record: HostRecord) -> Instant | None:
 
 
 def _dumped_by(record: HostRecord) -> Instant | None:
-    """When a kernel that panicked should have written its dump."""
+    """When a kernel that panicked should have written its dump; None where nothing is awaited, as
+    when its crash kernel spoke of it and has stopped."""
     panic = record.faults.get(PANICKED)
-    return after(panic.fault_at, record.dump_wait_s * 1_000) if panic is not None else None
+    if panic is None or panic.evidence.get("dump") == Dump.OVER:
+        return None
+    return after(panic.fault_at, record.dump_wait_s * 1_000)
 
 
 def is_dumping(world: SiteWorld, record: HostRecord) -> bool:

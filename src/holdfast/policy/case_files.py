@@ -21,6 +21,7 @@ def open_or_join(world: World, record: VmRecord, fault: FaultRaised) -> Incident
     known = world.incidents.get(record.incident)
     if known is None:
         return _open(world, record, fault)
+    record.is_quiet = False
     conditions = known.conditions
     if fault.condition not in conditions:
         conditions = (*conditions, fault.condition)
@@ -91,7 +92,7 @@ def update(world: World, incident: str, **changes: object) -> Incident:
 def owned_by(world: World, record: VmRecord) -> list[Action]:
     """The group, or its owner, is another than when the incident was opened."""
     known = world.incidents.get(record.incident)
-    if known is None:
+    if known is None or record.is_quiet:
         return []
     group = world.group_of(record)
     is_kept = record.protection is not None
@@ -112,6 +113,7 @@ def step(world: World, record: VmRecord, text: str, needs_you: str = "") -> list
     known = world.incidents.get(record.incident)
     if known is None or (known.step == text and known.needs_you == needs_you):
         return []
+    record.is_quiet = False
     return [TellIncident(incident=update(world, known.id, step=text, needs_you=needs_you))]
 
 
@@ -125,6 +127,10 @@ def close(
     record.is_awaited = record.is_live_fault = record.is_across_boot = False
     record.is_unexplained = record.is_ordered = record.is_copy = False
     record.incident, record.attempt, record.start_limit = "", 0, 0
+    if known is not None and record.is_quiet:
+        del world.incidents[known.id]  # Nobody has heard of it.
+        known = None
+    record.is_quiet = False
     if known is None:
         return []
     recovered_ms = elapsed_ms(known.fault_at, world.now) if is_timed else None

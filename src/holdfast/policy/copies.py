@@ -31,6 +31,8 @@ def outranked(world: World, order: CopyOutranked) -> list[Action]:
     if not (record.runs or record.start_in_flight or record.incident):
         return told
     record.is_copy = True
+    if _fell_with_its_boot(world, record):
+        return [*told, *_look_quietly(world, record)]
     if record.runs and record.state not in UNDER_WAY:
         return [*told, *end(world, record)]
     told += _open(world, record)
@@ -39,6 +41,22 @@ def outranked(world: World, order: CopyOutranked) -> list[Action]:
     told += case_files.step(world, record, "is being shown to be gone: it is not this host's")
     _leave_state(world, record)
     return [*told, *recovery.prove(world, record)]
+
+
+def _fell_with_its_boot(world: World, record: VmRecord) -> bool:
+    """Whether nothing of it was seen since this host was booted, and nothing of it is told."""
+    is_of_before = record.life is not None and record.life.boot != world.boot
+    is_at_work = bool(record.incident or record.start_in_flight)
+    return is_of_before and bool(record.holder) and not is_at_work
+
+
+def _look_quietly(world: World, record: VmRecord) -> list[Action]:
+    """The host comes back, and its VM runs elsewhere: that is no news of it. Should something of it
+    be found here all the same, it is told then, and ended."""
+    case_files.open_or_join(world, record, _fault(world, record))
+    record.is_quiet = True
+    _leave_state(world, record)
+    return recovery.prove(world, record)
 
 
 def end(world: World, record: VmRecord) -> list[Action]:

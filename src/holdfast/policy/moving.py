@@ -72,8 +72,8 @@ def began(world: World, order: MigrationBegan) -> None:
 def seen(world: World, order: MoveSeen) -> list[Action]:
     """A move that somebody else began: nobody may start it anywhere before it is over."""
     record = world.vms.get(order.vm)
-    if record is None or record.protection is None:
-        return []
+    if record is None or record.protection is None or promise.awaits_grant(world, record):
+        return []  # What an earlier boot had, both ends must say.
     if order.is_under_way:
         if record.moves or not record.runs or not promise.is_held_here(world, record):
             return []

@@ -280,7 +280,9 @@ def _forget_grants(world: World) -> None:
 def _again(world: World) -> list[Action]:
     """The agent came back: whatever was under way may or may not have happened. Do it again."""
     actions: list[Action] = [Report(alarm=alarm, is_repeat=True) for alarm in world.alarms.values()]
-    open_ones = [i for i in world.incidents.values() if i.state is IncidentState.OPEN]
+    quiet = {record.incident for record in world.vms.values() if record.is_quiet}
+    known = (one for one in world.incidents.values() if one.id not in quiet)
+    open_ones = [one for one in known if one.state is IncidentState.OPEN]
     actions += [TellIncident(incident=incident) for incident in open_ones]
     for record in list(world.vms.values()):
         record.start_in_flight, record.start_unknown_at = "", None

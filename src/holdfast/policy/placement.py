@@ -183,11 +183,11 @@ def refusal(
         return "it is dead"
     if record.host in world.predictions:
         return f"it is expected to fail ({world.predictions[record.host].reason})"
-    if record.state not in (HostState.SERVING, HostState.IMPAIRED) or record.faults:
-        return f"it {record.state.value}"
     fence = world.fences.get(record.host)
     if fence is not None and fence.step != "closed":
         return "it was fenced, and has not rejoined"
+    if record.state not in (HostState.SERVING, HostState.IMPAIRED) or record.faults:
+        return f"it {record.state.value}"
     roles = record.size.roles if record.size else ()
     if roles and HostRole.COMPUTE not in roles:
         return f"it is for {' and '.join(roles)}, and takes no VMs"

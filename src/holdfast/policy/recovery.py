@@ -359,7 +359,7 @@ def again(world: World, record: VmRecord) -> list[Action]:
     if record.is_awaited:
         return stages.ask_answer(record)
     took: list[Action] = []
-    if not known.bundle and not record.is_ordered:
+    if not (known.bundle or record.is_ordered or record.is_quiet):
         took.append(stages.capture(world, record, record.life))
     match record.state:
         case VmState.FAILED if record.is_live_fault and not record.is_gone:

@@ -54,6 +54,7 @@ def overdue(world: World, record: VmRecord, reason: str) -> list[Action]:
 def mended(world: World, record: VmRecord, fault: FaultCleared) -> list[Action]:
     """One fault of the incident is over. With the last one its answer is all that is missing."""
     left = (a for a in world.alarms.values() if a.incident == record.incident)
+    left = (a for a in left if not _is_of_earlier_life(record, a.key))
     if any(alarm.condition != "recovery-given-up" for alarm in left) or not record.runs:
         return []
     if record.life is not None and record.ended_by_us == record.life.key:
@@ -64,6 +65,12 @@ def mended(world: World, record: VmRecord, fault: FaultCleared) -> list[Action]:
     record.is_live_fault = False
     move(world, record, VmEvent.MENDED)
     return [] if record.is_awaited else stages.await_answer(world, record)
+
+
+def _is_of_earlier_life(record: VmRecord, key: str) -> bool:
+    """It was learned late, and is over with that life: nothing else will ever say so."""
+    life = record.life.key if record.life else ""
+    return key.startswith(f"{record.vm}/") and not key.startswith((f"{life}:", f"{life}/"))
 
 
 def stop_wanted(

@@ -12,6 +12,7 @@ from holdfast.facts.instants import Instant, after, spoken
 from holdfast.facts.site import SiteFact
 from holdfast.facts.verdicts import Effect, FaultCleared, FaultRaised, HostHeard
 from holdfast.policy import (
+    brakes,
     site_acts,
     site_alarms,
     site_drains,
@@ -333,6 +334,8 @@ class SiteDecider:
         why = f"it is not switched off: {held}; " if held else ""
         silent = f"silent for {spoken(timing.PAGE_AFTER_MS)}"
         text = f"{silent}: {why}whether it is dead, a person must see"
+        if not why and brakes.is_under_way(self.world, record):
+            text = f"{silent}: it is being switched off, and nothing has shown it off yet"
         return site_incidents.page(self.world, record.incident, text)
 
     def _take_over(self) -> list[Action]:

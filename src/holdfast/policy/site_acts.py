@@ -3,7 +3,7 @@
 from holdfast.facts import outcomes as came
 from holdfast.facts import site as told
 from holdfast.facts.actions import Action
-from holdfast.facts.commands import Armed, Disarmed, GroupForgotten, GroupSet
+from holdfast.facts.commands import Armed, Disarmed, GroupForgotten, GroupSet, RecoveryAsked
 from holdfast.facts.fencing import FenceStep
 from holdfast.facts.instants import NS_PER_MS, Instant
 from holdfast.facts.recoveries import RecoveryStep
@@ -20,7 +20,7 @@ from holdfast.policy import (
     timing,
 )
 from holdfast.policy.host_states import SILENT
-from holdfast.policy.site_world import HostRecord, Promise, SiteWorld
+from holdfast.policy.site_world import HostRecord, Promise, SiteWorld, loss_of
 
 
 def take(world: SiteWorld, fact: SiteFact) -> list[Action]:
@@ -42,6 +42,17 @@ def take(world: SiteWorld, fact: SiteFact) -> list[Action]:
         case told.PromiseEnded():
             world.promises.pop(fact.vm, None)
             world.starting.pop(fact.vm, None)
+        case GroupSet() | GroupForgotten() | Disarmed() | Armed() | RecoveryAsked():
+            _obey(world, fact)
+        case _:
+            return [*site_drains.take(world, fact), *_outcome(world, fact)]
+    return []
+
+
+def _obey(
+    world: SiteWorld, fact: GroupSet | GroupForgotten | Disarmed | Armed | RecoveryAsked
+) -> None:
+    match fact:
         case GroupSet():
             world.groups[fact.group.name] = fact.group
         case GroupForgotten():
@@ -50,9 +61,8 @@ def take(world: SiteWorld, fact: SiteFact) -> list[Action]:
             world.disarm, world.disarmed_until = fact.disarm, fact.until
         case Armed():
             world.disarm = world.disarmed_until = None
-        case _:
-            return [*site_drains.take(world, fact), *_outcome(world, fact)]
-    return []
+        case RecoveryAsked():
+            site_recovery.asked_again(world, fact.vm)
 
 
 def _set(world: SiteWorld, fact: told.HostSized | told.HostModeSet | told.ActingSet) -> None:
@@ -174,6 +184,7 @@ def go_on(world: SiteWorld) -> list[Action]:
     storm_ends = brakes.storm_ends(world) if world.brake else None
     if storm_ends is not None:
         world.look_at(storm_ends)
+    said += _tell_why(world)
     acts: list[Action] = []
     if world.term:
         acts = [*site_fencing.go_on(world), *site_migrations.go_on(world)]
@@ -202,6 +213,18 @@ def _set_brake(world: SiteWorld, why: str) -> list[Action]:
         over = "fewer hosts are lost now than the brake allows"
         site_alarms.unwant(world, site_deaths.BRAKE_KEY, over)
     return list(site_alarms.publish(world, [site_deaths.BRAKE_KEY]))
+
+
+def _tell_why(world: SiteWorld) -> list[Action]:
+    """Of a host that is lost: the alarms of its VMs say why nothing is done, once it is another
+    reason. They are many, so they are not made anew after every fact."""
+    actions: list[Action] = []
+    for record in world.hosts.values():
+        why = brakes.why_nothing(world, record) if loss_of(record) is not None else ""
+        if why != record.why_nothing:
+            record.why_nothing = why
+            actions += _refresh_host(world, record)
+    return actions
 
 
 def _refresh(world: SiteWorld) -> list[Action]:

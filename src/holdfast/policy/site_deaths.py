@@ -13,6 +13,7 @@ from holdfast.facts.subjects import Subject, SubjectKind, host_subject
 from holdfast.facts.tenure import DeathProof, Wanted
 from holdfast.facts.verdicts import Certainty, Effect, FaultRaised
 from holdfast.policy import brakes
+from holdfast.policy.host_states import SILENT
 from holdfast.policy.site_world import HostRecord, Promise, SiteWorld, Starting
 
 TOLD_AT_ONCE = 2  # Of what shows that a host is dead: the word itself, and its power.
@@ -99,8 +100,9 @@ def vms_of(world: SiteWorld, record: HostRecord, loss: FaultRaised) -> list[Lost
     is_dead = world.death_of(record) is not None
     ran = {vm.vm: vm.name for vm in record.vms} if record.vms_boot in ("", loss.boot) else {}
     if not is_dead:
-        text = "{name} may be lost with its host: " + loss.reason
-        return [LostVm(vm=vm, name=name, text=text.format(name=name)) for vm, name in ran.items()]
+        why = brakes.why_nothing(world, record)
+        words = ((vm, name, _suspicion(world, vm, loss, why)) for vm, name in ran.items())
+        return [LostVm(vm=vm, name=name, text=f"{name} {word}") for vm, name, word in words]
     held = {
         vm: one.protection.name
         for vm, one in world.promises.items()
@@ -138,6 +140,20 @@ def is_somebody_down(world: SiteWorld) -> bool:
         world.recoveries[vm].step is not RecoveryStep.ANSWERED
         for vm in world.recoveries.keys() & world.promises.keys()
     )
+
+
+def _suspicion(world: SiteWorld, vm: str, loss: FaultRaised, why: str) -> str:
+    """After the name of a VM whose host may be dead; whoever reads only this must see what keeps it
+    from being started elsewhere."""
+    promise = world.promises.get(vm)
+    if promise is None:
+        why = "it is not protected"
+    elif not brakes.is_ours(world, promise):
+        why = "its owner of recovery, or who stopped it, wants it so"
+    elif promise.needs is not None and promise.needs.obstacle:
+        why = promise.needs.obstacle
+    text = f"may be lost with its host: {loss.reason}"
+    return f"{text}; it is not started elsewhere: {why}" if why else text
 
 
 def _source(world: SiteWorld, promise: Promise) -> str:
@@ -184,6 +200,22 @@ def _on_its_way(world: SiteWorld, recovery: Recovery) -> str:
         case RecoveryStep.GIVEN_BACK:
             why = starting.obstacle if starting is not None else ""
             return f"and {name} could not start it: {recovery.reason}" + (f"; {why}" if why else "")
+
+
+def left_down(world: SiteWorld, incident: str) -> dict[str, tuple[str, ...]]:
+    """By the names of its silent hosts the VMs that Holdfast is to start elsewhere once their host
+    is proven dead: whoever settles the incident leaves them down."""
+    silent = (
+        record
+        for record in world.hosts.values()
+        if record.incident == incident and record.state in SILENT
+    )
+    found = {record.name: brakes.at_stake(world, record) for record in silent}
+    return {
+        name: tuple(sorted(one.protection.name for one in held))
+        for name, held in found.items()
+        if held
+    }
 
 
 def _waiting(target: str, starting: Starting | None) -> str:

@@ -15,7 +15,7 @@ from holdfast.policy import brakes, site_incidents, timing
 from holdfast.policy.host_states import SILENT
 from holdfast.policy.site_world import Fencing, HostRecord, SiteWorld, boots_of
 
-CONFIRM = "holdfast host confirm-dead {name}"
+CONFIRM = "see that {name} is off, then: holdfast host confirm-dead {name} --because WHY"
 ARM = "holdfast arm, as soon as it may act again: until then {name} is left alone"
 BRING_BACK = "find out why {name} is silent, and bring it back: nothing is won by a proof"
 

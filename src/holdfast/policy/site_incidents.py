@@ -107,7 +107,8 @@ def _wish(world: SiteWorld, incident: Incident) -> str:
     together = world.losses.get(record.together)
     if together is not None and lost:
         return f"{together.name}: {BY_ID[site_alarms.TOGETHER].repair}"
-    return f"{record.name}: {row_of(fault.condition, fault.subject).repair}"
+    repair = row_of(fault.condition, fault.subject).repair
+    return f"{record.name}: {repair.replace('HOST', record.name)}"
 
 
 def retitle(world: SiteWorld, incident: str, title: str) -> list[Action]:

@@ -11,7 +11,7 @@ import msgspec
 
 from holdfast.facts import outcomes as came
 from holdfast.facts.actions import Action, PutRecovery, RestartElsewhere, TakeBack
-from holdfast.facts.instants import after
+from holdfast.facts.instants import after, spoken
 from holdfast.facts.recoveries import Recovery, RecoveryStep
 from holdfast.facts.site import HostVm
 from holdfast.facts.tenure import DeathProof, Tenure, TenureState, Wanted
@@ -19,6 +19,7 @@ from holdfast.policy import brakes, placement, proofs, timing
 from holdfast.policy.site_world import HostRecord, Promise, SiteWorld, Starting
 
 STARTS_AT_ONCE = 4  # On one target: more would boot none of them in time.
+TRIED = "it was tried there, and nothing is different"
 UNDER_WAY = (RecoveryStep.PLACED, RecoveryStep.STARTED)
 
 
@@ -113,8 +114,7 @@ def _place(
     now.obstacle = _obstacle(world, promise, proof)
     if now.obstacle or promise.needs is None:
         return []
-    if before is not None and before.attempt >= timing.TARGETS_TRIED:
-        now.obstacle = f"{before.attempt} hosts were told to start it, and none could"
+    if before is not None and _rests(world, promise, now, before, places):
         return []
     rooms, busy = places.rooms, places.busy
     full = [host for host, starts in busy.items() if starts >= STARTS_AT_ONCE]
@@ -128,6 +128,54 @@ def _place(
     busy[target] += 1
     rooms.take(promise, target)
     return [PutRecovery(recovery=_placed(world, promise, proof, choice, before))]
+
+
+def _rests(
+    world: SiteWorld, promise: Promise, now: Starting, before: Recovery, places: _Places
+) -> bool:
+    """Whether so many hosts have tried it that the fault is likely its own: then the next one has
+    its turn when another host can take it, after a while, or when a person says so."""
+    if before.attempt < timing.TARGETS_TRIED or before.step is not RecoveryStep.GIVEN_BACK:
+        return False
+    able = [
+        f"{record.host}/{record.boot}"
+        for record in world.hosts.values()
+        if not placement.refusal(world, places.rooms, record, promise)
+    ]
+    if now.rests_until is None:
+        now.rests_until, now.able_then = after(world.now, timing.TARGETS_REST_MS), able
+    tried = [host for host in able if host in now.able_then]
+    if len(tried) < len(able):  # Whoever was not among them is the one to try it.
+        now.refused = {host.partition("/")[0]: TRIED for host in tried}
+        return False
+    if now.rests_until <= world.now:
+        now.refused = {}
+        return False
+    world.look_at(now.rests_until)
+    again = f"holdfast vm recover {promise.protection.name}"
+    now.obstacle = (
+        f"{before.attempt} hosts were told to start it, and none could: the next one has its turn"
+        f" when another host can take it, or {spoken(timing.TARGETS_REST_MS)} after the last;"
+        f" at once: {again}"
+    )
+    return True
+
+
+def is_waiting(world: SiteWorld, vm: str) -> bool:
+    """Whether the leader is to start it elsewhere, and no host is at it."""
+    promise = world.promises.get(vm)
+    if promise is None or not _concerns(world, promise):
+        return False
+    recovery = world.recovery_ahead(promise) or world.recovery_of(promise)
+    return recovery is None or recovery.step not in UNDER_WAY
+
+
+def asked_again(world: SiteWorld, vm: str) -> None:
+    """A person says: try again, also where it was refused."""
+    now = world.starting.get(vm)
+    if now is not None and is_waiting(world, vm):
+        now.refused, now.again_at = {}, None
+        now.rests_until = world.now if now.rests_until is not None else None
 
 
 def _wait_for_room(world: SiteWorld, now: Starting, why: str) -> list[Action]:
@@ -298,6 +346,7 @@ def given_back(world: SiteWorld, outcome: came.GivenBack) -> list[Action]:
     now = world.starting.setdefault(outcome.vm, Starting())
     now.is_asked, now.asked_at, now.unanswered = False, world.now, ""
     now.refused = {**now.refused, recovery.target: outcome.reason}
+    now.rests_until = None  # A rest is counted from the last that tried.
     now.again_at = after(world.now, timing.PUT_AGAIN_MS)  # It is not told once more meanwhile.
     world.look_at(now.again_at)
     changed = msgspec.structs.replace(

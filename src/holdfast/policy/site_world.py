@@ -57,6 +57,7 @@ class HostRecord(Struct, kw_only=True):
     devices: tuple[str, ...] = ()  # Its fence agents, first one first.
     dump_wait_s: int = 0  # It is left alone for so long when its kernel panicked.
     fencing: "Fencing | None" = None
+    why_nothing: str = ""  # Why its VMs do not start elsewhere, as their alarms say.
 
     @property
     def place(self) -> dict[str, str]:
@@ -97,7 +98,8 @@ class Starting(Struct, kw_only=True):
 
     `target` is where it was asked to be placed, until the store says so; `refused` are hosts that
     gave it back, with what they said; `obstacle` why it is nowhere placed, or not told to start;
-    `unanswered` what kept the target from answering, until it does.
+    `unanswered` what kept the target from answering, until it does. Once many have been tried it
+    rests until `rests_until`, or until a host could take it that is not of `able_then`.
     """
 
     asked_at: Instant | None = None
@@ -107,6 +109,8 @@ class Starting(Struct, kw_only=True):
     refused: dict[str, str] = field(default_factory=dict)
     obstacle: str = ""
     unanswered: str = ""
+    rests_until: Instant | None = None
+    able_then: list[str] = field(default_factory=list)  # Hosts that could, each with its boot.
 
 
 class Moving(Struct, kw_only=True):

@@ -84,7 +84,8 @@ REFUSED_FOR_MS = 60_000  # Then hosts that refused a VM may be asked once more.
 MOVE_LOOK_MS = 500  # So often the ends of a migration are asked what they have.
 MOVE_AGAIN_MS = 60_000  # A VM whose move failed is left alone for so long by a drain.
 TRIES_HERE = 2  # Starts on one target, while another host could take the VM as well.
-TARGETS_TRIED = 10  # Before a VM is a person's.
+TARGETS_TRIED = 10  # Then another one only when something is different, or so much later:
+TARGETS_REST_MS = 600_000
 
 # The ear, the hold, and the way to the VIM: within the limit.
 assert SILENCE_MS + TOGETHER_MS < SUSPECTED_LIMIT_MS
@@ -101,6 +102,7 @@ assert list(WITNESS_AGAIN_MS) == sorted(WITNESS_AGAIN_MS)
 # A round has ended before the next begins.
 assert FRESH_LOOK_MS + 2 * WITNESS_LIMIT_MS < WITNESS_LIVES_MS
 
+assert TARGETS_REST_MS > REFUSED_FOR_MS > PLACE_AGAIN_MS
 # Two rounds of witnesses have answered before a host is fenced.
 assert WITNESS_AGAIN_MS[0] + FRESH_LOOK_MS + WITNESS_LIMIT_MS < FENCE_AFTER_MS
 assert FENCE_AFTER_MS < PAGE_AFTER_MS < FENCE_AFTER_MOST_MS

@@ -40,6 +40,9 @@ class VmRecord(Struct, kw_only=True):
     is_ordered: bool = False  # Its start was ordered: an earlier end of it here says nothing.
     start_limit: int = 0  # Until it has answered: then another host is to try; 0: its budget.
     is_copy: bool = False  # Its tenure is over: what runs of it here must end, and never starts.
+    is_quiet: bool = (
+        False  # Nothing of that copy was seen in this boot: its case is told to nobody.
+    )
     holder: str = ""  # Of such a copy: the host that holds the VM by now, where that is known.
     outranked: int = 0  # The highest generation that is known and is not this host's.
     is_free: bool = False  # It was another's, and nobody protects it any more.

@@ -116,6 +116,20 @@ def test_only_a_vm_that_runs_needs_an_equal_cpu() -> None:
     assert missing_live(host_model, [here], [other]) == ""
 
 
+@pytest.mark.parametrize("kind", ["kvm", "qemu"])
+def test_what_a_host_gave_it_can_take_back(kind: str) -> None:
+    """A VM with host-model, as it runs: with the host's own model, less all that the host lacks."""
+    own = ET.parse(SAID / f"{kind}.xml").find("cpu/mode[@name='host-model']")
+    assert own is not None
+    parts = "".join(ET.tostring(one, encoding="unicode") for one in own)
+    live = asked(f"<cpu mode='custom' match='exact' check='full'>{parts}</cpu>", kind)
+    assert len(live.leaves_out) > 8
+    here = [offered(kind)]
+    assert missing_live(live, here, here) == ""
+    without = msgspec.structs.replace(live, leaves_out=())
+    assert missing_live(without, here, here).startswith(f"CPU that can do {live.model} with ")
+
+
 def test_equal_processors_are_told_from_others() -> None:
     is_equal = CAPABILITIES.replace('microcode version="1', 'microcode version="9')
     assert is_equal != CAPABILITIES

@@ -11,7 +11,9 @@ from xml.etree.ElementTree import Element
 from holdfast.facts.cpus import PASSTHROUGH, CpuNeeds, HostCpu
 
 Expand = Callable[[str], str]  # <cpu> to <cpu> with all features of its model. Raises CannotExpand.
-MOST_BLOCKERS = 4  # A model that lacks more is not told of: nobody defines a VM without so many.
+# A model that lacks more is not told of, but for the host's own: a VM that took that goes without
+# all that the host lacks of it, however much that is.
+MOST_BLOCKERS = 16
 DEMANDED, DISABLED = ("require", "force"), ("disable", "forbid")
 
 
@@ -81,13 +83,14 @@ def _models(
     root: Element, arch: str, features: set[str], expand: Expand
 ) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
+    own = root.findtext("cpu/mode[@name='host-model']/model", "")
     for model in root.findall("cpu/mode[@name='custom']/model"):
         name = (model.text or "").strip()
         if model.get("usable") != "no":  # "unknown", where QEMU cannot say.
             found[name] = ()
             continue
         blockers = _blockers(name, arch, features, expand)
-        if 0 < len(blockers) <= MOST_BLOCKERS:
+        if 0 < len(blockers) <= MOST_BLOCKERS or (blockers and name == own):
             found[name] = blockers
     return found
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from holdfast.facts.membership import SitePlan
 from holdfast.facts.settings import ControllerPlace
 
-PORTS = ("api_port", "link_port", "pulse_port", "answer_port", "gasp_port")
+PORTS = ("api_port", "link_port", "pulse_port", "answer_port", "gasp_port", "kdump_port")
 BEGIN = (
     "# >>> holdfast: written by `holdfast init` and `holdfast join`; what is in here is replaced"
 )

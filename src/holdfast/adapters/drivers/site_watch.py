@@ -47,4 +47,5 @@ def _site_part(settings: Settings) -> tuple[object, ...]:
         settings.pulse_port,
         settings.answer_port,
         settings.gasp_port,
+        settings.kdump_port,
     )

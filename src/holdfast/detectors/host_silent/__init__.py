@@ -9,8 +9,16 @@ from collections.abc import Iterable, Iterator
 
 from holdfast.detectors.host_silent import evidence
 from holdfast.detectors.host_silent.evidence import Meaning
-from holdfast.detectors.host_silent.host import Host, gasp_of, is_booting, refused_of
+from holdfast.detectors.host_silent.host import (
+    DUMPING_MS,
+    Host,
+    dump_of,
+    gasp_of,
+    is_booting,
+    refused_of,
+)
 from holdfast.facts.hearing import (
+    DumpSeen,
     EarDoubted,
     EarTrusted,
     HostExpected,
@@ -81,6 +89,8 @@ class HostSilent:
                 host = self._host(seen.host)
                 host.gasp = seen
                 return list(self._weigh(host, seen.at))
+            case DumpSeen():
+                return list(self._dumps(self._host(seen.host), seen.at))
             case PulsesRefused():
                 host = self._host(seen.host)
                 host.refused = seen
@@ -99,10 +109,11 @@ class HostSilent:
     def wake(self, now: Instant) -> Iterable[Verdict]:
         due = [self._hosts[name] for name in self._dues.take(now)]
         for host in due:
-            if not host.was_heard and not host.heard:
+            if host.said is None and not host.was_heard and not host.heard:
                 host.is_waiting = True
                 host.last_life = max(host.last_life, Instant(0)) or now
-        return list(self._judge_waiting(now)) if due else []
+        dumped = [said for host in due for said in self._weigh(host, now)]
+        return [*dumped, *(self._judge_waiting(now) if due else ())]
 
     def deadline(self) -> Instant | None:
         return self._dues.first()
@@ -172,7 +183,7 @@ class HostSilent:
             reason = f"{host.name} pulses again in the same boot: {_BACK[said.condition]} {took}"
         was_wrong = not is_new_boot and said.effect is Effect.GONE
         yield _cleared(host, host.boot, at, reason, was_wrong=was_wrong)
-        host.said = None
+        host.end_silence()
 
     def _silent(self, seen: PlaneSilent) -> Iterator[Verdict]:
         host = self._host(seen.host)
@@ -208,6 +219,14 @@ class HostSilent:
         if seen.sign in (Sign.PULSE, Sign.KERNEL):
             host.last_life = max(host.last_life, seen.at)
         yield from self._weigh(host, seen.at)
+
+    def _dumps(self, host: Host, at: Instant) -> Iterator[Verdict]:
+        """Only of one that is silent: whoever lives writes none."""
+        if host.said is None:
+            return
+        host.dumped_at = at
+        self._dues.set(host.host, after(at, DUMPING_MS))
+        yield from self._weigh(host, at)
 
     # What it means.
 
@@ -265,11 +284,14 @@ class HostSilent:
             is_here=host.is_here,
             was_ended=host.plan is Plan.PULSE_RESTARTS,
             refused=refused_of(host),
+            dump=dump_of(host, now),
         )
         before, host.said = host.said, found
         is_same = before is not None and before.condition == found.condition
         was_refused = before is not None and evidence.UNBELIEVED in before.reason
-        if is_same and was_refused == (evidence.UNBELIEVED in found.reason):
+        had_dump, host.told_dump = host.told_dump, dump_of(host, now)
+        is_news = was_refused != (evidence.UNBELIEVED in found.reason)
+        if is_same and not is_news and had_dump is host.told_dump:
             return
         yield self._raised(host, found, now)
         if before is not None and not is_same:
@@ -284,14 +306,17 @@ class HostSilent:
             f"{spoke.kind} {spoke.witness or 'here'} {spoke.plane}".strip(): str(spoke.sign)
             for spoke in host.signs.values()
         }
+        # The kernel that writes the dump is another: its answers are no life of the one before.
+        is_lost = found.effect is Effect.GONE and found.condition != evidence.PANICKED
         unbelieved = {"refused": refused_of(host)} if refused_of(host) else {}
+        dump = {"dump": str(host.told_dump)} if host.told_dump else {}
         return FaultRaised(
             detector=DETECTOR,
             condition=found.condition,
             subject=host.subject(),
             effect=found.effect,
             certainty=found.certainty,
-            fault_at=host.last_life if found.effect is Effect.GONE else host.silent_since,
+            fault_at=host.last_life if is_lost else host.silent_since,
             detected_at=now,
             reason=reason,
             boot=host.boot,
@@ -300,6 +325,7 @@ class HostSilent:
                 "planes": ", ".join(sorted(host.silent)) or "never heard",
                 **asked,
                 **unbelieved,
+                **dump,
             },
         )
 

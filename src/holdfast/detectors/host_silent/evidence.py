@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Struct
 
-from holdfast.facts.hearing import Sign, WitnessKind, WitnessSpoke
+from holdfast.facts.hearing import Dump, Sign, WitnessKind, WitnessSpoke
 from holdfast.facts.verdicts import Certainty, Effect
 
 LOST = "host-lost"
@@ -40,24 +40,41 @@ def meaning(
     is_here: bool,
     was_ended: bool = False,
     refused: str = "",
+    dump: Dump = Dump.NONE,
 ) -> Meaning:
     """Of a host that is silent on all planes: by who was asked, and what its kernel said last.
 
     `was_ended`: its pulse said that it is ended on purpose, for a restart that has not come.
     `refused` is why pulses in its name that do arrive are not believed.
     """
-    found = _meaning(signs, host=host, gasp=gasp, is_here=is_here, was_ended=was_ended)
+    panic = _panic(gasp, dump)
+    found = _meaning(signs, host=host, panic=panic, is_here=is_here, was_ended=was_ended)
     if not refused:
         return found
     word = f"pulses in its name arrive, and are {UNBELIEVED}: {refused}"
     return msgspec.structs.replace(found, reason=f"{found.reason}; {word}", cause=word)
 
 
+def _panic(gasp: str, dump: Dump) -> Meaning | None:
+    """What its kernel said last, and what its crash kernel says since."""
+    words = [f"its kernel's last word was: {gasp}"] if gasp else []
+    words += [f"its crash dump {dump}"] if dump else []
+    if not words:
+        return None
+    return Meaning(
+        condition=PANICKED,
+        effect=Effect.GONE,
+        certainty=Certainty.SUSPECTED,
+        reason=f"is silent, and {'; '.join(words)}",
+        cause=f"kernel panic: {gasp}" if gasp else "kernel panic: it writes a crash dump",
+    )
+
+
 def _meaning(
     signs: Mapping[tuple[WitnessKind, str, str], WitnessSpoke],
     *,
     host: str,
-    gasp: str,
+    panic: Meaning | None,
     is_here: bool,
     was_ended: bool,
 ) -> Meaning:
@@ -77,14 +94,8 @@ def _meaning(
         return _lives(CUT_OFF, reason, "cut one way")
     if is_here:
         return _lives(PULSE_AWAY, "sends no pulse: its pulse has ended", "its pulse ended")
-    if gasp:
-        return Meaning(
-            condition=PANICKED,
-            effect=Effect.GONE,
-            certainty=Certainty.SUSPECTED,
-            reason=f"is silent, and its kernel's last word was: {gasp}",
-            cause=f"kernel panic: {gasp}",
-        )
+    if panic is not None:
+        return panic
     has_kernel = any(one.sign is Sign.KERNEL for one in spoke)
     if has_kernel and was_ended:
         reason = f"sends no pulse: {ENDED}"

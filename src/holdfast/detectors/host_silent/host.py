@@ -1,12 +1,21 @@
 """One host, as it is heard: which planes, which boot, what it said it plans, who was asked."""
 
 from holdfast.detectors.host_silent.evidence import Meaning
-from holdfast.facts.hearing import LastGasp, Plan, PulsesRefused, Sign, WitnessKind, WitnessSpoke
+from holdfast.facts.hearing import (
+    Dump,
+    LastGasp,
+    Plan,
+    PulsesRefused,
+    Sign,
+    WitnessKind,
+    WitnessSpoke,
+)
 from holdfast.facts.instants import Instant, elapsed_ms
 from holdfast.facts.subjects import Subject, host_subject
 
 FIRST_LOOK_MS = 1_000  # A kernel that shows itself later, where nothing did, is one that boots.
 GASP_MS = 60_000  # A last word explains a silence that follows it so soon.
+DUMPING_MS = 30_000  # fence_kdump_send says it each ten seconds, if not told otherwise.
 REFUSED_MS = 2_000  # Pulses that are not believed are told of once a second.
 BOOTS_REMEMBERED = 8
 
@@ -25,6 +34,8 @@ class Host:
         self.plan = Plan.NONE
         self.plan_until = Instant(0)
         self.gasp: LastGasp | None = None
+        self.told_dump = Dump.NONE
+        self.dumped_at: Instant | None = None  # When its crash kernel said last that it dumps.
         self.refused: PulsesRefused | None = None
         self.signs: dict[tuple[WitnessKind, str, str], WitnessSpoke] = {}
         self.said: Meaning | None = None
@@ -35,6 +46,10 @@ class Host:
     def subject(self) -> Subject:
         return host_subject(self.host, self.name)
 
+    def end_silence(self) -> None:
+        """It is heard again, and writes no dump."""
+        self.said, self.dumped_at, self.told_dump = None, None, Dump.NONE
+
     def begin_boot(self, boot: str) -> None:
         earlier = [one for one in (*self.boots, self.boot) if one not in ("", boot)]
         self.boots = earlier[-BOOTS_REMEMBERED:]
@@ -42,6 +57,7 @@ class Host:
         self.heard.clear()
         self.silent.clear()
         self.plan, self.gasp, self.was_heard = Plan.NONE, None, False
+        self.dumped_at, self.told_dump = None, Dump.NONE
 
 
 def is_booting(host: Host, seen: WitnessSpoke) -> bool:
@@ -70,6 +86,14 @@ def gasp_of(host: Host) -> str:
     if gasp is None or abs(elapsed_ms(gasp.at, host.silent_since)) > GASP_MS:
         return ""
     return gasp.text
+
+
+def dump_of(host: Host, now: Instant) -> Dump:
+    """What of it was said before it fell silent is of an earlier life."""
+    if host.dumped_at is None or host.dumped_at < host.silent_since:
+        return Dump.NONE
+    is_late = elapsed_ms(host.dumped_at, now) >= DUMPING_MS
+    return Dump.OVER if is_late else Dump.WRITTEN
 
 
 def refused_of(host: Host) -> str:

@@ -192,7 +192,7 @@ ROUTES: tuple[Route, ...] = (
         OPERATE,
         "settle",
         "Close an incident that a person dealt with",
-        takes=shapes.OfIncident,
+        takes=shapes.SettleIncident,
         gives=shapes.Incident,
     ),
     _route(

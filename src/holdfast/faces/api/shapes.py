@@ -60,6 +60,10 @@ class OfIncident(Request, frozen=True, kw_only=True):
     incident: str
 
 
+class SettleIncident(OfIncident, frozen=True, kw_only=True):
+    leave_down: bool = False
+
+
 class Losses(Request, frozen=True, kw_only=True):
     """How many hosts are lost at once."""
 

@@ -35,14 +35,19 @@ def incidents(site: Site, as_json: bool) -> None:
 
 @click.command()
 @click.argument("incident", shell_complete=complete_incident)
+@click.option("--leave-down", is_flag=True, help="Also where VMs of a silent host stay down.")
 @json_option
 @pass_site
-def settle(site: Site, incident: str, as_json: bool) -> None:
-    """Say that an incident is dealt with: it closes, and its alarms clear."""
+def settle(site: Site, incident: str, leave_down: bool, as_json: bool) -> None:
+    """Say that an incident is dealt with: it closes, and its alarms clear.
+
+    Refused for a silent host that holds VMs: once it is known to be dead they start elsewhere.
+    """
     found = {known.id: known for known in read_incidents(ask(site, "incidents"))}
     if incident not in found:
         raise unknown("incident", incident, found, "holdfast incidents")
-    data = ask(site, "settle", incident=incident).data
+    more = {"leave_down": True} if leave_down else {}
+    data = ask(site, "settle", incident=incident, **more).data
     if as_json:
         return show_json(data)
     return click.echo(f"incident {incident} of {found[incident].name} is settled")

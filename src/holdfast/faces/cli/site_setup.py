@@ -169,11 +169,13 @@ def write_settings(
 
 
 @contextlib.contextmanager
-def store_running(config: str) -> Iterator[None]:
+def store_running(
+    config: str, start: Callable[..., subprocess.Popen[bytes]] = subprocess.Popen
+) -> Iterator[None]:
     """This host's etcd, for as long as a block lasts, before it is a service."""
     program = [etcd_program(), "--config-file", str(store_file(config))]
     with tempfile.TemporaryFile() as words, _interrupt_held() as let_interrupt:
-        process = subprocess.Popen(program, stdout=words, stderr=words)
+        process = start(program, stdout=words, stderr=words)
         try:
             let_interrupt()
             yield

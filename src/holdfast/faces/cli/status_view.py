@@ -38,6 +38,7 @@ NOT_ASKED = "not asked yet"  # For a moment after the agent began; it is no trou
 PORT_IS_TAKEN = "once that is mended it listens by itself; which programs have UDP ports: ss -lunp"
 LIBVIRT = "VMs run on; restart libvirt when convenient: systemctl restart libvirtd"
 
+GUESTS = "or let nothing be saved at all: systemctl disable libvirt-guests"
 HOOK = "on that host: sudo holdfast host hook"
 
 
@@ -162,6 +163,9 @@ def _parts_here(told: Told | None, away: str, around: Around) -> Iterator[Part]:
     if told.get("hook"):
         said = str(told["hook"])
         yield Part(name=f"libvirt's hook{of}", is_well=False, said=said, hint=HOOK)
+    if told.get("libvirt_guests"):
+        said = str(told["libvirt_guests"])
+        yield Part(name=f"libvirt-guests{of}", is_well=False, said=said, hint=GUESTS)
     watching = str(told.get("watch_mechanism", ""))
     if watching:
         said = WATCHING.get(watching, watching)

@@ -78,7 +78,7 @@ def explain_page(data: Mapping[str, Any]) -> Iterator[Any]:
     if steps:
         yield Text("What happened, and when after the fault", style=STRONG)
         yield _table(incident, story(incident, steps, names))
-    else:
+    elif not data.get("missing"):
         yield Text("The journal has nothing more about it: it was too long ago.", style=UNSURE)
     for text in data.get("missing") or ():
         yield Text(f"(a part is missing: {text})", style=UNSURE)
@@ -127,7 +127,7 @@ def needs_you(incident: Incident) -> Text:
     if incident.state is IncidentState.OPEN and incident.owner is Owner.HOLDFAST:
         return Text("Being mended: nothing to do.", style=UNSURE)
     if incident.state is IncidentState.OPEN and incident.host:
-        return Text(f"Nothing to do yet{then(incident)}", style=UNSURE)
+        return Text(f"Nothing to do yet{then(incident)}.", style=UNSURE)
     return Text("Nothing to do.", style=GOOD)
 
 

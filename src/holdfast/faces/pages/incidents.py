@@ -64,7 +64,7 @@ def needs_you_line(incidents: Sequence[Incident]) -> Text:
     wanting = [incident.needs_you for incident in incidents if incident.needs_you]
     awaited = [one for one in incidents if one.host and one.state is IncidentState.OPEN]
     if not wanting and awaited:
-        lines = [f"{one.name} is awaited{then(one)}" for one in awaited]
+        lines = [f"{one.name} is awaited{then(one)}." for one in awaited]
         return Text("Nothing to do yet: " + "\n                   ".join(lines), style=UNSURE)
     if not wanting:
         return Text("Nothing to do.", style=GOOD)
@@ -73,12 +73,11 @@ def needs_you_line(incidents: Sequence[Incident]) -> Text:
 
 
 def then(incident: Incident) -> str:
-    """What to do about a host that is silent, should it stay so, in the words of its alarm; and
-    how its incident ends if it never comes back."""
+    """What to do about a host that is silent, should it stay so, by its alarm: no full stop."""
     losses = [one for one in incident.conditions if one in LOSSES]
     row = BY_ID.get((losses or incident.conditions or ("",))[-1])
-    repair = f"; if it stays so: {row.repair}" if row else "."
-    return f"{repair} If it never comes back: holdfast settle {incident.id}"
+    repair = row.repair.replace("HOST", incident.name).rstrip(".") if row else ""
+    return repair and f"; if it stays so: {repair}"
 
 
 def incident_line(incident: Incident, now_ms: int, at_ms: int = 0) -> Text:

@@ -97,6 +97,7 @@ SITE: dict[type, Say] = {
     heard.PulseSaid: _said,
     heard.PulsesRefused: _refused,
     heard.BootsCrossed: _crossed,
+    heard.DumpSeen: lambda _f, n: f"The crash kernel of {n} said that it writes a dump.",
     heard.LastGasp: lambda f, n: f"The kernel of {n} said its last: {f.text}.",
     heard.LinkChanged: _link,
     heard.EarDoubted: lambda f, _: f"This controller doubts its own ears: {f.reason}.",
