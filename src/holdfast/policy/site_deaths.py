@@ -148,8 +148,8 @@ def _suspicion(world: SiteWorld, vm: str, loss: FaultRaised, why: str) -> str:
     promise = world.promises.get(vm)
     if promise is None:
         why = "it is not protected"
-    elif not brakes.is_ours(world, promise):
-        why = "its owner of recovery, or who stopped it, wants it so"
+    elif not_ours := brakes.why_not_ours(world, promise):
+        why = not_ours
     elif promise.needs is not None and promise.needs.obstacle:
         why = promise.needs.obstacle
     text = f"may be lost with its host: {loss.reason}"
@@ -181,8 +181,8 @@ def _word(world: SiteWorld, record: HostRecord, vm: str) -> str:
         return ""
     if starting is not None and starting.obstacle:
         return f"and is not started elsewhere: {starting.obstacle}"
-    if not brakes.is_ours(world, promise):
-        return "and starts nowhere else: its owner of recovery, or who stopped it, wants it so"
+    if not_ours := brakes.why_not_ours(world, promise):
+        return f"and starts nowhere else: {not_ours}"
     return "and is to be started elsewhere"
 
 

@@ -193,8 +193,8 @@ def _wait_for_room(world: SiteWorld, now: Starting, why: str) -> list[Action]:
 def _obstacle(world: SiteWorld, promise: Promise, proof: DeathProof) -> str:
     """The first thing that keeps it from being started anywhere now, or empty."""
     protection = promise.protection
-    if not brakes.is_ours(world, promise):
-        return "it is not Holdfast's to start"
+    if not_ours := brakes.why_not_ours(world, promise):
+        return not_ours
     if world.disarm is not None:
         return f"{world.disarm.owner} disarmed recovery: {world.disarm.reason}"
     if promise.needs is None:
