@@ -12,7 +12,7 @@ from tests.architecture.sources import PROJECT, write_tree
 # Ruled out in the one meaning that the glossary gives, and right in another: a check cannot tell.
 AMBIGUOUS = set(
     "acknowledge case check class close code compute daemon dead down dump error event failed "
-    "failure frozen generation heartbeat history hung hypervisor lease link listener lock log "
+    "failure frozen generation heartbeat history hung hypervisor link listener lock log "
     "logger lost manage manager mode monitor network outage parent pause ping policy pool "
     "primary probe queue quorum reboot receiver report ring send server session set stuck "
     "version".split()

@@ -61,6 +61,9 @@ class Scene:
         self.registry = await led(self.store)
         for one in puts:
             await self.put(f"protections/{one.vm}", one)
+        if not more.get("is_alone"):
+            other = Known(host="h1-id", host_name="h1", boot="boot-1", state_id="s")
+            await self.put("agents/h1-id", other)
         self.confirming = Confirming(
             registry=self.registry,
             fencer=self.fencer,
@@ -312,11 +315,12 @@ def test_its_devices_are_asked_and_an_answer_is_shown() -> None:
     asyncio.run(work())
 
 
-def test_it_is_said_which_vms_start_elsewhere_and_why_others_stay() -> None:
-    def defined(vm: str, obstacle: str = "") -> VmDefinition:
-        needs = VmNeeds(memory_mib=1, vcpus=1, obstacle=obstacle)
-        return VmDefinition(vm=vm, name=vm, xml="<domain/>", needs=needs)
+def defined(vm: str, obstacle: str = "") -> VmDefinition:
+    needs = VmNeeds(memory_mib=1, vcpus=1, obstacle=obstacle)
+    return VmDefinition(vm=vm, name=vm, xml="<domain/>", needs=needs)
 
+
+def test_it_is_said_which_vms_start_elsewhere_and_why_others_stay() -> None:
     async def work() -> None:
         scene = Scene()
         held = [protection("vm-1"), protection("vm-2", wanted=Wanted.STOPPED)]
@@ -347,6 +351,29 @@ def test_it_is_said_which_vms_start_elsewhere_and_why_others_stay() -> None:
         hindered = (await scene.ask())["hindered"]
         assert "bert switched recovery off: move" in hindered
         assert "holdfast arm" in hindered
+
+    asyncio.run(work())
+
+
+def test_what_another_host_holds_by_now_is_none_of_the_dead_ones() -> None:
+    async def work() -> None:
+        scene, moved = Scene(), protection("vm-2", host="h1-id")
+        running = {"vm-1": "web-1", "vm-2": "web-2"}
+        await scene.begin(protection("vm-1"), moved, running=running)
+        await scene.put("definitions/vm-1", defined("vm-1"))
+        vms = (await scene.ask())["vms"]
+        assert [(one["vm"], one["stays"]) for one in vms] == [("vm-1", "")]
+
+    asyncio.run(work())
+
+
+def test_on_a_site_of_one_host_nothing_is_said_to_start_elsewhere() -> None:
+    async def work() -> None:
+        scene = Scene()
+        await scene.begin(protection("vm-1"), is_alone=True)
+        await scene.put("definitions/vm-1", defined("vm-1"))
+        [vm] = (await scene.ask())["vms"]
+        assert vm["stays"] == "the site has no other host"
 
     asyncio.run(work())
 

@@ -2,95 +2,16 @@
 
 import socket
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
-from holdfast.controller.ear import Ear, EarSettings
 from holdfast.controller.ear_sockets import Clock, PlaneEar
+from tests.controller.ear_room import LOOK, Room
 from tests.controller.ear_scene import MISSES, MS, PERIOD, FakeHost, brief
 from tests.ports import free_port
-
-LOOK = 10
-
-
-class Clocks:
-    """This machine's clocks, and what a test has added to them."""
-
-    def __init__(self) -> None:
-        self.passed = self.set = 0
-
-    def monotonic(self) -> int:
-        return time.monotonic_ns() + self.passed
-
-    def wall(self) -> int:
-        return time.time_ns() + self.passed + self.set
-
-
-class Room:
-    """An ear on the loopback, and a socket from which hosts pulse to it."""
-
-    def __init__(
-        self, own: ExitStack, buffer_bytes: int = 1 << 20, gasp_port: int = 0, kdump_port: int = 0
-    ) -> None:
-        self.clocks = Clocks()
-        self.port = free_port()
-        settings = EarSettings(
-            planes=(("a", "127.0.0.1"),),
-            port=self.port,
-            period_ms=PERIOD,
-            misses=MISSES,
-            look_ms=LOOK,
-            longest_patience_ms=5_000,
-            gasp_port=gasp_port,
-            kdump_port=kdump_port,
-        )
-        self._stamps: deque[int] = deque()  # The kernel knows nothing of the time a test adds.
-
-        def open_ear(plane: str, address: str, port: int) -> PlaneEar:
-            return PlaneEar(plane, address, port, buffer_bytes, lambda _: self._stamps.popleft())
-
-        clock = Clock(self.clocks.monotonic, self.clocks.wall)
-        self.ear = Ear(settings, clock, open_ear)
-        own.callback(self.ear.close)
-        self.sender = own.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-        self.sender.bind(("127.0.0.1", 0))
-        self.said: list[dict[str, Any]] = []
-
-    def know(self, *hosts: FakeHost) -> None:
-        for host in hosts:
-            told = {"key": host.key.hex(), "addresses": {"a": "127.0.0.1"}, "boots": {}}
-            self.ear.told({"is": "know", "host": host.name, "grace_ms": 60_000, **told})
-
-    def send(self, *hosts: FakeHost) -> None:
-        for host in hosts:
-            self.sender.sendto(host.pulse(), ("127.0.0.1", self.port))
-            self._stamps.append(self.clocks.wall())
-
-    def turn(self, after_ms: float = LOOK, late_ms: float = 0) -> list[dict[str, Any]]:
-        """Let time pass, then take a turn that should have begun so much earlier."""
-        self.pass_time(after_ms)
-        self.ear.turn(self.clocks.monotonic() - int(late_ms * MS))
-        self._stamps.clear()
-        said, self.ear.out[:] = list(self.ear.out), []
-        said = [one for one in said if one["is"] not in ("tick", "counts", "boots")]
-        self.said += said
-        return said
-
-    def pass_time(self, ms: float) -> None:
-        self.clocks.passed += int(ms * MS)
-
-    def turns(self, ms: int, *pulsing: FakeHost) -> list[dict[str, Any]]:
-        """Turns in time for so long, with these hosts pulsing."""
-        said: list[dict[str, Any]] = []
-        for passed in range(0, ms, LOOK):
-            if passed % PERIOD == 0:
-                self.send(*pulsing)
-            said += self.turn()
-        return said
 
 
 @pytest.fixture
@@ -334,88 +255,6 @@ def test_what_is_refused_in_a_hosts_name_is_told_once_a_second(room: Room) -> No
         ("h1", "a", "wrong key", "127.0.0.1")
     ] * 3
     assert sum(one["count"] for one in said) >= 55
-
-
-def test_a_kernel_that_panics_is_heard(make_room: Callable[..., Room]) -> None:
-    port = free_port()
-    room = make_room(gasp_port=port)
-    host = FakeHost("h1")
-    room.know(host)
-    room.turns(500, host)
-    for text in (
-        b"eth0: link is up",
-        b"4,1,2,-;Kernel panic - not syncing: Attempted to kill init",
-    ):
-        room.sender.sendto(text, ("127.0.0.1", port))
-    said = room.turn()
-    assert [(one["is"], one["host"], one["text"]) for one in said] == [
-        ("gasp", "h1", "4,1,2,-;Kernel panic - not syncing: Attempted to kill init")
-    ]
-
-
-def test_a_gasp_of_a_stranger_says_nothing(make_room: Callable[..., Room]) -> None:
-    port = free_port()
-    room = make_room(gasp_port=port)
-    room.sender.sendto(b"Kernel panic", ("127.0.0.1", port))
-    assert room.turn() == []
-
-
-# As fence_kdump_send sends it, from a processor of either kind.
-DUMPS = (b"\x40\x2a\x30\x1b\x01\0\0\0", b"\x1b\x30\x2a\x40\0\0\0\x01")
-
-
-def dumping(make_room: Callable[..., Room]) -> tuple[Room, int]:
-    port = free_port()
-    room = make_room(kdump_port=port)
-    return room, port
-
-
-@pytest.mark.parametrize("word", DUMPS)
-def test_a_host_that_writes_a_crash_dump_is_heard(
-    make_room: Callable[..., Room], word: bytes
-) -> None:
-    room, port = dumping(make_room)
-    host = FakeHost("h1")
-    room.know(host)
-    room.turns(500, host)
-    room.sender.sendto(word, ("127.0.0.1", port))
-    assert [(one["is"], one["host"]) for one in room.turn()] == [("dump", "h1")]
-
-
-def test_what_is_no_word_of_a_dump_says_nothing(make_room: Callable[..., Room]) -> None:
-    room, port = dumping(make_room)
-    host = FakeHost("h1")
-    room.know(host)
-    room.turns(500, host)
-    for word in (
-        b"",
-        b"\0",
-        DUMPS[0][:7],
-        DUMPS[0] + b"\0",
-        DUMPS[0][:4] + b"\x02\0\0\0",
-        b"x" * 2_000,
-    ):
-        room.sender.sendto(word, ("127.0.0.1", port))
-    assert room.turn() == []
-
-
-def test_a_stranger_writes_no_dump(make_room: Callable[..., Room]) -> None:
-    room, port = dumping(make_room)
-    room.sender.sendto(DUMPS[0], ("127.0.0.1", port))
-    assert room.turn() == []
-
-
-def test_a_flood_of_dumps_is_told_once_a_second(make_room: Callable[..., Room]) -> None:
-    room, port = dumping(make_room)
-    host = FakeHost("h1")
-    room.know(host)
-    room.turns(500, host)
-    said = []
-    for _ in range(60):
-        for _ in range(50):
-            room.sender.sendto(DUMPS[0], ("127.0.0.1", port))
-        said += room.turns(50, host)
-    assert 3 <= len([one for one in said if one["is"] == "dump"]) <= 4
 
 
 def test_a_port_that_is_taken_is_said(room: Room) -> None:

@@ -11,11 +11,22 @@ import pytest
 from msgspec import structs
 
 from holdfast.controller.recovering import Recoverer
+from holdfast.controller.registry import Known
 from holdfast.facts import actions as act
 from holdfast.facts import outcomes as came
-from holdfast.facts.fencing import Fence, FenceDevice, FenceStep
+from holdfast.facts.fencing import (
+    DeviceTried,
+    Fence,
+    FenceDevice,
+    FenceStep,
+    HostFencing,
+    HostMode,
+    Rehearsal,
+)
 from holdfast.facts.promises import Disarm
 from holdfast.facts.tenure import DeathProof
+from holdfast.policy.rehearsals import why_not_fenceable
+from holdfast.ports import clock
 from holdfast.ports.fencer import FenceFailed, PowerState
 from tests.controller.fake_agent import wait_for
 from tests.controller.recovery_scene import FOR_EVER_MS, PROOF, Scene, intent
@@ -256,3 +267,66 @@ def test_a_power_off_that_is_under_way_is_seen_to_its_end_first() -> None:
 
 
 ONE = (FenceDevice(agent="fence_a"),)
+
+
+def test_devices_that_failed_a_real_fence_are_counted_on_no_more() -> None:
+    async def work(scene: PowerScene) -> None:
+        well = (DeviceTried(agent="fence_a", is_well=True, said="on"),) * 2
+        await scene.put("rehearsals/h4", Rehearsal(host="h4", devices=well, utc_ms=1))
+        await scene.begin_off()
+        await wait_for(lambda: len(scene.devices.began) == 2)
+        for agent in ("fence_a", "fence_b"):
+            scene.devices.tell(agent, "its password is wrong")
+        await scene.refused()
+        await wait_for(lambda: not is_fenceable(scene))
+        assert why_not(scene).startswith("fence_a: could not switch it off: its password is wrong")
+        scene.came.clear()
+        scene.devices.began.clear()
+        await scene.order_off()
+        await wait_for(lambda: "fence_a" in scene.devices.began)
+        scene.devices.tell("fence_a")
+        await scene.outcome()
+        await wait_for(lambda: scene.registry.rehearsal("h4") is None)
+        assert "have not been rehearsed" in why_not(scene), "they are asked anew at once"
+
+    run(work)
+
+
+def test_a_fence_that_was_called_off_says_nothing_of_its_devices() -> None:
+    async def work(scene: PowerScene) -> None:
+        well = (DeviceTried(agent="fence_a", is_well=True, said="on"),) * 2
+        await scene.put("rehearsals/h4", Rehearsal(host="h4", devices=well, utc_ms=1))
+        await scene.begin_off()
+        scene.hindrance = "anna disarmed recovery"
+        scene.devices.tell("fence_a", "its password is wrong")
+        await scene.refused()
+        await asyncio.sleep(SOON_S)
+        rehearsal = scene.registry.rehearsal("h4")
+        assert rehearsal is not None
+        assert rehearsal.is_well, "the second was never tried"
+
+    run(work)
+
+
+def test_a_device_of_two_hosts_switches_neither_off() -> None:
+    async def work(scene: PowerScene) -> None:
+        shared = FenceDevice(agent="fence_a", options={"ip": "10.0.9.4"})
+        for host in ("h4", "h5"):
+            held = HostFencing(host=host, mode=HostMode.ACT, devices=(shared,))
+            await scene.put(f"fencing/{host}", held)
+        await scene.put("agents/h5", Known(host="h5", host_name="h5", boot="b", state_id="s"))
+        await scene.begin_off()
+        assert "is the device of h5 as well" in await scene.refused()
+        assert scene.devices.began == []
+
+    run(work)
+
+
+def why_not(scene: PowerScene) -> str:
+    return why_not_fenceable(
+        scene.registry.fencing("h4"), scene.registry.rehearsal("h4"), clock.utc_ms()
+    )
+
+
+def is_fenceable(scene: PowerScene) -> bool:
+    return not why_not(scene) or "older than two days" in why_not(scene)

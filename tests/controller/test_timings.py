@@ -21,6 +21,14 @@ def test_it_is_the_age_at_sending_and_the_time_since() -> None:
     assert timed(structs.replace(report(), fault_age_us=2_000)) == 7.0
 
 
+def test_what_is_waited_for_on_purpose_is_no_slow_report() -> None:
+    told = report()
+    told = structs.replace(told, fault_age_us=5_000_000, detected_age_us=1_000)
+    away = structs.replace(told.alarm, condition="pulse-away")
+    assert timed(structs.replace(told, alarm=away)) == 6.0
+    assert timed(told) == 5_005.0, "of others it is the fault that counts"
+
+
 @pytest.mark.parametrize("how", ["is_estimated", "is_repeat"])
 def test_what_was_told_late_for_another_reason_does_not_count(how: str) -> None:
     assert timed(structs.replace(report(), **{how: True})) is None

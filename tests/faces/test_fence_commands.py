@@ -153,14 +153,29 @@ def test_a_rehearsal_tells_each_device_and_ends_with_one_where_none_worked(
         well = run("fence", "rehearse", "h1")
     assert fake.asked[-1].args == {"host": "h1"}
     assert (well.code, well.out) == (0, "h1 could be fenced now\n  1 fence_ipmilan: on\n")
-    both = {"hosts": [WELL, ILL], "under_way": ["h4"]}
+    both = {"hosts": [WELL, ILL]}
     with answering(run_dir, "controller", {"fence-rehearse": both}) as fake:
         ill = run("fence", "rehearse")
         plain = run("fence", "rehearse", "--json")
     assert fake.asked[-1].args == {}
     assert (ill.code, plain.code) == (1, 1)
     assert "h2 could not be fenced now\n  1 fence_redfish: login failed" in ill.out
-    assert "h4 is still being asked; what came of it: holdfast fence list" in ill.out
+
+
+def test_a_slow_device_is_waited_for_and_what_is_not_known_is_no_success(
+    run: Run, run_dir: Path
+) -> None:
+    """`fence rehearse h4 && host mode h4 act` must not pass a device that does not answer."""
+    found = iter([{"hosts": [], "under_way": ["h1"]}] * 2 + [{"hosts": [WELL], "under_way": []}])
+    with answering(run_dir, "controller", {"fence-rehearse": lambda _: next(found)}) as fake:
+        ran = run("fence", "rehearse", "h1")
+    assert [one.args for one in fake.asked] == [{"host": "h1"}] * 3
+    assert (ran.code, ran.out) == (0, "h1 could be fenced now\n  1 fence_ipmilan: on\n")
+    assert "waiting for the fence devices of h1" in ran.err
+    found = iter([{"hosts": [], "under_way": ["h2"]}, {"hosts": [ILL]}])
+    with answering(run_dir, "controller", {"fence-rehearse": lambda _: next(found)}):
+        ran = run("fence", "rehearse", "h2")
+    assert (ran.code, "h2 could not be fenced now" in ran.out) == (1, True)
 
 
 def test_devices_are_cleared_one_or_all(run: Run, run_dir: Path) -> None:
@@ -189,6 +204,22 @@ def test_a_mode_is_said_in_words(run: Run, run_dir: Path, mode: str, was: str, s
     assert fake.asked[-1].args == {"host": "h1", "mode": mode}
     assert said in ran.out
     assert "but" not in ran.out
+
+
+@pytest.mark.parametrize(
+    ("wait_s", "said"),
+    [
+        (120, "when the kernel of h1 panics, it has 2 min to write its dump"),
+        (0, "when the kernel of h1 panics, its dump is not waited for"),
+    ],
+)
+def test_a_wait_for_a_dump_is_said(run: Run, run_dir: Path, wait_s: int, said: str) -> None:
+    data = {**WELL, "mode": "act", "was": "act", "warning": "", "dump_wait_s": wait_s}
+    with answering(run_dir, "controller", {"host-mode": data}) as fake:
+        ran = run("host", "mode", "h1", "act", "--dump-wait", f"{wait_s}s" if wait_s else "0s")
+    assert fake.asked[-1].args["dump_wait_s"] == wait_s
+    assert said in ran.out
+    assert "already" not in ran.out
 
 
 def test_a_mode_that_could_not_be_kept_now_names_what_helps(run: Run, run_dir: Path) -> None:
@@ -259,6 +290,15 @@ def test_a_script_gives_the_name_and_json_alone_only_looks(run: Run, run_dir: Pa
     assert json.loads(plain.out)["fence"] == {"number": 1}
     assert "1 VM starts elsewhere, once recovery is on again" in done.out
     assert run("host", "confirm-dead", "h4", "--yes-it-is-dead", "h4").code == 2, "without a reason"
+
+
+def test_a_power_off_that_had_to_be_ended_is_told_to_whoever_confirms(
+    run: Run, run_dir: Path
+) -> None:
+    ended = "it was being switched off; that was ended: look that its power stays off"
+    with answering(run_dir, "controller", dead(power=ended)):
+        done = run(*CONFIRM, "--yes-it-is-dead", "h4")
+    assert ended in done.out
 
 
 def test_a_host_that_lives_is_not_asked_about_further(run: Run, run_dir: Path) -> None:

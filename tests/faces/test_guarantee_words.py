@@ -56,6 +56,17 @@ LOST = Guarantee(
             "without h2 db-1 would stay down: no room; and 7 more hosts",
         ),
         (
+            structs.replace(KEPT, hindered=("h4 could not be switched off now: it is shut",)),
+            (
+                "the loss of any one of the 4 hosts on which Holdfast acts could be absorbed;"
+                " but h4 could not be switched off now: it is shut"
+            ),
+        ),
+        (
+            structs.replace(KEPT, hindered=("anna disarmed recovery: a storm",) * 5),
+            "nothing would start elsewhere now: anna disarmed recovery: a storm",
+        ),
+        (
             structs.replace(KEPT, acting=0, tolerable=1),
             "nobody starts VMs elsewhere: Holdfast acts on no host",
         ),

@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 from rich.text import Text
 
+from holdfast.faces.api.shapes import DefinedVm
 from holdfast.faces.cli.showing import show
 from holdfast.faces.cli.status_view import make_view
 from holdfast.faces.pages.alarms import alarms_page, catalogue_page, news_line
@@ -16,6 +17,7 @@ from holdfast.faces.pages.drills import drill_page
 from holdfast.faces.pages.groups import group_page, groups_page
 from holdfast.faces.pages.guarantee import guarantee_page, host_lines
 from holdfast.faces.pages.host_words import left_words_page
+from holdfast.faces.pages.hosts import HostRow, HostView, host_page
 from holdfast.faces.pages.incidents import incident_line, incidents_page
 from holdfast.faces.pages.status import Delivery, Part, StatusView, status_page, troubles
 from holdfast.faces.pages.vms import vm_page, vms_page
@@ -125,15 +127,26 @@ LOST_HOST: dict[str, Any] = {
 SILENT_HOST = {"host": "host-b", "host_name": "kvm-8", "is_up": True, "vms": []}
 
 OF_A_SITE = (
-    replace(known.WEB_1, starts_elsewhere=True),
+    replace(known.WEB_1, starts_elsewhere=True, host_name="h1", defined_on=("h4", "h5")),
     *(
         replace(
-            known.WEB_1, name=f"web-{n}", starts_elsewhere=False, elsewhere="h2 is in report mode"
+            known.WEB_1,
+            host_name="h5",
+            name=f"web-{n}",
+            starts_elsewhere=False,
+            elsewhere="h2 is in report mode",
         )
         for n in (2, 3, 4, 5)
     ),
     replace(known.DB_1, starts_elsewhere=False, elsewhere="its disk a.img is on this host alone"),
     known.SPARE,
+)
+TWICE = replace(known.WEB_1, host_name="h1", also_runs_on=("h4",))
+DRAINED = HostView(
+    host=HostRow(host="id-4", host_name="h4", is_up=True, is_drained=True, said="serves"),
+    only_defined=tuple(
+        DefinedVm(vm=f"vm-{n}", name=f"web-{n}", host_name=f"h{n}") for n in (1, 2, 3, 5)
+    ),
 )
 
 PAGES: dict[str, Callable[[], Iterator[Any]]] = {
@@ -162,11 +175,35 @@ PAGES: dict[str, Callable[[], Iterator[Any]]] = {
     "groups": lambda: groups_page(known.GROUPS, known.VMS),
     "vms_of_a_site": lambda: vms_page(OF_A_SITE),
     "vm_of_a_site": lambda: vm_page(OF_A_SITE[0], (), NOW_MS),
+    "vms_of_which_one_runs_twice": lambda: vms_page((TWICE,)),
+    "host_that_is_drained": lambda: host_page(DRAINED, NOW_MS),
+    "host_with_vms": lambda: host_page(
+        replace(
+            DRAINED,
+            host=replace(DRAINED.host, mode="act", dump_wait_s=120),
+            vms=(OF_A_SITE[0],),
+            only_defined=(),
+        ),
+        NOW_MS,
+    ),
     "guarantee_that_holds": lambda: guarantee_page(known.KEPT),
     "guarantee_that_is_lost": lambda: guarantee_page(known.LOST),
     "guarantee_of_pairs": lambda: guarantee_page(known.PAIRS),
     "host_that_would_leave_vms_down": lambda: host_lines(known.LOST.losses[0]),
     "host_that_nobody_acts_on": lambda: host_lines(known.LOST.losses[2]),
+    "host_that_could_not_be_fenced_now": lambda: host_lines(
+        replace(known.KEPT.losses[0], hindered="h1 could not be switched off now: fence_a: no")
+    ),
+    "guarantee_that_cannot_be_kept_now": lambda: guarantee_page(
+        replace(
+            known.LOST,
+            hindered=("h2 could not be switched off now: no",),
+            losses=(
+                known.LOST.losses[0],
+                replace(known.LOST.losses[1], hindered="h2 could not be switched off now: no"),
+            ),
+        )
+    ),
     "group": lambda: group_page(known.GROUPS[1], (known.WEB_1,)),
     "alarms": lambda: alarms_page((known.CLEARED, known.RAISED, known.SUSPECTED), NOW_MS),
     "alarms_with_a_cause": lambda: alarms_page(

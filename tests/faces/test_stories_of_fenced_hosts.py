@@ -147,7 +147,9 @@ def test_what_was_heard_after_the_commit_was_no_evidence_for_it(tmp_path: Path) 
 
 def test_what_to_do_stands_at_the_end_too(tmp_path: Path) -> None:
     lines = not_proven(tmp_path / "journal").page().splitlines()
-    assert lines[-1].startswith("Needs you: holdfast host confirm-dead h4")
+    assert lines[-1].startswith(
+        "Needs you: see that h4 is off, then: holdfast host confirm-dead h4"
+    )
     assert lines[1] == lines[-1]
 
 

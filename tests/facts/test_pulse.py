@@ -15,14 +15,17 @@ from holdfast.facts.pulse import (
     OTHER_VERSION,
     VERSION,
     WRONG_KEY,
+    Grant,
     Kind,
     Names,
     Pulse,
     PulseRefused,
     Word,
     decode,
+    decode_grant,
     decode_probe,
     encode,
+    encode_grant,
     encode_probe,
     peek,
     read_key,
@@ -180,3 +183,25 @@ def test_a_key_has_its_length(text: str) -> None:
 
 def test_a_key_is_read_from_its_line() -> None:
     assert read_key("00" * 32 + "\n") == bytes(32)
+
+
+GRANT = Grant(PULSE.names, 7, 12_345, 3)
+
+
+def test_a_grant_says_which_pulse_it_answers_and_what_a_newer_one_adds_is_skipped() -> None:
+    data = encode_grant(GRANT, KEY)
+    assert decode_grant(data, KEY) == GRANT
+    newer = sign(data[:-DIGEST_BYTES] + b"more", KEY)
+    assert decode_grant(newer, KEY) == GRANT
+
+
+def test_a_grant_of_another_key_a_half_one_and_a_pulse_are_refused() -> None:
+    data = encode_grant(GRANT, KEY)
+    with pytest.raises(PulseRefused, match=WRONG_KEY):
+        decode_grant(data, OTHER_KEY)
+    with pytest.raises(PulseRefused, match=MALFORMED):
+        decode_grant(sign(data[: -DIGEST_BYTES - 1], KEY), KEY)
+    with pytest.raises(PulseRefused, match=MALFORMED):
+        decode_grant(encode(PULSE, KEY), KEY)
+    with pytest.raises(PulseRefused, match=MALFORMED):  # One of the version before does the same.
+        decode(data, KEY)

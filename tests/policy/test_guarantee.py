@@ -101,3 +101,37 @@ def test_a_vm_that_moves_is_at_stake_at_both_ends_and_a_drained_host_takes_none(
     scene.world.drains["h2"] = Drain(host="h2", by="ann", limit_s=60)
     scene.world.drains["h3"] = Drain(host="h3", by="ann", limit_s=60)
     assert "h2: it is in maintenance" in stays(scene, "h1")["web1"]
+
+
+def hindered(scene: FenceScene, host: str, **unfenceable: str) -> str:
+    return guarantee.Paper(scene.world, unfenceable).lose((host,)).hindered
+
+
+def test_a_promise_that_cannot_be_kept_now_says_what_hinders_it() -> None:
+    scene = FenceScene()
+    assert hindered(scene, "h1") == ""
+    wrong = "fence_ipmilan: the password is wrong"
+    assert hindered(scene, "h1", h1=wrong) == f"h1 could not be switched off now: {wrong}"
+    assert hindered(scene, "h2", h1=wrong) == "", "of the other one it is no matter"
+    scene.disarm()
+    assert "disarmed recovery" in hindered(scene, "h1")
+    scene.arm()
+    assert hindered(scene, "h1") == ""
+    scene.mode("h3", HostMode.REPORT)
+    assert hindered(scene, "h3", h3=wrong) == "", "nobody is to act on it anyway"
+
+
+def test_while_a_host_is_silent_no_further_loss_is_promised_to_be_absorbed() -> None:
+    scene = FenceScene()
+    scene.lose("h4")
+    assert hindered(scene, "h4").startswith("h4 is silent")
+    assert hindered(scene, "h1") == (
+        "h4 is silent, or was fenced a moment ago: one more is for a person"
+    )
+
+
+def test_what_hinders_now_hides_no_lack_of_room() -> None:
+    scene = FenceScene(hosts=2)
+    scene.size("h2", HostSize(memory_mib=1_000, cpus=4, bridges=("br0",)))
+    scene.disarm()
+    assert not guarantee.is_kept(guarantee.lose_each(scene.world))

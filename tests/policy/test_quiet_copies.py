@@ -1,5 +1,4 @@
-"""A host that comes back looks for VMs that run elsewhere by now; of what is not there it says
-nothing.
+"""A host that comes back says nothing of VMs that run elsewhere by now and are not there.
 
 covers: H2 H9
 """

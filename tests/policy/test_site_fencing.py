@@ -244,10 +244,13 @@ def test_pulses_that_are_not_believed_are_a_persons() -> None:
 def test_a_device_that_fails_is_tried_again_ever_later_and_told_of() -> None:
     scene = FenceScene()
     scene.wrong("h4", "host-lost")
-    scene.wait(3_100)
+    scene.wait(60_000)
+    failed_at = scene.now
     for _ in range(3):
         scene.not_off("h4")
         scene.wait(30_000)
+    [alarm] = [one for one in scene.world.reported.values() if one.condition == "fence-failed"]
+    assert alarm.fault_at == failed_at, "its devices were at it until then: no report was late"
     assert scene.did.count("switch off h4") == 4
     assert "it does not answer" in scene.open_alarms["fence-failed h4"]
     assert "confirm-dead h4" in list(scene.world.incidents.values())[-1].needs_you

@@ -16,6 +16,7 @@ from holdfast.agent.definitions import Definitions
 from holdfast.agent.finding import found_gone
 from holdfast.agent.identity import Identity
 from holdfast.agent.inventory import Inventory
+from holdfast.agent.leasing import Leasing
 from holdfast.agent.loop import Loop
 from holdfast.agent.starting import Starting
 from holdfast.agent.terms import Terms
@@ -46,6 +47,8 @@ Answers = Callable[[str], Callable[[Any], None] | None]
 
 class SimulatedAgent:
     """`begin` and `kill` it as often as wanted: what it must remember is on its machine's disk."""
+
+    leasing_kind = Leasing  # A mutant may have another.
 
     def __init__(
         self,
@@ -134,14 +137,16 @@ class SimulatedAgent:
             loop,
             self._domains,
             lambda _vm: "simulated",
-            definitions.elsewhere,
+            definitions.needs,
         )
         self._inventory = Inventory(libvirt, view.vms)
         terms = machine.disk.setdefault("terms", Terms())
         assert isinstance(terms, Terms)
         self._welcomer = Welcomer(loop, self._inventory, me, terms)
         starting = Starting(loop, libvirt, journal)
+        self.leasing = self.leasing_kind(loop, libvirt, machine.lease_board, journal)
         self.orders = Orders(loop, host, terms, self._carrier, starting)
+        self.leasing.add_to(self.orders.questions)
         self.uplink = Uplink(
             dials=self._dials(machine),
             outbox=outbox,
@@ -162,7 +167,7 @@ class SimulatedAgent:
 
     def _protected(self) -> dict[str, str]:
         assert self.loop is not None
-        return {r.vm: r.name for r in self.loop.decider.world.vms.values() if r.protection}
+        return promise.defined_here(self.loop.decider.world)
 
     def _policy_moved(self) -> None:
         self._inventory.policy_moved()
@@ -219,6 +224,7 @@ class SimulatedAgent:
             group.create_task(self.uplink.run())
             group.create_task(self._inventory.run())
             group.create_task(self._definitions.run())
+            group.create_task(self.leasing.run())
 
     def _act(self, action: Action) -> None:
         assert self.uplink is not None

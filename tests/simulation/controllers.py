@@ -19,7 +19,7 @@ from holdfast.adapters.simulated.machine import Machine
 from holdfast.adapters.simulated.outbox import OutboxInMemory
 from holdfast.adapters.simulated.shelf import ShelfInMemory
 from holdfast.adapters.vims.builtin import Builtin
-from holdfast.controller.acting import make_recoverer
+from holdfast.controller.acting import make_leasing, make_recoverer
 from holdfast.controller.agents import Agents
 from holdfast.controller.claims import Claims
 from holdfast.controller.courier import Courier
@@ -32,6 +32,7 @@ from holdfast.controller.groups import Groups
 from holdfast.controller.hearing import Hearing
 from holdfast.controller.known_hosts import follow_hosts
 from holdfast.controller.leadership import Leadership
+from holdfast.controller.leasing import Leasing
 from holdfast.controller.patience import Patience
 from holdfast.controller.promises import Promises
 from holdfast.controller.registry import Registry
@@ -51,6 +52,7 @@ from holdfast.ports.keeper import keep_running
 from holdfast.ports.link import Dial
 from holdfast.ports.notifier import Notifier
 from tests.simulation.controller_fencing import make_confirming
+from tests.simulation.controller_instances import hold_instances
 from tests.simulation.controller_parts import Unasked, kept, settings_of
 from tests.simulation.ears import SimulatedEar
 from tests.simulation.probes import Carrier
@@ -79,6 +81,7 @@ class SimulatedController:
         self._pager = pager
         self._carrier, self._peers = carrier, peers
         self._ear: SimulatedEar | None = None
+        self.grant: Callable[[str, bytes], None] = lambda _host, _data: None
         self.decider: SiteDecider | None = None
         self.leadership: Leadership | None = None
         self.failed: list[str] = []
@@ -175,7 +178,7 @@ class SimulatedController:
         self.leadership = Leadership(self.store, machine.name, self._began)
         self.registry = Registry(self.store, self._term)
         self.promises = Promises(self.registry, self.agents)
-        self.groups = Groups(self.registry, self.agents, ())
+        self.groups = Groups(self.registry, self.agents, (), len(self._cluster.members))
         self.entries = Entries(
             self.vim,
             self.agents,
@@ -196,6 +199,7 @@ class SimulatedController:
             registry=self.registry,
             leadership=self.leadership,
         )
+        self.leasing = self.make_leasing()
         self.make_acting()
         self.confirming = make_confirming(self)
         self._claims.append(Claims(self.agents, self.vim.find))
@@ -299,10 +303,17 @@ class SimulatedController:
             fencer=self.fencer,
             leadership=self.leadership,
             greeter=self.greeter,
+            leasing=self.leasing,
         )
 
     def hold_power(self, host: str) -> AbstractAsyncContextManager[str]:
         return self.recoverer.power.held(host)
+
+    leasing_kind = Leasing
+
+    def make_leasing(self) -> Leasing:
+        one: Any = self
+        return make_leasing(one, self.leasing_kind)
 
     def make_decider(self, world: SiteWorld | None) -> SiteDecider:
         return SiteDecider(world)
@@ -317,7 +328,7 @@ class SimulatedController:
     def _make_ear(
         self, _module: str, _args: list[str], heard: Callable[[Any], None]
     ) -> SimulatedEar:
-        self._ear = SimulatedEar(self.machine, self.machine.network.planes, heard)
+        self._ear = SimulatedEar(self.machine, self.machine.network.planes, heard, self.grant)
         return self._ear
 
     async def _run(self) -> None:
@@ -339,7 +350,9 @@ class SimulatedController:
             **{f"courier {one.notifier.name}": one.run for one in self.couriers},
             "hearing": self.hearing.run,
             "watch": self.watch.run,
+            "instances": hold_instances(self),
             "look": self._look,
+            "leasing": self.leasing.run,
             **self.replicas.tasks(no_gate, None),
         }
         async with asyncio.TaskGroup() as group:

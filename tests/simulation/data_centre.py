@@ -74,6 +74,7 @@ class DataCentre:
         self.network = Network(self.clock, self.rng, PLANES)
         self.bmcs = Bmcs(self.clock, Network(self.clock, self.rng, [PLANE]))
         self.boots_by_people: dict[str, int] = {}
+        self.granted_at: dict[str, int] = {}  # When a grant of its lease came to a host last.
         self.receiver, self.pager = Receiver(self.clock), Receiver(self.clock)
         names = [f"h{number}" for number in range(1, hosts + 1)]
         self.cluster = StoreCluster(
@@ -86,6 +87,8 @@ class DataCentre:
             rack = f"rack{number % racks + 1}" if racks else ""
             self.hosts[name] = Host(machine, rack)
         self.controllers: dict[str, SimulatedController] = {}
+        for name, host in self.hosts.items():
+            host.machine.reset_boots.append(partial(self._reset, name))
         for name in names[:controllers]:
             host = self.hosts[name]
             carrier = Carrier(host.machine, self._answerer)
@@ -94,6 +97,7 @@ class DataCentre:
                 host.machine, self.cluster, *told, carrier, self._peers, self.bmcs
             )
             host.controller = self.controllers[name] = made
+            made.grant = self._granted
         for host in self.hosts.values():
             self._equip(host)
         for name in names[hosts - older :]:
@@ -127,6 +131,15 @@ class DataCentre:
             for one in self.controllers.values()
             if one.machine is not machine
         ]
+
+    def _granted(self, name: str, data: bytes) -> None:
+        """An ear's answer arrives where that pulse was sent."""
+        self.granted_at[name] = self.clock.now
+        self.hosts[name].pulse.granted(data)
+
+    def _reset(self, name: str) -> None:
+        """By its watchdog: it boots again by itself, as after a button was pressed."""
+        self.boots_by_people[name] = self.boots_by_people.get(name, 0) + 1
 
     def _answerer(self, name: str) -> Answerer:
         host = self.hosts[name]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from holdfast.adapters.drivers.worker_link import Worker, WorkerGone
@@ -18,9 +19,11 @@ PORT = 7312
 class SimulatedSocket(PlaneEar):
     """See controller.ear_sockets.PlaneEar: what arrives waits, stamped by the wall clock."""
 
-    def __init__(self, machine: Machine, plane: str) -> None:  # The real one opens its socket.
+    def __init__(  # The real one opens its socket.
+        self, machine: Machine, plane: str, grant: Callable[[str, bytes], None]
+    ) -> None:
         self.plane, self.address = plane, machine.name
-        self._machine = machine
+        self._machine, self._grant = machine, grant
         self._waiting: list[tuple[bytes, str, int]] = []
         self._has_lost = False
 
@@ -50,6 +53,12 @@ class SimulatedSocket(PlaneEar):
         was, self._has_lost = self._has_lost, False
         return was
 
+    def answer(self, data: bytes, sender: tuple[str, int]) -> None:
+        """Back to the pulse that sent it, over its plane."""
+        name, machine = sender[0], self._machine
+        arrive = partial(self._grant, name, data)
+        machine.network.send(self.plane, machine.name, name, arrive)
+
     def shut_out(self, senders: object) -> None:
         pass
 
@@ -60,12 +69,18 @@ class SimulatedSocket(PlaneEar):
 class SimulatedEar(Worker):
     """The ear as a process of its machine, beside the controller's; see worker_link.Worker."""
 
-    def __init__(self, machine: Machine, planes: list[str], heard: Callable[[Any], None]) -> None:
-        self._machine, self._heard_by = machine, heard  # The real one starts a program.
+    def __init__(  # The real one starts a program.
+        self,
+        machine: Machine,
+        planes: list[str],
+        heard: Callable[[Any], None],
+        grant: Callable[[str, bytes], None],
+    ) -> None:
+        self._machine, self._heard_by = machine, heard
         self._controller: VirtualLoop | None = None
         self._ear: Ear | None = None
         self._due = 0
-        self.sockets = {plane: SimulatedSocket(machine, plane) for plane in planes}
+        self.sockets = {plane: SimulatedSocket(machine, plane, grant) for plane in planes}
         self.gone = asyncio.Event()
 
     async def start(self) -> None:

@@ -12,13 +12,16 @@ from holdfast.adapters.simulated.bmc import Bmc, Ordered
 from holdfast.adapters.simulated.vm import SimulatedVm
 from holdfast.facts.alarms import Alarm
 from holdfast.facts.fencing import HostMode
-from holdfast.facts.instants import NS_PER_S
+from holdfast.facts.instants import NS_PER_MS, NS_PER_S
+from holdfast.facts.lease_times import LEASE_MS
 from holdfast.facts.subjects import SubjectKind
 from tests.simulation.data_centre import DataCentre
 from tests.simulation.fence_truth import Begun, FenceTruth
 from tests.simulation.site_laws import LawBroken, SiteLaws
 
 TICK_MS = 100.0
+# Less what clocks and networks may make of it: a grant names a pulse that was sent before.
+LAPSED_NS = (LEASE_MS - 1_000) * NS_PER_MS
 HEARD_NS = 5 * NS_PER_S  # Whom all have heard for so long, nobody may fence.
 WINDOW_NS = 600 * NS_PER_S
 SHARE_PERCENT = 30
@@ -31,6 +34,7 @@ ONLY_OFF = "automatic fencing only switches off"
 HEARD = "nobody is fenced who was heard by everybody"
 RESTORED = "the promised number is restored, or alarmed with the reason"
 ONCE = "a recovery happens once"
+UNASKED = "no watchdog is open where nobody asked for a lease"
 
 
 def share(hosts: int) -> int:
@@ -49,6 +53,7 @@ class FenceLaws:
     starts_elsewhere: int = 0
     switched_off: list[tuple[int, str]] = field(default_factory=list)  # When, and which host.
     _held: dict[tuple[str, int], str] = field(default_factory=dict)  # By VM and generation: host.
+    _asked_for: set[str] = field(default_factory=set)  # Hosts of which a VM ever relied.
     _lied_about: set[str] = field(default_factory=set)  # Disks with two copies, after a lie.
 
     def __post_init__(self) -> None:
@@ -144,6 +149,7 @@ class FenceLaws:
         for disk in self.truth.begun:
             self._judge_copies(disk)
         self._note_outranked()
+        self._note_lapsed()
         self.site.clock.later(TICK_MS, self._tick)
 
     def _note_outranked(self) -> None:
@@ -153,6 +159,23 @@ class FenceLaws:
                 vm = host.machine.vms.by_uuid(protection.vm)
                 if vm is not None and protection.tenure.host != name:
                     self.laws.vm_may_end(host, vm.name)
+
+    def _note_lapsed(self) -> None:
+        """What relies on its host's lease may end there when that was not granted for so long."""
+        for protection in self.truth.protections():
+            name = protection.tenure.host
+            granted_at = self.site.granted_at.get(name)
+            if self.truth.relies(protection):
+                self._asked_for.add(name)
+            is_over = granted_at is not None and self.site.clock.now - granted_at > LAPSED_NS
+            host = self.site.hosts[name]
+            vm = host.machine.vms.by_uuid(protection.vm)
+            if is_over and vm is not None and self.truth.relies(protection):
+                self.laws.vm_may_end(host, vm.name)
+        for name, host in self.site.hosts.items():
+            if host.machine.watchdog.is_open and name not in self._asked_for:
+                self._asked_for.add(name)  # Once is enough.
+                self._breach(UNASKED, f"that of {name} is")
 
     # At the end, when all is mended and has had its time.
 

@@ -15,7 +15,9 @@ from holdfast.adapters.simulated.machine import Machine
 from holdfast.adapters.simulated.network import Weather
 from holdfast.adapters.simulated.vm import SimulatedVm
 from holdfast.facts.fencing import Fence, FenceStep, HostMode
+from holdfast.facts.instances import Instance, InstanceStep
 from holdfast.facts.instants import NS_PER_MS, NS_PER_S
+from holdfast.facts.leases import HostLease
 from holdfast.facts.promises import DEFAULT_GROUP, Group, Owner, Protection
 from holdfast.facts.recoveries import Recovery
 from holdfast.facts.tenure import DeathProof, ProofKind, Wanted
@@ -47,6 +49,7 @@ class FenceTruth:
     _drift_ms: int = 0
     begun: dict[str, list[Begun]] = field(default_factory=dict)  # By disk, in order.
     proofs: dict[str, list[Recovery]] = field(default_factory=dict)  # By VM, as committed.
+    taken_back: set[tuple[str, str, int]] = field(default_factory=set)  # VM, host, generation.
     fences: dict[str, Fence] = field(default_factory=dict)  # By host, as committed last.
     acted_on: dict[str, tuple[str, str]] = field(default_factory=dict)  # VM: its name, its host.
     # How long everybody had heard a host when its fence was committed, by host and number.
@@ -122,7 +125,10 @@ class FenceTruth:
         return machine.boot == last.boot and machine.has_power and vm is not None and vm.runs
 
     def has_proof(self, last: Begun, host: str, generation: int) -> bool:
-        """Whether the store held one about that copy before this start, and the start itself."""
+        """Whether the store held one about that copy before this start, and the start itself; or
+        that host has shown, of a VM made from a template, that nothing is left of it."""
+        if (last.vm, last.host, last.generation) in self.taken_back:
+            return True
         committed = self.proofs.get(last.vm, [])
         is_placed = any((r.target, r.generation) == (host, generation) for r in committed)
         return is_placed and any(self._covers(one.proof, last) for one in committed)
@@ -130,6 +136,8 @@ class FenceTruth:
     def _covers(self, proof: DeathProof, last: Begun) -> bool:
         if proof.kind is ProofKind.STORAGE:
             return proof.vm == last.vm and proof.generation >= last.generation
+        if proof.kind is ProofKind.WATCHDOG:
+            return (proof.host, proof.boot) == (last.host, last.boot) and last.vm in proof.vms
         is_over = self.site.hosts[last.host].machine.boot != last.boot
         return proof.host == last.host and (is_over or last.boot in (proof.boot, *proof.earlier))
 
@@ -153,9 +161,21 @@ class FenceTruth:
 
     def is_promised(self, protection: Protection) -> bool:
         """Wanted running, and for the program to bring back."""
-        held = self.site.cluster.truth.contents.get(f"groups/{protection.group}")
-        group = msgspec.json.decode(held.value, type=Group) if held else DEFAULT_GROUP
+        group = self._group_of(protection)
         return protection.tenure.wanted is Wanted.RUNNING and group.owner is Owner.HOLDFAST
+
+    def _group_of(self, protection: Protection) -> Group:
+        held = self.site.cluster.truth.contents.get(f"groups/{protection.group}")
+        return msgspec.json.decode(held.value, type=Group) if held else DEFAULT_GROUP
+
+    def leases(self) -> Iterator[HostLease]:
+        for key, held in sorted(self.site.cluster.truth.contents.items()):
+            if key.startswith("leases/"):
+                yield msgspec.json.decode(held.value, type=HostLease)
+
+    def relies(self, protection: Protection) -> bool:
+        """Whether people have let it be ended with the lease of its host."""
+        return self._group_of(protection).lease
 
     def is_committed(self, fence: Fence) -> bool:
         held = self.fences.get(fence.host)
@@ -172,6 +192,10 @@ class FenceTruth:
         if folder == "recoveries":
             made = msgspec.json.decode(change.value, type=Recovery)
             self.proofs.setdefault(name, []).append(made)
+        elif folder == "instances":
+            one = msgspec.json.decode(change.value, type=Instance)
+            if one.step is InstanceStep.TAKEN_BACK:
+                self.taken_back.add((one.vm, one.host, one.generation))
         elif folder == "fences":
             fence = msgspec.json.decode(change.value, type=Fence)
             if fence.step is not FenceStep.CLOSED:

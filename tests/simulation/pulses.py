@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from holdfast.adapters.simulated.machine import Machine
 from holdfast.adapters.simulated.network import Network
+from holdfast.agent.petting import Petting
 from holdfast.facts.instants import NS_PER_MS, Instant
 from holdfast.facts.layers import Layer, LayerState, Plan
 from holdfast.facts.pulse import (
@@ -42,9 +43,19 @@ class SimulatedPulse:
         self._life = 0
         self.is_running = False
         self._sequence = 0
+        self._granted: list[bytes] = []  # What its sockets hold, until it looks.
 
     def begin(self) -> None:
         self._life += 1
+        self._granted.clear()
+        self._petting = Petting(
+            self._machine.lease_board,
+            self._machine.watchdog,
+            host=self.host,
+            boot=self._machine.boot,
+            key=self.key,
+            say=lambda _text: None,
+        )
         self.is_running = True
         self.plan, self.limit_ms = Plan.NONE, 0
         self._sequence = self._machine.own.monotonic_ns() // NS_PER_MS
@@ -84,10 +95,23 @@ class SimulatedPulse:
         if life != self._life or not machine.is_up:
             return
         if not machine.is_frozen:
+            self._pet()
             self._beat()
         period_ns = timing.PULSE_PERIOD_MS * NS_PER_MS
         due = machine.own.virtual_at(machine.own.monotonic_ns() + period_ns)
         machine.clock.at(due, lambda: self._beat_on(life))
+
+    def granted(self, data: bytes) -> None:
+        """The leader's ear has answered a pulse."""
+        if self.is_running:
+            self._granted.append(data)
+
+    def _pet(self) -> None:
+        at = self._machine.own.monotonic_ns()
+        granted, self._granted = self._granted, []
+        for data in granted:
+            self._petting.granted(data, at)
+        self._petting.look(at)
 
     def _beat(self) -> None:
         machine, network = self._machine, self._machine.network

@@ -7,6 +7,7 @@ from typing import Any
 from holdfast.adapters.simulated.network import Weather
 from holdfast.facts.wire import VERSION
 from tests.simulation.fence_commands import FENCE_COMMANDS, power_shown
+from tests.simulation.lease_commands import LEASE_COMMANDS
 from tests.simulation.recovery_commands import RECOVERY_COMMANDS
 from tests.simulation.site_stage import SiteStage
 from tests.simulation.story_lines import UNITS_MS, BadStory, Command, Options, Words
@@ -322,5 +323,6 @@ COMMANDS: dict[str, Command] = {
     "upgrade": _upgrade,
     "status": _status,
     **FENCE_COMMANDS,
+    **LEASE_COMMANDS,
     **RECOVERY_COMMANDS,
 }

@@ -81,6 +81,8 @@ REQUIREMENTS = (
             "quiet",
             "fencer-broken",
             "bmc-gone-with-host",
+            "lease-runs-out",
+            "watchdog-bites",
             "too-many-hosts-lost",
         ),
     ),

@@ -56,6 +56,7 @@ QUICK = {
     "a_bmc_that_is_wired_to_another_host_is_found_out",
     "a_bmc_that_lies_about_a_host_that_is_heard_is_found_out",
     "a_controller_that_is_cut_off_suspects_nobody",
+    "a_cut_off_host_without_a_bmc_ends_what_relies_on_its_lease",
     "a_dead_host_is_switched_off_and_its_vms_answer_elsewhere",
     "a_frozen_host_is_switched_off_before_its_vm_starts_elsewhere",
     "a_frozen_host_is_told_from_a_lost_one",

@@ -31,6 +31,8 @@ from holdfast.agent.host_records import HostRecords
 from holdfast.agent.identity import Identity
 from holdfast.agent.inventory import Inventory
 from holdfast.agent.last_words import LastWords
+from holdfast.agent.lease_board import LEASE_BOARD, SharedLeaseBoard
+from holdfast.agent.leasing import Leasing
 from holdfast.agent.loop import Loop, now
 from holdfast.agent.losses import watch_losses
 from holdfast.agent.memory import Remembered, is_in_doubt, open_journal
@@ -98,9 +100,7 @@ class Agent:
             state / "recorder", me.boot, self._watched, ring_bytes=settings.recorder_mib << 20
         )
         self.definitions = Definitions(self.sight.hypervisor, self._protected)
-        self.view = View(
-            self.loop, self._domains, self.sight.watched_by, self.definitions.elsewhere
-        )
+        self.view = View(self.loop, self._domains, self.sight.watched_by, self.definitions.needs)
         self.inventory = Inventory(self.sight.hypervisor, self.view.vms, settings.roles)
         self.outbox = DiskOutbox(state / "outbox", me.boot, settings.outbox_mib << 20)
         self.questions = Questions()
@@ -130,6 +130,8 @@ class Agent:
             observations=lambda: self.loop.observations,
         )
         self.hook_files = HookFiles(state, Path(settings.run_dir), lambda: self.decider.world)
+        self.lease_board = SharedLeaseBoard(Path(settings.run_dir) / LEASE_BOARD)
+        self.leasing = Leasing(self.loop, self.sight.hypervisor, self.lease_board, self.journal)
         self.starting = Starting(self.loop, self.sight.hypervisor, self.journal)
         self.migrator = LibvirtMigrator(
             settings.libvirt_uri,
@@ -180,6 +182,7 @@ class Agent:
             self.starting.turn,
         ).add_to(self.questions)
         self.starting.add_to(self.questions)
+        self.leasing.add_to(self.questions)
         self.migrating.add_to(self.questions)
         Witness(self._settings.answer_port, self._me.boot).add_to(self.questions)
 
@@ -193,8 +196,7 @@ class Agent:
         return self.inventory.domains()
 
     def _protected(self) -> dict[str, str]:
-        """By uuid, with their names."""
-        return {r.vm: r.name for r in self.decider.world.vms.values() if r.protection}
+        return promise.defined_here(self.decider.world)
 
     def _policy_moved(self) -> None:
         self.inventory.policy_moved()
@@ -215,6 +217,7 @@ class Agent:
             self.site_keeper.run,
             self.vitals.run,
             self.found_moves.run,
+            self.leasing.run,
             lambda: watch_losses(self._losses(), self._see),
             *[
                 functools.partial(sensor.run, self._see)

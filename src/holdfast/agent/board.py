@@ -25,17 +25,22 @@ _LASTING = (LayerState.UNKNOWN, LayerState.STOPPED)  # Nobody promised a further
 _EMPTY = Word(LayerState.UNKNOWN, 0)
 
 
+def map_file(path: Path, size: int) -> mmap.mmap:
+    """Shared with whoever maps it, too; made where it is not there. Raises OSError."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if os.fstat(fd).st_size < size:
+            os.ftruncate(fd, size)
+        return mmap.mmap(fd, size)
+    finally:
+        os.close(fd)
+
+
 class Board:
     """Raises OSError when the file cannot be made."""
 
     def __init__(self, path: Path) -> None:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            if os.fstat(fd).st_size < _SIZE:
-                os.ftruncate(fd, _SIZE)
-            self._map = mmap.mmap(fd, _SIZE)
-        finally:
-            os.close(fd)
+        self._map = map_file(path, _SIZE)
         self._newest: dict[Layer, tuple[LayerState, int, int]] = {}
 
     def write(self, layer: Layer, state: LayerState, limit_ms: int, at: Instant) -> None:

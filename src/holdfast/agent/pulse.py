@@ -19,9 +19,13 @@ from holdfast.adapters.drivers.plane_sockets import open_plane_socket
 from holdfast.adapters.drivers.real_time import PULSE_PRIORITY, keep_time
 from holdfast.agent.board import Board
 from holdfast.agent.boot_word import read_boot
+from holdfast.agent.host_watchdog import HostWatchdog
+from holdfast.agent.lease_board import LEASE_BOARD, SharedLeaseBoard
+from holdfast.agent.petting import Petting
 from holdfast.agent.pulse_file import NAME, PulseFile, PulseFileWrong, read_pulse_file
 from holdfast.facts.instants import NS_PER_MS, NS_PER_S, Instant
 from holdfast.facts.layers import Plan
+from holdfast.facts.lease_words import LeaseBoard
 from holdfast.facts.pulse import (
     Kind,
     Names,
@@ -31,6 +35,7 @@ from holdfast.facts.pulse import (
     encode,
     read_key,
 )
+from holdfast.ports.watchdog import Watchdog
 
 WAIT_FOR_FILE_S = 1.0
 REPEATS_OF_PLAN = 3
@@ -43,20 +48,25 @@ LONGEST_PROBE_BYTES = 512
 class Pulser:
     """One reading of pulse.json, with the sockets that it asks for."""
 
-    def __init__(self, file: PulseFile, boot: str, run_dir: Path, board: Board) -> None:
+    def __init__(
+        self, file: PulseFile, boot: str, run_dir: Path, board: Board, lease: "Lease"
+    ) -> None:
         self._file, self._boot, self._board = file, boot, board
         self._key = read_key(file.key)
+        self._petting = lease.petting(file, boot, self._key)
         self._stops = run_dir / "host-stops"
         self._plan, self._limit_ms = Plan.NONE, 0
         # Higher than any of this boot before it, since a pulse takes longer than a millisecond.
         self._sequence = time.monotonic_ns() // NS_PER_MS
         self._senders: dict[tuple[str, str], socket.socket] = {}
         self._answering: dict[int, tuple[str, socket.socket]] = {}
+        self._granting: dict[int, socket.socket] = {}  # The leader answers where a pulse came from.
         self._poll = select.epoll()
         self._open()
 
     def beat(self, at: Instant) -> None:
         """One pulse on every plane to every controller. What cannot be sent is lost, never late."""
+        self._petting.look(at)
         self._sequence += 1
         if self._sequence % STOPS_LOOK_EVERY == 0:
             self._look_for_stop()
@@ -86,7 +96,10 @@ class Pulser:
             if wait_s <= 0:
                 return
             for fd, _ in self._poll.poll(wait_s):
-                self._answer_all(*self._answering[fd])
+                if fd in self._answering:
+                    self._answer_all(*self._answering[fd])
+                else:
+                    self._hear_grants(self._granting[fd])
 
     def say_farewell(self) -> None:
         """A planned end says so, more than once, because datagrams are lost."""
@@ -106,7 +119,9 @@ class Pulser:
         for plane, own, _, _ in self._file.targets:
             if (plane, own) not in self._senders:
                 with _saying(f"{own} on plane {plane} cannot be used"):
-                    self._senders[plane, own] = open_plane_socket(own, 0)
+                    sender = self._senders[plane, own] = open_plane_socket(own, 0)
+                    self._granting[sender.fileno()] = sender
+                    self._poll.register(sender, select.EPOLLIN)
         for plane, own in self._file.answers:
             with _saying(f"nobody who doubts is answered on {own}"):
                 opened = open_plane_socket(own, self._file.answer_port)
@@ -129,6 +144,14 @@ class Pulser:
             with contextlib.suppress(PulseRefused, OSError):
                 opened.sendto(self._answer(plane, data), asker)
 
+    def _hear_grants(self, opened: socket.socket) -> None:
+        for _ in range(ANSWERS_AT_ONCE):
+            try:
+                data = opened.recv(LONGEST_PROBE_BYTES)
+            except OSError:
+                return
+            self._petting.granted(data, time.monotonic_ns())
+
     def _answer(self, plane: str, probe: bytes) -> bytes:
         """Raises PulseRefused: who does not hold the key, or means somebody else, hears nothing."""
         asked = decode_probe(probe, self._key)
@@ -144,6 +167,20 @@ class Pulser:
             layers=self._board.read_all(at),
         )
         return encode(pulse, self._key, Kind.ANSWER)
+
+
+class Lease:
+    """What a pulse keeps of the lease and its watchdog, however often its file is read anew."""
+
+    def __init__(self, board: LeaseBoard) -> None:
+        self._board = board
+        self._watchdogs: dict[str, Watchdog] = {}
+
+    def petting(self, file: PulseFile, boot: str, key: bytes) -> Petting:
+        watchdog = self._watchdogs.get(file.watchdog)
+        if watchdog is None:
+            watchdog = self._watchdogs[file.watchdog] = HostWatchdog(file.watchdog)
+        return Petting(self._board, watchdog, host=file.host, boot=boot, key=key, say=say)
 
 
 @contextlib.contextmanager
@@ -183,6 +220,7 @@ def run(state_dir: Path, run_dir: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with only_one("pulse", state_dir, run_dir):
         boot, board = read_boot(run_dir), Board(run_dir / "health-board")
+        lease = Lease(SharedLeaseBoard(run_dir / LEASE_BOARD))
         for lack in keep_time(PULSE_PRIORITY):
             say(f"does without {lack}")
         while not signals.is_ended:
@@ -192,7 +230,7 @@ def run(state_dir: Path, run_dir: Path) -> None:
             if file is None:
                 return
             say(f"host {file.host_name} ({file.host}), boot {boot}: {_where(file)}")
-            pulser = Pulser(file, boot, run_dir, board)
+            pulser = Pulser(file, boot, run_dir, board, lease)
             try:
                 _pulse(pulser, file.period_ms * NS_PER_MS, board, signals, generation)
             finally:

@@ -31,7 +31,8 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class PulseFile:
-    """`key` is hex. `answers` are the planes, and the own addresses, of the answer port."""
+    """`key` is hex. `answers` are the planes, and the own addresses, of the answer port; `watchdog`
+    is the host's, opened only while VMs rely on a lease."""
 
     host: str
     host_name: str
@@ -42,6 +43,7 @@ class PulseFile:
     targets: tuple[Target, ...]
     answers: tuple[tuple[str, str], ...]
     answer_port: int
+    watchdog: str = ""
 
 
 def read_pulse_file(path: Path) -> PulseFile:
@@ -62,6 +64,7 @@ def read_pulse_file(path: Path) -> PulseFile:
             ),
             answers=tuple((str(plane), str(own)) for plane, own in told["answers"]),
             answer_port=int(told["answer_port"]),
+            watchdog=str(told.get("watchdog", "")),  # An agent of the version before names none.
         )
         read_key(read.key)
     except (ValueError, KeyError, TypeError, RecursionError) as error:

@@ -145,4 +145,5 @@ def plan_pulse(settings: Settings, me: Identity, key: str) -> PulseFile:
         targets=tuple(targets),
         answers=tuple(own.items()),
         answer_port=settings.answer_port,
+        watchdog=settings.watchdog,
     )

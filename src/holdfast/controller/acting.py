@@ -1,16 +1,21 @@
 """Acting on hosts put together: the store tells the watch, and what follows is carried out."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from holdfast.controller.agents import Agents
 from holdfast.controller.greeting import Greeter
+from holdfast.controller.groups import Groups
+from holdfast.controller.hearing import Hearing
 from holdfast.controller.leadership import Leadership
+from holdfast.controller.lease_proofs import LeaseProofs
+from holdfast.controller.leasing import Leasing
 from holdfast.controller.migrating import ACTS, Migrating
 from holdfast.controller.migration_questions import MigrationQuestions
 from holdfast.controller.recovering import Recoverer
 from holdfast.controller.registry import Registry
 from holdfast.controller.site_feed import SiteFeed
+from holdfast.controller.stale_disks import StaleDisks
 from holdfast.controller.watch import Watch
 from holdfast.facts.actions import Action
 from holdfast.facts.commands import RecoveryAsked
@@ -34,6 +39,7 @@ def make_recoverer(
     fencer: Fencer,
     leadership: Leadership,
     greeter: Greeter,
+    leasing: Leasing,
 ) -> Recoverer:
     """The watch hands it what it decides, and hears what came of it."""
     world = watch.decider.world
@@ -50,6 +56,7 @@ def make_recoverer(
         consume=watch.take,
         fault_age_ms=watch.fault_age_ms,
         hindrance=hindrance,
+        leases=LeaseProofs(registry, leasing.granted_at),
     )
     watch.recover = recoverer.carry_out
     SiteFeed(registry, watch.take, world)
@@ -83,12 +90,44 @@ def _recoverer_of(one: "Controller") -> Callable[[str, str], dict[str, Any] | No
     return recover_elsewhere
 
 
+class Parts(Protocol):
+    """What a controller has, of those that leases need."""
+
+    registry: Registry
+    agents: Agents
+    hearing: Hearing
+    watch: Watch
+    groups: Groups
+
+    @property
+    def leadership(self) -> Leadership: ...
+
+
+def make_leasing(one: Parts, kind: type[Leasing] = Leasing) -> Leasing:
+    """Granted is who the watch believes to live."""
+    world = one.watch.decider.world
+
+    def lives(host: str) -> bool:
+        record = world.hosts.get(host)
+        return record is not None and record.pulses
+
+    return kind(
+        registry=one.registry,
+        agents=one.agents,
+        hearing=one.hearing,
+        leadership=one.leadership,
+        lives=lives,
+        may_rely=one.groups.may_rely,
+    )
+
+
 def make_migrating(one: "Controller") -> Migrating:
     """Beside the recoverer; and let the controller answer what is asked about migrations."""
 
     def say(text: str) -> None:
         one.events.note(EventKind.HOST, text)
 
+    StaleDisks(one.registry, say)
     migrating = Migrating(
         registry=one.registry,
         agents=one.agents,

@@ -2,19 +2,20 @@
 
 import asyncio
 import itertools
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import msgspec
-from msgspec import structs
 
 from holdfast.adapters.drivers.shelf import Shelf
+from holdfast.controller import vm_rows
 from holdfast.facts import wire
 from holdfast.facts.definitions import HostSize
 from holdfast.facts.tenure import Tenure
 from holdfast.facts.wire import VmSummary
 from holdfast.ports import clock
-from holdfast.ports.answers import AWAY, REFUSED, USAGE, Unanswerable, unknown
+from holdfast.ports.answers import AWAY, USAGE, Unanswerable, unknown
 from holdfast.ports.vim import VimVm
 
 ASK_LIMIT_S = 20.0
@@ -98,6 +99,7 @@ class Agents:
         self.on_vms: Callable[[Agent], None] = lambda _: None
         self.on_forgotten: Callable[[str], None] = lambda _: None
         self.silence_of: Callable[[str], str] = lambda _: ""  # Of a host, where it is silent.
+        self.holder_of: Callable[[str], str] = lambda _: ""  # The host that holds a VM.
         self.worded: Callable[[VmSummary], VmSummary] = lambda one: one  # With the site's word.
         self.by_host: dict[str, Agent] = {}
         self._running: dict[str, list[str]] = {}  # Hosts that say so of a VM, the first one first.
@@ -183,17 +185,16 @@ class Agents:
         return (agent for agent in self.by_host.values() if agent.link is not None)
 
     def all_vms(self) -> list[VmSummary]:
-        """What the host's own agent says now, or what it said last, marked as such."""
-        found = [
-            self.worded(summary if agent.link is not None else _unseen(summary, agent))
-            for agent in self.by_host.values()
-            for summary in agent.vms
-        ]
-        return sorted(found, key=lambda summary: summary.name)
+        """One of each VM: what its host's own agent says now, or said last, marked as such."""
+        rows = (
+            self.worded(vm_rows.row(seen, self.holder_of(vm), self.by_host))
+            for vm, seen in vm_rows.by_vm(self.by_host.values()).items()
+        )
+        return sorted(rows, key=lambda one: one.name)
 
-    def holds(self, host: str, vm: str) -> bool:
-        agent = self.by_host.get(host)
-        return agent is not None and any(summary.vm == vm for summary in agent.vms)
+    def vms_there(self) -> Counter[str]:
+        """How many VMs each host has, without definitions that were left behind."""
+        return Counter(one.host for one in self.all_vms())
 
     def inventory(self, host: str) -> list[VimVm]:
         """What runs or is defined there, for the VIM."""
@@ -209,22 +210,27 @@ class Agents:
         return next(found, "")
 
     def find_vm(self, name: str) -> tuple[Agent, VmSummary]:
-        """By uuid or name. Raises Unanswerable."""
-        found = [
-            (agent, summary)
-            for agent in self.by_host.values()
-            for summary in agent.vms
-            if name in (summary.vm, summary.name)
-        ]
+        """By uuid or name; with the agent whose word of it counts. Raises Unanswerable."""
+        vm, seen = self._seen(name)
+        return vm_rows.whose_word(seen, self.holder_of(vm))
+
+    def find_to_protect(self, name: str) -> tuple[Agent, VmSummary]:
+        """By uuid or name; with the agent that would be granted it. Raises Unanswerable."""
+        vm, seen = self._seen(name)
+        return vm_rows.to_protect(name, seen, self.holder_of(vm))
+
+    def _seen(self, name: str) -> tuple[str, list[tuple[Agent, VmSummary]]]:
+        known = vm_rows.by_vm(self.by_host.values())
+        found = {vm: s for vm, s in known.items() if name == vm or name in {o.name for _, o in s}}
         if not found:
-            raise unknown("VM", name, [s.name for s in self.all_vms()], "holdfast vm list")
-        up = [one for one in found if one[0].link is not None]
+            raise unknown("VM", name, {one.name for one in self.all_vms()}, "holdfast vm list")
+        up = [vm for vm, seen in found.items() if any(agent.link for agent, _ in seen)]
         if len(found) > 1 and len(up) != 1:
-            if len({summary.vm for _, summary in found}) == 1:
-                return _most_at_home(name, up or found)
-            named = ", ".join(f"{summary.vm} on {agent.host_name}" for agent, summary in found)
+            rows = (vm_rows.row(s, self.holder_of(vm), self.by_host) for vm, s in found.items())
+            named = ", ".join(f"{one.vm} on {one.host_name}" for one in rows)
             raise Unanswerable(f"there are {len(found)} VMs {name!r}: {named}", "use a uuid", USAGE)
-        return up[0] if up else found[0]
+        vm = up[0] if up else next(iter(found))
+        return vm, found[vm]
 
     def find_host(self, host: str) -> Agent:
         """Raises Unanswerable."""
@@ -267,34 +273,6 @@ def away(host_name: str, silence: str = "") -> Unanswerable:
         return Unanswerable(text, f"what to do about it: holdfast explain {host_name}", AWAY)
     text = f"the agent of host {host_name} is away"
     return Unanswerable(text, f"start it there: sudo holdfast agent (on {host_name})", AWAY)
-
-
-def _most_at_home(name: str, found: list[tuple[Agent, VmSummary]]) -> tuple[Agent, VmSummary]:
-    """Of the hosts on which one and the same VM is defined: where it runs, else where it is
-    protected. Raises Unanswerable."""
-    running = [one for one in found if one[1].is_running]
-    protected = [one for one in found if one[1].is_protected]
-    for chosen in (running, protected):
-        if len(chosen) == 1:
-            return chosen[0]
-        if chosen:
-            hosts = " and ".join(sorted(agent.host_name for agent, _ in chosen))
-            text = f"{name} runs, or is protected, on {hosts}: one of them is a mistake"
-            raise Unanswerable(text, "holdfast vm list; then end it on the wrong one", REFUSED)
-    hosts = " and ".join(sorted(agent.host_name for agent, _ in found))
-    text = f"{name} is defined on {hosts}, and runs on none of them"
-    raise Unanswerable(text, "start it where it should run, then type this again", REFUSED)
-
-
-def _unseen(summary: VmSummary, agent: Agent) -> VmSummary:
-    return structs.replace(
-        summary,
-        state="unknown",
-        is_running=False,
-        pid=0,
-        watched_by="",
-        obstacle=f"the agent of host {agent.host_name} is away",
-    )
 
 
 def _read_inventory(host: str, value: bytes) -> tuple[str, tuple[VmSummary, ...]]:

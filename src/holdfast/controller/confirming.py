@@ -20,6 +20,8 @@ from holdfast.facts.fencing import Fence, FenceDevice, FenceStep
 from holdfast.facts.hearing import Sign, WitnessSpoke
 from holdfast.facts.promises import Group, Owner, Protection
 from holdfast.facts.tenure import RESTORED, TenureState, Wanted
+from holdfast.policy import rebuilding
+from holdfast.policy.site_world import is_of_lease
 from holdfast.ports import clock
 from holdfast.ports.answers import REFUSED, USAGE, Unanswerable
 from holdfast.ports.fencer import FenceFailed, Fencer
@@ -27,6 +29,7 @@ from holdfast.ports.fencer import FenceFailed, Fencer
 PLAIN = msgspec.to_builtins
 POWER_LIMIT_S = 8.0
 REASON_LETTERS = 500
+NO_OTHER = "the site has no other host"
 
 
 @dataclass(frozen=True)
@@ -161,10 +164,15 @@ class Confirming:
     def _vms(self, host: str) -> Iterator[dict[str, str]]:
         """Each VM that the host holds; without `stays` it starts elsewhere."""
         groups = self._registry.groups()
+        is_alone = all(one.host == host for one in self._registry.all_known())
         held = [one for one in self._registry.protections().values() if one.tenure.host == host]
         for one in sorted(held, key=lambda protection: protection.name):
-            yield {"vm": one.vm, "name": one.name, "stays": self._why_it_stays(one, groups)}
-        known = {one.vm for one in held}
+            yield {
+                "vm": one.vm,
+                "name": one.name,
+                "stays": self._why_it_stays(one, groups) or (NO_OTHER if is_alone else ""),
+            }
+        known = self._registry.protections()  # What another host holds is none of this one's.
         for vm, name in sorted(self._running_on(host).items(), key=lambda pair: pair[1]):
             if vm not in known:
                 yield {"vm": vm, "name": name, "stays": "it is not protected"}
@@ -180,10 +188,11 @@ class Confirming:
             f"its recovery is owned by {group.owner if group else 'nobody'}": group is None
             or group.owner is not Owner.HOLDFAST,
             "no controller was told its definition": definition is None,
-            definition.needs.obstacle if definition else "": definition is not None
-            and bool(definition.needs.obstacle),
         }
-        return next((reason for reason, is_so in reasons.items() if is_so), "")
+        first = next((reason for reason, is_so in reasons.items() if is_so), "")
+        if first or definition is None or group is None:
+            return first
+        return rebuilding.obstacle(definition.needs, one, group)
 
     # Saying it.
 
@@ -268,8 +277,8 @@ class Confirming:
     def _is_proven(self, row: Mapping[str, Any]) -> bool:
         """All that is known to have run there: a boot that came later is not."""
         fence = self._registry.fence(str(row["host"]))
-        if fence is None or fence.step is not FenceStep.OFF:
-            return False
+        if fence is None or fence.step is not FenceStep.OFF or is_of_lease(fence):
+            return False  # A lease that ran out proves only what relied on it.
         return {fence.boot, *fence.earlier}.issuperset(self._boots(row))
 
     def _proven_words(self, row: Mapping[str, Any]) -> str:

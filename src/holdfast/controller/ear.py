@@ -119,6 +119,7 @@ class Ear:
         self._end_doubt(at, late)
         if self._doubt.on_time_since is None:
             self.hosts.judge(at)
+        self.hosts.grants.send(self._answer, self.clock.monotonic())
         for sockets, hear in ((self._gasps, self._hear_gasp), (self._dumps, self._hear_dump)):
             _hear_beside(sockets, hear, at)
         self._now_and_then(at)
@@ -139,10 +140,17 @@ class Ear:
                 self.hosts.forget(message["host"])
                 kept = {a: h for a, h in self._addresses.items() if h != message["host"]}
                 self._addresses, self.hosts.known_addresses = kept, frozenset(kept)
+            case "grant":
+                self.hosts.grants.told(message)
             case "own":
                 self.hosts.own = message["host"]
             case _:
                 pass
+
+    def _answer(self, plane: str, sender: Sender, data: bytes) -> None:
+        for ear in self.ears:
+            if ear.plane == plane:
+                ear.answer(data, sender)
 
     def close(self) -> None:
         for ear in self.ears:

@@ -11,6 +11,7 @@ from hashlib import blake2s
 from hmac import compare_digest
 from typing import Any
 
+from holdfast.controller.ear_grants import EarGrants
 from holdfast.facts.instants import NS_PER_MS
 from holdfast.facts.layers import Plan
 from holdfast.facts.pulse import (
@@ -22,6 +23,7 @@ from holdfast.facts.pulse import (
     SAID_AT,
     WRONG_KEY,
     Kind,
+    Names,
     PulseRefused,
     is_signed,
     peek,
@@ -102,6 +104,7 @@ class EarHosts:
         self.believed: dict[Sender, int] = {}  # Whoever sent a signed pulse, and when last.
         self.is_late = False  # What is taken has waited: plane by plane, in no order of time.
         self.accepted = 0
+        self.grants = EarGrants()
         self._silence, self._period, self._longest = silence_ns, period_ns, longest_patience_ns
         self._often = period_ns // 8
         self._hosts: dict[str, _Host] = {}
@@ -166,11 +169,19 @@ class EarHosts:
         line.due = at + host.patience
         if line.is_silent or line.window is not window:
             self._heard(line, window, at)
+        self._look_into(data, window, sequence, at)
+        return None
+
+    def _look_into(self, data: bytes, window: _Window, sequence: int, at: int) -> None:
+        """What it says is told where it is new; and it is answered where it may be."""
+        host, body_at = window.line.host, window.body_at
         said_at = body_at + SAID_AT
         said = data[said_at : said_at + 6 + 2 * data[said_at + 5]]
         if said != host.said and sequence > host.said_sequence:
             self._said(host, said, sequence, at)
-        return None
+        if host.name in self.grants.hosts:
+            names = Names(host.name, window.line.plane, window.boot)
+            self.grants.note(names, host.key, data, body_at, window.sender, at)
 
     def judge(self, at: int) -> None:
         """Say of each host that is not heard in time on a plane that it is silent there."""

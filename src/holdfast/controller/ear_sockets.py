@@ -112,6 +112,11 @@ class PlaneEar:
         # Those that are shut out count as dropped too, but do not fill the buffer.
         return bool(dropped != was and waiting > room // 2)
 
+    def answer(self, data: bytes, sender: Sender) -> None:
+        """To whom a datagram came from. What cannot be sent is lost, never late."""
+        with contextlib.suppress(OSError):
+            self._socket.sendto(data, sender)
+
     def shut_out(self, senders: Iterable[Sender]) -> None:
         """Have the kernel drop what these IPv4 senders send; of none: drop nothing."""
         chosen = [one for one in senders if ":" not in one[0]][:MOST_SHUT_OUT]

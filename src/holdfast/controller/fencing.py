@@ -14,6 +14,7 @@ from msgspec import structs
 from holdfast.adapters.drivers.fence_metadata import is_secret, mask
 from holdfast.controller.registry import Puts, Registry
 from holdfast.facts.fencing import Fence, FenceDevice, HostFencing, HostMode
+from holdfast.policy.fence_targets import shared_with
 from holdfast.policy.rehearsals import what_helps, why_not_fenceable
 from holdfast.ports import clock
 from holdfast.ports.answers import REFUSED, USAGE, Unanswerable
@@ -51,6 +52,7 @@ class Fencing:
         host, name = str(row["host"]), str(row["host_name"])
         place, device = int(args.get("level") or 1), read_device(args)
         self._check_place(host, name, place)
+        self._check_shared(host, name, device)
         try:
             async with asyncio.timeout(CHECK_LIMIT_S):
                 await self._fencer.check(device)
@@ -63,6 +65,7 @@ class Fencing:
 
         def changed(devices: tuple[FenceDevice, ...]) -> tuple[FenceDevice, ...]:
             self._check_place(host, name, place)
+            self._check_shared(host, name, device)
             return (*devices[: place - 1], device, *devices[place:])
 
         await self._change_ladder(host, by, changed)
@@ -104,7 +107,7 @@ class Fencing:
 
         def wanted() -> Puts:
             held = self._registry.fencing(host)
-            if mode is HostMode.ACT and not held.devices:
+            if mode is HostMode.ACT and not held.devices and not self._may_lease():
                 text = f"{name} has no fence device: nobody could switch it off"
                 raise Unanswerable(text, what_helps(name, ()), REFUSED)
             wait_s = held.dump_wait_s if dump_wait_s is None else dump_wait_s
@@ -122,6 +125,10 @@ class Fencing:
             "was": str(was),
             "warning": self._warning(host),
         }
+
+    def _may_lease(self) -> bool:
+        """Whether VMs rely on leases anywhere: those of a host without a device may be its own."""
+        return any(group.lease for group in self._registry.groups().values())
 
     def row(self, host: str) -> dict[str, Any]:
         """What may be shown of it: names of secrets, never their values."""
@@ -156,6 +163,13 @@ class Fencing:
         why = why_not_fenceable(held, self._registry.rehearsal(host), clock.utc_ms())
         return why if held.mode is HostMode.ACT else ""
 
+    def _check_shared(self, host: str, name: str, device: FenceDevice) -> None:
+        other = shared_words(self._registry, host, device)
+        if other:
+            text = f"{device.agent} {other}: a fence of {name} would switch off the wrong host"
+            hint = "give its own address; on a shared chassis or power strip, its own plug"
+            raise Unanswerable(text, hint, REFUSED)
+
     def _check_place(self, host: str, name: str, place: int) -> None:
         devices = self._registry.fencing(host).devices
         if 1 <= place <= min(len(devices) + 1, MOST_DEVICES):
@@ -189,7 +203,26 @@ class Fencing:
         await self._registry.change(wanted)
 
 
-def fencing_words(registry: Registry, host: str) -> dict[str, Any]:
+def shared_words(registry: Registry, host: str, device: FenceDevice) -> str:
+    """That another host has the very same device, or empty. A host that was made anew may have
+    left its device to an earlier id of its name; one that left the site has none."""
+
+    def name(one: str) -> str:
+        known = registry.known(one)
+        return known.host_name if known else one
+
+    others = (
+        one
+        for one in registry.all_fencing()
+        if registry.known(one.host) is not None and name(one.host) != name(host)
+    )
+    other = shared_with(host, device, others)
+    return f"is the device of {name(other)} as well" if other else ""
+
+
+def fencing_words(
+    registry: Registry, host: str, lease_troubles: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Beside what is heard of a host: what becomes of it when it dies, and whether it is in
     maintenance."""
     held = registry.fencing(host)
@@ -198,11 +231,20 @@ def fencing_words(registry: Registry, host: str) -> dict[str, Any]:
         "mode": str(held.mode),
         "is_fenceable": not why,
         "why_not_fenceable": why,
+        "dump_wait_s": held.dump_wait_s,
         "fence_devices": [one.agent for one in held.devices],
         "fence": _fence_words(registry.fence(host)),
         "is_drained": host in registry.drains(),
         "predicted": one.reason if (one := registry.predictions().get(host)) else "",
+        "lease": _lease_words(registry, host),
+        "lease_trouble": (lease_troubles or {}).get(host, ""),
     }
+
+
+def _lease_words(registry: Registry, host: str) -> list[str]:
+    """Names of the VMs that rely on its lease, as it acknowledged."""
+    lease, promised = registry.lease(host), registry.protections()
+    return sorted(promised[vm].name for vm in (lease.vms if lease else ()) if vm in promised)
 
 
 def _fence_words(fence: Fence | None) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from holdfast.facts.promises import (
     Admission,
     Disarm,
     Group,
+    LocalDisk,
     Owner,
     Spread,
     Zones,
@@ -25,15 +26,23 @@ from holdfast.ports.answers import REFUSED, USAGE, Unanswerable, unknown
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 TELL_LIMIT_S = 5.0
+LEASE_CONTROLLERS = 3
 PLAIN = msgspec.to_builtins
 
 
 class Groups:
-    """`written` are the groups of the settings file, which only that file changes."""
+    """`written` are the groups of the settings file, which only that file changes. `controllers`
+    is how many the site has."""
 
-    def __init__(self, registry: Registry, agents: Agents, written: Iterable[Group]) -> None:
-        self._registry, self._agents = registry, agents
+    def __init__(
+        self, registry: Registry, agents: Agents, written: Iterable[Group], controllers: int = 1
+    ) -> None:
+        self._registry, self._agents, self._controllers = registry, agents, controllers
         self._written = {group.name: group for group in written}
+
+    def may_rely(self) -> bool:
+        """Whether VMs of this site can rely on a lease."""
+        return self._controllers >= LEASE_CONTROLLERS
 
     async def put_written(self) -> None:
         """Raises StoreAway."""
@@ -52,6 +61,11 @@ class Groups:
             text = f"{name!r} is no name: use letters, digits, and . _ - inside, up to 63"
             raise Unanswerable(text, "holdfast group set NAME ...", USAGE)
         given = {key: value for key, value in args.items() if key != "name" and value is not None}
+        if given.get("lease") is True and not self.may_rely():
+            text = f"a lease takes {LEASE_CONTROLLERS} controllers, and this site has"
+            why = "with fewer, each restart of a controller could end the VMs that rely on it"
+            hint = "docs/operate/site.md says how to have three"
+            raise Unanswerable(f"{text} {self._controllers}: {why}", hint, REFUSED)
 
         def wanted() -> Puts:
             before = self._registry.groups().get(name, Group(name=name))
@@ -136,9 +150,15 @@ def _changed(before: Group, given: dict[str, Any]) -> Group:
     try:
         return msgspec.convert({**PLAIN(before), **given}, Group)
     except msgspec.ValidationError:
-        words = {"owner": Owner, "spread": Spread, "zones": Zones, "admit": Admission}
+        words = {
+            "owner": Owner,
+            "spread": Spread,
+            "zones": Zones,
+            "admit": Admission,
+            "local_disk": LocalDisk,
+        }
         allowed = (f"{key} must be one of {', '.join(known)}" for key, known in words.items())
-        text = f"{'; '.join(allowed)}; dump must be true or false"
+        text = f"{'; '.join(allowed)}; dump and lease must be true or false"
         raise Unanswerable(text, "holdfast group set --help", USAGE) from None
 
 

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 from holdfast.controller.admitting import Admitting
 from holdfast.controller.guaranteeing import Guarantees
 from holdfast.facts import wire
+from holdfast.policy.rehearsals import why_not_fenceable
+from holdfast.ports import clock
 
 if TYPE_CHECKING:
     from holdfast.controller.assembly import Controller
@@ -12,6 +14,11 @@ if TYPE_CHECKING:
 
 def make_guarantees(one: "Controller", target: int) -> Guarantees:
     """And let the controller answer what is asked of it."""
+
+    def unfenceable(host: str) -> str:
+        held, newest = one.registry.fencing(host), one.registry.rehearsal(host)
+        return why_not_fenceable(held, newest, clock.utc_ms()) if held.devices else ""
+
     guarantees = Guarantees(
         world=lambda: one.watch.decider.world,
         vim=one.vim,
@@ -19,6 +26,7 @@ def make_guarantees(one: "Controller", target: int) -> Guarantees:
         target=target,
         me=one.host_name,
         boot=one.boot,
+        unfenceable=unfenceable,
     )
 
     async def ask(asked: wire.Question) -> Any:

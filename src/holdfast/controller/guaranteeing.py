@@ -39,20 +39,23 @@ HELPS = "Who would start nowhere, and why: holdfast guarantee. Make room there, 
 
 class Reckoned(Struct, frozen=True, kw_only=True):
     """`tried` by how many hosts are lost together; `tolerable` is the largest such number of which
-    every loss would be absorbed, as far as it was tried. `acting`: hosts on which Holdfast acts."""
+    every loss would be absorbed, as far as it was tried. `acting`: hosts on which Holdfast acts;
+    `hindered` says of each of these that it could not act on now, why."""
 
     at: Instant
     utc_ms: int
     tried: dict[int, tuple[Absorbed, ...]]
     tolerable: int
     acting: int
+    hindered: tuple[str, ...]
     hosts: int
     brake: int
     obstacles: dict[str, Obstacle | None]
 
 
 class Guarantees:
-    """`target` is how many hosts may be lost at once; 0: no matter. `world` is what is believed."""
+    """`target` is how many hosts may be lost at once; 0: no matter. `world` is what is believed,
+    `unfenceable` says of a host why no device could switch it off now, or nothing."""
 
     def __init__(
         self,
@@ -63,7 +66,9 @@ class Guarantees:
         target: int,
         me: str,
         boot: str,
+        unfenceable: Callable[[str], str] = lambda _: "",
     ) -> None:
+        self._unfenceable = unfenceable
         self._world, self._vim, self._is_leading = world, vim, is_leading
         self.target, self._me, self._boot = target, me, boot
         self._newest: Reckoned | None = None
@@ -93,7 +98,7 @@ class Guarantees:
             is_enough = known is not None and wanted <= max(known.tried)
             if known is not None and is_enough and now - known.at < LOOK_S * NS_PER_S:
                 return known
-            look = _look(self._world())
+            look = _look(self._world(), self._not_fenceable())
             if known is None or not is_enough or look != self._look:
                 known = await self._reckon(self._world(), wanted)
                 self._look = look
@@ -132,11 +137,13 @@ class Guarantees:
         it would leave without a place, as a sentence, or empty."""
         before = await self.newest()
         world = admission.with_promise(self._world(), promise)
-        paper, vm = Paper(world), promise.protection.vm
-        found = admission.obstacle(world, promise, None)
+        paper, vm = Paper(world, self._not_fenceable()), promise.protection.vm
+        of_host = promise.protection.tenure.host
+        lost = paper.lose((of_host,)) if of_host in paper.world.hosts else None
+        found = admission.obstacle(world, promise, lost)
         # What runs already takes its room now: then only the loss of its own host is another.
         is_light = _runs(world, promise) and world.group_of(promise.protection).spread == "none"
-        host = promise.protection.tenure.host if is_light else ""
+        host = of_host if is_light else ""
         for together in range(1, self.target + 1):
             known = {one.hosts: one for one in before.tried.get(together, ())}
             for after in await self._try(paper, together, host):
@@ -145,8 +152,13 @@ class Guarantees:
                     return found, broken
         return found, ""
 
+    def _not_fenceable(self) -> dict[str, str]:
+        said = {host: self._unfenceable(host) for host in self._world().hosts}
+        return {host: why for host, why in said.items() if why}
+
     async def _reckon(self, world: SiteWorld, most: int) -> Reckoned:
-        paper = Paper(world)
+        paper = Paper(world, self._not_fenceable())
+        hindered = map(paper.hindered, paper.world.hosts.values())
         tried = {number: await self._try(paper, number) for number in range(1, most + 1)}
         kept = [number for number in tried if guarantee.is_kept(tried[number])]
         tolerable = next((n - 1 for n in tried if n not in kept), len(tried))
@@ -155,7 +167,10 @@ class Guarantees:
             utc_ms=clock.utc_ms(),
             tried=tried,
             tolerable=tolerable,
-            acting=sum(not guarantee.inaction(one) for one in paper.world.hosts.values()),
+            acting=sum(
+                not guarantee.inaction(paper.world, one) for one in paper.world.hosts.values()
+            ),
+            hindered=tuple(filter(None, hindered)),
             hosts=len(paper.world.hosts),
             brake=brakes.allowed(paper.world),
             obstacles=admission.obstacles(paper.world, tried[1]),
@@ -215,6 +230,7 @@ class Guarantees:
             "target": self.target,
             "tolerable": newest.tolerable,
             "acting": newest.acting,
+            "hindered": list(newest.hindered),
             "hosts": newest.hosts,
             "is_kept": newest.tolerable >= self.target,
             "would_leave": [loss_words(one) for one in bad[:NAMED]],
@@ -262,11 +278,12 @@ def _row(one: Absorbed) -> dict[str, Any]:
         "names": list(one.names),
         "vms": one.vms,
         "inaction": one.inaction,
+        "hindered": one.hindered,
         "stays": [{"vm": vm.vm, "name": vm.name, "reason": vm.reason} for vm in one.stays],
     }
 
 
-def _look(world: SiteWorld) -> tuple[Any, ...]:
+def _look(world: SiteWorld, unfenceable: dict[str, str]) -> tuple[Any, ...]:
     """All that a trial looks at: while that is the same, so is what comes of it."""
     hosts = tuple(
         ((h.host, h.name, h.rack, h.zone, h.mode, h.devices, h.size, h.can_start), _state(h))
@@ -274,8 +291,10 @@ def _look(world: SiteWorld) -> tuple[Any, ...]:
     )
     targets = tuple((vm, one.target) for vm, one in world.starting.items())
     acts = (world.fences, world.migrations, world.drains, world.predictions)
-    rest = (world.promises, world.groups, *acts)
-    return (hosts, targets, *(tuple(one.values()) for one in rest))
+    rest = (world.promises, world.groups, *acts, unfenceable)
+    counted = tuple(one.host for one in brakes.counted(world))
+    brake = (world.disarm, world.brake, tuple(world.own_faults), counted)
+    return (hosts, targets, brake, *(tuple(one.values()) for one in rest))
 
 
 def _state(record: HostRecord) -> tuple[Any, ...]:

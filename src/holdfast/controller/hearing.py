@@ -183,6 +183,11 @@ class Hearing:
         self._own_host = host
         self._tell({"is": "own", "host": host})
 
+    def grant(self, hosts: dict[str, tuple[str, int]], until: int) -> None:
+        """Have the ear answer these hosts' pulses, of that boot, until then, with a grant of their
+        lease. It is told again and again; an ear that was begun anew grants nothing before."""
+        self._tell({"is": "grant", "hosts": hosts, "until": until})
+
     def known_hosts(self) -> dict[str, Known]:
         return dict(self._known)
 

@@ -30,9 +30,11 @@ class HostRows:
         heard = {str(row["host"]): row for row in self._heard()}
         known = {one.host: one for one in self._known()}
         hosts = dict.fromkeys([*self._agents.by_host, *known, *heard])
+        there = self._agents.vms_there()
         rows = [
             {
                 **_row(host, self._agents.by_host.get(host), known.get(host), heard.get(host, {})),
+                **({"vms": there[host]} if host in self._agents.by_host else {}),
                 **self._fencing(host),
             }
             for host in hosts
@@ -64,7 +66,7 @@ def _row(
         "is_up": agent is not None and agent.link is not None,
         "since_utc_ms": agent.since_utc_ms if agent else 0,
         "is_amnesiac": agent is not None and agent.is_amnesiac,
-        "vms": len(agent.vms) if agent else int(heard.get("vms", 0)),
+        "vms": int(heard.get("vms", 0)),
         "planes": sorted({*planes, *heard.get("planes_heard", ())}),
         "planes_heard": list(heard.get("planes_heard", ())),
         "rack": str(heard.get("rack") or (known.rack if known else "")),

@@ -29,6 +29,9 @@ def host_row(world: SiteWorld, record: HostRecord, planes: list[str]) -> dict[st
 
 def said_of(world: SiteWorld, record: HostRecord) -> str:
     """Of a silent host that is proven dead also how."""
+    lapse = world.lapse_of(record)
+    if lapse is not None and lapse.proof is not None and record.state in SILENT:
+        return f"{record.state.value}; {'; '.join(lapse.proof.shown)}"
     fence = world.death_of(record)
     if fence is None or fence.proof is None or record.state not in SILENT:
         return record.state.value

@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from holdfast.policy.timing import LEADER_CHANGE_MS
 from holdfast.ports.answers import AWAY, LeaderElsewhere, Unanswerable
 from holdfast.ports.clock import monotonic_s
 from holdfast.ports.store import Store, StoreAway
@@ -27,6 +28,7 @@ CHANGE_LIMIT_MS = 10_000  # From the death of a leader to the next one, the stor
 assert KEEP_MS * 2 + MARGIN_MS < LEASE_MS, "one renewal may fail without a change of leader"
 assert STORE_CHANGE_MS + KEEP_MS + MARGIN_MS < LEASE_MS, "so may one of the store's members"
 assert LEASE_MS + STORE_CHANGE_MS + RETRY_MS < CHANGE_LIMIT_MS, "the next one is in time"
+assert CHANGE_LIMIT_MS <= LEADER_CHANGE_MS, "leases of hosts outlast two of them"
 assert LOOK_MS < LEASE_MS, "a vacancy of which nobody told is seen"
 
 NOBODY = "no controller leads"
@@ -56,6 +58,13 @@ class Leadership:
         """None unless we lead, counted from when the last renewal was *sent*."""
         is_fresh = self._clock() < self._sent_at + (LEASE_MS - MARGIN_MS) / 1_000
         return self._term if is_fresh else None
+
+    @property
+    def leads_until_s(self) -> float | None:
+        """Until when it may act without a further renewal, on the monotonic clock."""
+        if self.term is None:
+            return None
+        return self._sent_at + (LEASE_MS - MARGIN_MS) / 1_000
 
     def must_lead(self) -> int:
         """The term, for what only the leader may do. Raises Unanswerable."""

@@ -15,6 +15,7 @@ from msgspec import Struct, structs
 
 from holdfast.controller import restored_moves
 from holdfast.controller.agents import Agent, Agents
+from holdfast.controller.disk_wishes import NO_WISH, DiskWish
 from holdfast.controller.registry import Known, Puts, Registry, Released
 from holdfast.facts import wire
 from holdfast.facts.definitions import VmDefinition
@@ -35,7 +36,7 @@ TELL_LIMIT_S = 2.0
 
 
 # What is to be said of a VM that is to be protected; it raises Unanswerable for one that may not.
-Admit = Callable[[Agent, VmSummary, str, str, int], Awaitable[dict[str, Any]]]
+Admit = Callable[[Agent, VmSummary, str, DiskWish, str, int], Awaitable[dict[str, Any]]]
 
 
 async def _admit_all(*_: object) -> dict[str, Any]:
@@ -45,6 +46,7 @@ async def _admit_all(*_: object) -> dict[str, Any]:
 class Promises:
     def __init__(self, registry: Registry, agents: Agents) -> None:
         self._registry, self._agents = registry, agents
+        agents.holder_of = self._holder_of
         self.admit: Admit = _admit_all
         self.on_granted: Callable[[str], None] = lambda _: None  # It must hear of it.
 
@@ -59,6 +61,10 @@ class Promises:
             held = self._registry.protection(vm)
             if held is not None and held.tenure.host != hello.host:
                 self.on_granted(held.tenure.host)
+
+    def _holder_of(self, vm: str) -> str:
+        held = self._registry.protection(vm)
+        return held.tenure.host if held is not None else ""
 
     def _waiting(self) -> set[str]:
         known = self._registry.protections().items()
@@ -97,18 +103,27 @@ class Promises:
         return sorted(one.name for one in held if one.tenure.boot in ("", RESTORED))
 
     async def protect(
-        self, vm: str, group: str, answer: str, by: str, term: int, old_host_is_gone: str = ""
+        self,
+        vm: str,
+        group: str,
+        answer: str,
+        by: str,
+        term: int,
+        old_host_is_gone: str = "",
+        wish: DiskWish = NO_WISH,
     ) -> Any:
         """Raises Unanswerable, StoreAway."""
-        agent, summary = self._agents.find_vm(vm)
+        agent, summary = self._agents.find_to_protect(vm)
         if agent.link is None:
             raise self._agents.away(agent)
         self._check_group(group)
         read = _read_answer(answer)
         before = self._registry.protection(summary.vm)
         self._check_holder(agent, before, old_host_is_gone)
-        admitted = await self.admit(agent, summary, group, by, term)
-        await self._registry.change(lambda: self._granted(agent, summary, group, read, before))
+        admitted = await self.admit(agent, summary, group, wish, by, term)
+        await self._registry.change(
+            lambda: self._granted(agent, summary, group, read, wish, before)
+        )
         protection = self._registry.protection(summary.vm)
         assert protection is not None
         args = {"protection": msgspec.to_builtins(protection)}
@@ -241,6 +256,7 @@ class Promises:
         summary: VmSummary,
         group: str,
         answer: Answer | None,
+        wish: DiskWish,
         checked: Protection | None,
     ) -> Puts:
         held = self._registry.protection(summary.vm)
@@ -254,14 +270,17 @@ class Promises:
             boot=agent.boot,
             known=max(self._registry.released(summary.vm), copy.generation if copy else 0),
         )
+        granted = Protection(
+            vm=summary.vm,
+            name=summary.name,
+            group=group or (held.group if held else "default"),
+            answer=answer or (held.answer if held else Answer()),
+            tenure=tenure,
+            local_disk=held.local_disk if held else None,
+            images=held.images if held else {},
+        )
         return {
-            f"protections/{summary.vm}": Protection(
-                vm=summary.vm,
-                name=summary.name,
-                group=group or (held.group if held else "default"),
-                answer=answer or (held.answer if held else Answer()),
-                tenure=tenure,
-            ),
+            f"protections/{summary.vm}": wish.applied(granted),
             **restored_moves.ended(self._registry, held, agent.host_name),
         }
 

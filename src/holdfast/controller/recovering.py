@@ -9,9 +9,10 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
-from msgspec import structs
+from msgspec import Struct, structs
 
 from holdfast.controller.agents import Agents
+from holdfast.controller.lease_proofs import LeaseProofs
 from holdfast.controller.registry import Puts, Registry
 from holdfast.controller.switching_off import SwitchingOff
 from holdfast.controller.works import Works
@@ -54,6 +55,7 @@ class Recoverer:
         consume: Callable[[SiteOutcome], None],
         fault_age_ms: Callable[[str], int],
         hindrance: Callable[[str], str],
+        leases: LeaseProofs | None = None,
         **more: float,
     ) -> None:
         self._registry, self._agents = registry, agents
@@ -66,6 +68,7 @@ class Recoverer:
             term=term,
             consume=consume,
             why_not=self._why_not,
+            leases=leases,
             **more,
         )
         self.close = self._works.close
@@ -120,16 +123,19 @@ class Recoverer:
             if not is_next or is_heard or self._why_not(asked.host):
                 return {}
             return {f"fences/{asked.host}": structs.replace(asked, intended_utc_ms=utc_ms)}
-        nexts = (FenceStep.CLOSED,) if known.doubt else NEXT_STEPS[known.step]
+        nexts = NEXT_STEPS[known.step]
+        if known.doubt or (known.is_lease and known.step is FenceStep.INTENDED):
+            nexts = (FenceStep.CLOSED, *(() if known.doubt else nexts))
         if asked.step not in nexts:
             return {}
         proven = known.proven_utc_ms or (utc_ms if asked.step is FenceStep.OFF else 0)
         intended = known.intended_utc_ms
-        return {
-            f"fences/{asked.host}": structs.replace(
-                asked, intended_utc_ms=intended, proven_utc_ms=proven
-            )
-        }
+        put = structs.replace(asked, intended_utc_ms=intended, proven_utc_ms=proven)
+        puts: dict[str, Struct] = {f"fences/{asked.host}": put}
+        lease = self._registry.lease(asked.host)
+        if asked.step is FenceStep.CLOSED and lease is not None:  # Granted once it is armed anew.
+            puts[f"leases/{asked.host}"] = structs.replace(lease, vms=(), is_over=True)
+        return puts
 
     def _why_not(self, host: str) -> str:
         """Why this host may not be switched off, as the store says now, and policy; or empty."""
@@ -190,6 +196,7 @@ class Recoverer:
             "was": source.host_name if source is not None else recovery.source,
             "fault_age_ms": max(0, clock.utc_ms() - recovery.fault_utc_ms),
             "incident": recovery.incident,
+            "rebuilds": msgspec.to_builtins(recovery.rebuilds),
             "tries": asked.tries,
         }
         said = await self._ask(recovery, "start-here", args, START_LIMIT_S)

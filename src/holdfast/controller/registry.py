@@ -15,7 +15,9 @@ from msgspec import Struct
 
 from holdfast.facts.definitions import VmDefinition
 from holdfast.facts.fencing import Fence, HostFencing, Rehearsal
+from holdfast.facts.instances import Instance, Template
 from holdfast.facts.instants import Instant, after, elapsed_ms
+from holdfast.facts.leases import HostLease
 from holdfast.facts.membership import KINDS_OF_SITE
 from holdfast.facts.migrations import Drain, Migration, Prediction
 from holdfast.facts.promises import DEFAULT_GROUP, Disarm, Group, Protection
@@ -71,10 +73,13 @@ KINDS: Mapping[str, type[Struct]] = {
     "definitions": VmDefinition,
     "fencing": HostFencing,
     "fences": Fence,
+    "leases": HostLease,
     "rehearsals": Rehearsal,
     "recoveries": Recovery,
     "migrations": Migration,
     "drains": Drain,
+    "templates": Template,
+    "instances": Instance,
     "predictions": Prediction,
     DISARM: Disarm,
     STORE: StoreName,
@@ -232,6 +237,12 @@ class Registry:
     def fences(self) -> dict[str, Fence]:
         return {fence.host: fence for fence in self._all("fences", Fence)}
 
+    def lease(self, host: str) -> HostLease | None:
+        return self._one(f"leases/{host}", HostLease)
+
+    def leases(self) -> list[HostLease]:
+        return list(self._all("leases", HostLease))
+
     def recovery(self, vm: str) -> Recovery | None:
         return self._one(f"recoveries/{vm}", Recovery)
 
@@ -249,6 +260,18 @@ class Registry:
 
     def predictions(self) -> dict[str, Prediction]:
         return {one.host: one for one in self._all("predictions", Prediction)}
+
+    def templates(self) -> dict[str, Template]:
+        """By group."""
+        return {one.group: one for one in self._all("templates", Template)}
+
+    def instance(self, vm: str) -> Instance | None:
+        return self._one(f"instances/{vm}", Instance)
+
+    def instances(self, group: str) -> list[Instance]:
+        """Of one group, the oldest first."""
+        found = (one for one in self._all("instances", Instance) if one.group == group)
+        return sorted(found, key=lambda one: one.number)
 
     def tokens(self) -> dict[str, Token]:
         return {token.name: token for token in self._all("api-tokens", Token)}

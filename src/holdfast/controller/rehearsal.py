@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection
 
-from holdfast.controller.fencing import failure_words
+from holdfast.controller.fencing import failure_words, shared_words
 from holdfast.controller.raising import Wanted, set_alarms
 from holdfast.controller.registry import Puts, Registry
 from holdfast.facts.alarms import alarm_key
@@ -142,6 +142,9 @@ class Rehearsals:
             pulses = did_pulse and self._sign_of(host) is Sign.PULSE
             is_well = not (pulses and state is PowerState.OFF)
             said = str(state) if is_well else WRONG_WAY
+        shared = shared_words(self._registry, host, device)
+        if shared:
+            is_well, said = False, f"{shared}: give each host its own: holdfast fence set"
         return DeviceTried(agent=device.agent, is_well=is_well, said=said)
 
     def _is_fenced_now(self, host: str) -> bool:
@@ -163,7 +166,9 @@ class Rehearsals:
         held, name = self._registry.fencing(host), self._name_of(host)
         newest, utc_ms = self._registry.rehearsal(host), clock.utc_ms()
         is_new = newest is None and utc_ms - held.set_utc_ms < NEW_LADDER_MS
-        why = "" if is_new else why_not_fenceable(held, newest, utc_ms)
+        lease = self._registry.lease(host)
+        is_leased = not held.devices and lease is not None and bool(lease.vms)
+        why = "" if is_new or is_leased else why_not_fenceable(held, newest, utc_ms)
         is_wrong = held.mode is HostMode.ACT and bool(why)
         return Wanted(
             key=alarm_key(host, OF_REHEARSALS),

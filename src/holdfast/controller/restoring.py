@@ -23,6 +23,7 @@ from holdfast.ports.store import MOST_KEYS, Held, Store, StoreAway, TxnResult
 PROTECTIONS = "protections"
 FENCES = "fences"
 MIGRATIONS = "migrations"
+LEASES = "leases"
 
 Kind = TypeVar("Kind", bound=Struct)
 
@@ -51,7 +52,8 @@ async def restore(store: Store, place: ControllerPlace | None, utc_ms: int) -> R
     promises = _promises(held)
     tokens = _tokens(held, utc_ms)
     others = _others(held, place)
-    puts: dict[str, Struct | None] = {**promises, **tokens, **others, **_fences(held)}
+    forgotten: dict[str, Struct | None] = {**others, **_leases(held)}
+    puts: dict[str, Struct | None] = {**promises, **tokens, **forgotten, **_fences(held)}
     if place is not None:
         puts[f"{CONTROLLERS}/{place.name}"] = place
     keys = sorted(puts)
@@ -92,6 +94,11 @@ def _fences(held: Mapping[str, Held]) -> dict[str, Fence]:
         for key, one in read.items()
         if one.step is FenceStep.INTENDED
     }
+
+
+def _leases(held: Mapping[str, Held]) -> dict[str, None]:
+    """What relied on them may be another VM by now: none counts until its host says so anew."""
+    return dict.fromkeys(_under(LEASES, held))
 
 
 def _tokens(held: Mapping[str, Held], utc_ms: int) -> dict[str, JoinToken]:

@@ -39,6 +39,8 @@ class SiteFeed:
                 self._promise(name)
             case "fences":
                 self._fence(name)
+            case "leases":
+                self._lease(name)
             case "recoveries":
                 self._recovery(name)
             case "migrations":
@@ -71,6 +73,13 @@ class SiteFeed:
             self._tell(fact)
         else:
             self._tell(told.FenceForgotten(at=clock.now(), host=host))
+
+    def _lease(self, host: str) -> None:
+        lease = self._registry.lease(host)
+        if lease is not None:
+            self._tell(told.LeaseSet(at=clock.now(), lease=lease))
+        else:
+            self._tell(told.LeaseForgotten(at=clock.now(), host=host))
 
     def _recovery(self, vm: str) -> None:
         recovery = self._registry.recovery(vm)
@@ -136,6 +145,7 @@ def _believed(world: SiteWorld) -> Iterator[str]:
     """The keys of all that the watch has from the store."""
     yield from (f"protections/{vm}" for vm in world.promises)
     yield from (f"fences/{host}" for host in world.fences)
+    yield from (f"leases/{host}" for host in world.leases)
     yield from (f"recoveries/{vm}" for vm in world.recoveries)
     yield from (f"migrations/{vm}" for vm in world.migrations)
     yield from (f"drains/{host}" for host in world.drains)

@@ -68,6 +68,7 @@ def _is_put_out(controller: "Controller") -> bool:
 
 def agent_rows(agents: Agents) -> list[dict[str, Any]]:
     """Those that have told their VMs since this controller started."""
+    there = agents.vms_there()
     return [
         {
             "host": agent.host,
@@ -76,7 +77,7 @@ def agent_rows(agents: Agents) -> list[dict[str, Any]]:
             "is_up": agent.link is not None,
             "since_utc_ms": agent.since_utc_ms,
             "is_amnesiac": agent.is_amnesiac,
-            "vms": len(agent.vms),
+            "vms": there[agent.host],
         }
         for agent in agents.by_host.values()
         if agent.has_told_vms

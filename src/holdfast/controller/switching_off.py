@@ -7,18 +7,24 @@ ended before the word is taken, and none begins after it.
 
 import asyncio
 import contextlib
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
-from holdfast.controller.registry import Registry
+from holdfast.controller.fencing import failure_words, shared_words
+from holdfast.controller.lease_proofs import LeaseProofs
+from holdfast.controller.registry import Puts, Registry
 from holdfast.facts import actions as act
 from holdfast.facts import outcomes as came
-from holdfast.facts.fencing import Fence, FenceStep
+from holdfast.facts.fencing import DeviceTried, Fence, FenceDevice, FenceStep, Rehearsal
 from holdfast.facts.outcomes import SiteOutcome
 from holdfast.facts.tenure import DeathProof
 from holdfast.ports import clock
 from holdfast.ports.fencer import FenceFailed, Fencer
+from holdfast.ports.store import StoreAway
+
+log = logging.getLogger(__name__)
 
 # A device that has not answered by then has the next one of the ladder begin beside it: both
 # switch off, nothing else, so it does no harm that both may have done so.
@@ -40,14 +46,17 @@ class SwitchingOff:
         term: Callable[[], int | None],
         consume: Callable[[SiteOutcome], None],
         why_not: Callable[[str], str],
+        leases: LeaseProofs | None = None,
         next_after_s: float = NEXT_AFTER_S,
         patience_s: float = PATIENCE_S,
     ) -> None:
         self._registry, self._fencer = registry, fencer
         self._term, self._consume, self._why_not = term, consume, why_not
+        self._leases = leases
         self._next_after_s, self._patience_s = next_after_s, patience_s
         self._under_way: dict[str, asyncio.Task[DeathProof]] = {}
         self._held: Counter[str] = Counter()
+        self._failed: dict[str, tuple[DeviceTried, ...]] = {}  # All devices of a host, just now.
 
     async def switch_off(self, asked: act.SwitchOff) -> None:
         """Tells policy that it is off, with the proof; or why it is not."""
@@ -59,6 +68,8 @@ class SwitchingOff:
             proof = await self._prove_off(fence)
         except FenceFailed as failed:
             self.not_off(asked, str(failed))
+            if tried := self._failed.pop(fence.host, ()):
+                await self._keep(fence.host, tried)
             return
         off = came.SwitchedOff(
             incident=asked.incident,
@@ -68,6 +79,26 @@ class SwitchingOff:
             proof=proof,
         )
         self._consume(off)
+        await self._keep(fence.host, self._failed.pop(fence.host, ()))
+
+    async def _keep(self, host: str, tried: tuple[DeviceTried, ...]) -> None:
+        """A real try that failed says more than any rehearsal before it: until the next one nobody
+        counts on these devices. One that worked has them rehearsed anew where they had failed."""
+        ladder = [device.agent for device in self._registry.fencing(host).devices]
+        newest = Rehearsal(host=host, devices=tried, utc_ms=clock.utc_ms()) if tried else None
+
+        def wanted() -> Puts:
+            known = self._registry.rehearsal(host)
+            is_well = known is None or known.is_well
+            if newest is None:
+                return {} if is_well else {f"rehearsals/{host}": None}
+            now = [device.agent for device in self._registry.fencing(host).devices]
+            return {f"rehearsals/{host}": newest} if now == ladder == _agents(tried) else {}
+
+        try:
+            await self._registry.change(wanted)
+        except StoreAway as away:
+            log.warning("what the fence devices of %s said is not kept: %s", host, away)
 
     def not_off(self, asked: act.SwitchOff, reason: str) -> None:
         failure = came.NotSwitchedOff(
@@ -128,10 +159,26 @@ class SwitchingOff:
         return climb.result()
 
     async def _climb(self, fence: Fence) -> DeathProof:
+        """By its devices; where none of them can, by its lease. Raises FenceFailed."""
+        failed = ""
+        if not fence.is_lease:
+            try:
+                return await self._climb_devices(fence)
+            except FenceFailed as none:
+                failed = str(none)
+        if self._leases is None or self._refusal(fence):
+            raise FenceFailed(failed)
+        try:
+            return await self._leases.prove(fence, lambda: self._refusal(fence))
+        except FenceFailed as none:
+            raise FenceFailed("; ".join(filter(None, (failed, str(none))))) from None
+
+    async def _climb_devices(self, fence: Fence) -> DeathProof:
         """The first device that proves it. Raises FenceFailed with what each of them said."""
         loop = asyncio.get_running_loop()
         ladder = list(self._registry.fencing(fence.host).devices)
         said, works = dict[int, str](), dict[asyncio.Task[DeathProof], int]()
+        tried = dict[int, DeviceTried]()
         begun, next_at = 0, loop.time()
         try:
             while begun < len(ladder) or works:
@@ -141,8 +188,8 @@ class SwitchingOff:
                     said[begun] = refusal
                     ladder = ladder[:begun]
                 elif is_due:
-                    off = self._fencer.switch_off(fence, ladder[begun])
-                    works[asyncio.ensure_future(off)] = begun
+                    off = asyncio.ensure_future(self._off(fence, ladder[begun]))
+                    works[off] = begun
                     begun, next_at = begun + 1, loop.time() + self._next_after_s
                 if not works:
                     continue
@@ -156,10 +203,19 @@ class SwitchingOff:
                         return one.result()
                     except FenceFailed as failed:
                         said[place] = f"{ladder[place].agent}: {failed}"
+                        tried[place] = _tried(ladder[place], failed)
         finally:  # Of several that were at it none goes on, once one has proven it.
             await _end(works)
         words = "; ".join(said[place] for place in sorted(said))
+        if tried and len(tried) == len(said):
+            self._failed[fence.host] = tuple(tried[place] for place in sorted(tried))
         raise FenceFailed(words or "no fence device is set for it")
+
+    async def _off(self, fence: Fence, device: FenceDevice) -> DeathProof:
+        """Raises FenceFailed. A device of two hosts proves the death of neither."""
+        if shared := shared_words(self._registry, fence.host, device):
+            raise FenceFailed(f"{shared}, so nobody knows whom it would switch off")
+        return await self._fencer.switch_off(fence, device)
 
     def _refusal(self, fence: Fence) -> str:
         held = SAID_DEAD if self._held[fence.host] else ""
@@ -172,6 +228,15 @@ class SwitchingOff:
         if known is None or (known.number, known.step) != (fence.number, FenceStep.INTENDED):
             return "the store knows of no such intent"
         return ""
+
+
+def _tried(device: FenceDevice, failed: FenceFailed) -> DeviceTried:
+    said = f"could not switch it off: {failure_words(failed, device)}"
+    return DeviceTried(agent=device.agent, is_well=False, said=said)
+
+
+def _agents(tried: Iterable[DeviceTried]) -> list[str]:
+    return [one.agent for one in tried]
 
 
 async def _end(works: Iterable[asyncio.Task[Any]]) -> None:

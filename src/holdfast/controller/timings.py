@@ -4,6 +4,7 @@ import math
 from collections import OrderedDict, deque
 
 from holdfast.facts.alarms import AlarmReport, AlarmState
+from holdfast.facts.catalogue import BY_ID
 from holdfast.facts.instants import NS_PER_MS
 from holdfast.ports import clock
 
@@ -15,8 +16,9 @@ class Timings:
     """With `is_answered_outside` a webhook's answer ends the time, else the arrival at the VIM.
 
     Only faults that were seen as they happened count: not what was found later, told across a
-    boot, or told once more by an agent that was started again. The time on the agent's link is not
-    in it: clocks of two machines are not subtracted.
+    boot, or told once more by an agent that was started again. What the catalogue says is waited
+    for on purpose counts from when it was judged. The time on the agent's link is not in it:
+    clocks of two machines are not subtracted.
     """
 
     def __init__(self, *, is_answered_outside: bool) -> None:
@@ -28,7 +30,9 @@ class Timings:
         alarm = report.alarm
         is_timed = alarm.state is AlarmState.RAISED and alarm.not_before is None
         if is_timed and not (report.is_estimated or report.is_repeat):
-            self._open[alarm.key, alarm.revision] = (report.fault_age_us / 1_000, at)
+            waits = alarm.condition in BY_ID and bool(BY_ID[alarm.condition].reported)
+            age_us = report.detected_age_us if waits else report.fault_age_us
+            self._open[alarm.key, alarm.revision] = (age_us / 1_000, at)
             if len(self._open) > OPEN_KEPT:
                 self._open.popitem(last=False)
 

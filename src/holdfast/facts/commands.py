@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from holdfast.facts.definitions import RebuiltDisk
 from holdfast.facts.instants import Instant
 from holdfast.facts.promises import Disarm, Group, Protection
 
@@ -53,15 +54,17 @@ class RecoveryAsked(Told, frozen=True, kw_only=True):
 class StartOrdered(Told, frozen=True, kw_only=True):
     """The leader gave this host the tenure of a VM whose host is proven dead: start it here.
 
-    `was` names the host that it ran on; `fault_at` is when that died, by this host's clock;
-    `incident` is the controllers' about that host. `tries` is how often it may be started here
-    before another host has its turn; 0: as often as its group's budget allows, for none is left.
+    `was` names the host that it ran on, or is empty for a new VM of a group; `fault_at` is when
+    that died, by this host's clock; `incident` is the controllers' about that host. `rebuilds` are
+    made here before it starts. `tries` is how often it may be started here before another host has
+    its turn; 0: as often as its group's budget allows, for none is left.
     """
 
     protection: Protection
     was: str
     fault_at: Instant
     incident: str
+    rebuilds: tuple[RebuiltDisk, ...] = ()
     tries: int = 0
 
 
@@ -115,6 +118,25 @@ class MoveSeen(Told, frozen=True, kw_only=True):
     is_under_way: bool
 
 
+class LeaseOrdered(Told, frozen=True, kw_only=True):
+    """These VMs rely on this host's lease from now on, and no others. `held` are all that the
+    leader knows to be held here in this boot."""
+
+    epoch: int
+    vms: tuple[str, ...]
+    held: tuple[str, ...]
+
+
+class LeaseRanOut(Told, frozen=True, kw_only=True):
+    """No controller granted it in time: what relies on it is ended."""
+
+
+class LeaseHolds(Told, frozen=True, kw_only=True):
+    """It was granted again, in this epoch: the leader has given none of these VMs away since."""
+
+    epoch: int
+
+
 class IncidentSettled(Told, frozen=True, kw_only=True):
     """A person says: this is dealt with. The incident closes and its alarms clear."""
 
@@ -136,6 +158,9 @@ Command = (
     | MigrationBegan
     | MigrationEnded
     | MoveSeen
+    | LeaseOrdered
+    | LeaseRanOut
+    | LeaseHolds
     | IncidentSettled
 )
 

@@ -59,7 +59,9 @@ class Fence(Struct, frozen=True, kw_only=True):
 
     `boot` is the newest boot that was known when it was intended, `earlier` those before it that
     still hold a VM: the proof covers all of them, and none that begins later. `by` is the person
-    who gave the proof, or empty; `term` that of the leader who wrote it.
+    who gave the proof, or empty; `term` that of the leader who wrote it. With `is_lease` no power
+    is switched: its host has no device, and what relies on its lease ends by itself. Until that is
+    proven, a host that is heard again keeps its VMs.
     """
 
     host: str
@@ -73,6 +75,7 @@ class Fence(Struct, frozen=True, kw_only=True):
     reason: str
     proof: DeathProof | None = None
     by: str = ""
+    is_lease: bool = False
     doubt: str = ""  # Why its proof is not believed: only a person can go on.
 
     intended_utc_ms: int = 0

@@ -1,12 +1,17 @@
 """The datagrams of a pulse: what a host says twenty times a second, a probe, and its answer.
 
-One form for all three: magic, version, kind, the names it is about, a body, and a keyed digest
+One form for these three: magic, version, kind, the names it is about, a body, and a keyed digest
 over all of it. A newer version only adds: known fields keep their places, what follows them is
 skipped, and words that are not known are left out. Standard library only.
 
     HFP version kind | length, names (host, plane, boot, nonce: lines of ASCII)
     | sequence u64, sent u64 (ns), plan u8, limit u32 (ms) | count, (layer u8, state u8) each
     | age u16 (ms) each | what newer versions add | blake2s, 16 bytes
+
+A fourth is the leader's answer to a pulse where VMs rely on a lease: it grants the host's lease
+from when that pulse was sent.
+
+    HFP version kind | length, names | sequence u64, sent u64 of the pulse, epoch u64 | blake2s
 """
 
 import hmac
@@ -29,6 +34,7 @@ LONGEST_AGE_MS = 0xFFFF
 
 NAMES_AT = 6  # Before it: magic, version, kind, the length of the names.
 BODY = struct.Struct("!QQBI")
+GRANT = struct.Struct("!QQQ")
 SAID_AT = 16  # In the body: plan, limit and layers, which seldom change, follow each other.
 
 MALFORMED, OTHER_VERSION, WRONG_KEY = "malformed", "other version", "wrong key"
@@ -53,6 +59,7 @@ class Kind(IntEnum):
     PULSE = 1
     PROBE = 2
     ANSWER = 3
+    GRANT = 4
 
 
 class PulseRefused(ValueError):
@@ -85,6 +92,15 @@ class Said(NamedTuple):
     layers: dict[Layer, LayerState]
     plan: Plan
     plan_limit_ms: int
+
+
+class Grant(NamedTuple):
+    """Which pulse it answers, by that one's own words, and in which epoch of the host's lease."""
+
+    names: Names
+    sequence: int
+    sent_ns: int
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +136,22 @@ def encode_body(pulse: Pulse) -> bytes:
 def encode_probe(host: str, plane: str, nonce: bytes, key: bytes) -> bytes:
     """Who holds the key may ask; the answer is no longer than the question makes it."""
     return sign(_header(Names(host, plane, "", nonce.hex()), Kind.PROBE), key)
+
+
+def encode_grant(grant: Grant, key: bytes) -> bytes:
+    body = GRANT.pack(grant.sequence, grant.sent_ns, grant.epoch)
+    return sign(_header(grant.names, Kind.GRANT) + body, key)
+
+
+def decode_grant(data: bytes, key: bytes) -> Grant:
+    """Raises PulseRefused."""
+    names = peek(data, Kind.GRANT)
+    if not is_signed(data, key):
+        raise PulseRefused(WRONG_KEY)
+    try:
+        return Grant(names, *GRANT.unpack_from(data[:-DIGEST_BYTES], NAMES_AT + data[5]))
+    except struct.error:
+        raise PulseRefused(MALFORMED, "it ends too early") from None
 
 
 def decode(data: bytes, key: bytes, kind: Kind = Kind.PULSE) -> Pulse:

@@ -66,6 +66,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     migration_port: int = 7314  # TCP: another host's agent, while a VM moves to this host.
     gasp_port: int = 0  # UDP: what hosts' kernels shout by netconsole when they panic. 0: none.
     kdump_port: int = 0  # UDP: what hosts that write a crash dump say by fence_kdump. 0: not heard.
+    watchdog: str = "/dev/watchdog"  # Opened only while VMs here rely on a lease.
     tls_dir: str = "/etc/holdfast/tls"
     store: str = "sqlite"  # Or: etcd.
     etcd_endpoints: tuple[str, ...] = ()

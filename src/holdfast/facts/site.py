@@ -15,6 +15,7 @@ from holdfast.facts.commands import (
 )
 from holdfast.facts.definitions import HostSize, VmNeeds
 from holdfast.facts.fencing import Fence, HostMode
+from holdfast.facts.leases import HostLease
 from holdfast.facts.migrations import Drain, Migration, Prediction
 from holdfast.facts.outcomes import SiteOutcome
 from holdfast.facts.promises import Protection
@@ -87,6 +88,18 @@ class FenceSet(Told, frozen=True, kw_only=True):
 
 
 class FenceForgotten(Told, frozen=True, kw_only=True):
+    """The store has none of this host, or no more."""
+
+    host: str
+
+
+class LeaseSet(Told, frozen=True, kw_only=True):
+    """The lease of a host as the store has it now: its agent acknowledged it."""
+
+    lease: HostLease
+
+
+class LeaseForgotten(Told, frozen=True, kw_only=True):
     """The store has none of this host, or no more."""
 
     host: str
@@ -192,6 +205,8 @@ SiteFact = (
     | PromiseEnded
     | FenceSet
     | FenceForgotten
+    | LeaseSet
+    | LeaseForgotten
     | RecoverySet
     | RecoveryForgotten
     | MigrationSet

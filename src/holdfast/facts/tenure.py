@@ -66,7 +66,8 @@ class DeathProof(Struct, frozen=True, kw_only=True):
     A restart elsewhere takes one. Only adapters make it, after they looked. `boot` is the newest
     that it covers, `earlier` those before it; a boot that began later is not covered. `shown`
     lists, in words, what was looked at; `by` is the person who gave it, or empty. `took_ms` is how
-    long the fence agent took for it, its read-back included.
+    long the fence agent took for it, its read-back included. A lease that ran out proves it of
+    `vms` alone: nobody ended the host's others.
     """
 
     kind: ProofKind
@@ -78,3 +79,4 @@ class DeathProof(Struct, frozen=True, kw_only=True):
     shown: tuple[str, ...] = ()
     by: str = ""
     took_ms: int = 0
+    vms: tuple[str, ...] = ()

@@ -6,7 +6,7 @@ from msgspec import Struct, structs
 
 from holdfast.facts.promises import Owner
 from holdfast.facts.tenure import RESTORED, Wanted
-from holdfast.policy import brakes, guarantee
+from holdfast.policy import brakes, guarantee, rebuilding
 from holdfast.policy.guarantee import Absorbed, Paper
 from holdfast.policy.site_world import Promise, SiteWorld
 
@@ -14,10 +14,12 @@ ROOM_HELPS = "make room on another host, or see what each one lacks: holdfast gu
 
 
 class Obstacle(Struct, frozen=True, kw_only=True):
-    """Why a VM would not start elsewhere, as a sentence without its subject; and what helps."""
+    """Why a VM would not start elsewhere, as a sentence without its subject; and what helps.
+    `is_passing`: it would, but for what hinders Holdfast now."""
 
     reason: str
     helps: str
+    is_passing: bool = False
 
 
 def with_promise(world: SiteWorld, promise: Promise) -> SiteWorld:
@@ -32,13 +34,16 @@ def obstacle(
     the loss of its host, where that was tried already."""
     tenure = promise.protection.tenure
     record = world.hosts.get(tenure.host)
-    if promise.needs is not None and promise.needs.obstacle:
-        return Obstacle(reason=promise.needs.obstacle, helps="mend that on its own host")
+    tie = world.tie_of(promise)
+    if promise.needs is not None and tie:
+        group = world.group_of(promise.protection)
+        helps = rebuilding.helps(promise.needs, promise.protection, group)
+        return Obstacle(reason=tie, helps=helps or "mend that on its own host")
     if not brakes.is_ours(world, promise):
         return _not_ours(world, promise)
     if record is None:
         return Obstacle(reason="its host is not known here", helps="holdfast host list")
-    why = guarantee.inaction(record)
+    why = guarantee.inaction(world, record)
     if why:
         helps = f"holdfast host mode {record.name} act" if record.devices else _set(record.name)
         return Obstacle(reason=why, helps=helps)
@@ -47,7 +52,11 @@ def obstacle(
     reason = next((one.reason for one in found.stays if one.vm == vm), "")
     if reason == guarantee.NOT_KNOWN:
         return Obstacle(reason=reason, helps="its agent tells it in a moment: look again")
-    return Obstacle(reason=reason, helps=ROOM_HELPS) if reason else None
+    if reason:
+        return Obstacle(reason=reason, helps=ROOM_HELPS)
+    helps = f"see what hinders it: holdfast host show {record.name}"
+    is_hindered = bool(found.hindered)
+    return Obstacle(reason=found.hindered, helps=helps, is_passing=True) if is_hindered else None
 
 
 def _set(name: str) -> str:

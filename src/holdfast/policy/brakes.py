@@ -23,14 +23,18 @@ def allowed(world: SiteWorld) -> int:
 def braked(world: SiteWorld) -> str:
     """Why nothing is done about any host of the site, or empty. More hosts are lost than die at
     once by themselves: then it is a network, a power feed, or this controller."""
-    silent = [one for one in world.hosts.values() if _counts(world, one)]
-    limit = allowed(world)
+    silent, limit = counted(world), allowed(world)
     if len(silent) > limit:
         names = ", ".join(sorted(one.name for one in silent))
         number = f"{len(silent)} of {len(world.hosts)} hosts"
         word = f"more than the {limit} that Holdfast may act on before a person has looked"
         return f"{number} are silent, or were fenced a moment ago ({names}): {word}"
     return ""
+
+
+def counted(world: SiteWorld) -> list[HostRecord]:
+    """The hosts that count for the brake now."""
+    return [one for one in world.hosts.values() if _counts(world, one)]
 
 
 def _counts(world: SiteWorld, record: HostRecord) -> bool:
@@ -60,8 +64,8 @@ def hindrance(world: SiteWorld, record: HostRecord) -> str:
         return f"{record.name} is in report mode"
     if world.disarm is not None:
         return f"{world.disarm.owner} disarmed recovery: {world.disarm.reason}"
-    if not record.devices:
-        return f"no fence device is set for {record.name}"
+    if not record.devices and not leased_vms(world, record):
+        return f"no fence device is set for {record.name}{_why_no_lease(world, record)}"
     if world.own_faults:
         return "this controller is itself in trouble: " + ", ".join(sorted(world.own_faults))
     if world.brake:
@@ -137,10 +141,32 @@ def why_not_ours(world: SiteWorld, promise: Promise) -> str:
     return ""
 
 
+def leased_vms(world: SiteWorld, record: HostRecord) -> tuple[str, ...]:
+    """The VMs that this host surely ends when its lease runs out: in the boot that is to be proven
+    over, or in which it was known last."""
+    fence, lease = world.fences.get(record.host), world.leases.get(record.host)
+    is_meant = fence is not None and fence.step is FenceStep.INTENDED
+    boot = fence.boot if fence is not None and is_meant else record.boot
+    return lease.vms if lease is not None and lease.boot == boot else ()
+
+
+def _why_no_lease(world: SiteWorld, record: HostRecord) -> str:
+    relying = [
+        one.protection.name
+        for one in world.promises.values()
+        if one.protection.tenure.host == record.host and world.group_of(one.protection).lease
+    ]
+    return f", and it has not acknowledged a lease for {relying[0]}" if relying else ""
+
+
 def at_stake(world: SiteWorld, record: HostRecord) -> list[Promise]:
     """The VMs for which this host would be fenced."""
     held = (one for one in world.promises.values() if record.host in may_be_on(world, one))
-    return [one for one in held if is_ours(world, one)]
+    ours = [one for one in held if is_ours(world, one)]
+    if record.devices:
+        return ours
+    leased = leased_vms(world, record)  # Nothing else of it could be proven gone.
+    return [one for one in ours if one.protection.vm in leased]
 
 
 def boots_at_stake(world: SiteWorld, record: HostRecord) -> set[str]:
@@ -168,17 +194,18 @@ def pointless(world: SiteWorld, record: HostRecord) -> str:
     promises = at_stake(world, record)
     if not promises:
         return f"no VM of {record.name} would be started elsewhere"
-    reasons = [_obstacle(one) for one in promises]
+    reasons = [_obstacle(world, one) for one in promises]
     if all(reasons):
         return f"none of its VMs could start elsewhere: {reasons[0]}"
     return ""
 
 
-def _obstacle(promise: Promise) -> str:
+def _obstacle(world: SiteWorld, promise: Promise) -> str:
     name = promise.protection.name
     if promise.needs is None:
         return f"{name}: its definition is not known here"
-    return f"{name}: {promise.needs.obstacle}" if promise.needs.obstacle else ""
+    tie = world.tie_of(promise)
+    return f"{name}: {tie}" if tie else ""
 
 
 def grace_left(world: SiteWorld, record: HostRecord) -> str:

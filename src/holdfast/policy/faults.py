@@ -4,7 +4,7 @@ from holdfast.facts.actions import Action, TellIncident
 from holdfast.facts.alarms import Severity
 from holdfast.facts.subjects import Incarnation, SubjectKind, vm_subject
 from holdfast.facts.verdicts import Certainty, Effect, FaultRaised
-from holdfast.policy import alarms, case_files, recovery, service, stages
+from holdfast.policy import alarms, case_files, recovery, relying, service, stages
 from holdfast.policy.vm_states import VmEvent, VmState
 from holdfast.policy.world import VmRecord, World
 
@@ -84,6 +84,8 @@ def _is_old_news(world: World, record: VmRecord, fault: FaultRaised, life: Incar
 
 
 def _of_the_present(world: World, record: VmRecord, fault: FaultRaised) -> list[Action]:
+    if fault.effect is Effect.GONE and relying.waits(world, record):
+        fault = relying.as_known(record, fault)
     is_known = alarms.key_of(world, fault) in world.alarms
     is_sure = fault.certainty is Certainty.CERTAIN
     was_stuck = record.is_live_fault and not record.is_awaited

@@ -1,7 +1,7 @@
 """Whether the site could lose hosts and start all that ran there: tried on paper, host by host."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import combinations, islice
 
 from msgspec import Struct, structs
@@ -25,19 +25,23 @@ class Unplaced(Struct, frozen=True, kw_only=True):
 
 class Absorbed(Struct, frozen=True, kw_only=True):
     """What would become of the loss of these hosts. `inaction` is why Holdfast would start none
-    of their VMs elsewhere, whatever room there is: it is not to act on one of them."""
+    of their VMs elsewhere, whatever room there is: it is not to act on one of them. `hindered` is
+    why it could not now, though it is to: that passes, or is mended."""
 
     hosts: tuple[str, ...]
     names: tuple[str, ...]
     vms: int
     stays: tuple[Unplaced, ...]
     inaction: str = ""
+    hindered: str = ""
 
 
 class Paper:
-    """The site as it was at one moment: what is tried here changes nothing."""
+    """The site as it was at one moment: what is tried here changes nothing. `unfenceable` says of
+    hosts why no device could switch them off now."""
 
-    def __init__(self, world: SiteWorld) -> None:
+    def __init__(self, world: SiteWorld, unfenceable: Mapping[str, str] | None = None) -> None:
+        self._unfenceable = unfenceable or {}
         self.world = structs.replace(
             world, hosts=dict(world.hosts), promises=dict(world.promises), groups=dict(world.groups)
         )
@@ -65,8 +69,12 @@ class Paper:
             names=tuple(one.name for one in records),
             vms=len(held),
             stays=tuple(stays),
-            inaction="; ".join(filter(None, map(inaction, records))),
+            inaction="; ".join(filter(None, (inaction(self.world, one) for one in records))),
+            hindered="; ".join(dict.fromkeys(filter(None, map(self.hindered, records)))),
         )
+
+    def hindered(self, record: HostRecord) -> str:
+        return hindered(self.world, record, self._unfenceable.get(record.host, ""))
 
     def lose_each(self, together: int = 1, host: str = "") -> Iterator[Absorbed]:
         """The loss of any so many hosts at once, or only of those with `host` among them; the most
@@ -91,11 +99,33 @@ def is_kept(tried: Iterable[Absorbed]) -> bool:
     return not any(one.stays for one in tried if not one.inaction)
 
 
-def inaction(record: HostRecord) -> str:
+def inaction(world: SiteWorld, record: HostRecord) -> str:
     """Why Holdfast starts no VM of this host elsewhere when it dies, or empty."""
     if record.mode is not HostMode.ACT:
         return f"{record.name} is in report mode"
-    return "" if record.devices else f"no fence device is set for {record.name}"
+    if record.devices or brakes.leased_vms(world, record):
+        return ""
+    return f"no fence device is set for {record.name}"
+
+
+def hindered(world: SiteWorld, record: HostRecord, unfenceable: str = "") -> str:
+    """Why Holdfast could not act on this host if it died now, though it is to act; or empty."""
+    if inaction(world, record):
+        return ""
+    brake = brakes.hindrance(world, record)
+    if brake:
+        return brake
+    counted = {one.host: one.name for one in brakes.counted(world)}
+    if record.host in counted:
+        return f"{record.name} is silent, or was fenced a moment ago"
+    if counted and len(counted) >= brakes.allowed(world):
+        names = ", ".join(sorted(counted.values()))
+        return f"{names} is silent, or was fenced a moment ago: one more is for a person"
+    leased = brakes.leased_vms(world, record)
+    on_power = [p for p in brakes.at_stake(world, record) if p.protection.vm not in leased]
+    if not unfenceable or (leased and not on_power):
+        return ""
+    return f"{record.name} could not be switched off now: {unfenceable}"
 
 
 def _why_it_stays(
@@ -103,13 +133,25 @@ def _why_it_stays(
 ) -> str:
     if promise.needs is None:
         return NOT_KNOWN
-    if promise.needs.obstacle:
-        return promise.needs.obstacle
+    tie = world.tie_of(promise)
+    if tie:
+        return tie
+    if unproven := _unproven(world, promise):
+        return unproven
     target, why = placement.choose(world, rooms, promise, gone=dead)
     if target:
         rooms.take(promise, target)
         return ""
     return why
+
+
+def _unproven(world: SiteWorld, promise: Promise) -> str:
+    """Where only a lease could prove its host's VMs gone: why it is not one of those, or empty."""
+    record = world.hosts.get(promise.protection.tenure.host)
+    leased = brakes.leased_vms(world, record) if record is not None else ()
+    if record is None or record.devices or not leased or promise.protection.vm in leased:
+        return ""
+    return f"no fence device is set for {record.name}, and it does not rely on its lease"
 
 
 def _mib(promise: Promise) -> int:

@@ -18,6 +18,7 @@ from holdfast.policy import (
     ordered,
     promise,
     recovery,
+    relying,
     service,
     stages,
 )
@@ -61,7 +62,25 @@ def obey(world: World, order: Told) -> list[Action]:
             )
             return service.settled(world, record, order.by) if record and is_open else []
         case _:
-            return []
+            return _lease(world, order)
+
+
+def _lease(world: World, order: Told) -> list[Action]:
+    free: set[str] = set()
+    match order:
+        case told.LeaseRanOut():
+            relying.ran_out(world, order)
+        case told.LeaseOrdered():
+            free = relying.ordered(world, order)
+        case told.LeaseHolds():
+            free = relying.holds(world, order)
+        case _:
+            pass
+    actions: list[Action] = []
+    for vm in sorted(free):
+        if vm in world.vms:
+            actions += _reconsider(world, world.vms[vm])
+    return actions
 
 
 def wake(world: World, fact: told.Woke | told.Restarted | told.Booted) -> list[Action]:
@@ -215,7 +234,7 @@ def _recover(world: World, order: told.RecoveryAsked) -> list[Action]:
         return []
     record.starts.clear()
     record.attempt = 0
-    record.is_unexplained = False
+    record.is_unexplained, record.is_asked_for = False, True
     reason = f"{order.by} asked to recover it"
     given_up = "recovery-given-up"
     actions: list[Action] = []
@@ -255,6 +274,7 @@ def _booted(world: World, fact: told.Booted) -> list[Action]:
 def _begin_boot(world: World, fact: told.Booted) -> list[Action]:
     """The monotonic clock began anew: no instant of the earlier boot means anything now."""
     before, world.now = world.now, fact.at
+    relying.over_with_boot(world)
     if world.disarmed_until is not None:
         left_ns = max(0, world.disarmed_until - before)
         world.disarmed_until = Instant(world.now + left_ns)

@@ -12,6 +12,9 @@ def covers(proof: DeathProof, tenure: Tenure) -> bool:
     """Whether whoever holds this tenure can do no more harm with it."""
     if proof.kind is ProofKind.STORAGE:
         return (proof.vm, proof.generation) == (tenure.vm, tenure.generation)
+    if proof.kind is ProofKind.WATCHDOG:  # Its host may live, and run what does not rely on it.
+        is_it = (proof.host, proof.boot) == (tenure.host, tenure.boot)
+        return is_it and tenure.vm in proof.vms
     return proof.host == tenure.host and tenure.boot in (proof.boot, *proof.earlier)
 
 
@@ -116,6 +119,7 @@ def may_end(
 
 def is_dead(proof: DeathProof | None, host: str, boot: str) -> bool:
     """Whether the host can do no more harm in that boot."""
-    if proof is None or proof.kind is ProofKind.STORAGE or proof.host != host:
+    of_parts = (ProofKind.STORAGE, ProofKind.WATCHDOG)
+    if proof is None or proof.kind in of_parts or proof.host != host:
         return False
     return boot in (proof.boot, *proof.earlier)

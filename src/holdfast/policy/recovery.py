@@ -55,9 +55,10 @@ def _held(world: World, record: VmRecord) -> list[Action] | None:
         move(world, record, VmEvent.HOLD)
         text = f"is held back: {world.disarm.owner} disarmed recovery: {world.disarm.reason}"
         return case_files.step(world, record, text, "holdfast arm")
-    if promise.awaits_grant(world, record):
+    until = promise.held_until(world, record)
+    if until:
         move(world, record, VmEvent.HOLD)
-        return case_files.step(world, record, "is held back until this host is granted it again")
+        return case_files.step(world, record, f"is held back until {until}")
     reason = promise.obstacle(world, record)
     return give_up(world, record, reason) if reason else None
 
@@ -261,6 +262,7 @@ def _start(world: World, record: VmRecord, proof: LocalProof) -> list[Action]:
             proof=proof,
             attempt=record.attempt,
             reason=f"{record.name} is wanted running and nothing of it is left on this host",
+            rebuild=stages.rebuild_of(record),
         ),
         *case_files.step(world, record, f"is being {verb} (attempt {record.attempt})"),
     ]

@@ -20,7 +20,7 @@ from holdfast.policy import (
     timing,
 )
 from holdfast.policy.host_states import SILENT
-from holdfast.policy.site_world import HostRecord, Promise, SiteWorld, loss_of
+from holdfast.policy.site_world import HostRecord, Promise, SiteWorld, is_of_lease, loss_of
 
 
 def take(world: SiteWorld, fact: SiteFact) -> list[Action]:
@@ -32,9 +32,14 @@ def take(world: SiteWorld, fact: SiteFact) -> list[Action]:
             return _recovery_set(world, fact)
         case told.MigrationSet():
             return site_migrations.migration_set(world, fact)
-        case told.FenceForgotten() | told.RecoveryForgotten() | told.MigrationForgotten():
+        case (
+            told.FenceForgotten()
+            | told.RecoveryForgotten()
+            | told.MigrationForgotten()
+            | told.LeaseForgotten()
+        ):
             _forget(world, fact)
-        case told.HostSized() | told.HostModeSet() | told.ActingSet():
+        case told.HostSized() | told.HostModeSet() | told.ActingSet() | told.LeaseSet():
             _set(world, fact)
         case told.PromiseSet():
             vm = fact.protection.vm
@@ -65,9 +70,14 @@ def _obey(
             site_recovery.asked_again(world, fact.vm)
 
 
-def _set(world: SiteWorld, fact: told.HostSized | told.HostModeSet | told.ActingSet) -> None:
+def _set(
+    world: SiteWorld,
+    fact: told.HostSized | told.HostModeSet | told.ActingSet | told.LeaseSet,
+) -> None:
     if isinstance(fact, told.ActingSet):
         _acting_set(world, fact)
+    elif isinstance(fact, told.LeaseSet):
+        world.leases[fact.lease.host] = fact.lease
     else:
         _host_set(world, fact)
 
@@ -92,7 +102,10 @@ def _acting_set(world: SiteWorld, fact: told.ActingSet) -> None:
 
 def _forget(
     world: SiteWorld,
-    fact: told.FenceForgotten | told.RecoveryForgotten | told.MigrationForgotten,
+    fact: told.FenceForgotten
+    | told.RecoveryForgotten
+    | told.MigrationForgotten
+    | told.LeaseForgotten,
 ) -> None:
     match fact:
         case told.FenceForgotten():
@@ -101,6 +114,8 @@ def _forget(
             world.recoveries.pop(fact.vm, None)
         case told.MigrationForgotten():
             world.migrations.pop(fact.vm, None)
+        case told.LeaseForgotten():
+            world.leases.pop(fact.host, None)
 
 
 def _outcome(world: SiteWorld, fact: SiteFact) -> list[Action]:
@@ -148,6 +163,11 @@ def _fence_set(world: SiteWorld, fact: told.FenceSet) -> list[Action]:
         return _refresh_host(world, record)
     if fence.step is not FenceStep.OFF or not is_news:
         return []
+    if is_of_lease(fence):  # Whether it is dead, and what becomes of the others, a person sees.
+        text = "had its lease run out: what relied on that starts elsewhere, and nothing else does"
+        return site_incidents.step(
+            world, record.incident, text, site_fencing.CONFIRM.format(name=record.name)
+        )
     record.page_at = None
     text = "is dead: its VMs start elsewhere, where they can"
     wish = f"find out why {record.name} died, then switch it on: Holdfast never does that"

@@ -8,11 +8,12 @@ from msgspec import Struct
 from holdfast.facts.alarms import Alarm, alarm_key, condition_of
 from holdfast.facts.catalogue import BY_ID
 from holdfast.facts.fencing import Fence, FenceStep
+from holdfast.facts.instants import Instant
 from holdfast.facts.recoveries import Recovery, RecoveryStep
 from holdfast.facts.subjects import Subject, SubjectKind, host_subject
 from holdfast.facts.tenure import DeathProof, Wanted
 from holdfast.facts.verdicts import Certainty, Effect, FaultRaised
-from holdfast.policy import brakes
+from holdfast.policy import brakes, rebuilding
 from holdfast.policy.host_states import SILENT
 from holdfast.policy.site_world import HostRecord, Promise, SiteWorld, Starting
 
@@ -34,6 +35,10 @@ class LostVm(Struct, frozen=True, kw_only=True):
 
 def as_known(world: SiteWorld, record: HostRecord, loss: FaultRaised) -> FaultRaised:
     """The loss of a host: suspected, until it is proven."""
+    lapse = world.lapse_of(record)
+    if lapse is not None and lapse.proof is not None:
+        how = "; ".join(lapse.proof.shown)
+        return msgspec.structs.replace(loss, reason=f"{loss.reason}; {how}")
     fence = world.death_of(record)
     if fence is None or fence.proof is None:
         return loss
@@ -57,13 +62,20 @@ def faults_of(world: SiteWorld, record: HostRecord) -> Iterator[FaultRaised]:
     failed = fence.doubt if fence is not None and fence.doubt else now.failed if now else ""
     if fence is not None and failed and brakes.is_under_way(world, record):
         reason = f"{record.name} could not be proven dead: {failed}"
-        yield _fault(world, record, fence, FENCE_FAILED, reason)
+        failed_at = now.failed_at if now is not None else None
+        yield _fault(world, record, fence, FENCE_FAILED, reason, failed_at)
 
 
 def _fault(
-    world: SiteWorld, record: HostRecord, fence: Fence, condition: str, reason: str
+    world: SiteWorld,
+    record: HostRecord,
+    fence: Fence,
+    condition: str,
+    reason: str,
+    failed_at: Instant | None = None,
 ) -> FaultRaised:
-    at = world.fenced_at.get(record.host, world.now)
+    """`failed_at`: when its devices had failed, which may be long after they were to begin."""
+    at = failed_at or world.fenced_at.get(record.host, world.now)
     return FaultRaised(
         detector="policy",
         condition=condition,
@@ -99,6 +111,9 @@ def vms_of(world: SiteWorld, record: HostRecord, loss: FaultRaised) -> list[Lost
     """Those that ran there, and those that it held; none that answers elsewhere by now."""
     is_dead = world.death_of(record) is not None
     ran = {vm.vm: vm.name for vm in record.vms} if record.vms_boot in ("", loss.boot) else {}
+    lapse = world.lapse_of(record)
+    if lapse is not None and lapse.proof is not None:
+        return list(_of_lapse(world, record, ran, lapse.proof))
     if not is_dead:
         why = brakes.why_nothing(world, record)
         words = ((vm, name, _suspicion(world, vm, loss, why)) for vm, name in ran.items())
@@ -150,10 +165,27 @@ def _suspicion(world: SiteWorld, vm: str, loss: FaultRaised, why: str) -> str:
         why = "it is not protected"
     elif not_ours := brakes.why_not_ours(world, promise):
         why = not_ours
-    elif promise.needs is not None and promise.needs.obstacle:
-        why = promise.needs.obstacle
+    elif world.tie_of(promise):
+        why = world.tie_of(promise)
     text = f"may be lost with its host: {loss.reason}"
     return f"{text}; it is not started elsewhere: {why}" if why else text
+
+
+def _of_lapse(
+    world: SiteWorld, record: HostRecord, ran: dict[str, str], proof: DeathProof
+) -> Iterator[LostVm]:
+    """What relied on the lease has ended there; of the others nobody knows."""
+    for vm, name in ran.items():
+        if vm in proof.vms:
+            word = _word(world, record, vm)
+            if word:
+                yield LostVm(vm=vm, name=name, text=f"{name} ended with its lease, {word}")
+        else:
+            text = (
+                f"{name} may be lost with {record.name}: it relies on no lease, so nobody ended it"
+            )
+            then = f"it starts elsewhere once a person knows that {record.name} is dead"
+            yield LostVm(vm=vm, name=name, text=f"{text}; {then}")
 
 
 def _source(world: SiteWorld, promise: Promise) -> str:
@@ -189,14 +221,15 @@ def _word(world: SiteWorld, record: HostRecord, vm: str) -> str:
 def _on_its_way(world: SiteWorld, recovery: Recovery) -> str:
     target = world.hosts.get(recovery.target)
     name = target.name if target is not None else recovery.target
+    anew = f", {rebuilding.lost_words(recovery.rebuilds)}" if recovery.rebuilds else ""
     starting = world.starting.get(recovery.vm)
     match recovery.step:
         case RecoveryStep.ANSWERED:
             return ""
         case RecoveryStep.STARTED:
-            return f"and runs on {name} again: its answer is awaited"
+            return f"and runs on {name} again{anew}: its answer is awaited"
         case RecoveryStep.PLACED:
-            return _waiting(name, starting) or f"and is being started on {name}"
+            return _waiting(name, starting) or f"and is being started on {name}{anew}"
         case RecoveryStep.GIVEN_BACK:
             why = starting.obstacle if starting is not None else ""
             return f"and {name} could not start it: {recovery.reason}" + (f"; {why}" if why else "")
@@ -260,7 +293,8 @@ def _why_vm_over(world: SiteWorld, record: HostRecord, alarm: Alarm) -> str:
         since = held.name if held is not None else recovery.source
         return f"{vm.name} was {since}'s by then, and is down with that: see its alarm there"
     if recovery.step is RecoveryStep.ANSWERED:
-        return f"{vm.name} answers on {name}"
+        anew = f", {rebuilding.lost_words(recovery.rebuilds)}" if recovery.rebuilds else ""
+        return f"{vm.name} answers on {name}{anew}"
     if promise.protection.tenure.wanted is Wanted.STOPPED:
         return f"somebody stopped {vm.name} on purpose"
     return ""

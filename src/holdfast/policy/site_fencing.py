@@ -11,13 +11,17 @@ from holdfast.facts.actions import Action, PutFence, SwitchOff
 from holdfast.facts.fencing import Fence, FenceStep, HostMode
 from holdfast.facts.instants import Instant, after, spoken
 from holdfast.facts.migrations import End
+from holdfast.facts.tenure import DeathProof, ProofKind
 from holdfast.policy import brakes, site_incidents, timing
 from holdfast.policy.host_states import SILENT
-from holdfast.policy.site_world import Fencing, HostRecord, SiteWorld, boots_of
+from holdfast.policy.site_world import Fencing, HostRecord, SiteWorld, boots_of, is_of_lease
 
 CONFIRM = "see that {name} is off, then: holdfast host confirm-dead {name} --because WHY"
 ARM = "holdfast arm, as soon as it may act again: until then {name} is left alone"
 BRING_BACK = "find out why {name} is silent, and bring it back: nothing is won by a proof"
+LAPSES = (
+    "ends by itself what relies on its lease: that has run out before anything starts elsewhere"
+)
 
 
 def go_on(world: SiteWorld) -> list[Action]:
@@ -25,7 +29,10 @@ def go_on(world: SiteWorld) -> list[Action]:
     actions: list[Action] = []
     for record in world.hosts.values():
         fence = _open_fence(world, record)
-        if fence is not None and fence.step is FenceStep.INTENDED and not fence.doubt:
+        if fence is not None and _may_keep(record, fence):
+            now = _of(record, fence.number)
+            actions += [] if _was_just_asked(world, now) else [_put(fence, step=FenceStep.CLOSED)]
+        elif fence is not None and fence.step is FenceStep.INTENDED and not fence.doubt:
             actions += _switch_off(world, record, fence)
         elif fence is not None:
             actions += _close(world, record, fence)
@@ -34,6 +41,15 @@ def go_on(world: SiteWorld) -> list[Action]:
         else:
             record.fencing = None
     return actions
+
+
+def _may_keep(record: HostRecord, fence: Fence) -> bool:
+    """It is heard again before its lease is proven to be over, and nobody touched its power: it is
+    granted anew, and nothing is moved."""
+    is_open = fence.is_lease and fence.step is FenceStep.INTENDED
+    proven = record.fencing is not None and record.fencing.number == fence.number
+    is_proven = proven and record.fencing is not None and record.fencing.proof is not None
+    return is_open and record.pulses and not is_proven
 
 
 def _open_fence(world: SiteWorld, record: HostRecord) -> Fence | None:
@@ -94,6 +110,7 @@ def _intended(world: SiteWorld, record: HostRecord, number: int) -> Fence:
         number=number,
         term=world.term,
         step=FenceStep.INTENDED,
+        is_lease=not record.devices,
         reason=f"{faults[0].reason}, for more than {silent}" if faults else "it is silent",
     )
 
@@ -140,7 +157,8 @@ def _switch_off(world: SiteWorld, record: HostRecord, fence: Fence) -> list[Acti
         return []
     now.is_switching, now.held = True, ""
     wish = "" if record.page_at is not None else CONFIRM.format(name=record.name)
-    told = site_incidents.step_of_host(world, record, "is being switched off, to be sure", wish)
+    text = LAPSES if fence.is_lease else "is being switched off, to be sure"
+    told = site_incidents.step_of_host(world, record, text, wish)
     return [SwitchOff(incident=fence.incident, fence=fence), *told]
 
 
@@ -156,7 +174,7 @@ def _prove(world: SiteWorld, record: HostRecord, fence: Fence, now: Fencing) -> 
     if ready > world.now:  # Who pulsed until its power went is not missed before.
         world.look_at(ready)
         return []
-    doubt = _doubt(world, record, fence)
+    doubt = _doubt(world, record, fence, now.proof)
     if doubt:  # The store keeps it: the next leader must not believe the same proof.
         if _was_just_asked(world, now):
             return []
@@ -169,7 +187,9 @@ def _prove(world: SiteWorld, record: HostRecord, fence: Fence, now: Fencing) -> 
     return [_put(fence, step=FenceStep.OFF, proof=now.proof, term=world.term)]
 
 
-def _doubt(world: SiteWorld, record: HostRecord, fence: Fence) -> str:
+def _doubt(world: SiteWorld, record: HostRecord, fence: Fence, proof: DeathProof) -> str:
+    if proof.kind is ProofKind.WATCHDOG:  # Nobody's power was touched, and the host may pulse.
+        return ""
     if world.is_refuted(record, fence):
         return f"{record.name} pulses, though its power was read back off"
     intended_at = world.fenced_at.get(record.host, world.now)
@@ -191,7 +211,7 @@ def _fell_silent(world: SiteWorld, record: HostRecord, since: Instant) -> bool:
 def switched_off(world: SiteWorld, outcome: came.SwitchedOff) -> None:
     now = _awaited(world, outcome.host, outcome.number)
     if now is not None:
-        now.is_switching, now.failed, now.tries = False, "", 0
+        now.is_switching, now.failed, now.failed_at, now.tries = False, "", None, 0
         now.proof, now.proven_at, now.asked_at = outcome.proof, world.now, None
 
 
@@ -200,6 +220,7 @@ def not_switched_off(world: SiteWorld, outcome: came.NotSwitchedOff) -> list[Act
     if now is None:
         return []
     now.is_switching, now.failed = False, outcome.reason
+    now.failed_at = now.failed_at or outcome.at
     now.tries += 1
     now.again_at = after(world.now, timing.fence_again_ms(now.tries))
     record = world.hosts[outcome.host]
@@ -219,9 +240,11 @@ def _awaited(world: SiteWorld, host: str, number: int) -> Fencing | None:
 
 def _close(world: SiteWorld, record: HostRecord, fence: Fence) -> list[Action]:
     """A host rejoins when it runs in a new boot, and nothing there that another one holds. So ends
-    a doubt, too: whatever was switched off, the boot in doubt is over, and nothing was moved."""
+    a doubt, too: whatever was switched off, the boot in doubt is over, and nothing was moved. One
+    whose lease ran out may come back in the same boot: it has ended what was moved."""
     now = _of(record, fence.number)
-    is_back = record.state not in SILENT and record.boot not in ("", *boots_of(fence))
+    is_new_boot = record.boot not in ("", *boots_of(fence))
+    is_back = record.state not in SILENT and (is_new_boot or is_of_lease(fence))
     if not is_back or record.told_boot != record.boot or stale_copies(world, record):
         return []
     return [] if _was_just_asked(world, now) else [_put(fence, step=FenceStep.CLOSED)]

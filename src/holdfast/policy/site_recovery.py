@@ -11,11 +11,12 @@ import msgspec
 
 from holdfast.facts import outcomes as came
 from holdfast.facts.actions import Action, PutRecovery, RestartElsewhere, TakeBack
+from holdfast.facts.definitions import RebuiltDisk
 from holdfast.facts.instants import after, spoken
 from holdfast.facts.recoveries import Recovery, RecoveryStep
 from holdfast.facts.site import HostVm
 from holdfast.facts.tenure import DeathProof, Tenure, TenureState, Wanted
-from holdfast.policy import brakes, placement, proofs, timing
+from holdfast.policy import brakes, placement, proofs, rebuilding, timing
 from holdfast.policy.site_world import HostRecord, Promise, SiteWorld, Starting
 
 STARTS_AT_ONCE = 4  # On one target: more would boot none of them in time.
@@ -199,8 +200,9 @@ def _obstacle(world: SiteWorld, promise: Promise, proof: DeathProof) -> str:
         return f"{world.disarm.owner} disarmed recovery: {world.disarm.reason}"
     if promise.needs is None:
         return "its definition is not known: it was protected by an older version"
-    if promise.needs.obstacle:
-        return promise.needs.obstacle
+    tie = world.tie_of(promise)
+    if tie:
+        return tie
     runs_on = runner(world, protection.vm, proof)
     if runs_on is None:
         return ""
@@ -219,7 +221,7 @@ def runner(world: SiteWorld, vm: str, proof: DeathProof) -> HostRecord | None:
             for record in world.hosts.values()
             if record.told_boot == record.boot
             and world.death_of(record) is None
-            and not proofs.is_dead(proof, record.host, record.boot)
+            and (proof.host != record.host or record.boot not in (proof.boot, *proof.earlier))
             and any(one.vm == vm for one in record.vms)
         ),
         None,
@@ -250,7 +252,14 @@ def _placed(
         attempt=before.attempt + 1 if before is not None and is_next_try else 1,
         reason=choice.why,
         rejected=choice.rejected,
+        rebuilds=_rebuilds(world, promise),
     )
+
+
+def _rebuilds(world: SiteWorld, promise: Promise) -> tuple[RebuiltDisk, ...]:
+    protection, needs = promise.protection, promise.needs
+    group = world.group_of(protection)
+    return rebuilding.disks(needs, protection, group) if needs is not None else ()
 
 
 def _was_just_asked(world: SiteWorld, now: Starting) -> bool:

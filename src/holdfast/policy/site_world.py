@@ -7,13 +7,14 @@ from holdfast.facts.definitions import HostSize, VmNeeds
 from holdfast.facts.fencing import Fence, FenceStep, HostMode
 from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.instants import Instant
+from holdfast.facts.leases import HostLease
 from holdfast.facts.migrations import Drain, End, Migration, Prediction
 from holdfast.facts.promises import DEFAULT_GROUP, Disarm, Group, Protection
 from holdfast.facts.recoveries import Recovery
 from holdfast.facts.site import HostVm
-from holdfast.facts.tenure import DeathProof
+from holdfast.facts.tenure import DeathProof, ProofKind
 from holdfast.facts.verdicts import Effect, FaultRaised
-from holdfast.policy import timing
+from holdfast.policy import rebuilding, timing
 from holdfast.policy.host_states import HEARD, HostState
 
 SCHEMA = 1  # Raised whenever a snapshot of an older version could not be read as this one.
@@ -72,7 +73,8 @@ class HostRecord(Struct, kw_only=True):
 class Fencing(Struct, kw_only=True):
     """What this leader does about a host's fence, beside what the store says of it.
 
-    `asked_at` is when the newest commit was asked for; `failed` what the devices said last.
+    `asked_at` is when the newest commit was asked for; `failed` what the devices said last, and
+    `failed_at` when they had failed first.
     """
 
     number: int = 0
@@ -83,6 +85,7 @@ class Fencing(Struct, kw_only=True):
     proof: DeathProof | None = None
     proven_at: Instant | None = None
     failed: str = ""
+    failed_at: Instant | None = None
     held: str = ""  # Why nothing is done now, as it was said last.
 
 
@@ -152,6 +155,11 @@ def boots_of(fence: Fence) -> tuple[str, ...]:
     return (fence.boot, *fence.earlier)
 
 
+def is_of_lease(fence: Fence) -> bool:
+    """Whether a lease that ran out is all that is proven: its host may live."""
+    return fence.proof is not None and fence.proof.kind is ProofKind.WATCHDOG
+
+
 class SiteWorld(Struct, kw_only=True):
     """`wanted` are the alarms that should be open now, `reported` what the VIM has, by key.
 
@@ -178,6 +186,7 @@ class SiteWorld(Struct, kw_only=True):
     promises: dict[str, Promise] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
     fences: dict[str, Fence] = field(default_factory=dict)
+    leases: dict[str, HostLease] = field(default_factory=dict)
     recoveries: dict[str, Recovery] = field(default_factory=dict)
     starting: dict[str, Starting] = field(default_factory=dict)
     migrations: dict[str, Migration] = field(default_factory=dict)
@@ -211,8 +220,23 @@ class SiteWorld(Struct, kw_only=True):
     def group_of(self, protection: Protection) -> Group:
         return self.groups.get(protection.group, DEFAULT_GROUP)
 
+    def tie_of(self, promise: Promise) -> str:
+        """Why no other host could start it, by its definition and its policy; or empty."""
+        protection, needs = promise.protection, promise.needs
+        group = self.group_of(protection)
+        return rebuilding.obstacle(needs, protection, group) if needs is not None else ""
+
     def death_of(self, record: HostRecord) -> Fence | None:
         """The fence that proved the boot dead in which this host was known last."""
+        fence = self._proven(record)
+        return None if fence is None or is_of_lease(fence) else fence
+
+    def lapse_of(self, record: HostRecord) -> Fence | None:
+        """The fence that proved no more of that boot than the end of what relied on its lease."""
+        fence = self._proven(record)
+        return fence if fence is not None and is_of_lease(fence) else None
+
+    def _proven(self, record: HostRecord) -> Fence | None:
         fence = self.fences.get(record.host)
         is_proven = fence is not None and fence.step is FenceStep.OFF
         return fence if is_proven and fence and record.boot in boots_of(fence) else None

@@ -1,5 +1,6 @@
 """Every deadline of the system, with the asserts that tie it to its neighbours. Milliseconds."""
 
+from holdfast.facts import lease_times
 from holdfast.facts.promises import Group
 
 REPORT_LIMIT_MS = 1_000  # H6: a VM failure reaches the VIM within one second.
@@ -87,6 +88,9 @@ TRIES_HERE = 2  # Starts on one target, while another host could take the VM as 
 TARGETS_TRIED = 10  # Then another one only when something is different, or so much later:
 TARGETS_REST_MS = 600_000
 
+LEADER_CHANGE_MS = 10_000  # The worst: from the death of a leader until the next one acts.
+CLOCK_DRIFT_PPM = 1_000  # No clock of a machine is that wrong, or it has been replaced.
+
 # The ear, the hold, and the way to the VIM: within the limit.
 assert SILENCE_MS + TOGETHER_MS < SUSPECTED_LIMIT_MS
 # Somebody heard within that time was heard after this host fell silent.
@@ -109,6 +113,21 @@ assert FENCE_AFTER_MS < PAGE_AFTER_MS < FENCE_AFTER_MOST_MS
 assert PROOF_HOLD_MS > SILENCE_MS + TOGETHER_MS + EAR_LOOKS_MS
 assert GRACE_MS > TAKE_OVER_MS
 assert list(FENCE_AGAIN_MS) == sorted(FENCE_AGAIN_MS)
+
+# No VM ends by a lease because a leader died: the next one grants it long before.
+assert lease_times.LEASE_MS >= 2 * LEADER_CHANGE_MS
+assert lease_times.PROOF_MS > (lease_times.LEASE_MS + lease_times.END_MS + lease_times.WATCHDOG_MS)
+# The host's clock may be slow and the leader's fast, and the last petting as late as it can be.
+assert (
+    2 * CLOCK_DRIFT_PPM * lease_times.PROOF_MS / 1_000_000 + 4 * PULSE_PERIOD_MS
+    < lease_times.DRIFT_MS
+)
+# A petting that is late is no bite; a grant that is lost, no end.
+assert lease_times.WATCHDOG_MS >= 20 * PULSE_PERIOD_MS
+assert lease_times.GRANT_AGAIN_MS * 10 <= lease_times.LEASE_MS
+assert lease_times.AUTHORITY_AGAIN_MS * 2 < lease_times.AUTHORITY_MS < lease_times.LEASE_MS
+# An agent that is well shows that all of them are gone before its pulse stops petting.
+assert 10 * LAYER_PERIOD_MS <= lease_times.END_MS
 
 # A clean end is judged, reported and answered within the promised second.
 assert CLEAN_END_WAIT_MS + REPORT_MARGIN_MS < REPORT_LIMIT_MS

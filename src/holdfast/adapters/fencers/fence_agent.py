@@ -43,11 +43,23 @@ AFTER_FAILURE_S = 5.0  # The next device waits: but a host that is off is off.
 LOOK_AGAIN_S, ONE_LOOK_S = 1.0, 1.0
 CODE_ON, CODE_OFF = 0, 2
 HINTS = (
+    (
+        "certificate verify failed",
+        (
+            "This controller does not know who signed its certificate: install that CA on every"
+            " controller; or --option ssl_insecure=1, which asks whoever answers at that address."
+        ),
+    ),
     ("login", "Check its user and its secret."),
     ("privileges", "Give its user the right to switch power."),
     ("unable to run", "Install the program that it names on every controller."),
     ("plug status", "Check the name or number of its plug, and that it answers by hand."),
     ("power off", "It took the order and the host stays on: look at the host and its BMC."),
+)
+# IPMI knows no plugs: its agent says so of a wrong password.
+NO_PLUG_HINT = (
+    "It means the whole server: check its user, its password and its address, and that IPMI over"
+    " LAN is on there."
 )
 ANY_HINT = (
     "Check that its address is right and reached from this controller, and its user and secret."
@@ -278,6 +290,8 @@ class _Errand:
             how = f"signal {-ended.code}" if ended.code < 0 else f"code {ended.code}"
         said = f"{words} ({how})" if words else f"it said nothing ({how})"
         fits = [known for key, known in HINTS if key in words.lower()]
+        if "plug status" in words.lower() and not {"plug", "port"} & self.values.keys():
+            fits = [NO_PLUG_HINT]
         return FenceFailed(f"{self.device.agent} {what}: {said}. {hint or (*fits, ANY_HINT)[0]}")
 
     def overran(self) -> FenceFailed:

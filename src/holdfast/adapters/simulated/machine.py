@@ -11,9 +11,11 @@ from holdfast.adapters.simulated.connection import End
 from holdfast.adapters.simulated.host import SimulatedHost
 from holdfast.adapters.simulated.network import Network
 from holdfast.adapters.simulated.virtual_loop import VirtualLoop
+from holdfast.adapters.simulated.watchdog import LeaseBoardInMemory, SimulatedWatchdog
 from holdfast.facts.instants import NS_PER_MS
 
 RESET_AFTER_MS = 2_500.0  # Pings go each 5 s: on average the next one meets the new boot then.
+RESET_MS = 40_000.0  # From a reset by the watchdog until the kernel runs again.
 BOOTED_AFTER_MS = 1_000.0  # Until the first processes run; the monotonic clock runs before.
 
 
@@ -33,6 +35,9 @@ class Machine:
         self.loops: dict[str, VirtualLoop] = {}
         self.graves: list[VirtualLoop] = []
         self.failures: list[dict[str, object]] = []
+        self.watchdog = SimulatedWatchdog(clock, self._bitten)
+        self.lease_board = LeaseBoardInMemory()
+        self.reset_boots: list[Callable[[], None]] = []  # Each hears of a boot after a reset.
         self._ends: dict[str, list[End]] = {}  # Of connections, by process.
         self._orphans: list[End] = []  # Whose process fell with the power.
 
@@ -92,6 +97,18 @@ class Machine:
         self.has_power = False
         self._fall(network_is_dead=True)
 
+    def _bitten(self) -> None:
+        """By its watchdog, as by its reset button: it boots again, by itself."""
+        self._fall(network_is_dead=True)
+        boots = self.boots
+        self.clock.later(RESET_MS, lambda: self._boot_after_reset(boots))
+
+    def _boot_after_reset(self, boots: int) -> None:
+        if self.has_power and not self.is_up and self.boots == boots:
+            self.boot_again()
+            for hear in self.reset_boots:
+                hear()
+
     def panic(self) -> None:
         """The kernel stops everything and answers nobody; power stays on."""
         self._fall(network_is_dead=True)
@@ -146,6 +163,8 @@ class Machine:
         for end in self._orphans:
             end.vanish()
         self.vms.cut_power()
+        self.watchdog.close()
+        self.lease_board = LeaseBoardInMemory()
         self.network.switch_off(self.name)
         for call in self.went_down:
             call()

@@ -12,7 +12,7 @@ from holdfast.facts.fencing import FenceStep, HostMode
 from holdfast.facts.incidents import Incident
 from holdfast.facts.last_words import Bundle
 from holdfast.facts.membership import Issued, SitePlan
-from holdfast.facts.promises import Admission, Disarm, Group, Owner, Protection, Spread, Zones
+from holdfast.facts.promises import Disarm, Group, Protection
 from holdfast.facts.roles import Role
 from holdfast.facts.tokens import TokenShown
 from holdfast.facts.wire import VmSummary
@@ -83,19 +83,8 @@ class Protect(Request, frozen=True, kw_only=True):
     group: str = ""
     answer: str = ""
     old_host_is_gone: str = ""
-
-
-class SetGroup(Request, frozen=True, kw_only=True):
-    name: str
-    owner: Owner | None = None
-    level: int | None = None
-    restarts: int | None = None
-    restarts_window_s: int | None = None
-    dump: bool | None = None
-    priority: int | None = None
-    spread: Spread | None = None
-    zones: Zones | None = None
-    admit: Admission | None = None
+    local_disk: str = ""
+    images: dict[str, str] = {}
 
 
 class WhichAlarms(Request, frozen=True, kw_only=True):
@@ -207,10 +196,6 @@ class Told(Struct, frozen=True, kw_only=True):
     away: tuple[str, ...] = ()
 
 
-class GroupChanged(Told, frozen=True, kw_only=True):
-    group: Group
-
-
 class Disarmed(Told, frozen=True, kw_only=True):
     disarm: Disarm
 
@@ -221,11 +206,6 @@ class ArmedAgain(Told, frozen=True, kw_only=True):
     was: Disarm | None = None
 
 
-class GroupShown(Struct, frozen=True, kw_only=True):
-    group: Group
-    vms: tuple[VmSummary, ...] = ()
-
-
 class VmShown(Struct, frozen=True, kw_only=True):
     vm: VmSummary
     incidents: tuple[Incident, ...] = ()
@@ -234,7 +214,8 @@ class VmShown(Struct, frozen=True, kw_only=True):
 class Protected(Struct, frozen=True, kw_only=True):
     """`answers_now`: what answers now in the way that was asked for, or empty; without it nobody
     looked, or the VM does not run. `elsewhere` is why it would not start on another host, and
-    `would_break` who else would not any more; on a site of one host nothing is said of that."""
+    `would_break` who else would not any more; `rebuilt` which disks would be made anew there, so
+    that their data is lost. On a site of one host nothing is said of that."""
 
     protection: Protection
     domain: dict[str, Any] = {}
@@ -244,6 +225,7 @@ class Protected(Struct, frozen=True, kw_only=True):
     elsewhere: str = ""
     elsewhere_helps: str = ""
     would_break: str = ""
+    rebuilt: str = ""
 
 
 class Unprotected(Struct, frozen=True, kw_only=True):
@@ -310,7 +292,8 @@ class Host(Struct, frozen=True, kw_only=True):
     """`state` is one word, `said` the same as a sentence, `care` well, odd or bad. `is_up`: its
     agent is linked, `since_utc_ms`. `planes_heard`: where its pulses arrive at this controller.
     `mode` act: it is fenced when it dies. `is_fenceable` now, or `why_not_fenceable`.
-    `is_drained`: in maintenance. `predicted`: why it is expected to fail, or empty."""
+    `is_drained`: in maintenance. `predicted`: why it is expected to fail, or empty. `lease`: VMs
+    that rely on its lease, as it acknowledged; `lease_trouble` is why it could not."""
 
     host: str
     host_name: str
@@ -334,17 +317,30 @@ class Host(Struct, frozen=True, kw_only=True):
     mode: HostMode = HostMode.REPORT
     is_fenceable: bool = False
     why_not_fenceable: str = ""
+    dump_wait_s: int = 0
     is_drained: bool = False
     predicted: str = ""
+    lease: tuple[str, ...] = ()
+    lease_trouble: str = ""
     fence_devices: tuple[str, ...] = ()
     fence: FenceShown | None = None
 
 
+class DefinedVm(Struct, frozen=True, kw_only=True):
+    """A VM of which a host has nothing but a definition; `host_name` is where it is."""
+
+    vm: str
+    name: str
+    host_name: str = ""
+
+
 class HostShown(Struct, frozen=True, kw_only=True):
-    """`if_lost`: what its loss would mean; null where that was not tried yet."""
+    """`if_lost`: what its loss would mean; null where that was not tried yet. `only_defined`: VMs
+    of other hosts that left their definition here."""
 
     host: Host
     vms: tuple[VmSummary, ...] = ()
+    only_defined: tuple[DefinedVm, ...] = ()
     alarms: tuple[AlarmRecord, ...] = ()
     if_lost: Loss | None = None
 

@@ -11,6 +11,7 @@ from holdfast.faces.cli.choosing import complete_host
 from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.faces.cli.settings import Site, pass_site
 from holdfast.faces.cli.showing import json_option, show, show_json
+from holdfast.facts.instants import spoken
 
 host_argument = click.argument("name", metavar="HOST", shell_complete=complete_host)
 DOES = {
@@ -41,12 +42,20 @@ def mode(site: Site, name: str, wanted: str, dump_wait: str | None, as_json: boo
     if as_json:
         return show_json(data)
     host = str(data["host_name"])
-    is_news = data.get("was") != wanted
+    is_news = data.get("was") != wanted or dump_wait is not None
     click.echo(DOES[wanted].format(host) + ("" if is_news else "; so it was already"))
+    if dump_wait is not None:
+        click.echo(_dump_words(host, int(data["dump_wait_s"])))
     if data.get("warning"):
         click.secho(f"but it could not be switched off now: {data['warning']}", fg="yellow")
         click.echo(f"  see to that: holdfast fence rehearse {host}")
     return None
+
+
+def _dump_words(host: str, wait_s: int) -> str:
+    if not wait_s:
+        return f"when the kernel of {host} panics, its dump is not waited for"
+    return f"when the kernel of {host} panics, it has {spoken(wait_s * 1_000)} to write its dump"
 
 
 @click.command("confirm-dead")

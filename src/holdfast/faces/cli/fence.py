@@ -1,6 +1,7 @@
 """Fence devices: what switches a host off, set, listed, rehearsed and cleared per host."""
 
 import sys
+import time
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,6 +17,7 @@ from holdfast.faces.cli.settings import Site, pass_site
 from holdfast.faces.cli.showing import json_option, note, show, show_json
 
 AGENTS = Path("/usr/sbin")
+LONGEST_REHEARSAL_S = 600.0  # A ladder of slow devices, one after the other.
 USUAL = ("fence_ipmilan", "fence_redfish")
 
 host_argument = click.argument("name", metavar="HOST", shell_complete=complete_host)
@@ -129,22 +131,36 @@ def clear(site: Site, name: str, level: int | None, as_json: bool) -> None:
 def rehearse(site: Site, name: str, as_json: bool) -> int:
     """Ask every device of a host, or of all hosts, for the power. Nothing is switched.
 
-    The leader does so by itself once a day. Exit code 1 says that some host could not be fenced.
+    The leader does so by itself once a day. Exit code 1 says that some host could not be fenced,
+    or that it is not known; a device that does not answer is waited for until its deadline.
     """
-    chosen: dict[str, Any] = {"host": name} if name else {}
-    data: dict[str, Any] = ask(site, "fence-rehearse", **chosen).data
+    data = _rehearsed(site, {"host": name} if name else {})
     # Late: only now there is something to tell.
     from holdfast.faces.pages.fences import FencedRow, rehearsed_lines
 
     rows = convert(data["hosts"], list[FencedRow])
-    is_well = all(row.is_fenceable for row in rows)
+    is_well = all(row.is_fenceable for row in rows) and not data["under_way"]
     if as_json:
         show_json(data)
     else:
         show(rehearsed_lines(rows))
-        for host in data.get("under_way", ()):
+        for host in data["under_way"]:
             click.echo(f"{host} is still being asked; what came of it: holdfast fence list")
     return Exit.FINE if is_well else Exit.BAD_NEWS
+
+
+def _rehearsed(site: Site, chosen: dict[str, Any]) -> dict[str, Any]:
+    """A controller answers before the slowest device may have: those are asked after again, which
+    joins what is under way."""
+    data: dict[str, Any] = ask(site, "fence-rehearse", **chosen).data
+    hosts, slow = list(data["hosts"]), list(data.get("under_way", ()))
+    ends_at = time.monotonic() + LONGEST_REHEARSAL_S
+    while slow and time.monotonic() < ends_at:
+        click.echo(f"waiting for the fence devices of {', '.join(slow)}", err=True)
+        again = [ask(site, "fence-rehearse", host=host).data for host in slow]
+        hosts += [row for one in again for row in one["hosts"]]
+        slow = [host for one in again for host in one.get("under_way", ())]
+    return {**data, "hosts": hosts, "under_way": slow}
 
 
 def _read_options(given: tuple[str, ...]) -> dict[str, str]:

@@ -17,6 +17,7 @@ from holdfast.facts.incidents import Incident
 from holdfast.facts.instants import Instant, elapsed_ms, spoken
 from holdfast.facts.recoveries import Recovery, RecoveryStep
 from holdfast.facts.site import FenceSet, RecoverySet
+from holdfast.policy import rebuilding
 
 Seen = tuple[Instant, Struct]
 ON_LOST_HOST = "vm-on-lost-host"
@@ -102,6 +103,8 @@ def _fence_rows(
         yield "proof", f"{at}{who}{'; '.join(newest.proof.shown) or newest.proof.kind}"
         boots = [newest.proof.boot, *newest.proof.earlier]
         more = f", and {', '.join(boots[1:])} before it" if boots[1:] else ""
+        if newest.proof.vms:
+            more = ", and there only the VMs that relied on its lease"
         yield "covers", f"boot {boots[0]}{more}: whatever ran in a later boot is not covered"
     if newest.step is FenceStep.CLOSED:
         yield "since then", f"{newest.name} runs again, with nothing that another host holds"
@@ -159,8 +162,9 @@ def ways_of(incident: Incident, steps: Sequence[Seen], around: Around) -> list[W
 
 def _step(one: Recovery, around: Around) -> str:
     target = around.names.get(one.target, one.target)
+    anew = f", {rebuilding.lost_words(one.rebuilds)}" if one.rebuilds else ""
     return {
-        RecoveryStep.PLACED: f"placed on {target}",
+        RecoveryStep.PLACED: f"placed on {target}{anew}",
         RecoveryStep.STARTED: "runs there",
         RecoveryStep.ANSWERED: "answers",
         RecoveryStep.GIVEN_BACK: f"{target} gave it back ({one.reason})",

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from msgspec import structs
 from rich.text import Text
 
 from holdfast.faces.api.guarantee_shapes import Guarantee, GuaranteeShown, Loss, Unplaced
@@ -15,6 +16,27 @@ def in_a_line(one: Guarantee) -> str:
     """Whether the loss of any one host, or of so many as should be, could be absorbed."""
     if not one.acting:
         return "nobody starts VMs elsewhere: Holdfast acts on no host"
+    if one.hindered:
+        return _hindered(one)
+    return _absorbed(one)
+
+
+def _hindered(one: Guarantee) -> str:
+    """Of hosts on which Holdfast is to act, and could not now."""
+    said = _reasons(one)
+    if len(one.hindered) >= one.acting:
+        return f"nothing would start elsewhere now: {said}"
+    could = structs.replace(one, acting=one.acting - len(one.hindered), hindered=())
+    return f"{_absorbed(could)}; but {said}"
+
+
+def _reasons(one: Guarantee) -> str:
+    reasons = list(dict.fromkeys(one.hindered))
+    more = f"; and {len(reasons) - NAMED} more" if len(reasons) > NAMED else ""
+    return f"{'; '.join(reasons[:NAMED])}{more}"
+
+
+def _absorbed(one: Guarantee) -> str:
     if one.is_kept or one.tolerable:
         said = f"the loss of {_of(one)} could be absorbed"
         more = f", and {one.target} at once should be: holdfast guarantee --hosts {one.target}"
@@ -34,7 +56,7 @@ def _of(one: Guarantee) -> str:
 
 
 def guarantee_page(one: GuaranteeShown) -> Iterator[Any]:
-    bad = [loss for loss in one.losses if loss.stays or loss.inaction]
+    bad = [loss for loss in one.losses if loss.stays or loss.inaction or loss.hindered]
     yield _verdict(one)
     shown = one.losses if one.together == 1 else bad
     if shown:
@@ -64,17 +86,21 @@ def _verdict(one: GuaranteeShown) -> Text:
         bad = sum(1 for loss in one.losses if loss.stays and not loss.inaction)
         single = one.together == 1
         what = counted(bad, "host") if single else counted(bad, "pair of hosts", "pairs of hosts")
-        return Text(
-            f"The loss of {what} could not be absorbed.", style=UNSURE if one.is_kept else BAD
-        )
+        said = f"The loss of {what} could not be absorbed."
+        if one.hindered:
+            said += f" And {_reasons(one)}."
+        return Text(said, style=UNSURE if one.is_kept else BAD)
     line = in_a_line(one)
-    return Text(f"{line[0].upper()}{line[1:]}.", style=GOOD if one.is_kept else UNSURE)
+    is_good = one.is_kept and not (one.acting and one.hindered)
+    return Text(f"{line[0].upper()}{line[1:]}.", style=GOOD if is_good else UNSURE)
 
 
 def _row(loss: Loss) -> tuple[Text | str, ...]:
     names = Text(" and ".join(loss.names), style=STRONG)
     if loss.inaction:
         return names, str(loss.vms), "0", Text(f"all: {loss.inaction}", style=QUIET)
+    if loss.hindered:
+        return names, str(loss.vms), "0", Text(f"all, now: {loss.hindered}", style=UNSURE)
     moved = str(loss.vms - len(loss.stays))
     if not loss.stays:
         return names, str(loss.vms), moved, Text("-", style=QUIET)
@@ -95,6 +121,8 @@ def host_lines(loss: Loss) -> Iterator[Any]:
     """Of one host: all of its VMs that would stay down."""
     if loss.inaction:
         yield Text(f"If it died now, nothing would start elsewhere: {loss.inaction}.", style=UNSURE)
+    elif loss.hindered:
+        yield Text(f"If it died now, nothing would start elsewhere: {loss.hindered}.", style=UNSURE)
     elif not loss.stays:
         count = counted(loss.vms, "VM")
         yield f"If it died now, {count} would start elsewhere." if loss.vms else _NONE

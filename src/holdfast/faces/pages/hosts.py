@@ -7,6 +7,7 @@ from msgspec import Struct
 from rich.text import Text
 
 from holdfast.faces.api.guarantee_shapes import Loss
+from holdfast.faces.api.shapes import DefinedVm
 from holdfast.faces.pages.alarms import alarm_line
 from holdfast.faces.pages.guarantee import host_lines
 from holdfast.faces.pages.tables import BAD, GOOD, QUIET, UNSURE, ago, counted, facts, table
@@ -15,6 +16,7 @@ from holdfast.facts.alarms import AlarmRecord
 from holdfast.facts.instants import spoken
 from holdfast.facts.wire import VmSummary
 
+NAMED = 3
 STYLES = {"well": GOOD, "odd": UNSURE, "bad": BAD}
 
 
@@ -45,9 +47,12 @@ class HostRow(Struct, frozen=True, kw_only=True):
     mode: str = "report"  # What is done when it dies: nothing, or act.
     is_fenceable: bool = False
     why_not_fenceable: str = ""
+    dump_wait_s: int = 0  # So long it is left alone when its kernel panicked.
     fence_devices: tuple[str, ...] = ()
     is_drained: bool = False
     predicted: str = ""  # Why it is expected to fail.
+    lease: tuple[str, ...] = ()  # Names of VMs that rely on its lease, as it acknowledged.
+    lease_trouble: str = ""
 
     @property
     def is_at_risk(self) -> bool:
@@ -58,6 +63,7 @@ class HostRow(Struct, frozen=True, kw_only=True):
 class HostView(Struct, frozen=True, kw_only=True):
     host: HostRow
     vms: tuple[VmSummary, ...] = ()
+    only_defined: tuple[DefinedVm, ...] = ()
     alarms: tuple[AlarmRecord, ...] = ()
     if_lost: Loss | None = None
 
@@ -109,12 +115,22 @@ def host_page(view: HostView, now_ms: int) -> Iterator[Any]:
             yield alarm_line(alarm, now_ms)
     yield ""
     if view.vms:
-        yield from vms_table(view.vms)
+        yield from vms_table(view.vms, on_a_host=True)
     else:
-        yield Text("No VM is known there.", style=QUIET)
+        yield Text("No VM is there.", style=QUIET)
+    if view.only_defined:
+        yield ""
+        yield Text(f"Only a definition is left there of {_left(view.only_defined)}.", style=QUIET)
     if view.if_lost is not None:
         yield ""
         yield from host_lines(view.if_lost)
+
+
+def _left(vms: Sequence[DefinedVm]) -> str:
+    """The first few, and where they are."""
+    names = [f"{one.name} (on {one.host_name})" for one in vms[:NAMED]]
+    more = f" and {len(vms) - NAMED} more" if len(vms) > NAMED else ""
+    return f"{', '.join(names)}{more}"
 
 
 def _fencing(one: HostRow) -> list[tuple[str, str | Text]]:
@@ -122,6 +138,8 @@ def _fencing(one: HostRow) -> list[tuple[str, str | Text]]:
         does = "act: when it dies it is switched off, and its VMs start elsewhere"
     else:
         does = "report: when it dies nothing is done to it"
+    if one.dump_wait_s:
+        does += f"; after a kernel panic it has {spoken(one.dump_wait_s * 1_000)} for its dump"
     if one.is_fenceable:
         able = Text(f"possible now, by {', '.join(one.fence_devices)}")
     else:
@@ -129,7 +147,17 @@ def _fencing(one: HostRow) -> list[tuple[str, str | Text]]:
         able = Text(f"not possible now: {one.why_not_fenceable or 'it has no fence device'}")
         able.append(f"; what helps: holdfast fence {helps} {one.host_name}")
         able.stylize(BAD if one.is_at_risk else QUIET)
-    return [("Mode", does), ("Fencing", able)]
+    return [("Mode", does), ("Fencing", able), *_lease(one)]
+
+
+def _lease(one: HostRow) -> list[tuple[str, str | Text]]:
+    """Nothing where nobody asked for it."""
+    rows: list[tuple[str, str | Text]] = []
+    if one.lease:
+        rows.append(("Lease", f"ends {', '.join(one.lease)} when no controller grants it"))
+    if one.lease_trouble:
+        rows.append(("Lease", Text(f"not armed: {one.lease_trouble}", style=BAD)))
+    return rows
 
 
 def mode(one: HostRow) -> Text:

@@ -8,7 +8,7 @@ from msgspec import Struct
 from holdfast.faces.pages.acting_sentences import ACTING
 from holdfast.faces.pages.moving_sentences import MOVING
 from holdfast.faces.pages.site_sentences import SITE
-from holdfast.faces.pages.tables import ended
+from holdfast.faces.pages.tables import counted, ended
 from holdfast.facts import actions as act
 from holdfast.facts import commands as told
 from holdfast.facts import outcomes as came
@@ -214,6 +214,15 @@ _SAY: dict[type, Callable[[Any, str], str]] = {
     told.StartOrdered: _ordered,
     told.StartRefused: lambda f, n: f"{n} will not be started here: {ended(f.reason)}",
     told.CopyOutranked: _outranked,
+    told.LeaseOrdered: lambda f, _: (
+        f"Relying on the lease of this host from now on: {counted(len(f.vms), 'VM')}."
+        if f.vms
+        else "No VM relies on the lease of this host any more."
+    ),
+    told.LeaseRanOut: lambda _f, _n: (
+        "No controller granted the lease of this host in time: what relies on it is ended."
+    ),
+    told.LeaseHolds: lambda _f, _n: "The lease of this host was granted again.",
     told.IncidentSettled: lambda f, _: f"{f.by} says that this is dealt with.",
     told.Woke: lambda _f, _n: "A deadline came.",
     told.Restarted: lambda _f, _n: "The agent came back; what was under way is done again.",

@@ -6,6 +6,7 @@ from typing import Any
 from rich.text import Text
 
 from holdfast.faces.pages.tables import BAD, GOOD, QUIET, STRONG, UNSURE, clock, facts, table
+from holdfast.facts.definitions import DiskKind, VmDisk
 from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.wire import VmSummary
 
@@ -23,15 +24,27 @@ def vms_page(vms: Sequence[VmSummary]) -> Iterator[Any]:
         yield f"To restart a VM when it fails: holdfast vm protect {loose[0]}"
 
 
-def vms_table(vms: Sequence[VmSummary]) -> Iterator[Any]:
-    """One line for each; below them the first obstacle of each that could not be restarted here."""
+def vms_table(vms: Sequence[VmSummary], *, on_a_host: bool = False) -> Iterator[Any]:
+    """One line for each; below them the first obstacle of each that could not be restarted here.
+    Where each is is said where that is known, and they are not all on a host that was named."""
     has_others = any(vm.starts_elsewhere is not None for vm in vms)
     elsewhere = ["ELSEWHERE"] if has_others else []
+    has_hosts = any(vm.host_name for vm in vms) and not on_a_host
     yield table(
-        ("VM", "STATE", "PROTECTED", "ANSWERS BY", "RESTART HERE", *elsewhere, "WATCHED BY"),
+        (
+            "VM",
+            *(["HOST"] if has_hosts else []),
+            "STATE",
+            "PROTECTED",
+            "ANSWERS BY",
+            "RESTART HERE",
+            *elsewhere,
+            "WATCHED BY",
+        ),
         [
             [
                 Text(vm.name, style=STRONG),
+                *([host_text(vm)] if has_hosts else []),
                 state_text(vm),
                 protection_text(vm),
                 vm.answer or "-",
@@ -47,6 +60,8 @@ def vms_table(vms: Sequence[VmSummary]) -> Iterator[Any]:
         yield ""
     for vm in blocked:
         yield Text(f"{vm.name} could not be restarted here: {vm.obstacle}", style=UNSURE)
+    for vm in vms:
+        yield from _runs_twice(vm)
     yield from _stay_down([vm for vm in vms if vm.starts_elsewhere is False])
 
 
@@ -63,9 +78,26 @@ def _stay_down(vms: Sequence[VmSummary]) -> Iterator[Any]:
         yield Text(said, style=UNSURE)
 
 
+def _runs_twice(vm: VmSummary) -> Iterator[Any]:
+    if vm.also_runs_on:
+        others = " and ".join(vm.also_runs_on)
+        said = f"{vm.name} runs on {others} as well: what to do: holdfast incidents"
+        yield Text(said, style=BAD)
+
+
+def host_text(vm: VmSummary) -> Text:
+    """Where it is. It must run on one host only: any other that runs it is named too."""
+    text = Text(vm.host_name or "-", style="" if vm.host_name else QUIET)
+    if vm.also_runs_on:
+        text.append(f", {', '.join(vm.also_runs_on)}", style=BAD)
+    return text
+
+
 def _elsewhere_word(vm: VmSummary) -> Text:
     if vm.starts_elsewhere is None:
         return Text("-", style=QUIET)
+    if vm.starts_elsewhere and vm.rebuilt:
+        return Text("rebuilt", style=UNSURE)
     return Text("yes", style=GOOD) if vm.starts_elsewhere else Text("no", style=UNSURE)
 
 
@@ -103,9 +135,24 @@ def elsewhere_text(vm: VmSummary) -> Text:
     of it is on its host alone."""
     if vm.elsewhere:
         return Text(f"no: {vm.elsewhere}", style=UNSURE)
+    if vm.rebuilt:
+        return Text(f"yes, {vm.rebuilt}", style=UNSURE)
     if vm.starts_elsewhere:
         return Text("yes, if its host died now", style=GOOD)
     return Text("nothing of it is on this host alone", style=GOOD)
+
+
+KINDS = {
+    DiskKind.SHARED: "shared with other hosts",
+    DiskKind.READ_ONLY: "only read",
+    DiskKind.REMAKEABLE: "on its host alone; it could be made anew from an image",
+    DiskKind.LOCAL: "on its host alone",
+}
+
+
+def disk_text(disk: VmDisk) -> Text:
+    style = "" if disk.kind in (DiskKind.SHARED, DiskKind.READ_ONLY) else UNSURE
+    return Text(KINDS[disk.kind] + (f": {disk.path}" if disk.path else ""), style=style)
 
 
 def vm_page(vm: VmSummary, incidents: Sequence[Incident], now_ms: int = 0) -> Iterator[Any]:
@@ -113,6 +160,7 @@ def vm_page(vm: VmSummary, incidents: Sequence[Incident], now_ms: int = 0) -> It
         [
             ("VM", Text(vm.name, style=STRONG)),
             ("uuid", vm.vm),
+            *([("host", host_text(vm))] if vm.host_name else []),
             ("state", state_text(vm)),
             ("QEMU's pid", str(vm.pid) if vm.pid else "-"),
             ("watched by", vm.watched_by or "-"),
@@ -121,9 +169,15 @@ def vm_page(vm: VmSummary, incidents: Sequence[Incident], now_ms: int = 0) -> It
             ("answers by", vm.answer or "-"),
             ("restart here", restart_text(vm)),
             *([("start elsewhere", elsewhere_text(vm))] if vm.is_protected else []),
+            *(("disk " + one.name, disk_text(one)) for one in vm.disks),
             ("open incident", Text(vm.incident, style=BAD) if vm.incident else "none"),
         ]
     )
+    if vm.defined_on:
+        hosts = ", ".join(vm.defined_on)
+        yield ""
+        yield Text(f"Only a definition of it is left on {hosts}: nothing runs there.", style=QUIET)
+    yield from _runs_twice(vm)
     yield ""
     if not incidents:
         yield "It has had no incident."

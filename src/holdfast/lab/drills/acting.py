@@ -103,9 +103,17 @@ class ActingSite:
 
     @contextmanager
     def guests(
-        self, host: Host, count: int, memory_mib: int = 128, *, is_acted_on: bool = True
+        self,
+        host: Host,
+        count: int,
+        memory_mib: int = 128,
+        *,
+        is_acted_on: bool = True,
+        group: str = "",
     ) -> Iterator[list[Guest]]:
-        """So many on shared disks, answering and protected; gone from everywhere at the end."""
+        """So many on shared disks, answering and protected (in this group); gone from everywhere at
+        the end."""
+        into = ("--group", group) if group else ()
         made: list[Guest] = []
         try:
             # Each is new: a host remembers whose VMs it held, and that another host got them.
@@ -115,7 +123,7 @@ class ActingSite:
                 guest.start()
             for guest in made:
                 guest.wait_answer()
-                self.command("vm", "protect", guest.name, "--answers", "agent")
+                self.command("vm", "protect", guest.name, "--answers", "agent", *into)
             self._wait_known(made, "" if is_acted_on else f"{host.name} is in report mode")
             yield made
         finally:
@@ -147,8 +155,13 @@ class ActingSite:
 
         def missing() -> list[str]:
             told = json.loads(self.command("vm", "list", "--json"))["vms"]
-            ready = {row["vm"] for row in told if row["is_protected"] and row["elsewhere"] == but}
-            return [guest.name for guest in guests if guest.plan.uuid not in ready]
+            rows = {row["vm"]: row for row in told if row["is_protected"]}
+            found = {guest.name: rows.get(guest.plan.uuid) for guest in guests}
+            return [
+                f"{name} ({row['elsewhere'] if row else 'not protected'})"
+                for name, row in found.items()
+                if row is None or row["elsewhere"] != but
+            ]
 
         self.site.wait(
             lambda: not missing(),

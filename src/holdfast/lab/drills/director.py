@@ -22,6 +22,7 @@ from holdfast.lab.drills.fencing_fails import BmcGoneWithHost, FencerBroken
 from holdfast.lab.drills.figures import Result
 from holdfast.lab.drills.host_returns import HostReturns, TooManyHostsLost
 from holdfast.lab.drills.leaders_die import ControllersAllLost, LeaderDiesInRecovery
+from holdfast.lab.drills.lease import LEASE_ROWS
 from holdfast.lab.drills.ledger import Ledger, Say
 from holdfast.lab.drills.libvirt_lost import LIBVIRT_ROWS
 from holdfast.lab.drills.machine import describe_machine, read_free_mib
@@ -104,6 +105,7 @@ DRILLS: dict[str, AnyDrill] = {
         AgentIdle(),
         *LIBVIRT_ROWS,
         *HOST_ROWS,
+        *LEASE_ROWS,
         *SITE_ROWS,
         FencerBroken(),
         BmcGoneWithHost(),

@@ -34,6 +34,7 @@ SETTINGS = """# Written by a drill.
 [host]
 name = "{name}"
 rack = "rack-of-{name}"
+watchdog = "/var/lib/holdfast/watchdog"
 
 [libvirt]
 shared_paths = ["{shared}"]

@@ -37,6 +37,10 @@ def status(how: str) -> int:
     power = (FOLDER / "power").read_text()
     if how == "away":
         return complain("Connection timed out")
+    if how == "no plug":
+        return complain("Failed: Unable to obtain correct plug status or plug is not available")
+    if how == "stranger":
+        return complain("Failed: get: (Caused by SSLError([SSL] certificate verify failed: self))")
     if how == "slow" and (FOLDER / "since").exists():
         is_off = time.time() - float((FOLDER / "since").read_text()) > 1.3
         power = "off" if is_off else "on"

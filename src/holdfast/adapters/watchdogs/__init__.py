@@ -1,0 +1,1 @@
+"""What resets a host that nobody pets in time: a plug-in per way."""
