@@ -57,8 +57,9 @@ swarm: env ## Random worlds on the simulated host and site: make swarm SEED=7, o
 swarm-rate: env ## How many random sites are played in an hour on two cores (make swarm-rate SEEDS=400)
 	@.venv/bin/python -m tests.simulation.rate $(or $(SEEDS),200) $(or $(SEED),0)
 
-requirements: env ## Write docs/REQUIREMENTS.md from what covers each requirement
+requirements: env ## Write docs/REQUIREMENTS.md and COMPLAINTS.md from what stories cover
 	@.venv/bin/python -m tests.stories.requirements
+	@.venv/bin/python -m tests.stories.complaints
 
 format: env ## Lay the code out, and mend what the linter can mend
 	@.venv/bin/ruff format --quiet . && .venv/bin/ruff check --quiet --fix .

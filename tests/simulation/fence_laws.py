@@ -119,7 +119,7 @@ class FenceLaws:
         self.switched_off.append((now, host))
         if truth.modes.get(host, HostMode.REPORT) is not HostMode.ACT:
             self._breach(POWER, f"{by.name} switches {host} off, which it is only to report")
-        if truth.disarmed_until_utc_ms > by.own.utc_ns() // NS_PER_MS:
+        if truth.is_disarmed(by):
             self._breach(POWER, f"{by.name} switches {host} off while people have disarmed it")
         leader = self.site.cluster.truth.holder
         if leader != by.name:

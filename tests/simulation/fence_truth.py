@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 import msgspec
 
 from holdfast.adapters.simulated.bmc import Ordered
+from holdfast.adapters.simulated.clock import UTC_NS
+from holdfast.adapters.simulated.machine import Machine
 from holdfast.adapters.simulated.vm import SimulatedVm
 from holdfast.facts.fencing import Fence, FenceStep, HostMode
 from holdfast.facts.instances import Instance, InstanceStep
-from holdfast.facts.instants import NS_PER_S
+from holdfast.facts.instants import NS_PER_MS, NS_PER_S
 from holdfast.facts.leases import HostLease
 from holdfast.facts.promises import DEFAULT_GROUP, Group, Owner, Protection
 from holdfast.facts.recoveries import Recovery
@@ -45,6 +47,7 @@ class FenceTruth:
     paths: Paths
     modes: dict[str, HostMode] = field(default_factory=dict)
     disarmed_until_utc_ms: int = 0
+    _drift_ms: int = 0
     begun: dict[str, list[Begun]] = field(default_factory=dict)  # By disk, in order.
     proofs: dict[str, list[Recovery]] = field(default_factory=dict)  # By VM, as committed.
     taken_back: set[tuple[str, str, int]] = field(default_factory=set)  # VM, host, generation.
@@ -74,6 +77,7 @@ class FenceTruth:
         self.modes[host] = mode
 
     def disarmed(self, until_utc_ms: int) -> None:
+        self._drift_ms = max(0, until_utc_ms - self._utc_ms()) // 1_000
         self.disarmed_until_utc_ms = until_utc_ms
 
     def armed(self) -> None:
@@ -84,6 +88,14 @@ class FenceTruth:
         machine = self.site.hosts[host].machine
         if machine.is_up:
             self._deceived.add((host, machine.boot))
+
+    def is_disarmed(self, machine: Machine) -> bool:
+        """Not over by that machine's own clock, nor in truth: clocks drift by some per mille."""
+        until, now = self.disarmed_until_utc_ms, self._utc_ms()
+        return until > machine.own.utc_ns() // NS_PER_MS and now < until - self._drift_ms
+
+    def _utc_ms(self) -> int:
+        return (UTC_NS + self.site.clock.now) // NS_PER_MS
 
     # What is true.
 
@@ -135,6 +147,12 @@ class FenceTruth:
         boot = self.site.hosts[host].machine.boot
         made = Begun(vm.uuid, vm.name, host, boot, generation)
         self.begun.setdefault(vm.writes_to, []).append(made)
+
+    def note_stopped(self, host: str, vm: SimulatedVm) -> None:
+        """A person ended it in order, and no tenure was about it there: nothing is to be proven."""
+        if not any(p.vm == vm.uuid and p.tenure.host == host for p in self.protections()):
+            begun = self.begun.get(vm.writes_to, [])
+            self.begun[vm.writes_to] = [one for one in begun if one.host != host]
 
     # What the store holds.
 

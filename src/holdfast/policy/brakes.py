@@ -27,7 +27,8 @@ def braked(world: SiteWorld) -> str:
     if len(silent) > limit:
         names = ", ".join(sorted(one.name for one in silent))
         number = f"{len(silent)} of {len(world.hosts)} hosts"
-        return f"{number} are silent, or were fenced a moment ago ({names}): more than {limit}"
+        word = f"more than the {limit} that Holdfast may act on before a person has looked"
+        return f"{number} are silent, or were fenced a moment ago ({names}): {word}"
     return ""
 
 
@@ -130,10 +131,20 @@ def is_dumping(world: SiteWorld, record: HostRecord) -> bool:
 
 def is_ours(world: SiteWorld, promise: Promise) -> bool:
     """Whether it is for Holdfast to start this VM elsewhere, should its host be dead."""
+    return not why_not_ours(world, promise)
+
+
+def why_not_ours(world: SiteWorld, promise: Promise) -> str:
+    """Why it is not for Holdfast to start this VM elsewhere, or empty."""
     protection = promise.protection
-    tenure = protection.tenure
-    is_held = tenure.boot not in ("", RESTORED) and tenure.wanted is Wanted.RUNNING
-    return is_held and world.group_of(protection).owner is Owner.HOLDFAST
+    tenure, group = protection.tenure, world.group_of(protection)
+    if tenure.wanted is not Wanted.RUNNING:
+        return "somebody stopped it on purpose"
+    if group.owner is not Owner.HOLDFAST:
+        return f"the owner of recovery of group {group.name} is {group.owner}"
+    if tenure.boot in ("", RESTORED):
+        return "which host may run it is in doubt: see where it runs, and protect it again"
+    return ""
 
 
 def leased_vms(world: SiteWorld, record: HostRecord) -> tuple[str, ...]:
