@@ -13,8 +13,9 @@ from holdfast.controller.copies import FILE_BYTES
 from holdfast.facts import wire
 from holdfast.facts.instants import Instant
 from holdfast.facts.last_words import Noted, Sample
-from tests.controller.fake_agent import FakeAgent, ask, ask_all, incident, summary, wait_for
+from tests.controller.fake_agent import FakeAgent, ask, ask_all, summary, wait_for
 from tests.controller.house import House, running, settings
+from tests.controller.test_questions import incident
 
 PSI = {"memory": "some avg10=91.00 total=3\nfull avg10=88.50 total=2"}
 

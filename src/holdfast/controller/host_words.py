@@ -82,7 +82,7 @@ class HostWords:
         }
 
     def tell_vm(self, vm: str, name: str, until_utc_ms: int = 0) -> dict[str, Any]:
-        """The newest of a VM's recorder, or of what it said up to then, as far as it can be read."""
+        """The newest of a VM's recorder (up to then), as far as it can be read."""
         samples: list[Sample] = []
         notes: list[Noted] = []
         for line in self._copies.newest(vm, ALL_LINES if until_utc_ms else READ_LINES):

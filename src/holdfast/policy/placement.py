@@ -135,9 +135,15 @@ def find(
     if not found:
         return Choice(why="" if is_waiting else _why_none(reasons))
     (left, best), *others = sorted(found, key=lambda one: (-one[0], one[1].name))
-    reasons |= {one.name: f"only {less} MiB would be left there" for less, one in others}
+    reasons |= {one.name: _less(less, left, best.name) for less, one in others}
     why = f"{best.name} has the most room: {left} MiB are left there"
     return Choice(host=best.host, why=why, rejected=_told(reasons))
+
+
+def _less(less: int, left: int, best: str) -> str:
+    if less < left:
+        return f"only {less} MiB would be left there"
+    return f"it has as much room, and {best} comes first by its name"
 
 
 def _mib(promise: Promise) -> int:

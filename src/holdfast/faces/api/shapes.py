@@ -158,9 +158,10 @@ class OfJoin(Request, frozen=True, kw_only=True):
 
 
 class Revoked(Struct, frozen=True, kw_only=True):
-    """Serials."""
+    """Serials, and the names of their hosts."""
 
     revoked: tuple[str, ...]
+    hosts: tuple[str, ...] = ()
 
 
 class CaShown(Struct, frozen=True, kw_only=True):
