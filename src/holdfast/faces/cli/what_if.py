@@ -43,7 +43,7 @@ def _run(folder: Path, name: str, changes: Changes) -> WhatIf:
         raise Failure(f"cannot read {error.filename}", "run it with sudo") from None
     if window is None:
         hint = (
-            "only incidents of hosts can be run again, while the journal has them: holdfast incidents\n"
+            "incidents of hosts can be run again while the journal has them: holdfast incidents\n"
             "what an agent decided about its VMs, all of it, on their host: sudo holdfast replay"
         )
         raise Failure(f"the journal here tells of no incident {name!r} of a host", hint, Exit.USAGE)

@@ -231,6 +231,11 @@ def _next(view: StatusView) -> Text:
         return Text(f"The site has {view.lack}", style=UNSURE)
     if view.open_alarms and not troubles(view):
         return Text("What is open, and what to do: holdfast alarms", style=UNSURE)
+    return _at_last(view)
+
+
+def _at_last(view: StatusView) -> Text:
+    """Of a site where nothing is wrong."""
     kept = [one for one in view.hosts if one.is_drained and one.vms]
     if kept:
         first = kept[0]
