@@ -25,8 +25,8 @@ def test_a_definition_makes_the_same_vm_on_another_host() -> None:
 
 
 def test_what_keeps_a_vm_on_its_host_is_told() -> None:
-    web = SimulatedVm(name="web", uuid="u", cannot_leave="its disk is local")
-    assert definition_of(web).needs.obstacle == "its disk is local"
+    web = SimulatedVm(name="web", uuid="u", is_local=True)
+    assert definition_of(web).needs.obstacle == "its disk is on its host"
 
 
 @pytest.mark.parametrize("text", ["", "<domain>", "<domain/>"])

@@ -19,7 +19,7 @@ from holdfast.facts import actions as act
 from holdfast.facts import commands as told
 from holdfast.facts import outcomes as came
 from holdfast.facts import wire
-from holdfast.facts.definitions import HostSize, VmDefinition, VmNeeds
+from holdfast.facts.definitions import HostSize, Rebuild, RebuiltDisk, VmDefinition, VmNeeds
 from holdfast.facts.instants import Instant
 from holdfast.facts.outcomes import Outcome
 from holdfast.facts.promises import Protection
@@ -78,10 +78,15 @@ class Host(HypervisorInMemory):
         self.has = HostSize(memory_mib=4_096, cpus=4, bridges=("br0",))
         self.on_start: Callable[[], None] = lambda: None
         self.on_end: Callable[[str], None] = lambda _: None
+        self.on_rebuild: Callable[[], None] = lambda: None
 
     async def start(self, vm: str, limit_ms: int = 60_000) -> Any:
         self.on_start()
         return await super().start(vm, limit_ms)
+
+    async def rebuild(self, vm: str, rebuild: Rebuild, limit_ms: int = 60_000) -> None:
+        self.on_rebuild()
+        await super().rebuild(vm, rebuild, limit_ms)
 
     def kill(self, vm: str, reason: str = "crashed") -> None:
         super().kill(vm, reason)
@@ -94,7 +99,9 @@ class Scene:
         self.disk = Disk(self.decider)
         self.hypervisor = Host()
         self.started_with: list[bool] = []
+        self.made_with: list[bool] = []
         self.hypervisor.on_start = lambda: self.started_with.append(self.disk.has("StartOrdered"))
+        self.hypervisor.on_rebuild = lambda: self.made_with.append(self.disk.has("StartOrdered"))
         self.hypervisor.on_end = self._ended
         self.loop = Loop(Panel({}), self.decider, self.disk, self._act)
         self.starting = Starting(self.loop, self.hypervisor, self.disk, TAKE_BACK_LIMIT_S)
@@ -137,7 +144,11 @@ class Scene:
         return next(one for one in self.view.vms() if one.vm == VM)
 
     async def order(
-        self, generation: int = 2, definition: VmDefinition = DEFINITION, **fields: Any
+        self,
+        generation: int = 2,
+        definition: VmDefinition = DEFINITION,
+        rebuilds: tuple[RebuiltDisk, ...] = (),
+        **fields: Any,
     ) -> wire.Reply:
         args = {
             "protection": PLAIN(ordered(generation, **fields)),
@@ -145,6 +156,7 @@ class Scene:
             "was": "h4",
             "fault_age_ms": 2_000,
             "incident": "h4-1a2b",
+            "rebuilds": PLAIN(rebuilds),
         }
         return await self.questions.answer(wire.Question(id=1, name="start-here", args=args))
 

@@ -8,10 +8,11 @@ from collections.abc import Awaitable, Callable
 
 from msgspec import structs
 
-from holdfast.adapters.drivers.vm_needs import LARGEST_XML, Place
+from holdfast.adapters.drivers.vm_disks import Place
+from holdfast.adapters.drivers.vm_needs import LARGEST_XML
 from holdfast.adapters.simulated.hypervisor import HypervisorInMemory
 from holdfast.agent import definitions as module
-from holdfast.agent.definitions import NONE, NOT_READ, Definitions
+from holdfast.agent.definitions import NONE, Definitions
 from holdfast.facts import wire
 from holdfast.facts.definitions import VmDefinition
 from holdfast.facts.instants import Instant
@@ -49,6 +50,12 @@ class Scene:
 
     def seen(self, vm: str, event: str = "defined") -> None:
         self.definitions.see(LifecycleSeen(at=Instant(1), vm=vm, event=event, detail=""))
+
+
+def tie(scene: Scene) -> str:
+    needs = scene.definitions.needs("a")
+    assert needs is not None
+    return needs.obstacle
 
 
 def play(story: Callable[[], Awaitable[None]]) -> None:
@@ -99,18 +106,18 @@ def test_who_is_protected_later_is_told_then_and_who_is_no_more_is_forgotten() -
 def test_an_obstacle_is_known_and_a_new_one_is_news() -> None:
     async def story() -> None:
         scene = Scene("a")
-        assert scene.definitions.elsewhere("a") == NOT_READ
+        assert scene.definitions.needs("a") is None, "it has not been read yet"
         await scene.definitions.read()
-        assert scene.definitions.elsewhere("a") == ""
+        assert tie(scene) == ""
         assert scene.changes == 1
         scene.told()
         scene.hypervisor.disks.places["/srv/a.img"] = Place.LOCAL
         scene.definitions.see(LibvirtAnswered(at=Instant(1), after_gap=True))
         await scene.definitions.read()
-        assert scene.definitions.elsewhere("a") == "its disk /srv/a.img is on local storage"
+        assert tie(scene) == "its disk /srv/a.img is on local storage"
         assert scene.changes == 2
         [told] = scene.told()
-        assert told.needs.obstacle == scene.definitions.elsewhere("a")
+        assert told.needs.obstacle == tie(scene)
 
     play(story)
 
@@ -125,7 +132,7 @@ def test_what_libvirt_does_not_define_any_more_says_so() -> None:
         assert await scene.definitions.read()
         [told] = scene.told()
         assert (told.xml, told.needs.obstacle) == ("", NONE)
-        assert scene.definitions.elsewhere("a") == NONE
+        assert tie(scene) == NONE
 
     play(story)
 
@@ -139,7 +146,7 @@ def test_a_libvirt_that_hangs_changes_nothing_and_is_asked_again() -> None:
         scene.seen("a")
         assert not await scene.definitions.read()
         assert scene.names() == []
-        assert scene.definitions.elsewhere("a") == ""
+        assert tie(scene) == ""
         scene.hypervisor.hangs.clear()
         await scene.redefine("a", "<vcpu>1<", "<vcpu>4<")
         assert await scene.definitions.read()
@@ -156,7 +163,7 @@ def test_what_is_too_large_is_not_told_and_is_an_obstacle() -> None:
         [told] = scene.told()
         assert told.xml == ""
         assert "larger than 256 KiB" in told.needs.obstacle
-        assert "larger than 256 KiB" in scene.definitions.elsewhere("a")
+        assert "larger than 256 KiB" in tie(scene)
 
     play(story)
 

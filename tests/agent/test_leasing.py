@@ -217,6 +217,8 @@ def test_it_may_start_again_only_by_a_grant_of_the_epoch_that_it_obeys() -> None
         await scene.lease(5, WEB)
         scene.board.run_out()
         await scene.leasing.look()
+        scene.loop.consume(told.LeaseHolds(at=now(), epoch=4))
+        assert relying.waits(scene.world, scene.world.vms[WEB])
         for epoch, is_free in ((4, False), (5, True)):
             scene.board.grant(epoch)
             await scene.leasing.look()

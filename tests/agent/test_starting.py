@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from holdfast.adapters.drivers.vm_needs import Place
+from holdfast.adapters.drivers.vm_disks import Place
 from holdfast.adapters.simulated.archive import ArchiveInMemory
 from holdfast.agent.answers import Answers
 from holdfast.agent.commands import Commands
@@ -20,6 +20,7 @@ from holdfast.agent.loop import now
 from holdfast.agent.terms import Terms
 from holdfast.facts import commands as told
 from holdfast.facts import wire
+from holdfast.facts.cpus import HostCpu
 from holdfast.facts.definitions import HostSize, VmDefinition
 from holdfast.facts.instants import NS_PER_MS, Instant
 from holdfast.facts.promises import Disarm
@@ -69,6 +70,14 @@ def lack_bridge(scene: Scene) -> None:
     scene.hypervisor.has = HostSize(memory_mib=4_096, cpus=4)
 
 
+def lack_kvm(scene: Scene) -> None:
+    """What QEMU emulates is all that this host has."""
+    emulated = HostCpu(kind="qemu", arch="x86_64")
+    scene.hypervisor.has = HostSize(
+        memory_mib=4_096, cpus=4, bridges=("br0",), processors=(emulated,)
+    )
+
+
 def lack_disk(scene: Scene) -> None:
     scene.hypervisor.disks.places["/srv/web.img"] = Place.MISSING
 
@@ -95,6 +104,7 @@ def know_newer(scene: Scene) -> None:
         (run_unasked, "it runs here already, and not by this order"),
         (disarm, "recovery is disarmed here by ann (upgrade)"),
         (lack_bridge, "there is no bridge br0 on this host"),
+        (lack_kvm, "this host has no hardware virtualization (KVM)"),
         (lack_disk, "its disk /srv/web.img is missing on this host"),
         (have_it_local, "its disk /srv/web.img is on local storage"),
         (hang, "libvirt on this host: libvirt did not answer judge"),

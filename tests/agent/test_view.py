@@ -14,11 +14,15 @@ from holdfast.agent.loop import Loop
 from holdfast.agent.view import View
 from holdfast.detectors.panel import Panel
 from holdfast.facts import wire
-from holdfast.facts.definitions import HostRole, HostSize
+from holdfast.facts.definitions import HostRole, HostSize, VmNeeds
 from holdfast.ports.hypervisor import Domain
 from tests.agent.scene import domain_of
 from tests.policy import inputs
 from tests.policy.scene import UUID, WEB1, Scene
+
+
+def needs_of(vm: str) -> VmNeeds:
+    return VmNeeds(memory_mib=1, vcpus=1, obstacle=f"why of {vm}")
 
 
 def told(scene: Scene, domain: Domain | None = None) -> wire.VmSummary:
@@ -29,7 +33,7 @@ def told(scene: Scene, domain: Domain | None = None) -> wire.VmSummary:
         decider = scene.lawful.decider
         loop = Loop(Panel({}), decider, JournalInMemory(1, lambda: b"{}"), lambda _: None)
         domains = {UUID: domain} if domain else {}
-        view = View(loop, lambda: domains, lambda _: "threads", lambda vm: f"why of {vm}")
+        view = View(loop, lambda: domains, lambda _: "threads", needs_of)
         found.extend(view.vms())
         loop.close()
 
@@ -43,6 +47,7 @@ def test_what_runs_serves_unless_its_answer_is_awaited() -> None:
     shown = told(scene, domain)
     assert (shown.is_serving, shown.generation, shown.memory_mib) == (True, 1, 2_048)
     assert shown.elsewhere == f"why of {UUID}"
+    assert shown.local_disk == "keep"
     scene.restart()
     assert not told(scene).is_serving
     assert told(scene).is_running

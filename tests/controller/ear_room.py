@@ -15,16 +15,17 @@ LOOK = 10
 
 
 class Clocks:
-    """This machine's clocks, and what a test has added to them."""
+    """Time passes only as a test says: a machine that is slow must not make a host silent."""
 
     def __init__(self) -> None:
         self.passed = self.set = 0
+        self._began, self._wall = time.monotonic_ns(), time.time_ns()
 
     def monotonic(self) -> int:
-        return time.monotonic_ns() + self.passed
+        return self._began + self.passed
 
     def wall(self) -> int:
-        return time.time_ns() + self.passed + self.set
+        return self._wall + self.passed + self.set
 
 
 class Room:

@@ -1,4 +1,7 @@
-"""What the ear hears beside pulses: kernels that panic, and hosts that write a crash dump."""
+"""What the ear hears beside pulses: kernels that panic, and hosts that write a crash dump.
+
+covers: H7
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack

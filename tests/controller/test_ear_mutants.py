@@ -10,7 +10,7 @@ from tests.policy.mutant import Mutant
 from tests.policy.test_mutants import survives
 
 HOSTS = ("tests/controller/test_ear_hosts.py", "tests/controller/test_ear_words.py")
-EAR = ("tests/controller/test_ear.py",)
+EAR = ("tests/controller/test_ear.py", "tests/controller/test_ear_beside.py")
 HEARING = ("tests/controller/test_hearing.py", "tests/controller/test_hearing_words.py")
 KNOWN = ("tests/controller/test_known_hosts.py",)
 PULSE = ("tests/agent/test_pulse.py",)

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from holdfast.facts import actions as act
 from holdfast.facts import outcomes as came
-from holdfast.facts.definitions import VmDefinition
+from holdfast.facts.definitions import RebuiltDisk, VmDefinition
 from holdfast.facts.fencing import FenceStep, HostFencing
 from holdfast.facts.outcomes import SiteOutcome
 from holdfast.facts.promises import Disarm, Protection
@@ -241,6 +241,22 @@ def test_the_target_is_told_all_that_it_needs() -> None:
         assert msgspec.convert(asked.args["definition"], VmDefinition) == DEFINITION
         assert asked.args["was"] == "four"
         assert asked.args["fault_age_ms"] >= 4_000
+
+    run(work)
+
+
+def test_the_target_is_told_which_disks_it_makes_anew() -> None:
+    disk = RebuiltDisk(name="vda", path="/a", format="qcow2", size_bytes=1, image="/b")
+
+    async def work(scene: Scene) -> None:
+        await fence_proven(scene)
+        await scene.do(act.PutRecovery(recovery=recovery(scene.term, rebuilds=(disk,))))
+        kept = scene.registry.recovery("web")
+        assert kept is not None
+        assert kept.rebuilds == (disk,), "it is in the store before anybody is told"
+        await scene.do(act.RestartElsewhere(incident="i", recovery=kept, proof=PROOF))
+        [asked] = scene.asked
+        assert msgspec.convert(asked.args["rebuilds"], tuple[RebuiltDisk, ...]) == (disk,)
 
     run(work)
 

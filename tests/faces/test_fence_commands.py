@@ -292,6 +292,15 @@ def test_a_script_gives_the_name_and_json_alone_only_looks(run: Run, run_dir: Pa
     assert run("host", "confirm-dead", "h4", "--yes-it-is-dead", "h4").code == 2, "without a reason"
 
 
+def test_a_power_off_that_had_to_be_ended_is_told_to_whoever_confirms(
+    run: Run, run_dir: Path
+) -> None:
+    ended = "it was being switched off; that was ended: look that its power stays off"
+    with answering(run_dir, "controller", dead(power=ended)):
+        done = run(*CONFIRM, "--yes-it-is-dead", "h4")
+    assert ended in done.out
+
+
 def test_a_host_that_lives_is_not_asked_about_further(run: Run, run_dir: Path) -> None:
     lives = ["its pulses arrive at this controller"]
     with answering(run_dir, "controller", dead(lives=lives)) as fake:

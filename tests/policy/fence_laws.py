@@ -19,7 +19,7 @@ from holdfast.facts.fencing import Fence, FenceStep, HostMode
 from holdfast.facts.outcomes import GivenBack, SwitchedOff
 from holdfast.facts.recoveries import Recovery, RecoveryStep
 from holdfast.facts.site import SiteFact
-from holdfast.facts.tenure import DeathProof, Tenure, TenureState
+from holdfast.facts.tenure import DeathProof, ProofKind, Tenure, TenureState
 from tests.policy.migration_laws import MigrationLaws
 
 
@@ -114,8 +114,13 @@ class ActingLaws:
             "a committed intent stays": known is not None
             and known.step is FenceStep.INTENDED
             and (not is_same or fence.step is FenceStep.CLOSED)
-            and not (known.doubt and fence.step is FenceStep.CLOSED),
+            and not (fence.step is FenceStep.CLOSED and self._may_drop(known)),
         }
+
+    def _may_drop(self, known: Fence) -> bool:
+        """In doubt, or where no power was touched and nothing is proven yet."""
+        is_proven = (known.host, known.number) in self._read_off
+        return bool(known.doubt) or (known.is_lease and not is_proven)
 
     def _of_recovery(self, one: Recovery) -> dict[str, bool]:
         tenure, known = self._tenures[one.vm], self._recoveries.get(one.vm)
@@ -128,10 +133,10 @@ class ActingLaws:
                 "a recovery keeps its target": known is not None and known.target != one.target,
             }
         is_back = (one.vm, tenure.generation) in self._given_back
-        covers = one.proof.host == tenure.host and tenure.boot in (
-            one.proof.boot,
-            *one.proof.earlier,
-        )
+        boots = (one.proof.boot, *one.proof.earlier)
+        covers = one.proof.host == tenure.host and tenure.boot in boots
+        if one.proof.kind is ProofKind.WATCHDOG:
+            covers = covers and one.vm in one.proof.vms
         return {
             "no start elsewhere without a proof that covers it": not (covers or is_back),
             "no start elsewhere without a committed proof": not self.is_proven(one.proof.host)

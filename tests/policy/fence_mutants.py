@@ -4,6 +4,8 @@ from tests.policy.mutant import Mutant
 
 FENCING = ("tests/policy/test_site_fencing.py",)
 RECOVERY = ("tests/policy/test_site_recovery.py",)
+REBUILDING = ("tests/policy/test_rebuilding.py",)
+INSTANCES = ("tests/controller/test_instancing.py",)
 ZONES = ("tests/policy/test_zones_and_roles.py",)
 COMMITS = ("tests/controller/test_recovering.py",)
 
@@ -162,9 +164,79 @@ FENCE_MUTANTS = (
     Mutant(
         "moves what is local",
         "policy/site_recovery.py",
-        "    if promise.needs.obstacle:",
+        "    if tie:",
         "    if False:",
         RECOVERY,
+    ),
+    Mutant(
+        "makes a disk anew that is to be kept",
+        "policy/rebuilding.py",
+        "    if wish(protection, group) is not LocalDisk.REBUILD or not needs.obstacle:",
+        "    if not needs.obstacle:",
+        REBUILDING,
+    ),
+    Mutant(
+        "makes a disk anew after its VM ran",
+        "policy/stages.py",
+        "record.start_due = record.wake_at = record.rebuild = None",
+        "record.start_due = record.wake_at = None",
+        REBUILDING,
+    ),
+    Mutant(
+        "makes nothing anew, and starts",
+        "policy/site_recovery.py",
+        "        rebuilds=_rebuilds(world, promise),\n",
+        "",
+        REBUILDING,
+    ),
+    Mutant(
+        "starts with its host what was only to be alarmed",
+        "policy/promise.py",
+        "    if is_only_alarmed(world, record):",
+        "    if False:",
+        REBUILDING,
+    ),
+    Mutant(
+        "makes a VM anew before anything shows that the old one is gone",
+        "policy/instancing.py",
+        "        return Next.TAKE_BACK\n    if one.step is InstanceStep.RUNS:",
+        "        return Next.PLACE\n    if one.step is InstanceStep.RUNS:",
+        INSTANCES,
+    ),
+    Mutant(
+        "makes a second VM beside one that is recovered",
+        "policy/instancing.py",
+        "    here = [one for one in instances if one.step is not InstanceStep.LEAVING]",
+        "    here = [one for one in instances if one.step is InstanceStep.RUNS]",
+        INSTANCES,
+    ),
+    Mutant(
+        "forgets a VM of which somebody still wants something",
+        "controller/instancing.py",
+        "        if known.step is not InstanceStep.LEAVING:\n            return {}",
+        "        if False:\n            return {}",
+        INSTANCES,
+    ),
+    Mutant(
+        "uses a number twice",
+        "controller/instancing.py",
+        'next_number=one.number + 1),\n            f"instances',
+        'next_number=one.number),\n            f"instances',
+        INSTANCES,
+    ),
+    Mutant(
+        "ends VMs that nobody named",
+        "controller/instance_wishes.py",
+        "    if len(leaving) < surplus:",
+        "    leaving = leaving or alive[::-1][:surplus] if surplus > 0 else leaving\n    if False:",
+        INSTANCES,
+    ),
+    Mutant(
+        "makes a VM without end that fails everywhere",
+        "controller/instancing.py",
+        "        if len(recent) > group.restarts:",
+        "        if False:",
+        INSTANCES,
     ),
     Mutant(
         "gives the same room twice",
@@ -191,9 +263,9 @@ FENCE_MUTANTS = (
     ),
     Mutant(
         "switches off what is not committed",
-        "controller/recovering.py",
-        "            refusal = self._refusal(fence)",
-        '            refusal = ""',
+        "controller/switching_off.py",
+        'refusal = self._refusal(fence) if is_due else ""',
+        'refusal = ""',
         COMMITS,
     ),
     Mutant(
@@ -209,6 +281,20 @@ FENCE_MUTANTS = (
         '        elif said.get("is_taken") is False:',
         '        elif not said.get("is_taken") or True:',
         COMMITS,
+    ),
+    Mutant(
+        "counts a storm by the wall clock",
+        "policy/site_acts.py",
+        "fact.age_ms if fact.is_read else 0",
+        "fact.age_ms",
+        ("tests/policy/test_storm.py",),
+    ),
+    Mutant(
+        "gives a VM up for good",
+        "policy/site_recovery.py",
+        "    if now.rests_until <= world.now:",
+        "    if False:",
+        ("tests/policy/test_resting.py",),
     ),
     Mutant(
         "lets a VM leave its zone",

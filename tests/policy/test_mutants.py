@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.policy.fence_mutants import FENCE_MUTANTS
+from tests.policy.lease_mutants import LEASE_MUTANTS
 from tests.policy.migration_mutants import MIGRATION_MUTANTS
 from tests.policy.mutant import Mutant
 from tests.policy.order_mutants import ORDER_MUTANTS
@@ -237,6 +238,7 @@ MUTANTS = (
     *SITE_MUTANTS,
     *FENCE_MUTANTS,
     *MIGRATION_MUTANTS,
+    *LEASE_MUTANTS,
 )
 
 

@@ -137,7 +137,7 @@ class SimulatedAgent:
             loop,
             self._domains,
             lambda _vm: "simulated",
-            definitions.elsewhere,
+            definitions.needs,
         )
         self._inventory = Inventory(libvirt, view.vms)
         terms = machine.disk.setdefault("terms", Terms())
@@ -167,7 +167,7 @@ class SimulatedAgent:
 
     def _protected(self) -> dict[str, str]:
         assert self.loop is not None
-        return {r.vm: r.name for r in self.loop.decider.world.vms.values() if r.protection}
+        return promise.defined_here(self.loop.decider.world)
 
     def _policy_moved(self) -> None:
         self._inventory.policy_moved()

@@ -52,6 +52,7 @@ from holdfast.ports.keeper import keep_running
 from holdfast.ports.link import Dial
 from holdfast.ports.notifier import Notifier
 from tests.simulation.controller_fencing import make_confirming
+from tests.simulation.controller_instances import hold_instances
 from tests.simulation.controller_parts import Unasked, kept, settings_of
 from tests.simulation.ears import SimulatedEar
 from tests.simulation.probes import Carrier
@@ -294,16 +295,8 @@ class SimulatedController:
         return SimulatedFencer(self.machine, bmcs)
 
     def make_acting(self) -> None:
-        assert self.leadership is not None
-        self.recoverer = make_recoverer(
-            registry=self.registry,
-            agents=self.agents,
-            watch=self.watch,
-            fencer=self.fencer,
-            leadership=self.leadership,
-            greeter=self.greeter,
-            leasing=self.leasing,
-        )
+        one: Any = self
+        self.recoverer = make_recoverer(one)
 
     def hold_power(self, host: str) -> AbstractAsyncContextManager[str]:
         return self.recoverer.power.held(host)
@@ -349,6 +342,7 @@ class SimulatedController:
             **{f"courier {one.notifier.name}": one.run for one in self.couriers},
             "hearing": self.hearing.run,
             "watch": self.watch.run,
+            "instances": hold_instances(self),
             "look": self._look,
             "leasing": self.leasing.run,
             **self.replicas.tasks(no_gate, None),

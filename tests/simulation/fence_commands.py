@@ -5,11 +5,16 @@ from functools import partial
 from typing import Any
 
 from holdfast.adapters.simulated.bmc import PLANE, Bmc
+from holdfast.adapters.simulated.definitions import xml_of
+from holdfast.adapters.simulated.vm import BOOT_MS, SimulatedVm
+from holdfast.controller.disk_wishes import read_wish
+from holdfast.controller.instance_wishes import InstanceWish
 from holdfast.facts.fencing import HostMode
 from tests.simulation.people import NotDone, People
 from tests.simulation.site_stage import SiteStage
 from tests.simulation.story_lines import UNITS_MS, Command, Options, Words
 
+IMAGES = {"vda": "/images/base"}
 FLAGS = {
     "shares-power": "shares_power",
     "dead": "is_dead",
@@ -83,8 +88,12 @@ def _set_mode(mode: HostMode, people: People, words: Words, _options: Options) -
 
 
 def _protect(people: People, words: Words, options: Options) -> None:
+    """`protect web [group=] [answers=] [local-disk=rebuild] [image=/images/base]`."""
+    image = options.get("image")
+    images = {"vda": image} if image else None
+    wish = read_wish({"local_disk": options.get("local-disk"), "images": images})
     for vm in words:
-        people.protect(vm, options.get("group", ""), options.get("answers", ""))
+        people.protect(vm, options.get("group", ""), options.get("answers", ""), wish)
 
 
 def _unprotect(people: People, words: Words, _options: Options) -> None:
@@ -93,14 +102,38 @@ def _unprotect(people: People, words: Words, _options: Options) -> None:
 
 
 def _group(people: People, words: Words, options: Options) -> None:
-    """`group NAME [owner=nobody] [level=1] [lease=on]`."""
+    """`group NAME [owner=nobody] [level=1] [lease=on] [local-disk=rebuild] [image=/img/a]`."""
     known: dict[str, Callable[[str], Any]] = {
         "owner": str,
         "level": int,
         "restarts": int,
         "lease": lambda word: word == "on",
+        "local_disk": str,
     }
-    people.set_group(words[0], **{key: known[key](value) for key, value in options.items()})
+    given = {key.replace("-", "_"): value for key, value in options.items()}
+    image = given.pop("image", "")
+    images = {"images": {"vda": image}} if image else {}
+    people.set_group(words[0], **{key: known[key](given[key]) for key in given}, **images)
+
+
+def _template(people: People, words: Words, options: Options) -> None:
+    """`template front [count=3] [memory=GB] [boot=MS] [remove=front-2]`: what its VMs are made of,
+    if memory is named, and how many are promised."""
+    name, xml = words[0], None
+    if "memory" in options:
+        memory_gb, boot_ms = float(options["memory"]), float(options.get("boot", BOOT_MS))
+        made = SimulatedVm(
+            name=name, uuid=name, memory_gb=memory_gb, boot_ms=boot_ms, is_local=True
+        )
+        xml = xml_of(made)
+        people.set_group(name, local_disk="rebuild", images=IMAGES)
+    wish = InstanceWish(
+        xml=xml,
+        images=IMAGES if xml else None,
+        count=int(options["count"]) if "count" in options else None,
+        remove=tuple(options["remove"].split(",")) if "remove" in options else (),
+    )
+    people.set_template(name, wish)
 
 
 def _disarm(people: People, words: Words, _options: Options) -> None:
@@ -135,13 +168,51 @@ def _memory(stage: SiteStage, _words: Words, options: Options) -> None:
         stage.site.hosts[host].machine.vms.memory_mib = int(mib)
 
 
+def _cpu(stage: SiteStage, _words: Words, options: Options) -> None:
+    """`cpu h4=sse2,avx2`: the features that its libvirt says that it offers."""
+    for host, features in options.items():
+        stage.site.hosts[host].machine.vms.cpu_features = tuple(features.split(","))
+
+
+def _image(*, is_gone: bool) -> Command:
+    """`image-gone h1 h2 image=/images/base`: it is missing there; `image-back`: it is not."""
+
+    def command(stage: SiteStage, words: Words, options: Options) -> None:
+        for host in words:
+            missing = stage.site.hosts[host].machine.vms.missing
+            (missing.add if is_gone else missing.discard)(options["image"])
+
+    return command
+
+
+def _disks(stage: SiteStage, _words: Words, _options: Options) -> list[str]:
+    """What hosts have of VMs whose disk is on one host alone."""
+    found = (
+        (name, vm, host)
+        for host, one in stage.site.hosts.items()
+        for name, vm in sorted(one.machine.vms.vms.items())
+        if vm.is_local and vm.has_disk
+    )
+    return [
+        f"disk of {name} on {host}: {_made(vm.made_for, vm.rebuilds)}" for name, vm, host in found
+    ]
+
+
+def _made(generation: int, times: int) -> str:
+    if not generation:
+        return "the one that it began with"
+    return f"made anew for generation {generation}" + (f", {times} times" if times > 1 else "")
+
+
 def _vm(stage: SiteStage, words: Words, options: Options) -> None:
-    """`vm web on=h1 [memory=GB] [boot=MS] [uuid=] [disk=] [local] [mute]`: it runs there."""
+    """`vm web on=h1 [memory=GB] [boot=MS] [uuid=] [disk=] [local] [mute] [cpu=FEATURE]`: it
+    runs there."""
     name, *flags = words
     memory_gb, boot_ms = options.get("memory"), options.get("boot")
     vm = stage.site.add_vm(options["on"], name, options.get("uuid", ""), options.get("disk", ""))
     vm.is_mute = "mute" in flags
-    vm.cannot_leave = "its disk is on its host" if "local" in flags else ""
+    vm.cpu_feature = options.get("cpu", "")
+    vm.is_local = "local" in flags
     vm.memory_gb = float(memory_gb) if memory_gb else vm.memory_gb
     vm.boot_ms = float(boot_ms) if boot_ms else vm.boot_ms
 
@@ -233,6 +304,11 @@ FENCE_COMMANDS: dict[str, Command] = {
     "settle": _people(_settle),
     "predict": _people(_predict),
     "memory": _memory,
+    "cpu": _cpu,
+    "template": _people(_template),
+    "disks": _disks,
+    "image-gone": _image(is_gone=True),
+    "image-back": _image(is_gone=False),
     "vm": _vm,
     "define": _define,
     "redefine": _redefine,

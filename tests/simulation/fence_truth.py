@@ -13,6 +13,7 @@ from holdfast.adapters.simulated.bmc import Ordered
 from holdfast.adapters.simulated.network import Weather
 from holdfast.adapters.simulated.vm import SimulatedVm
 from holdfast.facts.fencing import Fence, FenceStep, HostMode
+from holdfast.facts.instances import Instance, InstanceStep
 from holdfast.facts.instants import NS_PER_S
 from holdfast.facts.leases import HostLease
 from holdfast.facts.promises import DEFAULT_GROUP, Group, Owner, Protection
@@ -45,6 +46,7 @@ class FenceTruth:
     disarmed_until_utc_ms: int = 0
     begun: dict[str, list[Begun]] = field(default_factory=dict)  # By disk, in order.
     proofs: dict[str, list[Recovery]] = field(default_factory=dict)  # By VM, as committed.
+    taken_back: set[tuple[str, str, int]] = field(default_factory=set)  # VM, host, generation.
     fences: dict[str, Fence] = field(default_factory=dict)  # By host, as committed last.
     acted_on: dict[str, tuple[str, str]] = field(default_factory=dict)  # VM: its name, its host.
     # How long everybody had heard a host when its fence was committed, by host and number.
@@ -111,7 +113,10 @@ class FenceTruth:
         return machine.boot == last.boot and machine.has_power and vm is not None and vm.runs
 
     def has_proof(self, last: Begun, host: str, generation: int) -> bool:
-        """Whether the store held one about that copy before this start, and the start itself."""
+        """Whether the store held one about that copy before this start, and the start itself; or
+        that host has shown, of a VM made from a template, that nothing is left of it."""
+        if (last.vm, last.host, last.generation) in self.taken_back:
+            return True
         committed = self.proofs.get(last.vm, [])
         is_placed = any((r.target, r.generation) == (host, generation) for r in committed)
         return is_placed and any(self._covers(one.proof, last) for one in committed)
@@ -169,6 +174,10 @@ class FenceTruth:
         if folder == "recoveries":
             made = msgspec.json.decode(change.value, type=Recovery)
             self.proofs.setdefault(name, []).append(made)
+        elif folder == "instances":
+            one = msgspec.json.decode(change.value, type=Instance)
+            if one.step is InstanceStep.TAKEN_BACK:
+                self.taken_back.add((one.vm, one.host, one.generation))
         elif folder == "fences":
             fence = msgspec.json.decode(change.value, type=Fence)
             if fence.step is not FenceStep.CLOSED:

@@ -6,6 +6,9 @@ from typing import Any
 from msgspec import structs
 
 from holdfast.adapters.simulated.clock import UTC_NS
+from holdfast.controller import instance_wishes
+from holdfast.controller.disk_wishes import NO_WISH, DiskWish
+from holdfast.controller.instance_wishes import InstanceWish
 from holdfast.controller.registry import Puts
 from holdfast.controller.settling import settle
 from holdfast.facts.fencing import HostMode
@@ -45,9 +48,11 @@ class People:
         self._ask(ask)
         self._truth.mode_set(host, mode)
 
-    def protect(self, vm: str, group: str = "", answers: str = "") -> None:
+    def protect(
+        self, vm: str, group: str = "", answers: str = "", wish: DiskWish = NO_WISH
+    ) -> None:
         """Raises NotDone."""
-        self._ask(lambda one, term: one.promises.protect(vm, group, answers, WHO, term))
+        self._ask(lambda one, term: one.promises.protect(vm, group, answers, WHO, term, wish=wish))
 
     def unprotect(self, vm: str) -> None:
         """Raises NotDone."""
@@ -56,6 +61,18 @@ class People:
     def set_group(self, name: str, **options: Any) -> None:
         """Raises NotDone."""
         self._ask(lambda one, term: one.groups.set({"name": name, **options}, WHO, term))
+
+    def set_template(self, group: str, wish: InstanceWish) -> None:
+        """Raises NotDone."""
+
+        async def ask(leader: SimulatedController, _term: int) -> None:
+            registry = leader.registry
+            instance_wishes.check(registry, group, wish)
+            for name in wish.remove:
+                self._stage.laws.vm_may_end(self._stage.site.host_of(name), name)
+            await registry.change(lambda: instance_wishes.apply(registry, group, wish, WHO))
+
+        self._ask(ask)
 
     def disarm(self, for_ms: float) -> None:
         """Raises NotDone."""

@@ -11,6 +11,7 @@ import pytest
 
 from tests.simulation.fence_mutants import MUTANTS
 from tests.simulation.fence_swarm import FenceSwarm
+from tests.simulation.rebuild_swarm import RebuildSwarm
 from tests.simulation.site_mutants import Mutant
 
 FIRST = int(os.environ.get("SEED") or 0)
@@ -27,6 +28,13 @@ def test_random_sites_with_fencing_end_well(group: int) -> None:
             FenceSwarm(seed).run()
         except AssertionError as failure:
             raise AssertionError(f"seed {seed} (make swarm SEED={seed}): {failure}") from None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("group", range(GROUPS))
+def test_random_sites_with_disks_of_one_host_end_well(group: int) -> None:
+    for seed in range(FIRST + group, FIRST + WORLDS, GROUPS):
+        RebuildSwarm(seed).run()
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable
 
 from holdfast.adapters.simulated.host import SimulatedHost
-from holdfast.adapters.simulated.vm import SimulatedVm
+from holdfast.adapters.simulated.vm import NO_DISK, SimulatedVm
 from holdfast.facts import actions as act
 from holdfast.facts import outcomes as came
 from holdfast.facts.actions import Action
@@ -151,6 +151,12 @@ class SimulatedExecutor:
             refusal = "libvirt: cannot access storage file '/srv/web.img'"
         elif not self._host.has_room_for(vm) and not vm.runs:
             refusal = "libvirt: cannot set up guest memory 'pc.ram': Cannot allocate memory"
+        elif asked.rebuild is not None and not vm.runs:
+            refusal = vm.in_the_way(asked.rebuild.disks)
+            if not refusal:
+                vm.rebuild(asked.rebuild)
+        elif vm.is_local and not vm.has_disk:
+            refusal = NO_DISK
         if refusal or vm is None:
             self._later(START_MS, lambda: self._not_started(asked, refusal, is_final=is_final))
         else:

@@ -100,9 +100,7 @@ class Agent:
             state / "recorder", me.boot, self._watched, ring_bytes=settings.recorder_mib << 20
         )
         self.definitions = Definitions(self.sight.hypervisor, self._protected)
-        self.view = View(
-            self.loop, self._domains, self.sight.watched_by, self.definitions.elsewhere
-        )
+        self.view = View(self.loop, self._domains, self.sight.watched_by, self.definitions.needs)
         self.inventory = Inventory(self.sight.hypervisor, self.view.vms, settings.roles)
         self.outbox = DiskOutbox(state / "outbox", me.boot, settings.outbox_mib << 20)
         self.questions = Questions()
@@ -198,8 +196,7 @@ class Agent:
         return self.inventory.domains()
 
     def _protected(self) -> dict[str, str]:
-        """By uuid, with their names."""
-        return {r.vm: r.name for r in self.decider.world.vms.values() if r.protection}
+        return promise.defined_here(self.decider.world)
 
     def _policy_moved(self) -> None:
         self.inventory.policy_moved()

@@ -23,7 +23,6 @@ RETRY_S = 5.0
 GATHER_S = 0.3
 FRAME_BYTES = 1 << 20
 TELLING = ("defined", "undefined", "started")  # What CPU it got is known when it started.
-NOT_READ = "its definition has not been read yet"
 NONE = "libvirt keeps no definition of it"
 
 
@@ -41,10 +40,10 @@ class Definitions:
         self.tell: Callable[[wire.Definitions], None] = lambda _: None
         self.changed: Callable[[], None] = lambda: None
 
-    def elsewhere(self, vm: str) -> str:
-        """Why no other host could start this protected VM, or empty."""
+    def needs(self, vm: str) -> VmNeeds | None:
+        """Of a protected VM; None: not read yet."""
         known = self._known.get(vm)
-        return known.needs.obstacle if known else NOT_READ
+        return known.needs if known else None
 
     async def answer(self, asked: wire.Question) -> Any:
         """What a VM needs that is not protected yet, too. Raises Unanswerable."""

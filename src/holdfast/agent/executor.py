@@ -204,11 +204,11 @@ class Executor:
                 reason = "the order to start it could not be written to the disk"
                 self._consume(self._not_started(asked, reason, is_final=True))
                 return
-            refusal = await self._look_once_more(asked)
-            if refusal:
-                self._consume(self._not_started(asked, refusal, is_final=False))
-                return
             try:
+                refusal = await self._rebuild(asked) or await self._look_once_more(asked)
+                if refusal:
+                    self._consume(self._not_started(asked, refusal, is_final=False))
+                    return
                 life = await self._hypervisor.start(asked.tenure.vm)
             except CallOverran as error:
                 unknown = came.StartUnknown(incident=asked.incident, at=now(), reason=str(error))
@@ -218,6 +218,18 @@ class Executor:
                 self._consume(self._not_started(asked, str(error), is_final=error.is_final))
                 return
         self._consume(came.VmStarted(incident=asked.incident, at=now(), life=life))
+
+    async def _rebuild(self, asked: act.RestartHere) -> str:
+        """Disks that are lost with another host. Why it must not start, or empty. Raises
+        CallFailed."""
+        refusal = self._refusal(asked)
+        if refusal or asked.rebuild is None:
+            return refusal
+        try:
+            await self._hypervisor.rebuild(asked.tenure.vm, asked.rebuild)
+        except CallOverran as error:  # It is no start: what was half made is made again.
+            return f"its disks are not made anew yet: {error}"
+        return ""
 
     async def _look_once_more(self, asked: act.RestartHere) -> str:
         """Why the VM must not start, or empty: asked when its turn came, which may be minutes

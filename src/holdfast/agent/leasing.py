@@ -149,7 +149,7 @@ class Leasing:
         life = record.life if record is not None else None
         name = record.name if record is not None else vm
         if record is not None and record.start_in_flight:
-            return False  # It may begin at any moment: its outcome is awaited.
+            return False  # It may begin at any moment; after it, none is let begin.
         try:
             if record is not None and life is not None and not record.is_gone:
                 await self._hypervisor.end(life, END_MS, is_forced=True)
@@ -158,4 +158,4 @@ class Leasing:
         except CallFailed as failed:
             log.error("%s is not shown to be gone: %s", name, failed)
             return False
-        return record is None or not record.start_in_flight
+        return True

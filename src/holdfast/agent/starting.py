@@ -15,7 +15,7 @@ from holdfast.agent.loop import Loop, now
 from holdfast.agent.questions import Questions, read_protection
 from holdfast.facts import wire
 from holdfast.facts.commands import CopyOutranked, StartOrdered, StartRefused
-from holdfast.facts.definitions import VmDefinition
+from holdfast.facts.definitions import RebuiltDisk, VmDefinition
 from holdfast.facts.instants import after
 from holdfast.facts.subjects import Incarnation
 from holdfast.policy import ordered
@@ -69,6 +69,7 @@ class Starting:
             was=str(args["was"]),
             fault_at=after(now(), -int(args["fault_age_ms"])),
             incident=str(args["incident"]),
+            rebuilds=msgspec.convert(args.get("rebuilds", ()), tuple[RebuiltDisk, ...]),
             tries=int(args.get("tries") or 0),  # An older leader does not say it.
         )
         definition = msgspec.convert(args["definition"], VmDefinition)
@@ -79,7 +80,7 @@ class Starting:
         world, wanted, lost = self._loop.decider.world, order.protection, self._lost
         if not ordered.is_taken(world, wanted):
             reason = ordered.refusal(world, wanted)
-            reason = reason or await self._prepare(wanted.vm, definition)
+            reason = reason or await self._prepare(wanted.vm, definition, order.rebuilds)
             reason = reason or ordered.refusal(world, wanted)  # It took a while.
             if reason:
                 return await self._refuse(order, reason, lost)
@@ -102,12 +103,15 @@ class Starting:
         await self._keep(lost)
         return {"is_taken": False, "reason": reason}
 
-    async def _prepare(self, vm: str, definition: VmDefinition) -> str:
-        """Have it defined here. Why that cannot be, or empty."""
+    async def _prepare(
+        self, vm: str, definition: VmDefinition, rebuilds: tuple[RebuiltDisk, ...]
+    ) -> str:
+        """Have it defined here. Why that cannot be, or empty. Its disks are made anew only once
+        the order is on the disk."""
         try:
             if parse(definition.xml).findtext("uuid", "").strip() != vm:
                 return "its definition is that of another VM"
-            reason = await self._hypervisor.judge(definition)
+            reason = await self._hypervisor.judge(definition, rebuilds=rebuilds)
             if reason:
                 return reason
             await self._hypervisor.define(definition)

@@ -7,30 +7,33 @@ import msgspec
 
 from holdfast.agent.loop import Loop, now
 from holdfast.facts import wire
+from holdfast.facts.definitions import VmNeeds
 from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.instants import NS_PER_MS
-from holdfast.policy import moving, promise
+from holdfast.policy import moving, promise, rebuilding
 from holdfast.policy.vm_states import VmState
 from holdfast.policy.world import VmRecord, World
 from holdfast.ports import clock
 from holdfast.ports.hypervisor import Domain
 
+NOT_READ = "its definition has not been read yet"
+
 
 class View:
     """`domains` is what libvirt last said of its VMs; `watched_by` which mechanism watches one;
-    `elsewhere` why no other host could start it."""
+    `needs` what a protected one takes, once that was read."""
 
     def __init__(
         self,
         loop: Loop,
         domains: Callable[[], dict[str, Domain]],
         watched_by: Callable[[str], str],
-        elsewhere: Callable[[str], str] = lambda _: "",
+        needs: Callable[[str], VmNeeds | None] = lambda _: None,
     ) -> None:
         self._loop = loop
         self._domains = domains
         self._watched_by = watched_by
-        self._elsewhere = elsewhere
+        self._needs = needs
 
     def vms(self) -> list[wire.VmSummary]:
         """Running and defined VMs alike, by name."""
@@ -72,8 +75,21 @@ class View:
             generation=_generation(world, record),
             is_serving=record.runs and not record.is_awaited,
             is_given_up=not is_running and _is_given_up(record),
-            elsewhere=self._elsewhere(record.vm) if kept else "",
+            **self._elsewhere(record),
         )
+
+    def _elsewhere(self, record: VmRecord) -> dict[str, Any]:
+        """What would become of it on another host."""
+        kept, needs = record.protection, self._needs(record.vm)
+        if kept is None or needs is None:
+            return {"elsewhere": NOT_READ if kept else ""}
+        group = self._loop.decider.world.group_of(record)
+        return {
+            "elsewhere": rebuilding.obstacle(needs, kept, group),
+            "rebuilt": rebuilding.words(needs, kept, group),
+            "local_disk": str(rebuilding.wish(kept, group)),
+            "disks": needs.disks,
+        }
 
     def incidents(self) -> list[Incident]:
         """Newest last, with the fault's time by the wall clock of now."""

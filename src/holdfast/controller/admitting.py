@@ -4,14 +4,17 @@ import contextlib
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from holdfast.controller.agents import Agent, Agents
+from holdfast.controller.disk_wishes import DiskWish
 from holdfast.controller.guaranteeing import Guarantees
 from holdfast.controller.registry import Registry
 from holdfast.facts.definitions import VmNeeds
 from holdfast.facts.promises import DEFAULT_GROUP, Admission, Answer, Owner, Protection
 from holdfast.facts.tenure import Tenure, TenureState, Wanted
 from holdfast.facts.wire import VmSummary
+from holdfast.policy import rebuilding
 from holdfast.policy.admission import Obstacle
 from holdfast.policy.site_world import Promise
 from holdfast.ports.answers import REFUSED, Unanswerable
@@ -24,7 +27,7 @@ class Admitting:
         self._registry, self._agents, self._guarantees = registry, agents, guarantees
 
     async def look(
-        self, agent: Agent, summary: VmSummary, group: str, by: str, term: int
+        self, agent: Agent, summary: VmSummary, group: str, wish: DiskWish, by: str, term: int
     ) -> dict[str, Any]:
         """What is to be said of it. Raises Unanswerable where its group refuses such VMs.
 
@@ -38,7 +41,10 @@ class Admitting:
         if wanted.owner is not Owner.HOLDFAST or (hosts < 2 and not is_strict):
             return {}
         needs = await self._needs(agent, summary, by, term)
-        promise = Promise(protection=_as_if(agent, summary, name), needs=needs)
+        as_if = _as_if(agent, summary, name)
+        if held is not None:
+            as_if = structs.replace(as_if, local_disk=held.local_disk, images=held.images)
+        promise = Promise(protection=wish.applied(as_if), needs=needs)
         found, broken = await self._guarantees.try_with(promise)
         if is_strict and ((found and not found.is_passing) or broken):
             raise _refusal(summary.name, name, found, broken)
@@ -47,6 +53,7 @@ class Admitting:
             "elsewhere": found.reason if found else "",
             "elsewhere_helps": found.helps if found else "",
             "would_break": broken,
+            "rebuilt": rebuilding.words(needs, promise.protection, wanted),
         }
 
     async def _needs(self, agent: Agent, summary: VmSummary, by: str, term: int) -> VmNeeds:

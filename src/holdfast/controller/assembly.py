@@ -36,6 +36,7 @@ from holdfast.controller.guarantee_parts import make_guarantees
 from holdfast.controller.hearing import Hearing
 from holdfast.controller.host_rows import HostRows
 from holdfast.controller.host_words import HostWords
+from holdfast.controller.instance_parts import make_instances
 from holdfast.controller.joining import Joining
 from holdfast.controller.known_hosts import follow_hosts
 from holdfast.controller.leadership import Leadership
@@ -104,9 +105,8 @@ class Controller:
         self.couriers = make_couriers(
             settings, state, boot, self.host_name, self._answered, self._settled, self.shelf
         )
-        self.certificates = (
-            Certificates(settings.tls_dir) if Certificates.is_here(settings.tls_dir) else None
-        )
+        has_tls = Certificates.is_here(settings.tls_dir)
+        self.certificates = Certificates(settings.tls_dir) if has_tls else None
         self.store = store or make_store(settings, state, self.certificates)
         self.leadership = Leadership(self.store, self.host_name, self._began)
         self.registry = Registry(self.store, lambda: self.leadership.term)
@@ -130,20 +130,13 @@ class Controller:
         follow_hosts(self.registry, self.hearing, self.watch)
         self.greeter = self._make_greeter()
         self.leasing = make_leasing(self)
-        self.recoverer = make_recoverer(
-            registry=self.registry,
-            agents=self.agents,
-            watch=self.watch,
-            fencer=self.fencer,
-            leadership=self.leadership,
-            greeter=self.greeter,
-            leasing=self.leasing,
-        )
+        self.recoverer = make_recoverer(self)
         self.tokens = ApiTokens(self.registry)
         self.audit = Audit(state / "audit", self.events, name_of=self.agents.name_of)
         self.questions = self._make_questions()
         self.migrating = make_migrating(self)
         self.rehearsals, self.fence_questions = make_fencing(self, self.fencer)
+        self.hold_instances = make_instances(self)
         self.guarantees = make_guarantees(self, settings.host_losses)
         self.door = self._make_door()
         self.departed = self._make_departed()
@@ -160,6 +153,7 @@ class Controller:
             "rehearsals": self.rehearsals.run,
             "guarantee": self.guarantees.run,
             "leases": self.leasing.run,
+            "instances": self.hold_instances,
         }
         if self.joining is not None:
             tasks["the site's list"] = self.joining.run

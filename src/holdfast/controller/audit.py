@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 FILE_BYTES = 8 << 20
 FILES = 8
 WRITE_LIMIT_S = 2.0
-SECRETS = ("token", "secret", "secrets", "csr")
+SECRETS = ("token", "secret", "secrets", "csr", "template")  # A template may have passwords.
 ARGUMENT_LETTERS = 500
 
 

@@ -20,6 +20,7 @@ from holdfast.facts.fencing import Fence, FenceDevice, FenceStep
 from holdfast.facts.hearing import Sign, WitnessSpoke
 from holdfast.facts.promises import Group, Owner, Protection
 from holdfast.facts.tenure import RESTORED, TenureState, Wanted
+from holdfast.policy import rebuilding
 from holdfast.policy.site_world import is_of_lease
 from holdfast.ports import clock
 from holdfast.ports.answers import REFUSED, USAGE, Unanswerable
@@ -186,10 +187,11 @@ class Confirming:
             f"its recovery is owned by {group.owner if group else 'nobody'}": group is None
             or group.owner is not Owner.HOLDFAST,
             "no controller was told its definition": definition is None,
-            definition.needs.obstacle if definition else "": definition is not None
-            and bool(definition.needs.obstacle),
         }
-        return next((reason for reason, is_so in reasons.items() if is_so), "")
+        first = next((reason for reason, is_so in reasons.items() if is_so), "")
+        if first or definition is None or group is None:
+            return first
+        return rebuilding.obstacle(definition.needs, one, group)
 
     # Saying it.
 

@@ -14,6 +14,7 @@ from holdfast.facts.promises import (
     Admission,
     Disarm,
     Group,
+    LocalDisk,
     Owner,
     Spread,
     Zones,
@@ -147,7 +148,13 @@ def _changed(before: Group, given: dict[str, Any]) -> Group:
     try:
         return msgspec.convert({**PLAIN(before), **given}, Group)
     except msgspec.ValidationError:
-        words = {"owner": Owner, "spread": Spread, "zones": Zones, "admit": Admission}
+        words = {
+            "owner": Owner,
+            "spread": Spread,
+            "zones": Zones,
+            "admit": Admission,
+            "local_disk": LocalDisk,
+        }
         allowed = (f"{key} must be one of {', '.join(known)}" for key, known in words.items())
         text = f"{'; '.join(allowed)}; dump and lease must be true or false"
         raise Unanswerable(text, "holdfast group set --help", USAGE) from None

@@ -15,6 +15,7 @@ from msgspec import Struct, structs
 
 from holdfast.controller import restored_moves
 from holdfast.controller.agents import Agent, Agents
+from holdfast.controller.disk_wishes import NO_WISH, DiskWish
 from holdfast.controller.registry import Known, Puts, Registry, Released
 from holdfast.facts import wire
 from holdfast.facts.definitions import VmDefinition
@@ -35,7 +36,7 @@ TELL_LIMIT_S = 2.0
 
 
 # What is to be said of a VM that is to be protected; it raises Unanswerable for one that may not.
-Admit = Callable[[Agent, VmSummary, str, str, int], Awaitable[dict[str, Any]]]
+Admit = Callable[[Agent, VmSummary, str, DiskWish, str, int], Awaitable[dict[str, Any]]]
 
 
 async def _admit_all(*_: object) -> dict[str, Any]:
@@ -102,7 +103,14 @@ class Promises:
         return sorted(one.name for one in held if one.tenure.boot in ("", RESTORED))
 
     async def protect(
-        self, vm: str, group: str, answer: str, by: str, term: int, old_host_is_gone: str = ""
+        self,
+        vm: str,
+        group: str,
+        answer: str,
+        by: str,
+        term: int,
+        old_host_is_gone: str = "",
+        wish: DiskWish = NO_WISH,
     ) -> Any:
         """Raises Unanswerable, StoreAway."""
         agent, summary = self._agents.find_to_protect(vm)
@@ -112,8 +120,10 @@ class Promises:
         read = _read_answer(answer)
         before = self._registry.protection(summary.vm)
         self._check_holder(agent, before, old_host_is_gone)
-        admitted = await self.admit(agent, summary, group, by, term)
-        await self._registry.change(lambda: self._granted(agent, summary, group, read, before))
+        admitted = await self.admit(agent, summary, group, wish, by, term)
+        await self._registry.change(
+            lambda: self._granted(agent, summary, group, read, wish, before)
+        )
         protection = self._registry.protection(summary.vm)
         assert protection is not None
         args = {"protection": msgspec.to_builtins(protection)}
@@ -241,6 +251,7 @@ class Promises:
         summary: VmSummary,
         group: str,
         answer: Answer | None,
+        wish: DiskWish,
         checked: Protection | None,
     ) -> Puts:
         held = self._registry.protection(summary.vm)
@@ -254,14 +265,17 @@ class Promises:
             boot=agent.boot,
             known=max(self._registry.released(summary.vm), copy.generation if copy else 0),
         )
+        granted = Protection(
+            vm=summary.vm,
+            name=summary.name,
+            group=group or (held.group if held else "default"),
+            answer=answer or (held.answer if held else Answer()),
+            tenure=tenure,
+            local_disk=held.local_disk if held else None,
+            images=held.images if held else {},
+        )
         return {
-            f"protections/{summary.vm}": Protection(
-                vm=summary.vm,
-                name=summary.name,
-                group=group or (held.group if held else "default"),
-                answer=answer or (held.answer if held else Answer()),
-                tenure=tenure,
-            ),
+            f"protections/{summary.vm}": wish.applied(granted),
             **restored_moves.ended(self._registry, held, agent.host_name),
         }
 

@@ -11,6 +11,7 @@ from holdfast.controller import vm_rows
 from holdfast.controller.agents import Agent, Agents
 from holdfast.controller.api_tokens import ApiTokens
 from holdfast.controller.audit import Audit
+from holdfast.controller.disk_wishes import read_wish
 from holdfast.controller.entries import Entries
 from holdfast.controller.events import Events, read_position
 from holdfast.controller.groups import Groups
@@ -103,9 +104,6 @@ class Questions:
             "unprotect": self._unprotect,
             "recover": self._recover,
             "groups": self._ask_groups,
-            "group": self._ask_group,
-            "group-set": self._group_set,
-            "group-forget": self._group_forget,
             "disarm": self._disarm,
             "arm": self._arm,
             "alarms": self._alarms,
@@ -195,14 +193,6 @@ class Questions:
         incidents = [one for one in self._entries.incidents() if one.vm == found.vm]
         return {"vm": PLAIN(shown), "incidents": PLAIN(incidents)}
 
-    async def _ask_group(self, asked: wire.Question) -> Any:
-        name = str(asked.args["name"])
-        groups = {group.name: group for group in self._groups.all()}
-        if name not in groups:
-            raise unknown("group", name, groups, "holdfast group list")
-        members = [one for one in self._agents.all_vms() if one.group == name]
-        return {"group": PLAIN(groups[name]), "vms": PLAIN(members)}
-
     async def _protect(self, asked: wire.Question) -> Any:
         args = asked.args
         answer = "" if args.get("answer") is None else str(args["answer"])
@@ -213,6 +203,7 @@ class Questions:
             asked.by,
             self._leadership.must_lead(),
             str(args.get("old_host_is_gone") or "").strip(),
+            read_wish(args),
         )
 
     async def _unprotect(self, asked: wire.Question) -> Any:
@@ -227,14 +218,6 @@ class Questions:
 
     async def _ask_groups(self, _asked: wire.Question) -> Any:
         return PLAIN(self._groups.all())
-
-    async def _group_set(self, asked: wire.Question) -> Any:
-        return await self._groups.set(asked.args, asked.by, self._leadership.must_lead())
-
-    async def _group_forget(self, asked: wire.Question) -> Any:
-        return await self._groups.forget(
-            str(asked.args["name"]), asked.by, self._leadership.must_lead()
-        )
 
     async def _disarm(self, asked: wire.Question) -> Any:
         return await self._groups.disarm(asked.args, asked.by, self._leadership.must_lead())

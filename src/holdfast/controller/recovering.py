@@ -196,6 +196,7 @@ class Recoverer:
             "was": source.host_name if source is not None else recovery.source,
             "fault_age_ms": max(0, clock.utc_ms() - recovery.fault_utc_ms),
             "incident": recovery.incident,
+            "rebuilds": msgspec.to_builtins(recovery.rebuilds),
             "tries": asked.tries,
         }
         said = await self._ask(recovery, "start-here", args, START_LIMIT_S)

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from holdfast.facts.definitions import VmDefinition
 from holdfast.facts.fencing import Fence, HostFencing, Rehearsal
+from holdfast.facts.instances import Instance, Template
 from holdfast.facts.leases import HostLease
 from holdfast.facts.membership import KINDS_OF_SITE
 from holdfast.facts.migrations import Drain, Migration, Prediction
@@ -76,6 +77,8 @@ KINDS: Mapping[str, type[Struct]] = {
     "recoveries": Recovery,
     "migrations": Migration,
     "drains": Drain,
+    "templates": Template,
+    "instances": Instance,
     "predictions": Prediction,
     DISARM: Disarm,
     STORE: StoreName,
@@ -254,6 +257,18 @@ class Registry:
 
     def predictions(self) -> dict[str, Prediction]:
         return {one.host: one for one in self._all("predictions", Prediction)}
+
+    def templates(self) -> dict[str, Template]:
+        """By group."""
+        return {one.group: one for one in self._all("templates", Template)}
+
+    def instance(self, vm: str) -> Instance | None:
+        return self._one(f"instances/{vm}", Instance)
+
+    def instances(self, group: str) -> list[Instance]:
+        """Of one group, the oldest first."""
+        found = (one for one in self._all("instances", Instance) if one.group == group)
+        return sorted(found, key=lambda one: one.number)
 
     def tokens(self) -> dict[str, Token]:
         return {token.name: token for token in self._all("api-tokens", Token)}

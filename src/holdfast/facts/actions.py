@@ -8,6 +8,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from holdfast.facts.alarms import Alarm
+from holdfast.facts.definitions import Rebuild
 from holdfast.facts.fencing import Fence
 from holdfast.facts.incidents import Incident
 from holdfast.facts.instants import Instant
@@ -85,7 +86,8 @@ class EndVm(Act, frozen=True, kw_only=True):
 
 
 class RestartHere(Act, frozen=True, kw_only=True):
-    """Start a VM in place. The proof says that the kernel saw it go, in this boot."""
+    """Start a VM in place. The proof says that the kernel saw it go, in this boot. `rebuild` are
+    disks that are made anew first, unless they have been for this generation."""
 
     incident: str
     name: str
@@ -93,6 +95,7 @@ class RestartHere(Act, frozen=True, kw_only=True):
     proof: LocalProof
     attempt: int
     reason: str
+    rebuild: Rebuild | None = None
 
 
 class PutFence(Act, frozen=True, kw_only=True):

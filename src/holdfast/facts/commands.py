@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from holdfast.facts.definitions import RebuiltDisk
 from holdfast.facts.instants import Instant
 from holdfast.facts.promises import Disarm, Group, Protection
 
@@ -53,15 +54,17 @@ class RecoveryAsked(Told, frozen=True, kw_only=True):
 class StartOrdered(Told, frozen=True, kw_only=True):
     """The leader gave this host the tenure of a VM whose host is proven dead: start it here.
 
-    `was` names the host that it ran on; `fault_at` is when that died, by this host's clock;
-    `incident` is the controllers' about that host. `tries` is how often it may be started here
-    before another host has its turn; 0: as often as its group's budget allows, for none is left.
+    `was` names the host that it ran on, or is empty for a new VM of a group; `fault_at` is when
+    that died, by this host's clock; `incident` is the controllers' about that host. `rebuilds` are
+    made here before it starts. `tries` is how often it may be started here before another host has
+    its turn; 0: as often as its group's budget allows, for none is left.
     """
 
     protection: Protection
     was: str
     fault_at: Instant
     incident: str
+    rebuilds: tuple[RebuiltDisk, ...] = ()
     tries: int = 0
 
 

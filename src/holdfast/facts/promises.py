@@ -82,6 +82,14 @@ class Admission(StrEnum):
     REFUSE = "refuse"
 
 
+class LocalDisk(StrEnum):
+    """What becomes of a VM with disks on local storage when its host is proven dead."""
+
+    KEEP = "keep"  # It waits for its host.
+    REBUILD = "rebuild"  # It starts elsewhere, with new disks from images: its data is lost.
+    ALARM = "alarm"  # It is told of; what becomes of it, a person decides.
+
+
 class Group(Struct, frozen=True, kw_only=True):
     """A named set of VMs that share an owner of recovery and a service level.
 
@@ -90,6 +98,7 @@ class Group(Struct, frozen=True, kw_only=True):
     dump of a guest that panicked or is stuck. Of VMs that start elsewhere those of a higher
     `priority` come first; `spread` keeps them apart, and `zones` together. `admit` is about VMs
     that could not. With `lease` they rely on the lease of their host, and end when it runs out.
+    that could not. `local_disk` and `images` (by disk) are for VMs that say nothing of their own.
     """
 
     name: str
@@ -103,6 +112,8 @@ class Group(Struct, frozen=True, kw_only=True):
     zones: Zones = Zones.SAME
     admit: Admission = Admission.WARN
     lease: bool = False
+    local_disk: LocalDisk = LocalDisk.KEEP
+    images: dict[str, str] = {}
 
 
 GROUP_BOUNDS = {
@@ -114,11 +125,22 @@ GROUP_BOUNDS = {
 
 
 def group_problem(values: Mapping[str, object]) -> str:
-    """A sentence about the first number of a group that does not fit, or empty."""
+    """A sentence about the first number, or image, of a group that does not fit, or empty."""
     for key, (least, most) in GROUP_BOUNDS.items():
         value = values.get(key, least)
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
             return f"{key} must be from {least} to {most}, not {value!r}"
+    return images_problem(values.get("images", {}))
+
+
+def images_problem(images: object) -> str:
+    """A sentence about the first image by disk that does not fit, or empty."""
+    if not isinstance(images, dict):
+        return "images must name a file for each disk, such as vda"
+    for disk, image in images.items():
+        is_name = isinstance(disk, str) and disk.isalnum()
+        if not is_name or not isinstance(image, str) or not image.startswith("/"):
+            return f"an image is DISK=FILE, with the whole path of the file, not {disk}={image}"
     return ""
 
 
@@ -126,13 +148,18 @@ DEFAULT_GROUP = Group(name="default")
 
 
 class Protection(Struct, frozen=True, kw_only=True):
-    """One protected VM as the store and the agent's durable copy hold it."""
+    """One protected VM as the store and the agent's durable copy hold it.
+
+    `local_disk` and `images` (by disk) are its own; None, or no image: its group's.
+    """
 
     vm: str
     name: str
     group: str
     answer: Answer
     tenure: Tenure
+    local_disk: LocalDisk | None = None
+    images: dict[str, str] = {}
 
 
 DISARM_S = 3_600

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from holdfast.facts.definitions import RebuiltDisk
 from holdfast.facts.tenure import DeathProof
 
 
@@ -22,6 +23,7 @@ class Recovery(Struct, frozen=True, kw_only=True):
     """`generation` is the tenure's that the target holds; `attempt` counts targets from 1.
 
     `proof` covers the tenure of `source` that it replaces. `fault_utc_ms` is when the host died.
+    `rebuilds` are disks that were on it alone: the target makes them anew.
     """
 
     vm: str
@@ -38,3 +40,4 @@ class Recovery(Struct, frozen=True, kw_only=True):
     reason: str = ""  # Why it was given back, or what placement said.
     rejected: tuple[str, ...] = ()  # Why each other host was not taken, the first few.
     fault_utc_ms: int = 0
+    rebuilds: tuple[RebuiltDisk, ...] = ()

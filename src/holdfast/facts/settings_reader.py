@@ -1,26 +1,38 @@
 """Settings are read from TOML whole: every mistake is named at once, with its line."""
 
-import difflib
 import ipaddress
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from holdfast.facts.definitions import HostRole
-from holdfast.facts.promises import Admission, Group, Owner, Spread, Zones
+from holdfast.facts.promises import (
+    Admission,
+    Group,
+    LocalDisk,
+    Owner,
+    Spread,
+    Zones,
+)
 from holdfast.facts.settings import ControllerPlace, Exec, Plane, Settings, Webhook
 from holdfast.facts.settings_lines import Lines, Path
+from holdfast.facts.settings_values import (
+    Check,
+    command,
+    images,
+    near,
+    seconds,
+    shown,
+    truth,
+    word_of,
+)
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 AT_LINE = re.compile(r" ?\(at (?:line (\d+), column \d+|end of document)\)")
-
-# A check returns the value to keep, or raises ValueError with the rest of a sentence.
-Check = Callable[[Any], Any]
 
 
 class Problem(Struct, frozen=True):
@@ -109,62 +121,15 @@ def whole_number(least: int, most: int, unit: str = "") -> Check:
 
     def check(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise ValueError(f"{allowed}, not {_shown(value)}")
+            raise ValueError(f"{allowed}, not {shown(value)}")
         return value
 
     return check
 
 
-def _seconds(least: float, most: float) -> Check:
-    def check(value: Any) -> float:
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not least <= value <= most:
-            raise ValueError(f"must be seconds from {least:g} to {most:g}, not {_shown(value)}")
-        return float(value)
-
-    return check
-
-
-def _truth(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"must be true or false, not {_shown(value)}")
-    return value
-
-
-def _word_of(words: type[StrEnum]) -> Check:
-    known = [str(word) for word in words]
-
-    def check(value: Any) -> StrEnum:
-        if value not in known:
-            raise ValueError(f"must be one of {', '.join(known)}{_near(str(value), known)}")
-        return words(value)
-
-    return check
-
-
-def _command(value: Any) -> tuple[str, ...]:
-    is_list = isinstance(value, list) and value and all(isinstance(word, str) for word in value)
-    if not is_list:
-        raise ValueError('must be a list of words, like ["/usr/local/bin/mail-alarm", "--brief"]')
-    if not value[0].startswith("/"):
-        raise ValueError(f"must begin with an absolute path, and {value[0]!r} is none")
-    return tuple(value)
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return repr(value) if isinstance(value, str | int | float) else "this"
-
-
-def _near(word: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=2, cutoff=0.6)
-    return f"; did you mean {' or '.join(near)}?" if near else ""
-
-
 def _store(value: Any) -> str:
     if value not in STORES:
-        raise ValueError(f"must be one of {', '.join(STORES)}{_near(str(value), list(STORES))}")
+        raise ValueError(f"must be one of {', '.join(STORES)}{near(str(value), list(STORES))}")
     return str(value)
 
 
@@ -256,7 +221,7 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, Check]]] = {
         "shared_paths": ("shared_paths", _absolute_paths),
     },
     "acting": {
-        "fence_after_s": ("fence_after_s", _seconds(3, 600)),
+        "fence_after_s": ("fence_after_s", seconds(3, 600)),
         "brake_percent": ("brake_percent", whole_number(10, 50, "percent of the hosts")),
         "host_losses": ("host_losses", whole_number(0, 2)),
     },
@@ -266,10 +231,10 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, Check]]] = {
 KINDS: Mapping[str, tuple[Callable[..., Any], Mapping[str, Check], tuple[str, ...]]] = {
     "webhook": (
         Webhook,
-        {"url": _url, "secret_file": _absolute_path, "heartbeat_s": _seconds(1, 3_600)},
+        {"url": _url, "secret_file": _absolute_path, "heartbeat_s": seconds(1, 3_600)},
         ("url",),
     ),
-    "exec": (Exec, {"command": _command, "timeout_s": _seconds(0.1, 600)}, ("command",)),
+    "exec": (Exec, {"command": command, "timeout_s": seconds(0.1, 600)}, ("command",)),
     "plane": (Plane, {"address": _address}, ("address",)),
     "controller": (
         ControllerPlace,
@@ -279,16 +244,18 @@ KINDS: Mapping[str, tuple[Callable[..., Any], Mapping[str, Check], tuple[str, ..
     "group": (
         Group,
         {
-            "owner": _word_of(Owner),
+            "owner": word_of(Owner),
             "level": whole_number(1, 3),
             "restarts": whole_number(0, 1_000),
             "restarts_window_s": whole_number(1, 604_800, "seconds"),
-            "dump": _truth,
+            "dump": truth,
             "priority": whole_number(-100, 100),
-            "spread": _word_of(Spread),
-            "zones": _word_of(Zones),
-            "admit": _word_of(Admission),
-            "lease": _truth,
+            "spread": word_of(Spread),
+            "zones": word_of(Zones),
+            "admit": word_of(Admission),
+            "lease": truth,
+            "local_disk": word_of(LocalDisk),
+            "images": images,
         },
         (),
     ),
@@ -305,7 +272,7 @@ class _Reader:
         for key, value in tree.items():
             if key not in TABLES:
                 shown = f"[{key}]" if isinstance(value, dict) else key
-                self._note((key,), f"{shown} is not known{_near(key, TABLES)}", hint=TABLES)
+                self._note((key,), f"{shown} is not known{near(key, TABLES)}", hint=TABLES)
         fields: dict[str, Any] = {}
         for section, checks in SECTIONS.items():
             fields |= self._section(section, checks, tree.get(section, {}))
@@ -363,7 +330,7 @@ class _Reader:
         for key, value in table.items():
             where, check = (*path, key), checks.get(key)
             if check is None:
-                text = f"{key} is not known in [{'.'.join(path)}]{_near(key, known)}"
+                text = f"{key} is not known in [{'.'.join(path)}]{near(key, known)}"
                 self._note(where, text, known)
                 continue
             try:

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from holdfast.facts.alarms import AlarmReport
-from holdfast.facts.definitions import HostSize, VmDefinition
+from holdfast.facts.definitions import HostSize, VmDefinition, VmDisk
 from holdfast.facts.incidents import Incident
 from holdfast.facts.promises import Disarm, Group, Protection
 from holdfast.facts.tenure import Tenure
@@ -53,6 +53,9 @@ class VmSummary(Struct, frozen=True, kw_only=True):
     is_given_up: bool = False  # It does not run, and its agent does nothing more about it.
     elsewhere: str = ""  # Why no other host could start it, or empty.
     starts_elsewhere: bool | None = None  # What a controller makes of all it knows; None: nothing.
+    rebuilt: str = ""  # Which disks would be made anew there, and from what; or empty.
+    local_disk: str = ""  # Its policy for disks of its host alone.
+    disks: tuple[VmDisk, ...] = ()  # Where they are; of protected VMs.
     # What a controller adds, which hears all hosts: whose word this is, and where else it is seen.
     host: str = ""
     host_name: str = ""

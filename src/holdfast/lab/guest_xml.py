@@ -18,11 +18,12 @@ CONSOLE_LOG_FOLDER = Path("/var/log/libvirt/qemu")
 
 @dataclass(frozen=True)
 class GuestDisk:
-    """A disk of a sample guest: a raw file, or an NBD export behind a unix socket."""
+    """A disk of a sample guest: a file, or an NBD export behind a unix socket."""
 
     path: Path
     kind: Literal["file", "nbd"] = "file"
     error_policy: Literal["stop", "report"] = "stop"
+    format: Literal["raw", "qcow2"] = "raw"
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def _render_disk(disk: GuestDisk | None) -> str:
     if disk.kind == "nbd":
         source = f"<source protocol='nbd'><host transport='unix' socket={path}/></source>"
     return f"""<disk type='{"file" if disk.kind == "file" else "network"}' device='disk'>
-      <driver name='qemu' type='raw' cache='none' error_policy='{disk.error_policy}'/>
+      <driver name='qemu' type='{disk.format}' cache='none' error_policy='{disk.error_policy}'/>
       {source}
       <target dev='vda' bus='virtio'/>
     </disk>"""

@@ -6,7 +6,7 @@ from msgspec import Struct, structs
 
 from holdfast.facts.promises import Owner
 from holdfast.facts.tenure import RESTORED, Wanted
-from holdfast.policy import brakes, guarantee
+from holdfast.policy import brakes, guarantee, rebuilding
 from holdfast.policy.guarantee import Absorbed, Paper
 from holdfast.policy.site_world import Promise, SiteWorld
 
@@ -34,8 +34,11 @@ def obstacle(
     the loss of its host, where that was tried already."""
     tenure = promise.protection.tenure
     record = world.hosts.get(tenure.host)
-    if promise.needs is not None and promise.needs.obstacle:
-        return Obstacle(reason=promise.needs.obstacle, helps="mend that on its own host")
+    tie = world.tie_of(promise)
+    if promise.needs is not None and tie:
+        group = world.group_of(promise.protection)
+        helps = rebuilding.helps(promise.needs, promise.protection, group)
+        return Obstacle(reason=tie, helps=helps or "mend that on its own host")
     if not brakes.is_ours(world, promise):
         return _not_ours(world, promise)
     if record is None:

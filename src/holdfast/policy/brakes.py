@@ -183,17 +183,18 @@ def pointless(world: SiteWorld, record: HostRecord) -> str:
     promises = at_stake(world, record)
     if not promises:
         return f"no VM of {record.name} would be started elsewhere"
-    reasons = [_obstacle(one) for one in promises]
+    reasons = [_obstacle(world, one) for one in promises]
     if all(reasons):
         return f"none of its VMs could start elsewhere: {reasons[0]}"
     return ""
 
 
-def _obstacle(promise: Promise) -> str:
+def _obstacle(world: SiteWorld, promise: Promise) -> str:
     name = promise.protection.name
     if promise.needs is None:
         return f"{name}: its definition is not known here"
-    return f"{name}: {promise.needs.obstacle}" if promise.needs.obstacle else ""
+    tie = world.tie_of(promise)
+    return f"{name}: {tie}" if tie else ""
 
 
 def grace_left(world: SiteWorld, record: HostRecord) -> str:

@@ -45,10 +45,13 @@ def _open(world: World, record: VmRecord, fault: FaultRaised) -> Incident:
 def open_ordered(world: World, record: VmRecord, order: StartOrdered) -> Incident:
     """The fault was its host's death: the controllers tell of that, and this is its start here."""
     assert record.life is not None, "an order gives it one"
-    title = f"{record.name} is started here: its host {order.was} is dead"
     condition = f"generation {order.protection.tenure.generation}"
-    incident = _begin(world, record, record.life, condition, title, order.fault_at)
+    title = f"{record.name} is started here: its host {order.was} is dead"
     cause = f"host {order.was} is dead (incident {order.incident})"
+    if not order.was:
+        title = f"{record.name} is made here, from the template of its group"
+        cause = f"group {order.protection.group} was promised it"
+    incident = _begin(world, record, record.life, condition, title, order.fault_at)
     return update(world, incident.id, detected_at=world.now, cause=cause)
 
 

@@ -133,8 +133,9 @@ def _why_it_stays(
 ) -> str:
     if promise.needs is None:
         return NOT_KNOWN
-    if promise.needs.obstacle:
-        return promise.needs.obstacle
+    tie = world.tie_of(promise)
+    if tie:
+        return tie
     if unproven := _unproven(world, promise):
         return unproven
     target, why = placement.choose(world, rooms, promise, gone=dead)

@@ -6,6 +6,7 @@ may be on this host, then it starts, and its guest must answer.
 
 from holdfast.facts.actions import Action, TellIncident
 from holdfast.facts.commands import StartOrdered, StartRefused
+from holdfast.facts.definitions import Rebuild
 from holdfast.facts.promises import DEFAULT_GROUP, Group, Owner, Protection
 from holdfast.facts.subjects import Incarnation
 from holdfast.facts.tenure import TenureState, Wanted
@@ -87,6 +88,8 @@ def ordered(world: World, order: StartOrdered) -> list[Action]:
     record = world.record(taken.vm, taken.name)
     told = _leave_the_past(world, record)
     record.protection = taken
+    made = Rebuild(generation=generation, disks=order.rebuilds)
+    record.rebuild = made if order.rebuilds else None
     if record.life is None or record.life.boot != world.boot:
         record.life = _life_elsewhere(order)
     record.is_gone = record.is_dying = record.is_ordered = True

@@ -234,7 +234,7 @@ def _recover(world: World, order: told.RecoveryAsked) -> list[Action]:
         return []
     record.starts.clear()
     record.attempt = 0
-    record.is_unexplained = False
+    record.is_unexplained, record.is_asked_for = False, True
     reason = f"{order.by} asked to recover it"
     given_up = "recovery-given-up"
     actions: list[Action] = []

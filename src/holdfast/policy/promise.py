@@ -2,10 +2,10 @@
 
 from holdfast.facts.actions import Report, RestartHere
 from holdfast.facts.instants import NS_PER_S, spoken
-from holdfast.facts.promises import Group, Owner
+from holdfast.facts.promises import Group, LocalDisk, Owner
 from holdfast.facts.subjects import Subject, SubjectKind
 from holdfast.facts.tenure import TenureState, Wanted
-from holdfast.policy import alarms, relying
+from holdfast.policy import alarms, rebuilding, relying
 from holdfast.policy.vm_states import VmState
 from holdfast.policy.world import VmRecord, World
 
@@ -51,6 +51,13 @@ def is_held_here(world: World, record: VmRecord) -> bool:
         return False
     tenure = record.protection.tenure
     return tenure.host == world.host and tenure.state is TenureState.HELD
+
+
+def defined_here(world: World) -> dict[str, str]:
+    """VMs of which this host says how they are defined: by uuid, with their names. What is ordered
+    here is defined as the leader has it until it has run: its disks may not be made yet."""
+    known = world.vms.values()
+    return {one.vm: one.name for one in known if one.protection and not one.is_ordered}
 
 
 def may_start(world: World, asked: RestartHere) -> str:
@@ -100,6 +107,8 @@ def obstacle(world: World, record: VmRecord, *, is_counting: bool = True) -> str
         return f"its tenure is {tenure.state}"
     if tenure.wanted is not Wanted.RUNNING:
         return "it is wanted stopped"
+    if is_only_alarmed(world, record):
+        return "its host was booted since it ran, and its policy is to only alarm that"
     group = world.group_of(record)
     if is_counting and restarts_in_window(world, record) >= group.restarts:
         used = f"{group.restarts} restarts in {spoken(group.restarts_window_s * 1_000)}"
@@ -109,6 +118,15 @@ def obstacle(world: World, record: VmRecord, *, is_counting: bool = True) -> str
     if world.disarm is not None:
         return f"recovery is disarmed by {world.disarm.owner} ({world.disarm.reason})"
     return relying.WAITS if relying.waits(world, record) else ""
+
+
+def is_only_alarmed(world: World, record: VmRecord) -> bool:
+    """It fell with its host, and what becomes of it a person decides; nobody has yet."""
+    kept, life = record.protection, record.life
+    if kept is None or life is None or record.is_ordered or record.is_asked_for:
+        return False
+    fell_with_host = not record.runs and life.boot != world.boot
+    return fell_with_host and rebuilding.wish(kept, world.group_of(record)) is LocalDisk.ALARM
 
 
 def judge_group(world: World, name: str) -> list[Report]:

@@ -262,6 +262,7 @@ def _start(world: World, record: VmRecord, proof: LocalProof) -> list[Action]:
             proof=proof,
             attempt=record.attempt,
             reason=f"{record.name} is wanted running and nothing of it is left on this host",
+            rebuild=stages.rebuild_of(record),
         ),
         *case_files.step(world, record, f"is being {verb} (attempt {record.attempt})"),
     ]

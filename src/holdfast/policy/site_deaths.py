@@ -13,7 +13,7 @@ from holdfast.facts.recoveries import Recovery, RecoveryStep
 from holdfast.facts.subjects import Subject, SubjectKind, host_subject
 from holdfast.facts.tenure import DeathProof
 from holdfast.facts.verdicts import Certainty, Effect, FaultRaised
-from holdfast.policy import brakes
+from holdfast.policy import brakes, rebuilding
 from holdfast.policy.host_states import SILENT
 from holdfast.policy.site_world import HostRecord, Promise, SiteWorld
 
@@ -132,8 +132,8 @@ def _suspicion(world: SiteWorld, vm: str, loss: FaultRaised, why: str) -> str:
         why = "it is not protected"
     elif not brakes.is_ours(world, promise):
         why = "its owner of recovery, or who stopped it, wants it so"
-    elif promise.needs is not None and promise.needs.obstacle:
-        why = promise.needs.obstacle
+    elif world.tie_of(promise):
+        why = world.tie_of(promise)
     text = f"may be lost with its host: {loss.reason}"
     return f"{text}; it is not started elsewhere: {why}" if why else text
 
@@ -188,14 +188,15 @@ def _word(world: SiteWorld, record: HostRecord, vm: str) -> str:
 def _on_its_way(world: SiteWorld, recovery: Recovery) -> str:
     target = world.hosts.get(recovery.target)
     name = target.name if target is not None else recovery.target
+    anew = f", {rebuilding.lost_words(recovery.rebuilds)}" if recovery.rebuilds else ""
     starting = world.starting.get(recovery.vm)
     match recovery.step:
         case RecoveryStep.ANSWERED:
             return ""
         case RecoveryStep.STARTED:
-            return f"and runs on {name} again: its answer is awaited"
+            return f"and runs on {name} again{anew}: its answer is awaited"
         case RecoveryStep.PLACED:
-            return f"and is being started on {name}"
+            return f"and is being started on {name}{anew}"
         case RecoveryStep.GIVEN_BACK:
             why = starting.obstacle if starting is not None else ""
             return f"and {name} could not start it: {recovery.reason}" + (f"; {why}" if why else "")
@@ -224,4 +225,5 @@ def why_over(world: SiteWorld, alarm: Alarm) -> str:
     if recovery is None or recovery.step is not RecoveryStep.ANSWERED:
         return ""
     target = world.hosts.get(recovery.target)
-    return f"{recovery.name} answers on {target.name if target else recovery.target}"
+    anew = f", {rebuilding.lost_words(recovery.rebuilds)}" if recovery.rebuilds else ""
+    return f"{recovery.name} answers on {target.name if target else recovery.target}{anew}"

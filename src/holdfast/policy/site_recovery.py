@@ -11,11 +11,12 @@ import msgspec
 
 from holdfast.facts import outcomes as came
 from holdfast.facts.actions import Action, PutRecovery, RestartElsewhere, TakeBack
+from holdfast.facts.definitions import RebuiltDisk
 from holdfast.facts.instants import after, spoken
 from holdfast.facts.recoveries import Recovery, RecoveryStep
 from holdfast.facts.site import HostVm
 from holdfast.facts.tenure import DeathProof, Tenure, TenureState, Wanted
-from holdfast.policy import brakes, placement, proofs, timing
+from holdfast.policy import brakes, placement, proofs, rebuilding, timing
 from holdfast.policy.host_states import AWAY
 from holdfast.policy.site_world import HostRecord, Promise, SiteWorld, Starting
 
@@ -200,8 +201,9 @@ def _obstacle(world: SiteWorld, promise: Promise) -> str:
         return f"{world.disarm.owner} disarmed recovery: {world.disarm.reason}"
     if promise.needs is None:
         return "its definition is not known: it was protected by an older version"
-    if promise.needs.obstacle:
-        return promise.needs.obstacle
+    tie = world.tie_of(promise)
+    if tie:
+        return tie
     runs_on = runner(world, protection.vm)
     if runs_on is not None:
         return f"{runs_on.name} says that it runs there, and does not hold it: look there first"
@@ -246,7 +248,14 @@ def _placed(
         attempt=before.attempt + 1 if before is not None and is_next_try else 1,
         reason=choice.why,
         rejected=choice.rejected,
+        rebuilds=_rebuilds(world, promise),
     )
+
+
+def _rebuilds(world: SiteWorld, promise: Promise) -> tuple[RebuiltDisk, ...]:
+    protection, needs = promise.protection, promise.needs
+    group = world.group_of(protection)
+    return rebuilding.disks(needs, protection, group) if needs is not None else ()
 
 
 def _was_just_asked(world: SiteWorld, now: Starting) -> bool:

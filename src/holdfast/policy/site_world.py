@@ -14,7 +14,7 @@ from holdfast.facts.recoveries import Recovery
 from holdfast.facts.site import HostVm
 from holdfast.facts.tenure import DeathProof, ProofKind
 from holdfast.facts.verdicts import Effect, FaultRaised
-from holdfast.policy import timing
+from holdfast.policy import rebuilding, timing
 from holdfast.policy.host_states import HEARD, HostState
 
 SCHEMA = 1  # Raised whenever a snapshot of an older version could not be read as this one.
@@ -217,6 +217,12 @@ class SiteWorld(Struct, kw_only=True):
 
     def group_of(self, protection: Protection) -> Group:
         return self.groups.get(protection.group, DEFAULT_GROUP)
+
+    def tie_of(self, promise: Promise) -> str:
+        """Why no other host could start it, by its definition and its policy; or empty."""
+        protection, needs = promise.protection, promise.needs
+        group = self.group_of(protection)
+        return rebuilding.obstacle(needs, protection, group) if needs is not None else ""
 
     def death_of(self, record: HostRecord) -> Fence | None:
         """The fence that proved the boot dead in which this host was known last."""

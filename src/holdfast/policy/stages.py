@@ -1,6 +1,7 @@
 """What every stage of a recovery shares: the step in the table, evidence, answers, hand-over."""
 
 from holdfast.facts.actions import Action, AwaitAnswer, CaptureLastWords
+from holdfast.facts.definitions import Rebuild
 from holdfast.facts.promises import Answer
 from holdfast.facts.subjects import Incarnation, vm_subject
 from holdfast.policy import alarms, case_files, promise, timing
@@ -41,11 +42,18 @@ def begin_life(world: World, record: VmRecord, life: Incarnation) -> None:
     """It runs, whoever began it: what was under way for the life before is over."""
     record.life = life
     record.is_gone = record.is_dying = record.is_live_fault = record.is_awaited = False
-    record.is_unexplained = record.is_elsewhere = record.is_ordered = False
-    record.start_due = record.wake_at = None
+    record.is_unexplained = record.is_elsewhere = record.is_ordered = record.is_asked_for = False
+    record.start_due = record.wake_at = record.rebuild = None
     if record.start_unknown_at is not None:  # It has happened, or can not any more: it runs.
         record.start_in_flight, record.start_unknown_at = "", None
     move(world, record, VmEvent.RAN)
+
+
+def rebuild_of(record: VmRecord) -> Rebuild | None:
+    """Disks that were ordered anew for the tenure by which it starts now."""
+    tenure = record.protection.tenure if record.protection else None
+    made = record.rebuild
+    return made if made and tenure and made.generation == tenure.generation else None
 
 
 def capture(world: World, record: VmRecord, life: Incarnation) -> CaptureLastWords:

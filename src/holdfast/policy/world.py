@@ -3,6 +3,7 @@
 from msgspec import Struct, field
 
 from holdfast.facts.alarms import Alarm
+from holdfast.facts.definitions import Rebuild
 from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.instants import Instant
 from holdfast.facts.promises import DEFAULT_GROUP, Disarm, Group, Protection
@@ -37,6 +38,8 @@ class VmRecord(Struct, kw_only=True):
     start_unknown_at: Instant | None = None  # That start may happen at any moment since then.
     is_unexplained: bool = False  # Nobody can say why it stopped: only a person has it started.
     is_elsewhere: bool = False  # It moved to another host, and has not run here since.
+    is_asked_for: bool = False  # A person wants it back, whatever its policy says.
+    rebuild: Rebuild | None = None  # Disks that are made anew before it runs here first.
     is_ordered: bool = False  # Its start was ordered: an earlier end of it here says nothing.
     start_limit: int = 0  # Until it has answered: then another host is to try; 0: its budget.
     is_copy: bool = False  # Its tenure is over: what runs of it here must end, and never starts.

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from holdfast.facts.definitions import HostSize, VmDefinition
+from holdfast.facts.definitions import HostSize, Rebuild, RebuiltDisk, VmDefinition
 from holdfast.facts.subjects import Incarnation
 from holdfast.facts.tenure import LocalProof
 
@@ -80,9 +80,20 @@ class Hypervisor(Protocol):
         """What would start it on another host, and what that host must offer."""
         ...
 
-    async def judge(self, definition: VmDefinition, limit_ms: int = 5_000) -> str:
+    async def judge(
+        self,
+        definition: VmDefinition,
+        limit_ms: int = 5_000,
+        *,
+        rebuilds: tuple[RebuiltDisk, ...] = (),
+    ) -> str:
         """Why this host could not run it (what it needs is not here, or is on local storage), or
-        empty. Changes nothing."""
+        empty. `rebuilds` would be made anew here: why they could not be. Changes nothing."""
+        ...
+
+    async def rebuild(self, vm: str, rebuild: Rebuild, limit_ms: int = 60_000) -> None:
+        """Make disks of a VM anew from their images. What was made for this generation stays as it
+        is; a file that is not known to be made for this VM is never touched, and refused."""
         ...
 
     async def define(self, definition: VmDefinition, limit_ms: int = 5_000) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.adapters.drivers import places
-from holdfast.adapters.drivers.vm_needs import Place
+from holdfast.adapters.drivers.vm_disks import Place
 
 
 def test_a_file_of_this_machine_is_local_unless_it_is_named_as_shared(tmp_path: Path) -> None:

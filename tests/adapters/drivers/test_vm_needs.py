@@ -5,7 +5,8 @@ covers: H15
 
 import pytest
 
-from holdfast.adapters.drivers.vm_needs import LARGEST_XML, NotXml, Place, misfit, read_needs
+from holdfast.adapters.drivers.vm_disks import Place
+from holdfast.adapters.drivers.vm_needs import LARGEST_XML, NotXml, misfit, read_needs
 from holdfast.adapters.simulated.hypervisor import Disks
 from holdfast.facts.cpus import CpuNeeds, HostCpu
 from holdfast.facts.definitions import HostSize, VmNeeds
@@ -224,6 +225,68 @@ TIED = {
     ),
     "larger than 256 KiB": domain(more=f"<description>{'x' * LARGEST_XML}</description>"),
 }
+
+
+LOCAL = "/var/lib/web.qcow2"
+
+
+def read(xml: str) -> VmNeeds:
+    disks = here()
+    disks.places[LOCAL] = disks.places["/var/lib/other.img"] = Place.LOCAL
+    disks.sizes[LOCAL] = 5 << 30
+    disks.below[LOCAL] = ["/srv/nfs/base.qcow2"]
+    return read_needs(xml, disks)
+
+
+def test_disks_are_told_apart() -> None:
+    needs = read(
+        domain(
+            file(SHARED)
+            + file(LOCAL, driver="qcow2")
+            + file("/srv/nfs/a.iso", "cdrom")
+            + disk("<source dev='/dev/vg/web'/>", "block")
+            + rbd()
+        )
+    )
+    kinds = [str(one.kind) for one in needs.disks]
+    assert kinds == ["shared", "remakeable", "read-only", "local", "shared"]
+    made = needs.disks[1]
+    assert (made.name, made.path, made.format) == ("vda", LOCAL, "qcow2")
+    assert (made.size_bytes, made.image) == (5 << 30, "/srv/nfs/base.qcow2")
+    assert made.obstacle == needs.obstacle == f"its disk {LOCAL} is on local storage"
+    assert needs.rest == "its disk /dev/vg/web is on local storage"
+
+
+@pytest.mark.parametrize(
+    ("devices", "system", "rest"),
+    [
+        (file(LOCAL, driver="qcow2"), "", ""),
+        (file(LOCAL), "", ""),
+        (file(LOCAL) + file("/var/lib/other.img"), "", ""),
+        (file(LOCAL, driver="vmdk"), "", "its disk"),
+        (file(LOCAL, "cdrom"), "", "its CD image"),
+        (file(LOCAL).replace("<target", "<backingStore/><target"), "", "its disk"),
+        (file(LOCAL).replace("<target", "<encryption/><target"), "", "its disk"),
+        (file(LOCAL).replace("<target", "<readonly/><target"), "", "its disk"),
+        (file(LOCAL).replace(" dev='vda'", ""), "", "its disk"),
+        (file("/gone/web.img"), "", "its disk /gone/web.img is missing"),
+        (file(LOCAL) + "<tpm><backend type='emulator'/></tpm>", "", "the state of its virtual TPM"),
+        ("", "<nvram template='/srv/nfs/VARS.fd'>/var/lib/nvram.fd</nvram>", ""),
+        ("", "<nvram>/var/lib/nvram.fd</nvram>", "its UEFI variables"),
+        ("", "<nvram template='/srv/nfs/VARS.fd'>/gone/web.img</nvram>", "its UEFI variables"),
+    ],
+)
+def test_what_is_left_when_local_files_are_made_anew(devices: str, system: str, rest: str) -> None:
+    needs = read(domain(devices, system=system))
+    assert needs.obstacle
+    assert needs.rest.startswith(rest)
+    assert bool(needs.rest) is bool(rest)
+
+
+def test_uefi_variables_are_made_from_their_template() -> None:
+    system = "<nvram template='/srv/nfs/VARS.fd'>/var/lib/nvram.fd</nvram>"
+    [nvram] = read(domain(system=system)).disks
+    assert (nvram.name, nvram.image, nvram.format) == ("nvram", "/srv/nfs/VARS.fd", "")
 
 
 @pytest.mark.parametrize("what", MOVABLE)

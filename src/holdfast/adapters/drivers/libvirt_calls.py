@@ -5,6 +5,7 @@ import json
 import os
 import threading
 import xml.etree.ElementTree as ET
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
@@ -12,11 +13,18 @@ import libvirt
 import libvirt_qemu
 import msgspec
 
-from holdfast.adapters.drivers import leftovers, libvirt_host, libvirt_migration, vm_needs
+from holdfast.adapters.drivers import (
+    disk_images,
+    leftovers,
+    libvirt_host,
+    libvirt_migration,
+    vm_disks,
+    vm_needs,
+)
 from holdfast.adapters.drivers.child import Parent
 from holdfast.adapters.drivers.libvirt_cpus import Processors
 from holdfast.adapters.drivers.libvirt_words import spoken_state
-from holdfast.facts.definitions import HostSize, VmNeeds
+from holdfast.facts.definitions import HostSize, Rebuild, RebuiltDisk, VmNeeds
 
 THREADS = 24
 PINGERS = 16
@@ -91,9 +99,23 @@ class Calls:
         vm_needs.parse(xml)
         self.connection().defineXML(xml)
 
-    def judge(self, xml: str, shared_paths: list[str]) -> Any:
+    def judge(
+        self, xml: str, shared_paths: list[str], vm: str = "", rebuilds: Iterable[Any] = ()
+    ) -> Any:
         size = msgspec.convert(self.size(), HostSize)
-        return vm_needs.misfit(self._needs(xml, shared_paths), size)
+        made = msgspec.convert(list(rebuilds), tuple[RebuiltDisk, ...])
+        here = vm_disks.Remade(self._here(shared_paths), {one.path for one in made})
+        needs = vm_needs.read_needs(xml, here)
+        obstacles = (disk_images.obstacle(vm, one) for one in made)
+        return vm_needs.misfit(needs, size) or next((text for text in obstacles if text), "")
+
+    def rebuild(self, vm: str, rebuild: Any) -> Any:
+        """Why it could not be done, or empty."""
+        try:
+            disk_images.make(vm, msgspec.convert(rebuild, Rebuild))
+        except disk_images.NotMade as failure:
+            return str(failure)
+        return ""
 
     def size(self) -> Any:
         connection = self.connection()
@@ -101,8 +123,10 @@ class Calls:
         return {**libvirt_host.size(connection), "processors": offered}
 
     def _needs(self, xml: str, shared_paths: list[str], running: str = "") -> VmNeeds:
-        here = libvirt_host.HostView(self.connection(), shared_paths)
-        return vm_needs.read_needs(xml, here, running)
+        return vm_needs.read_needs(xml, self._here(shared_paths), running)
+
+    def _here(self, shared_paths: list[str]) -> libvirt_host.HostView:
+        return libvirt_host.HostView(self.connection(), shared_paths)
 
     def ping_all(self, vms: list[str], wait_ms: int) -> Any:
         """Which guests' agents answer, as far as is known after `wait_ms`; None for a VM that

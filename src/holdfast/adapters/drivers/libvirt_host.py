@@ -8,7 +8,7 @@ from typing import Any
 import libvirt
 
 from holdfast.adapters.drivers import places
-from holdfast.adapters.drivers.vm_needs import Place
+from holdfast.adapters.drivers.vm_disks import Place
 
 RESERVE_MIB, RESERVE_PART = 512, 10  # Kept for the host: a tenth of its memory, at least so much.
 OVS_LIMIT_S = 2.0
@@ -35,6 +35,9 @@ class HostView:
 
     def backing(self, path: str) -> list[str]:
         return places.backing(path)
+
+    def size(self, path: str, *, is_qcow2: bool) -> int:
+        return places.size(path, is_qcow2=is_qcow2)
 
     def has_device(self, name: str) -> bool:
         return places.has_device(name)

@@ -8,7 +8,7 @@ import stat
 import struct
 from pathlib import Path
 
-from holdfast.adapters.drivers.vm_needs import LOCAL_NAMES, Place
+from holdfast.adapters.drivers.vm_disks import LOCAL_NAMES, Place
 
 SHARED_KINDS = frozenset(
     "nfs nfs4 ceph glusterfs ocfs2 gfs2 lustre cifs smb3"
@@ -16,6 +16,7 @@ SHARED_KINDS = frozenset(
 )
 QCOW2 = b"QFI\xfb"
 HEADER = struct.Struct(">4sIQI")  # Magic, version, and where the name of the file below is.
+SIZE = struct.Struct(">24sQ")  # What the guest sees is told after the name below.
 LONGEST_CHAIN = 64
 LONGEST_NAME = 1_023  # As QEMU has it.
 MOUNTS = Path("/proc/self/mountinfo")
@@ -47,6 +48,30 @@ def backing(path: str) -> list[str]:
         path = below if below.startswith("/") else os.path.join(os.path.dirname(path), below)
         found.append(path)
     return found
+
+
+def size(path: str, *, is_qcow2: bool) -> int:
+    """In bytes, as a guest sees the image. Raises OSError, and ValueError for what is no file.
+
+    What the header says counts only of what is known to be qcow2: a guest can write any header
+    into a raw disk.
+    """
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode):
+        raise ValueError(f"{path} is no file")
+    if not is_qcow2:
+        return os.stat(path).st_size
+    with Path(path).open("rb") as file:
+        raw = file.read(SIZE.size)
+    if len(raw) < SIZE.size or not raw.startswith(QCOW2):
+        raise ValueError(f"{path} is no qcow2 image")
+    return int(SIZE.unpack(raw)[1])
+
+
+def has_qcow2_header(path: str) -> bool:
+    """Only of what no guest writes to. Raises OSError."""
+    with Path(path).open("rb") as file:
+        return file.read(len(QCOW2)) == QCOW2
 
 
 def has_device(name: str) -> bool:

@@ -6,16 +6,15 @@ take for movable: an obstacle that is said is better than a VM that starts witho
 
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
-from enum import StrEnum
-from typing import Protocol
 from xml.etree.ElementTree import Element
 
+from holdfast.adapters.drivers import vm_disks
 from holdfast.adapters.drivers.cpu_xml import read_cpu
+from holdfast.adapters.drivers.vm_disks import Here, Place, Remade, network_tie, path_tie
 from holdfast.facts.cpus import missing
-from holdfast.facts.definitions import HostSize, VmNeeds
+from holdfast.facts.definitions import DiskKind, HostSize, VmNeeds
 
 LARGEST_XML = 256 << 10
-LOCAL_NAMES = ("localhost", "127.", "::1", "[::1]")
 QEMU = "{http://libvirt.org/schemas/domain/qemu/1.0}"
 MIB_OF = {
     "b": 1 / (1 << 20),
@@ -33,32 +32,6 @@ MIB_OF = {
     "T": 1_048_576.0,
     "TiB": 1_048_576.0,
 }
-
-
-class Place(StrEnum):
-    SHARED = "shared"  # Other hosts have it, too.
-    LOCAL = "local"
-    MISSING = "missing"
-    UNSEEN = "unseen"  # It could not be looked at.
-
-
-class Here(Protocol):
-    """What this host knows of the things that a VM's definition names."""
-
-    def place(self, path: str) -> Place: ...
-
-    def backing(self, path: str) -> list[str]:
-        """The files that a qcow2 image rests on, as its headers name them. Raises OSError,
-        ValueError."""
-        ...
-
-    def has_device(self, name: str) -> bool:
-        """Whether there is a network device of this name."""
-        ...
-
-    def has_secret(self, uuid: str, kind: str, usage: str) -> bool:
-        """Whether libvirt has the secret, by uuid or by its kind and usage."""
-        ...
 
 
 class NotXml(ValueError):
@@ -80,14 +53,18 @@ def read_needs(xml: str, here: Here, running: str = "") -> VmNeeds:
     """Raises NotXml. `obstacle` says what is local to this host, or missing on it; `running` is the
     XML of it as it runs."""
     root = parse(xml)
-    kind = root.find("os/type")
+    kind, size = root.find("os/type"), len(xml.encode())
+    disks = tuple(vm_disks.read(root, here))
+    remakeable = {one.path for one in disks if one.kind is DiskKind.REMAKEABLE}
     return VmNeeds(
         memory_mib=memory_mib(root),
         vcpus=_number(root.findtext("vcpu")) or 1,
         bridges=_sources(root, "bridge", "bridge"),
         networks=_sources(root, "network", "network"),
         machine=kind.get("machine", "") if kind is not None else "",
-        obstacle=_obstacle(root, here, len(xml.encode())),
+        obstacle=_obstacle(root, here, size),
+        rest=_obstacle(root, Remade(here, remakeable), size),
+        disks=disks,
         cpu=read_cpu(root),
         live=read_cpu(parse(running)) if running else None,
     )
@@ -120,74 +97,6 @@ def _obstacle(root: Element, here: Here, size: int) -> str:
     return next((text for text in found if text), "")
 
 
-def _disks(root: Element, here: Here) -> Iterator[str]:
-    for disk in root.findall("devices/disk"):
-        yield _disk(disk, here)
-
-
-def _disk(disk: Element, here: Here) -> str:
-    """Of a disk, or of one that it rests on, which has the same shape."""
-    what = {"cdrom": "its CD image", "floppy": "its floppy image"}.get(
-        disk.get("device", "disk"), "its disk"
-    )
-    kind, source = disk.get("type", "file"), disk.find("source")
-    if source is None or (kind == "file" and not source.get("file")):
-        return ""  # An empty drive.
-    match kind:
-        case "file" | "block" | "dir":
-            path = source.get({"block": "dev"}.get(kind, kind), "")
-            text = _path(what, path, here) or _resting_on(disk, path, here)
-        case "network":
-            text = _network_disk(what, source, here)
-        case "volume":
-            pool, volume = source.get("pool", ""), source.get("volume", "")
-            text = f"{what} is volume {volume} of pool {pool}, which may be of this host alone"
-        case _:
-            text = f"{what} is of kind {kind}, which is of this host alone"
-    behind = disk.find("backingStore")
-    if text or behind is None or not behind.get("type"):
-        return text
-    return _disk(behind, here)
-
-
-def _resting_on(disk: Element, path: str, here: Here) -> str:
-    """Only of what is qcow2 by its definition: a guest can write any header into a raw disk."""
-    kinds = [
-        one.get("type") for one in (disk.find("driver"), disk.find("format")) if one is not None
-    ]
-    if "qcow2" not in kinds:
-        return ""
-    try:
-        below = here.backing(path)
-    except (OSError, ValueError) as error:
-        return f"what its disk {path} rests on could not be read: {error}"
-    found = (_path("the image below its disk", one, here) for one in below)
-    return next((text for text in found if text), "")
-
-
-def _network_disk(what: str, source: Element, here: Here) -> str:
-    for host in source.findall("host"):
-        if host.get("transport") == "unix":
-            return _path(f"{what} is behind a socket:", host.get("socket", ""), here)
-        if host.get("name", "").startswith(LOCAL_NAMES):
-            return f"{what} is served by this host itself ({host.get('name')})"
-    return ""
-
-
-def _path(what: str, path: str, here: Here) -> str:
-    if not path:
-        return f"{what} has no path that Holdfast can read"
-    match here.place(path):
-        case Place.SHARED:
-            return ""
-        case Place.MISSING:
-            return f"{what} {path} is missing on this host"
-        case Place.LOCAL:
-            return f"{what} {path} is on local storage"
-        case Place.UNSEEN:
-            return f"{what} {path} could not be looked at"
-
-
 def _needed(what: str, path: str, here: Here) -> str:
     """A file that comes with the host, like firmware: it is read only."""
     is_missing = path and here.place(path) is Place.MISSING
@@ -205,10 +114,10 @@ def _firmware(root: Element, here: Here) -> Iterator[str]:
     if nvram is not None:
         source = nvram.find("source")
         if nvram.get("type") == "network" and source is not None:
-            yield _network_disk("its UEFI variables", source, here)
+            yield network_tie("its UEFI variables", source, here)
             return
         inside = (source.get("file") or source.get("dev") or "") if source is not None else ""
-        yield _path("its UEFI variables", (nvram.text or "").strip() or inside, here)
+        yield path_tie("its UEFI variables", (nvram.text or "").strip() or inside, here)
         return
     is_uefi = (loader is not None and loader.get("type") == "pflash") or (
         system is not None and system.get("firmware") == "efi"
@@ -225,7 +134,7 @@ def _tpms(root: Element, here: Here) -> Iterator[str]:
         if backend.get("type") != "emulator":
             yield f"its TPM is a device of this host ({backend.get('type')})"
         elif path:
-            yield _path("the state of its virtual TPM", path, here)
+            yield path_tie("the state of its virtual TPM", path, here)
         else:
             yield "the state of its virtual TPM is on this host"
 
@@ -238,9 +147,9 @@ def _devices(root: Element, here: Here) -> Iterator[str]:
     for device in root.findall("devices/filesystem"):
         source = device.find("source")
         path = (source.get("dir") or source.get("socket") or "") if source is not None else ""
-        yield _path("the folder that it shares with its host:", path, here)
+        yield path_tie("the folder that it shares with its host:", path, here)
     for source in root.findall("devices/memory/source/path"):
-        yield _path("its memory device", (source.text or "").strip(), here)
+        yield path_tie("its memory device", (source.text or "").strip(), here)
     for device in root.findall("devices/input"):
         if device.get("type") in ("passthrough", "evdev"):
             yield "it has an input device of this host"
@@ -290,7 +199,7 @@ def _secrets(root: Element, here: Here) -> Iterator[str]:
 
 
 _JUDGES: tuple[Callable[[Element, Here], Iterator[str]], ...] = (
-    _disks,
+    vm_disks.ties,
     _firmware,
     _tpms,
     _devices,

@@ -13,7 +13,7 @@ import msgspec
 from holdfast.adapters.drivers import leftovers, qemu_proc
 from holdfast.adapters.drivers.libvirt_client import LibvirtClient
 from holdfast.adapters.drivers.life_watch import life_of
-from holdfast.facts.definitions import HostSize, VmDefinition
+from holdfast.facts.definitions import HostSize, Rebuild, RebuiltDisk, VmDefinition
 from holdfast.facts.subjects import Incarnation
 from holdfast.facts.tenure import LocalProof
 from holdfast.ports.hypervisor import CallFailed, Domain, Hypervisor, TakenOver
@@ -140,9 +140,26 @@ class Libvirt:
         call = self._client.call("definition", limit_ms, vm=vm, shared_paths=self._shared_paths)
         return msgspec.convert(await call, VmDefinition)
 
-    async def judge(self, definition: VmDefinition, limit_ms: int = 5_000) -> str:
-        args = {"xml": definition.xml, "shared_paths": self._shared_paths}
+    async def judge(
+        self,
+        definition: VmDefinition,
+        limit_ms: int = 5_000,
+        *,
+        rebuilds: tuple[RebuiltDisk, ...] = (),
+    ) -> str:
+        args = {
+            "vm": definition.vm,
+            "xml": definition.xml,
+            "shared_paths": self._shared_paths,
+            "rebuilds": msgspec.to_builtins(rebuilds),
+        }
         return str(await self._client.call("judge", limit_ms, **args))
+
+    async def rebuild(self, vm: str, rebuild: Rebuild, limit_ms: int = 60_000) -> None:
+        args = {"vm": vm, "rebuild": msgspec.to_builtins(rebuild)}
+        reason = str(await self._client.call("rebuild", limit_ms, **args))
+        if reason:
+            raise CallFailed(reason)
 
     async def define(self, definition: VmDefinition, limit_ms: int = 5_000) -> None:
         await self._client.call("define", limit_ms, xml=definition.xml)

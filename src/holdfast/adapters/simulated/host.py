@@ -7,6 +7,7 @@ to `see`; while nobody looks (the agent is dead) it is lost, as it is in truth.
 import itertools
 from collections.abc import Callable
 
+from holdfast.adapters.simulated import host_times as times
 from holdfast.adapters.simulated.clock import Clock, HostClock
 from holdfast.adapters.simulated.vm import SimulatedVm
 from holdfast.facts.instants import NS_PER_MS, Instant
@@ -30,15 +31,6 @@ from holdfast.facts.observations import (
 )
 from holdfast.facts.subjects import Incarnation
 
-KILLED, SEGV_WITH_CORE = 9, 11 | 0x80
-# Milliseconds, as tried on real QEMU and libvirt.
-FIRST_SIGN_MS = {"kill": 0.2, "segv": 4.0, "terminate": 1.7, "poweroff": 41.0, "destroy": 24.0}
-LIBVIRT_SEES_MS = {"kill": 207.0, "segv": 207.0, "terminate": 204.0, "poweroff": 244.0}
-DESTROY_WORD_MS, SAVED_MS, SAVED_WORD_MS, AWAY_MS, AWAY_WORD_MS = 240.0, 190.0, 391.0, 909.0, 1110.0
-FREE_MS_PER_GB = 40.0
-PING_MS, MEASURE_MS = 2_000.0, 1_000.0
-SILENT_AFTER_MS = 500.0
-
 
 class SimulatedHost:
     """`boot` changes with a power cut; instants begin anew then, as the kernel's do.
@@ -52,10 +44,11 @@ class SimulatedHost:
         self.boot = f"{self._boot_name}-1"
         self.is_up, self.is_frozen = True, False
         self.memory_mib = 0  # For VMs in all; 0: as much as is asked for.
+        self.cpu_features: tuple[str, ...] = ()  # None: its libvirt does not say.
         self.begun: list[Callable[[SimulatedVm, int], None]] = []  # Each hears of every start.
         self.vms: dict[str, SimulatedVm] = {}
         self.see: Callable[[Observation], None] | None = None
-        self.libvirt = "answers"  # or: frozen, dead
+        self.libvirt, self.missing = "answers", set[str]()  # or frozen, dead; images not here.
         self.starts: list[tuple[str, Incarnation]] = []
         self._boots = itertools.count(2)
         self._boot_began = 0
@@ -99,7 +92,7 @@ class SimulatedHost:
         self._tell(VmAppeared(at=self.now(), incarnation=life, name=name))
         self._word(vm.uuid, "started", "booted", 5)
         if vm.has_agent:
-            self._of(life, PING_MS, lambda: self._ping(vm, life))
+            self._of(life, times.PING_MS, lambda: self._ping(vm, life))
         if vm.dies_at_boot:
             vm.dies_at_boot -= 1
             self._of(life, 400, lambda: self.kill(name))
@@ -139,37 +132,37 @@ class SimulatedHost:
 
     # How a life ends. Each: the first sign, the last sign, libvirt's word.
 
-    def kill(self, name: str, how: str = "kill", status: int = KILLED) -> None:
-        self._end(name, how, status, LIBVIRT_SEES_MS[how], "failed")
+    def kill(self, name: str, how: str = "kill", status: int = times.KILLED) -> None:
+        self._end(name, how, status, times.LIBVIRT_SEES_MS[how], "failed")
 
     def segv(self, name: str) -> None:
         vm = self.vms[name]
         if vm.life is not None and not vm.is_ending:
             self._tell(CoreDumpBegan(at=self.now(), incarnation=vm.life, signal=11))
-        self.kill(name, "segv", SEGV_WITH_CORE)
+        self.kill(name, "segv", times.SEGV_WITH_CORE)
 
     def terminate(self, name: str) -> None:
         vm = self.vms[name]
         vm.log_line = "qemu-system-x86_64: terminating on signal 15 from pid 4711 (bash)"
         data = '{"guest": false, "reason": "host-signal"}'
         self._event(vm.uuid, "SHUTDOWN", data, 0.9)
-        self._end(name, "terminate", 0, LIBVIRT_SEES_MS["terminate"], "shutdown")
+        self._end(name, "terminate", 0, times.LIBVIRT_SEES_MS["terminate"], "shutdown")
 
     def power_off_inside(self, name: str) -> None:
         data = '{"guest": true, "reason": "guest-shutdown"}'
         self._event(self.vms[name].uuid, "SHUTDOWN", data, 30)
-        self._end(name, "poweroff", 0, LIBVIRT_SEES_MS["poweroff"], "shutdown")
+        self._end(name, "poweroff", 0, times.LIBVIRT_SEES_MS["poweroff"], "shutdown")
 
     def destroy(self, name: str) -> None:
         """By libvirt, which must answer for it. What is stuck in the kernel is ended by force."""
-        status = KILLED if self.vms[name].is_stuck else 0
-        self._end(name, "destroy", status, DESTROY_WORD_MS, "destroyed")
+        status = times.KILLED if self.vms[name].is_stuck else 0
+        self._end(name, "destroy", status, times.DESTROY_WORD_MS, "destroyed")
 
     def save(self, name: str) -> None:
-        self._move(name, SAVED_MS, SAVED_WORD_MS, "saved")
+        self._move(name, times.SAVED_MS, times.SAVED_WORD_MS, "saved")
 
     def migrate_away(self, name: str) -> None:
-        self._move(name, AWAY_MS, AWAY_WORD_MS, "migrated")
+        self._move(name, times.AWAY_MS, times.AWAY_WORD_MS, "migrated")
 
     def _move(self, name: str, gone_ms: float, word_ms: float, word: str) -> None:
         vm = self.vms[name]
@@ -182,8 +175,8 @@ class SimulatedHost:
         if life is None or vm.is_ending:
             return
         vm.is_ending = True
-        sign_ms = FIRST_SIGN_MS[how]
-        gone_ms = sign_ms + FREE_MS_PER_GB * vm.memory_gb
+        sign_ms = times.FIRST_SIGN_MS[how]
+        gone_ms = sign_ms + times.FREE_MS_PER_GB * vm.memory_gb
         self._of(life, sign_ms, lambda: self._sign(life, status))
         self._of(life, gone_ms, lambda: self._gone(vm, life, status))
         after_gone_ms = max(word_ms, gone_ms + 5)
@@ -276,7 +269,7 @@ class SimulatedHost:
     def freeze_libvirt(self) -> None:
         self.libvirt = "frozen"
         since = self.now()
-        self.later(SILENT_AFTER_MS, lambda: self._say_silent(since))
+        self.later(times.SILENT_AFTER_MS, lambda: self._say_silent(since))
 
     def kill_libvirt(self) -> None:
         self.libvirt = "dead"
@@ -357,7 +350,7 @@ class SimulatedHost:
             measured = VcpusMeasured(
                 at=at,
                 incarnation=life,
-                window_ms=MEASURE_MS,
+                window_ms=times.MEASURE_MS,
                 vcpus=1,
                 ran_ms=0,
                 waited_ms=0,
@@ -365,7 +358,7 @@ class SimulatedHost:
                 is_paused=vm.is_paused,
             )
             self._tell(measured)
-        self._of(life, PING_MS, lambda: self._ping(vm, life))
+        self._of(life, times.PING_MS, lambda: self._ping(vm, life))
 
     def _of(self, life: Incarnation | None, delay_ms: float, what: Callable[[], None]) -> None:
         """Only while this life goes on."""

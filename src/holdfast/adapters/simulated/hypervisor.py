@@ -5,8 +5,9 @@ from pathlib import Path
 
 import msgspec
 
-from holdfast.adapters.drivers.vm_needs import NotXml, Place, memory_mib, misfit, parse, read_needs
-from holdfast.facts.definitions import HostSize, VmDefinition
+from holdfast.adapters.drivers.vm_disks import Place, Remade
+from holdfast.adapters.drivers.vm_needs import NotXml, memory_mib, misfit, parse, read_needs
+from holdfast.facts.definitions import HostSize, Rebuild, RebuiltDisk, VmDefinition
 from holdfast.facts.subjects import Incarnation
 from holdfast.facts.tenure import LocalProof
 from holdfast.ports.hypervisor import CallFailed, CallOverran, Domain, TakenOver
@@ -22,12 +23,31 @@ class Disks:
         self.below: dict[str, list[str]] = {}
         self.devices: set[str] = set()
         self.secrets: set[str] = set()
+        self.sizes: dict[str, int] = {}
+        self.made: dict[str, tuple[int, RebuiltDisk]] = {}  # By path: for which generation.
 
     def place(self, path: str) -> Place:
         return self.places.get(path, Place.SHARED)
 
     def backing(self, path: str) -> list[str]:
         return self.below.get(path, [])
+
+    def size(self, path: str, *, is_qcow2: bool) -> int:  # noqa: ARG002
+        return self.sizes.get(path, 1 << 30)
+
+    def obstacle(self, disk: RebuiltDisk) -> str:
+        """Why it could not be made here, or empty."""
+        if self.places.get(disk.image) is Place.MISSING:
+            return f"its image {disk.image} is missing on this host"
+        is_foreign = disk.path in self.places and disk.path not in self.made
+        if is_foreign and self.places[disk.path] is not Place.MISSING:
+            return f"there is a file {disk.path} already"
+        return ""
+
+    def make(self, generation: int, disk: RebuiltDisk) -> None:
+        if self.made.get(disk.path, (0, disk))[0] != generation:
+            self.made[disk.path] = (generation, disk)
+        self.places[disk.path] = Place.LOCAL
 
     def has_device(self, name: str) -> bool:
         return name in self.devices
@@ -123,12 +143,29 @@ class HypervisorInMemory:
         needs = read_needs(xml, self.disks, xml if vm in self._lives else "")
         return VmDefinition(vm=vm, name=domain.name, xml=xml, needs=needs)
 
-    async def judge(self, definition: VmDefinition, limit_ms: int = 5_000) -> str:
+    async def judge(
+        self,
+        definition: VmDefinition,
+        limit_ms: int = 5_000,
+        *,
+        rebuilds: tuple[RebuiltDisk, ...] = (),
+    ) -> str:
         self._asked("judge", definition.vm, limit_ms)
+        here = Remade(self.disks, {one.path for one in rebuilds})
         try:
-            return misfit(read_needs(definition.xml, self.disks), self.has)
+            found = misfit(read_needs(definition.xml, here), self.has)
         except NotXml as error:
             raise CallFailed(str(error), is_final=True) from None
+        obstacles = (self.disks.obstacle(one) for one in rebuilds)
+        return found or next((text for text in obstacles if text), "")
+
+    async def rebuild(self, vm: str, rebuild: Rebuild, limit_ms: int = 60_000) -> None:
+        self._called("rebuild", vm, limit_ms)
+        for disk in rebuild.disks:
+            reason = self.disks.obstacle(disk)
+            if reason:
+                raise CallFailed(reason)
+            self.disks.make(rebuild.generation, disk)
 
     async def define(self, definition: VmDefinition, limit_ms: int = 5_000) -> None:
         self._asked("define", definition.vm, limit_ms)

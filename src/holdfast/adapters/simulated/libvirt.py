@@ -2,11 +2,13 @@
 
 import asyncio
 
+from msgspec import structs
+
 from holdfast.adapters.drivers.vm_needs import misfit
 from holdfast.adapters.simulated.definitions import definition_of, size_of, vm_of
 from holdfast.adapters.simulated.host import SimulatedHost
-from holdfast.adapters.simulated.vm import SimulatedVm
-from holdfast.facts.definitions import HostSize, VmDefinition
+from holdfast.adapters.simulated.vm import NO_DISK, SimulatedVm
+from holdfast.facts.definitions import HostSize, Rebuild, RebuiltDisk, VmDefinition
 from holdfast.facts.subjects import Incarnation
 from holdfast.facts.tenure import LocalProof
 from holdfast.ports.hypervisor import CallFailed, CallOverran, Domain, TakenOver
@@ -28,7 +30,10 @@ class SimulatedLibvirt:
         return _domain(await self._find(vm, limit_ms))
 
     async def start(self, vm: str, limit_ms: int = 60_000) -> Incarnation:
-        return self._host.begin((await self._find(vm, limit_ms)).name)
+        found = await self._find(vm, limit_ms)
+        if found.is_local and not found.has_disk:
+            raise CallFailed(NO_DISK)
+        return self._host.begin(found.name)
 
     async def end(
         self, life: Incarnation, limit_ms: int = 30_000, *, is_forced: bool = False
@@ -63,9 +68,32 @@ class SimulatedLibvirt:
     async def definition(self, vm: str, limit_ms: int = 5_000) -> VmDefinition:
         return definition_of(await self._find(vm, limit_ms))
 
-    async def judge(self, definition: VmDefinition, limit_ms: int = 5_000) -> str:
+    async def judge(
+        self,
+        definition: VmDefinition,
+        limit_ms: int = 5_000,
+        *,
+        rebuilds: tuple[RebuiltDisk, ...] = (),
+    ) -> str:
         await self._answer(limit_ms)
-        return misfit(definition.needs, size_of(self._host))
+        needs = definition.needs
+        needs = structs.replace(needs, obstacle=needs.rest) if rebuilds else needs
+        return misfit(needs, size_of(self._host)) or self._not_made(definition.vm, rebuilds)
+
+    async def rebuild(self, vm: str, rebuild: Rebuild, limit_ms: int = 60_000) -> None:
+        """What was in the disk of an earlier generation is put aside, and in no guest any more."""
+        found = await self._find(vm, limit_ms)
+        reason = self._not_made(vm, rebuild.disks)
+        if reason:
+            raise CallFailed(reason)
+        found.rebuild(rebuild)
+
+    def _not_made(self, vm: str, disks: tuple[RebuiltDisk, ...]) -> str:
+        missing = [one.image for one in disks if one.image in self._host.missing]
+        if missing:
+            return f"its image {missing[0]} is missing on this host"
+        found = self._host.by_uuid(vm)
+        return found.in_the_way(disks) if found is not None else ""
 
     async def define(self, definition: VmDefinition, limit_ms: int = 5_000) -> None:
         """How the guest behaves here, once it is known, stays: a story may have said it."""

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from holdfast.facts.definitions import Rebuild, RebuiltDisk
 from holdfast.facts.instants import NS_PER_MS
 from holdfast.facts.subjects import Incarnation
 
 BOOT_MS = 3_000.0
+NO_DISK = "its disk is missing on this host"
 MIB_PER_GB = 1_024
 
 
@@ -26,7 +28,11 @@ class SimulatedVm:
     is_mute: bool = False
     obeys_term: bool = False  # Its QEMU ends in order on SIGTERM, also while its guest is stuck.
     disk: str = ""
-    cannot_leave: str = ""  # Why it can run on no other host: a local disk, say.
+    cpu_feature: str = ""  # That a host's CPU must have.
+    is_local: bool = False  # Its disk is a file of its host alone.
+    made_for: int = 0  # The generation for which that was made here anew; 0: never.
+    has_disk: bool = True
+    rebuilds: int = 0  # How often it was made anew here.
     life: Incarnation | None = None
     began: int = 0
     has_run: bool = False  # Ever, on this host.
@@ -39,6 +45,17 @@ class SimulatedVm:
     libvirt_thinks: str = "shut off"
     log_line: str = ""
     gone_after: list[Callable[[], None]] = field(default_factory=list)
+
+    def in_the_way(self, disks: tuple[RebuiltDisk, ...]) -> str:
+        """Why its disk cannot be made anew on this host, or empty."""
+        is_foreign = self.has_disk and not self.made_for
+        return f"there is a file {disks[0].path} already" if disks and is_foreign else ""
+
+    def rebuild(self, rebuild: Rebuild) -> None:
+        """Once for a generation. What an earlier one wrote is put aside."""
+        if self.made_for != rebuild.generation:
+            self.has_disk, self.made_for = True, rebuild.generation
+            self.rebuilds += 1
 
     @property
     def writes_to(self) -> str:
@@ -59,6 +76,9 @@ class SimulatedVm:
             is_mute=self.is_mute,
             obeys_term=self.obeys_term,
             disk=self.disk,
+            cpu_feature=self.cpu_feature,
+            is_local=self.is_local,
+            has_disk=not self.is_local,
         )
 
     @property

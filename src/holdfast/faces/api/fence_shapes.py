@@ -91,8 +91,8 @@ class VmOfTheDead(Struct, frozen=True, kw_only=True):
 
 class ConfirmedDead(Struct, frozen=True, kw_only=True):
     """`lives`: signs of life, while which nobody may say that it is dead. `signs`: all that was
-    found. `hindered`: why nothing would start elsewhere for now. `fence`: with a confirmation,
-    what the store has."""
+    found. `hindered`: why nothing would start elsewhere for now. With a confirmation: `fence` is
+    what the store has, and `power` what became of a power-off that was under way."""
 
     host: str
     host_name: str
@@ -100,4 +100,5 @@ class ConfirmedDead(Struct, frozen=True, kw_only=True):
     signs: tuple[str, ...] = ()
     vms: tuple[VmOfTheDead, ...] = ()
     hindered: str = ""
+    power: str = ""
     fence: Fence | None = None

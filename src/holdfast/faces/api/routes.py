@@ -6,7 +6,7 @@ but facts, since each command of a person reads it.
 
 from collections.abc import Iterable
 
-from holdfast.faces.api import shapes
+from holdfast.faces.api import group_shapes, shapes
 from holdfast.faces.api.fence_routes import FENCE_ROUTES
 from holdfast.faces.api.migration_routes import MIGRATION_ROUTES
 from holdfast.faces.api.route import ADMINISTER, OPERATE, SEE, Route
@@ -117,15 +117,15 @@ ROUTES: tuple[Route, ...] = (
         "group",
         "One group and its VMs",
         takes=shapes.OfGroup,
-        gives=shapes.GroupShown,
+        gives=group_shapes.GroupShown,
     ),
     _route(
         "PATCH /v1/groups/{name}",
         ADMINISTER,
         "group-set",
         "Make a group, or change what is named of it",
-        takes=shapes.SetGroup,
-        gives=shapes.GroupChanged,
+        takes=group_shapes.SetGroup,
+        gives=group_shapes.GroupChanged,
         example={"owner": "holdfast", "level": 2},
     ),
     _route(

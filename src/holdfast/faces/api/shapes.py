@@ -13,7 +13,7 @@ from holdfast.facts.fencing import FenceStep, HostMode
 from holdfast.facts.incidents import Incident
 from holdfast.facts.last_words import Bundle
 from holdfast.facts.membership import Issued, SitePlan
-from holdfast.facts.promises import Admission, Disarm, Group, Owner, Protection, Spread, Zones
+from holdfast.facts.promises import Disarm, Group, Protection
 from holdfast.facts.roles import Role
 from holdfast.facts.tokens import TokenShown
 from holdfast.facts.wire import VmSummary
@@ -84,20 +84,8 @@ class Protect(Request, frozen=True, kw_only=True):
     group: str = ""
     answer: str = ""
     old_host_is_gone: str = ""
-
-
-class SetGroup(Request, frozen=True, kw_only=True):
-    name: str
-    owner: Owner | None = None
-    level: int | None = None
-    restarts: int | None = None
-    restarts_window_s: int | None = None
-    dump: bool | None = None
-    priority: int | None = None
-    spread: Spread | None = None
-    zones: Zones | None = None
-    admit: Admission | None = None
-    lease: bool | None = None
+    local_disk: str = ""
+    images: dict[str, str] = {}
 
 
 class WhichAlarms(Request, frozen=True, kw_only=True):
@@ -210,10 +198,6 @@ class Told(Struct, frozen=True, kw_only=True):
     away: tuple[str, ...] = ()
 
 
-class GroupChanged(Told, frozen=True, kw_only=True):
-    group: Group
-
-
 class Disarmed(Told, frozen=True, kw_only=True):
     disarm: Disarm
 
@@ -224,11 +208,6 @@ class ArmedAgain(Told, frozen=True, kw_only=True):
     was: Disarm | None = None
 
 
-class GroupShown(Struct, frozen=True, kw_only=True):
-    group: Group
-    vms: tuple[VmSummary, ...] = ()
-
-
 class VmShown(Struct, frozen=True, kw_only=True):
     vm: VmSummary
     incidents: tuple[Incident, ...] = ()
@@ -237,7 +216,8 @@ class VmShown(Struct, frozen=True, kw_only=True):
 class Protected(Struct, frozen=True, kw_only=True):
     """`answers_now`: what answers now in the way that was asked for, or empty; without it nobody
     looked, or the VM does not run. `elsewhere` is why it would not start on another host, and
-    `would_break` who else would not any more; on a site of one host nothing is said of that."""
+    `would_break` who else would not any more; `rebuilt` which disks would be made anew there, so
+    that their data is lost. On a site of one host nothing is said of that."""
 
     protection: Protection
     domain: dict[str, Any] = {}
@@ -247,6 +227,7 @@ class Protected(Struct, frozen=True, kw_only=True):
     elsewhere: str = ""
     elsewhere_helps: str = ""
     would_break: str = ""
+    rebuilt: str = ""
 
 
 class Unprotected(Struct, frozen=True, kw_only=True):

@@ -1,5 +1,6 @@
 """Groups: VMs that share an owner of recovery and a service level."""
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -7,6 +8,7 @@ import click
 from holdfast.faces.cli.asking import ask, convert
 from holdfast.faces.cli.choosing import Choices, complete_group, rows_of
 from holdfast.faces.cli.exits import unknown
+from holdfast.faces.cli.local_disks import image_option, local_disk_option, read_images
 from holdfast.faces.cli.settings import Site, pass_site
 from holdfast.faces.cli.showing import json_option, show, show_json
 from holdfast.facts.promises import Admission, Group, Owner, Spread, Zones
@@ -54,12 +56,13 @@ def show_group(site: Site, name: str, as_json: bool) -> None:
     from holdfast.faces.cli.vm import ask_vms
 
     members = [vm for vm in ask_vms(site)[0] if vm.group == name]
+    template = ask(site, "group", name=name).data.get("template")
     if as_json:
-        return show_json({"group": groups[name], "vms": members})
+        return show_json({"group": groups[name], "vms": members, "template": template})
     # Late: JSON needs no tables.
     from holdfast.faces.pages.groups import group_page
 
-    return show(group_page(groups[name], members))
+    return show(group_page(groups[name], members, template))
 
 
 @group.command("set")
@@ -92,14 +95,30 @@ def show_group(site: Site, name: str, as_json: bool) -> None:
     type=click.Choice([str(admit) for admit in Admission]),
     help="Of a VM that could not start elsewhere, when it is protected: warn, or refuse it.",
 )
+@local_disk_option()
+@image_option
+@click.option(
+    "--template",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Holdfast makes the VMs of this group itself, of this libvirt XML (virsh dumpxml).",
+)
+@click.option("--count", type=click.IntRange(0, 1_000), help="So many of them are promised.")
+@click.option("--remove", multiple=True, metavar="VM", help="One of them ends. Once for each.")
 @json_option
 @pass_site
 def set_group(site: Site, /, name: str, as_json: bool, **options: Any) -> None:
     """Make a group, or change what is named of it."""
-    given = {key: value for key, value in options.items() if value is not None}
+    options["images"] = read_images(options["images"]) or None
+    given = {key: value for key, value in options.items() if value not in (None, ())}
+    if "template" in given:
+        given["template"] = Path(given["template"]).read_text()
     data = ask(site, "group-set", name=name, **given).data
     if as_json:
         return show_json(data)
+    if data.get("template"):
+        made = data["template"]
+        text = f"group {name} is set: {made['count']} VMs are promised, {made['in_service']} serve"
+        return click.echo(f"{text}\nwatch them: holdfast group show {name}")
     return click.echo(
         f"group {name} is set; put VMs into it: holdfast vm protect VM --group {name}"
     )

@@ -8,6 +8,7 @@ import click
 from holdfast.faces.cli.asking import Said, ask, convert
 from holdfast.faces.cli.choosing import Choices, complete_group, complete_vm, find_vm
 from holdfast.faces.cli.exits import Exit, Failure
+from holdfast.faces.cli.local_disks import image_option, local_disk_option, read_images
 from holdfast.faces.cli.migrating import migrate
 from holdfast.faces.cli.settings import Site, pass_site
 from holdfast.faces.cli.showing import json_option, note, show, show_json
@@ -90,10 +91,20 @@ def show_vm(site: Site, name: str, as_json: bool) -> None:
     help="The host that holds this VM was made anew under the same name, and the old one can"
     " never run it again: say how you know.",
 )
+@local_disk_option("group")
+@image_option
 @json_option
 @pass_site
 def protect(
-    site: Site, name: str, group: str, answers: str, old_host_is_gone: str, as_json: bool
+    site: Site,
+    /,
+    name: str,
+    group: str,
+    answers: str,
+    old_host_is_gone: str,
+    local_disk: str | None,
+    images: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Restart this VM when it fails.
 
@@ -107,6 +118,10 @@ def protect(
             raise Failure(str(error), "holdfast vm protect --help", Exit.USAGE) from None
     if old_host_is_gone:
         args["old_host_is_gone"] = old_host_is_gone
+    if local_disk:
+        args["local_disk"] = local_disk
+    if images:
+        args["images"] = read_images(images)
     chosen = find_vm(name, ask_vms(site)[0])
     data = ask(site, "protect", vm=chosen.vm, **args).data
     if as_json:
@@ -168,6 +183,8 @@ def _say_elsewhere(data: dict[str, Any]) -> None:
     elif data.get("elsewhere"):
         click.secho(f"but it would not start elsewhere: {data['elsewhere']}", fg="yellow")
         click.echo(f"  what helps: {data.get('elsewhere_helps')}")
+    if data.get("rebuilt"):
+        click.secho(f"its local disks would be {data['rebuilt']}", fg="yellow")
     if data.get("would_break"):
         click.secho(f"and now {data['would_break']}", fg="yellow")
         click.echo("  what helps: make room, or see all that would stay down: holdfast guarantee")

@@ -17,6 +17,7 @@ from holdfast.facts.incidents import Incident
 from holdfast.facts.instants import Instant, elapsed_ms, spoken
 from holdfast.facts.recoveries import Recovery, RecoveryStep
 from holdfast.facts.site import FenceSet, RecoverySet
+from holdfast.policy import rebuilding
 
 Seen = tuple[Instant, Struct]
 ON_LOST_HOST = "vm-on-lost-host"
@@ -161,8 +162,9 @@ def ways_of(incident: Incident, steps: Sequence[Seen], around: Around) -> list[W
 
 def _step(one: Recovery, around: Around) -> str:
     target = around.names.get(one.target, one.target)
+    anew = f", {rebuilding.lost_words(one.rebuilds)}" if one.rebuilds else ""
     return {
-        RecoveryStep.PLACED: f"placed on {target}",
+        RecoveryStep.PLACED: f"placed on {target}{anew}",
         RecoveryStep.STARTED: "runs there",
         RecoveryStep.ANSWERED: "answers",
         RecoveryStep.GIVEN_BACK: f"{target} gave it back ({one.reason})",

@@ -1,14 +1,14 @@
 """Groups of VMs: who recovers them, how fast, how often."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.text import Text
 
-from holdfast.faces.pages.tables import STRONG, counted, facts, table
+from holdfast.faces.pages.tables import BAD, GOOD, STRONG, UNSURE, counted, facts, table
 from holdfast.faces.pages.vms import vms_table
 from holdfast.facts.instants import spoken
-from holdfast.facts.promises import Admission, Group, Owner, Spread, Zones
+from holdfast.facts.promises import Admission, Group, LocalDisk, Owner, Spread, Zones
 from holdfast.facts.wire import VmSummary
 
 OWNERS = {
@@ -26,6 +26,12 @@ LEASED = "they end when no controller grants the lease of their host"
 ADMITS = {
     Admission.WARN: "is protected with a warning",
     Admission.REFUSE: "is not taken into the group",
+}
+
+LOCAL_DISKS = {
+    LocalDisk.KEEP: "is kept in place: its VM waits for its host",
+    LocalDisk.REBUILD: "is rebuilt elsewhere from its image: what is on it is lost",
+    LocalDisk.ALARM: "is only alarmed: a person decides",
 }
 
 
@@ -47,7 +53,10 @@ def groups_page(groups: Sequence[Group], vms: Sequence[VmSummary]) -> Iterator[A
     )
 
 
-def group_page(group: Group, members: Sequence[VmSummary]) -> Iterator[Any]:
+def group_page(
+    group: Group, members: Sequence[VmSummary], template: Mapping[str, Any] | None = None
+) -> Iterator[Any]:
+    """`template`: of a group whose VMs Holdfast makes itself."""
     yield facts(
         [
             ("group", Text(group.name, style=STRONG)),
@@ -59,12 +68,29 @@ def group_page(group: Group, members: Sequence[VmSummary]) -> Iterator[Any]:
             ("in which zone", ZONES[group.zones]),
             ("a VM that could not", ADMITS[group.admit]),
             *([("lease", LEASED)] if group.lease else []),
+            ("a local disk", LOCAL_DISKS[group.local_disk]),
+            *((f"image for {disk}", image) for disk, image in sorted(group.images.items())),
             ("VMs", counted(len(members), "VM")),
         ]
     )
+    if template:
+        yield from _template(template)
     if members:
         yield ""
         yield from vms_table(members)
+
+
+def _template(template: Mapping[str, Any]) -> Iterator[Any]:
+    count, served = template["count"], template["in_service"]
+    yield ""
+    style = GOOD if served >= count else BAD
+    yield Text(f"{served} of {count} promised VMs are in service, made from its template", style)
+    if template["why"]:
+        yield Text(f"now: {template['why']}", style=UNSURE)
+    for one in template["made"]:
+        if one["step"] != "runs":
+            why = f": {one['reason']}" if one["reason"] else ""
+            yield Text(f"{one['name']} is {one['step']}{why}", style=UNSURE)
 
 
 def _budget(group: Group) -> str:

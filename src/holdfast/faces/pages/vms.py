@@ -6,6 +6,7 @@ from typing import Any
 from rich.text import Text
 
 from holdfast.faces.pages.tables import BAD, GOOD, QUIET, STRONG, UNSURE, clock, facts, table
+from holdfast.facts.definitions import DiskKind, VmDisk
 from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.wire import VmSummary
 
@@ -95,6 +96,8 @@ def host_text(vm: VmSummary) -> Text:
 def _elsewhere_word(vm: VmSummary) -> Text:
     if vm.starts_elsewhere is None:
         return Text("-", style=QUIET)
+    if vm.starts_elsewhere and vm.rebuilt:
+        return Text("rebuilt", style=UNSURE)
     return Text("yes", style=GOOD) if vm.starts_elsewhere else Text("no", style=UNSURE)
 
 
@@ -132,9 +135,24 @@ def elsewhere_text(vm: VmSummary) -> Text:
     of it is on its host alone."""
     if vm.elsewhere:
         return Text(f"no: {vm.elsewhere}", style=UNSURE)
+    if vm.rebuilt:
+        return Text(f"yes, {vm.rebuilt}", style=UNSURE)
     if vm.starts_elsewhere:
         return Text("yes, if its host died now", style=GOOD)
     return Text("nothing of it is on this host alone", style=GOOD)
+
+
+KINDS = {
+    DiskKind.SHARED: "shared with other hosts",
+    DiskKind.READ_ONLY: "only read",
+    DiskKind.REMAKEABLE: "on its host alone; it could be made anew from an image",
+    DiskKind.LOCAL: "on its host alone",
+}
+
+
+def disk_text(disk: VmDisk) -> Text:
+    style = "" if disk.kind in (DiskKind.SHARED, DiskKind.READ_ONLY) else UNSURE
+    return Text(KINDS[disk.kind] + (f": {disk.path}" if disk.path else ""), style=style)
 
 
 def vm_page(vm: VmSummary, incidents: Sequence[Incident], now_ms: int = 0) -> Iterator[Any]:
@@ -151,6 +169,7 @@ def vm_page(vm: VmSummary, incidents: Sequence[Incident], now_ms: int = 0) -> It
             ("answers by", vm.answer or "-"),
             ("restart here", restart_text(vm)),
             *([("start elsewhere", elsewhere_text(vm))] if vm.is_protected else []),
+            *(("disk " + one.name, disk_text(one)) for one in vm.disks),
             ("open incident", Text(vm.incident, style=BAD) if vm.incident else "none"),
         ]
     )
