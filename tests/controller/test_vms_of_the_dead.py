@@ -5,7 +5,10 @@ covers: H9
 
 import asyncio
 
-from tests.controller.test_confirming import Scene, defined, protection
+from msgspec import structs
+
+from holdfast.facts.tenure import ProofKind
+from tests.controller.test_confirming import WHY, Scene, defined, protection
 
 
 def test_what_another_host_holds_by_now_is_none_of_the_dead_ones() -> None:
@@ -27,5 +30,21 @@ def test_on_a_site_of_one_host_nothing_is_said_to_start_elsewhere() -> None:
         await scene.put("definitions/vm-1", defined("vm-1"))
         [vm] = (await scene.ask())["vms"]
         assert vm["stays"] == "the site has no other host"
+
+    asyncio.run(work())
+
+
+def test_of_what_was_looked_at_only_whose_word_it_is_is_said_again_and_again() -> None:
+    """The rest, with its times, is told once: by the story of the incident."""
+
+    async def work() -> None:
+        scene = Scene()
+        await scene.begin(protection("vm-1"))
+        proof = (await scene.confirm()).proof
+        assert proof is not None
+        assert len(proof.shown) > 1
+        assert proof.in_short == f"anna says that it is dead: {WHY}"
+        power = structs.replace(proof, kind=ProofKind.POWER, shown=("it was off", "read back"))
+        assert power.in_short == "it was off; read back"
 
     asyncio.run(work())

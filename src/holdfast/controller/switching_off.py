@@ -166,7 +166,9 @@ class SwitchingOff:
                 return await self._climb_devices(fence)
             except FenceFailed as none:
                 failed = str(none)
-        if self._leases is None or self._refusal(fence):
+        # Where no VM relies on one, that is no news of a device that failed.
+        is_none = self._leases is None or (failed and not self._leases.can_come(fence))
+        if self._leases is None or is_none or self._refusal(fence):
             raise FenceFailed(failed)
         try:
             return await self._leases.prove(fence, lambda: self._refusal(fence))

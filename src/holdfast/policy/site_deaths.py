@@ -40,8 +40,7 @@ def as_known(world: SiteWorld, record: HostRecord, loss: FaultRaised) -> FaultRa
     fence = world.death_of(record)
     if fence is None or fence.proof is None:
         return loss
-    how = "; ".join(fence.proof.shown)
-    reason = f"{record.name} is dead: {how}"
+    reason = f"{record.name} is dead: {fence.proof.in_short}"
     return msgspec.structs.replace(loss, certainty=Certainty.CERTAIN, reason=reason)
 
 
