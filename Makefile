@@ -76,8 +76,8 @@ env: ## The Python environment to work on Holdfast (.venv)
 lock: env ## Write the locks anew from pyproject.toml (make lock ARGS=--upgrade for newer releases)
 	@scripts/lock $(ARGS)
 
-clean-lab: ## Remove every host of the lab, and what a killed one left
-	@test ! -x .venv/bin/holdfast || $(AS_ROOT) .venv/bin/holdfast lab down --all
+clean-lab: ## Remove every lab that this clone made, and name those of others
+	@test ! -x .venv/bin/holdfast || $(AS_ROOT) .venv/bin/holdfast lab down --own
 
 clean: ## Take everything of ours away, and name the distribution packages that stay
 	@$(MAKE) --no-print-directory clean-lab || echo "clean: the lab could not be asked (above); going on"
