@@ -1,6 +1,6 @@
-"""Rules of leases broken on purpose, each by one edit.
+"""Rules of leases broken on purpose, each by one edit of the source.
 
-Those of a whole site are in tests/simulation/lease_mutants.py.
+Those that only a whole site shows are in tests/simulation/lease_mutants.py.
 """
 
 from tests.policy.mutant import Mutant
