@@ -124,7 +124,7 @@ class SimulatedController:
         self.decider, self._ear = None, None
 
     def hear(self, data: bytes, plane: str, sender: str) -> None:
-        """A pulse has arrived at its machine."""
+        """A pulse has arrived at its machine, whichever life its ear is in."""
         if self._ear is not None:
             self._ear.arrive(data, plane, sender)
 
@@ -295,16 +295,8 @@ class SimulatedController:
         return SimulatedFencer(self.machine, bmcs)
 
     def make_acting(self) -> None:
-        assert self.leadership is not None
-        self.recoverer = make_recoverer(
-            registry=self.registry,
-            agents=self.agents,
-            watch=self.watch,
-            fencer=self.fencer,
-            leadership=self.leadership,
-            greeter=self.greeter,
-            leasing=self.leasing,
-        )
+        one: Any = self
+        self.recoverer = make_recoverer(one)
 
     def hold_power(self, host: str) -> AbstractAsyncContextManager[str]:
         return self.recoverer.power.held(host)

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from holdfast.controller.agents import Agents
-from holdfast.controller.greeting import Greeter
 from holdfast.controller.groups import Groups
 from holdfast.controller.hearing import Hearing
 from holdfast.controller.leadership import Leadership
@@ -23,7 +22,6 @@ from holdfast.facts.events import EventKind
 from holdfast.facts.fencing import FenceStep
 from holdfast.policy import brakes, site_recovery
 from holdfast.ports import clock
-from holdfast.ports.fencer import Fencer
 
 if TYPE_CHECKING:
     from holdfast.controller.assembly import Controller
@@ -31,17 +29,9 @@ if TYPE_CHECKING:
 FENCES = "fences/"
 
 
-def make_recoverer(
-    *,
-    registry: Registry,
-    agents: Agents,
-    watch: Watch,
-    fencer: Fencer,
-    leadership: Leadership,
-    greeter: Greeter,
-    leasing: Leasing,
-) -> Recoverer:
+def make_recoverer(one: "Controller") -> Recoverer:
     """The watch hands it what it decides, and hears what came of it."""
+    registry, watch = one.registry, one.watch
     world = watch.decider.world
 
     def hindrance(host: str) -> str:
@@ -50,13 +40,13 @@ def make_recoverer(
 
     recoverer = Recoverer(
         registry=registry,
-        agents=agents,
-        fencer=fencer,
-        term=lambda: leadership.term,
+        agents=one.agents,
+        fencer=one.fencer,
+        term=lambda: one.leadership.term,
         consume=watch.take,
         fault_age_ms=watch.fault_age_ms,
         hindrance=hindrance,
-        leases=LeaseProofs(registry, leasing.granted_at),
+        leases=LeaseProofs(registry, one.leasing.granted_at),
     )
     watch.recover = recoverer.carry_out
     SiteFeed(registry, watch.take, world)
@@ -66,7 +56,7 @@ def make_recoverer(
         host = key.removeprefix(FENCES)
         fence = registry.fence(host) if key.startswith(FENCES) else None
         if fence is not None and fence.step is not FenceStep.INTENDED:
-            greeter.grant_anew(host)
+            one.greeter.grant_anew(host)
 
     registry.on_change.append(fence_changed)
     return recoverer

@@ -130,15 +130,7 @@ class Controller:
         follow_hosts(self.registry, self.hearing, self.watch)
         self.greeter = self._make_greeter()
         self.leasing = make_leasing(self)
-        self.recoverer = make_recoverer(
-            registry=self.registry,
-            agents=self.agents,
-            watch=self.watch,
-            fencer=self.fencer,
-            leadership=self.leadership,
-            greeter=self.greeter,
-            leasing=self.leasing,
-        )
+        self.recoverer = make_recoverer(self)
         self.tokens = ApiTokens(self.registry)
         self.audit = Audit(state / "audit", self.events, name_of=self.agents.name_of)
         self.questions = self._make_questions()

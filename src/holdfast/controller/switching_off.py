@@ -118,7 +118,10 @@ class SwitchingOff:
         """
         self._held[host] += 1
         try:
-            climb = self._under_way.get(host)
+            climb, fence = self._under_way.get(host), self._registry.fence(host)
+            if climb is not None and fence is not None and fence.is_lease:
+                await _end([climb])  # It only waited: no power was touched.
+                climb = None
             yield await self._see_it_end(climb) if climb is not None else ""
         finally:
             self._held[host] -= 1
@@ -166,8 +169,11 @@ class SwitchingOff:
                 return await self._climb_devices(fence)
             except FenceFailed as none:
                 failed = str(none)
-        if self._leases is None or self._refusal(fence):
-            raise FenceFailed(failed)
+        refusal = self._refusal(fence)
+        # Where no VM relies on one, that is no news of a device that failed.
+        is_none = self._leases is None or (failed and not self._leases.can_come(fence))
+        if self._leases is None or is_none or refusal:
+            raise FenceFailed(failed or refusal)
         try:
             return await self._leases.prove(fence, lambda: self._refusal(fence))
         except FenceFailed as none:

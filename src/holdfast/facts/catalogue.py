@@ -131,8 +131,9 @@ CATALOGUE: tuple[AlarmType, ...] = (
         event_type=EventType.QUALITY,
         severity=Severity.MAJOR,
         probable_cause="UNDERLYING_RESOURCE_UNAVAILABLE",
-        means="A VM of the group that should run does not, and recovery has been given up.",
-        clears="When every VM of the group that should run does.",
+        means="A VM of the group that should run does not, and recovery has been given up. Or fewer"
+        " serve than were promised of those that Holdfast makes from the group's template.",
+        clears="When every VM of the group that should run does, and as many as were promised.",
         repair="holdfast group show NAME names the VMs and their obstacles.",
         covers=("H9",),
     ),

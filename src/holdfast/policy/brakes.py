@@ -10,7 +10,7 @@ from holdfast.facts.promises import Owner
 from holdfast.facts.tenure import RESTORED, Wanted
 from holdfast.policy import timing
 from holdfast.policy.host_states import SILENT
-from holdfast.policy.site_world import HostRecord, Promise, SiteWorld, loss_of
+from holdfast.policy.site_world import HostRecord, Loss, Promise, SiteWorld, loss_of
 
 PANICKED = "host-panicked"
 
@@ -58,6 +58,12 @@ def storm_ends(world: SiteWorld) -> Instant | None:
     return after(first, timing.STORM_MS) if first is not None else None
 
 
+def _fell_together(world: SiteWorld, record: HostRecord) -> Loss | None:
+    """What it fell silent with, where it was not alone."""
+    together = world.losses.get(record.together)
+    return together if together is not None and len(together.hosts) > 1 else None
+
+
 def hindrance(world: SiteWorld, record: HostRecord) -> str:
     """Why this host is not switched off now, or empty: it is asked before each such act."""
     if record.mode is not HostMode.ACT:
@@ -70,8 +76,8 @@ def hindrance(world: SiteWorld, record: HostRecord) -> str:
         return "this controller is itself in trouble: " + ", ".join(sorted(world.own_faults))
     if world.brake:
         return world.brake
-    together = world.losses.get(record.together)
-    if together is not None and len(together.hosts) > 1:
+    together = _fell_together(world, record)
+    if together is not None:
         return f"{len(together.hosts)} hosts of {together.name} fell silent together"
     loss = loss_of(record)
     if loss is not None and "refused" in loss.evidence:
@@ -83,14 +89,14 @@ def why_nothing(world: SiteWorld, record: HostRecord) -> str:
     """Why its VMs do not start elsewhere now, in words that stay while the reason does; or empty:
     nothing hinders it. The alarm of each VM says so, and not only the incident."""
     fence, now = world.fences.get(record.host), record.fencing
-    together = world.losses.get(record.together)
+    together = _fell_together(world, record)
     if record.mode is HostMode.REPORT:
         return f"{record.name} is in report mode"
     if fence is not None and fence.step is FenceStep.INTENDED and fence.doubt:
         return f"whether {record.name} is off is in doubt, and a person must look"
     if world.brake:
         return "too many hosts are lost at once (recovery-braked)"
-    if together is not None and len(together.hosts) > 1:
+    if together is not None:
         return f"hosts of {together.name} fell silent together"
     why = hindrance(world, record)
     if not why and is_under_way(world, record) and now is not None and now.failed:

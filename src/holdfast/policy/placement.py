@@ -135,9 +135,7 @@ def find(
     if not found:
         return Choice(why="" if is_waiting else _why_none(reasons))
     (left, best), *others = sorted(found, key=_rank)
-    reasons |= {
-        one.name: _trouble(one) or f"only {less} MiB would be left there" for less, one in others
-    }
+    reasons |= {one.name: _trouble(one) or _less(less, left, best.name) for less, one in others}
     is_passed_over = any(_trouble(one) for _, one in others)
     most = "most room of those that are well" if is_passed_over else "most room"
     why = f"{best.name} has the {most}: {left} MiB are left there"
@@ -152,6 +150,12 @@ def _rank(found: tuple[int, HostRecord]) -> tuple[bool, int, str]:
 
 def _trouble(record: HostRecord) -> str:
     return record.size.trouble if record.size is not None else ""
+
+
+def _less(less: int, left: int, best: str) -> str:
+    if less < left:
+        return f"only {less} MiB would be left there"
+    return f"it has as much room, and {best} comes first by its name"
 
 
 def _mib(promise: Promise) -> int:
