@@ -81,6 +81,16 @@ async def pulse(house: House) -> None:
     assert house.controller.watch.sign_of("host-a") is Sign.PULSE
 
 
+async def rehearse_while(house: House, *, pulses: bool) -> dict[str, Any]:
+    """Again where a busy machine made the ear doubt meanwhile: then it knows nothing of pulses."""
+    while True:
+        if pulses:
+            await pulse(house)
+        told: dict[str, Any] = await ask(house.socket, "fence-rehearse", host="host-a")
+        if not pulses or house.controller.watch.sign_of("host-a") is Sign.PULSE:
+            return told
+
+
 @pytest.mark.parametrize(
     ("power", "pulses", "is_well", "said"),
     [
@@ -97,10 +107,8 @@ def test_a_device_must_say_on_of_a_host_that_pulses(
     async def work() -> None:
         fencer = FakeFencer(bmcs={"10.0.9.4": power})
         async with house_with_a_host(tmp_path, fencer) as (house, _):
-            if pulses:
-                await pulse(house)
             await ask(house.socket, "fence-set", host="host-a", **IPMI)
-            told = await ask(house.socket, "fence-rehearse", host="host-a")
+            told = await rehearse_while(house, pulses=pulses)
             [row], [device] = told["hosts"], told["hosts"][0]["devices"]
             assert (device["is_well"], device["said"]) == (is_well, said)
             assert row["is_fenceable"] is is_well

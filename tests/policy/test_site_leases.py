@@ -71,7 +71,7 @@ def test_what_is_not_proven_is_a_persons() -> None:
     assert "is dead" not in alarms["host-lost h4"]
     scene.wait(60_000)
     incident = list(scene.world.incidents.values())[-1]
-    assert "Start its VMs nowhere else while it may still live" in incident.needs_you
+    assert "holdfast host confirm-dead h4" in incident.needs_you
 
 
 def test_without_a_lease_that_was_acknowledged_nothing_is_done() -> None:
