@@ -6,10 +6,15 @@ SHELL := /bin/bash
 # A login without /sbin in its path has no `ip`; ~/.local would hide the locked packages.
 export PATH := $(PATH):/usr/sbin:/sbin
 export PYTHONNOUSERSITE := 1
+# Where it is set, each worker of the tests would rewrite and compile all of them each time. Root does
+# not write (AS_ROOT), since this clone is its owner's.
+unexport PYTHONDONTWRITEBYTECODE
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 AS_ROOT := $(SUDO) env PATH="$(PATH)" PYTHONNOUSERSITE=1 PYTHONDONTWRITEBYTECODE=1
 PYTEST := .venv/bin/pytest
+# Once, by its owner: tests start hundreds of programs as root, who writes no bytecode here.
+COMPILE := .venv/bin/python -m compileall -q src
 # The lab tests of one file share a worker and a lab (see tests/conftest.py); the others fill the rest.
 IN_PARALLEL := --numprocesses=auto --dist=loadgroup
 # The fast tests wait as often as they compute: one worker more than there are cores.
@@ -24,6 +29,7 @@ run: ## Install what is missing, watch the VMs of this host, and say what to try
 
 test: ## Install what the tests need, and run all of them (needs root or sudo)
 	@scripts/install test
+	@$(COMPILE)
 	@$(AS_ROOT) $(PYTEST) $(IN_PARALLEL) -m "not bench"; result=$$?; $(give_back); exit $$result
 
 check: env ## Format, lint, types, architecture and the fast tests: before every commit
@@ -34,6 +40,7 @@ fast: env ## The fast tests alone
 
 lab-tests: ## The tests that break hosts in the lab (needs root or sudo)
 	@scripts/install test
+	@$(COMPILE)
 	@$(AS_ROOT) $(PYTEST) -m lab; result=$$?; $(give_back); exit $$result
 
 story: env ## One story, told at length: make story NAME=vm_is_killed
@@ -50,14 +57,16 @@ swarm: env ## Random worlds on the simulated host and site: make swarm SEED=7, o
 swarm-rate: env ## How many random sites are played in an hour on two cores (make swarm-rate SEEDS=400)
 	@.venv/bin/python -m tests.simulation.rate $(or $(SEEDS),200) $(or $(SEED),0)
 
-requirements: env ## Write docs/REQUIREMENTS.md from what covers each requirement
+requirements: env ## Write docs/REQUIREMENTS.md and COMPLAINTS.md from what stories cover
 	@.venv/bin/python -m tests.stories.requirements
+	@.venv/bin/python -m tests.stories.complaints
 
 format: env ## Lay the code out, and mend what the linter can mend
 	@.venv/bin/ruff format --quiet . && .venv/bin/ruff check --quiet --fix .
 
 bench: ## Measure DESIGN's figures on the lab, and write the table (needs root or sudo)
 	@scripts/install test
+	@$(COMPILE)
 	@$(AS_ROOT) $(PYTEST) -m bench -s bench; result=$$?; $(give_back); exit $$result
 	@$(MAKE) --no-print-directory requirements
 
@@ -67,8 +76,8 @@ env: ## The Python environment to work on Holdfast (.venv)
 lock: env ## Write the locks anew from pyproject.toml (make lock ARGS=--upgrade for newer releases)
 	@scripts/lock $(ARGS)
 
-clean-lab: ## Remove every host of the lab, and what a killed one left
-	@test ! -x .venv/bin/holdfast || $(AS_ROOT) .venv/bin/holdfast lab down --all
+clean-lab: ## Remove every lab that this clone made, and name those of others
+	@test ! -x .venv/bin/holdfast || $(AS_ROOT) .venv/bin/holdfast lab down --own
 
 clean: ## Take everything of ours away, and name the distribution packages that stay
 	@$(MAKE) --no-print-directory clean-lab || echo "clean: the lab could not be asked (above); going on"

@@ -53,6 +53,31 @@ def test_datagrams_are_lost_doubled_delayed_and_reordered() -> None:
     assert sorted(came) == list(range(100))
 
 
+def test_what_is_sent_to_many_befalls_each_of_them_alone() -> None:
+    site = Site()
+    came: list[tuple[str, float, str]] = []
+
+    def hear(target: str, word: str) -> None:
+        came.append((target, site.clock.now / NS_PER_MS, word))
+
+    def send(times: int) -> list[tuple[str, float, str]]:
+        came.clear()
+        for _ in range(times):
+            targets = [(one, functools.partial(hear, one)) for one in "yzw"]
+            site.network.send_each("a", "x", targets, "tick")
+        site.clock.run_until(site.clock.now + 1_000 * NS_PER_MS)
+        return list(came)
+
+    assert send(1) == [(one, 0.2, "tick") for one in "yzw"]
+    site.network.cut("a", "x", "z")
+    assert [one for one, _, _ in send(1)] == ["y", "w"]
+    site.network.set_weather("a", Weather(loss=0.5, jitter_ms=50))
+    came_to = [one for one, _, _ in send(100)]
+    assert 30 < came_to.count("y") < 70
+    assert 30 < came_to.count("w") < 70
+    assert "z" not in came_to
+
+
 def test_a_cut_is_one_way_and_a_split_is_between_its_groups_only() -> None:
     network = Site().network
     network.cut("a", "x", "y")

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from holdfast.adapters.sensors.kernel_log import KernelLog
-from holdfast.agent.host_records import HostRecords
+from holdfast.agent.host_records import AGAIN_S, HostRecords
 from holdfast.facts import wire
 
 LIMIT_S = 10.0
@@ -115,13 +115,14 @@ def test_a_flood_of_grave_lines_is_told_together(kernel: Kernel) -> None:
     async def story() -> None:
         async with telling(kernel) as (_, sent):
             await sent.wait(lambda _: True)
-            told = len(sent.frames)
+            told, began = len(sent.frames), time.monotonic()
             for number in range(300):
                 kernel.say(f"I/O error, dev sda, sector {number}", level=3)
                 await asyncio.sleep(0.001)
             last = "I/O error, dev sda, sector 299"
             await sent.wait(lambda frame: any(last in line for line in frame.kernel_log))
-            assert len(sent.frames) - told <= 5
+            waits = (time.monotonic() - began) / AGAIN_S  # A busy machine takes longer for all.
+            assert len(sent.frames) - told <= waits + 2
 
     asyncio.run(story())
 

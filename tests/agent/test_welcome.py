@@ -259,3 +259,16 @@ def test_a_disarm_that_was_told_here_outlives_a_welcome_without_one(told_on: str
         assert host.loop.decider.world.disarm == (disarm if told_on else None)
 
     asyncio.run(work())
+
+
+def test_a_disarm_lasts_as_long_as_the_controller_measured() -> None:
+    async def work() -> None:
+        told_ms = 90_000
+        host = await _host()
+        disarm = Disarm(owner="ann", reason="r", since_utc_ms=0, until_utc_ms=120_000)
+        host.hear(structs.replace(WELCOME, disarm=disarm, disarm_left_ms=told_ms))
+        until = host.loop.decider.world.disarmed_until
+        assert until is not None
+        assert 0 <= now() + told_ms * 10**6 - until < 10**9, "by its own end it was long over"
+
+    asyncio.run(work())

@@ -1,7 +1,9 @@
 """What runs is what is locked: exact versions with hashes, from .venv, whatever the system has."""
 
 import importlib.metadata
+import os
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -85,3 +87,16 @@ def test_every_locked_package_comes_from_this_environment() -> None:
         distribution = importlib.metadata.distribution(name)
         assert distribution.version == version, name
         assert Path(str(distribution.locate_file(""))).is_relative_to(sys.prefix), name
+
+
+def test_what_is_made_here_keeps_what_it_compiled() -> None:
+    """Or each worker of `make check` compiles every test again, and each program itself."""
+    shown = subprocess.run(
+        ["make", "--eval=show: ; @printenv PYTHONDONTWRITEBYTECODE || echo kept", "show"],
+        cwd=PROJECT,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shown.stdout.splitlines()[-1:] == ["kept"]

@@ -1,4 +1,7 @@
-"""A plug-in is one module whose PLUGIN makes what its port asks for, as the types say."""
+"""A plug-in is one module whose PLUGIN makes what its port asks for, as the types say.
+
+Those of this project are checked with all its types, in test_static.py; how, is tested here.
+"""
 
 import shutil
 from collections.abc import Iterator
@@ -45,12 +48,6 @@ def check_claim(root: Path, folder: Path) -> tuple[bool, str]:
     (folder / "claim.py").write_text(claim(root))
     answer = run_checker("mypy", str(folder / "claim.py"), folder=root)
     return answer.returncode == 0, answer.stdout
-
-
-@pytest.mark.xdist_group("types")
-def test_every_plugin_has_the_shape_of_its_port(tmp_path: Path) -> None:
-    held, said = check_claim(PROJECT, tmp_path)
-    assert held, said
 
 
 PORT = '''"""Says."""

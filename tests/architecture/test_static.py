@@ -6,6 +6,7 @@ import pytest
 
 from tests.architecture.programs import run_checker
 from tests.architecture.sources import PROJECT
+from tests.architecture.test_plugins import claim
 
 STRICT = ("--config-file", str(PROJECT / "pyproject.toml"))
 
@@ -21,9 +22,11 @@ def test_the_linter_finds_nothing() -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.xdist_group("types")
-def test_the_types_hold() -> None:
-    answer = run_checker("mypy", folder=PROJECT)
+def test_the_types_hold_and_every_plugin_has_the_shape_of_its_port(tmp_path: Path) -> None:
+    """One run tells both: what costs is to read everything."""
+    shapes = tmp_path / "claim.py"
+    shapes.write_text(claim(PROJECT))
+    answer = run_checker("mypy", "src", "tests", str(shapes), folder=PROJECT)
     assert answer.returncode == 0, answer.stdout
 
 

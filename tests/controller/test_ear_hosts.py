@@ -332,6 +332,28 @@ def test_time_in_which_nothing_could_be_heard_is_no_silence(scene: Scene) -> Non
     assert len(scene.run(3_200)) == 2
 
 
+def test_a_host_that_was_excused_for_long_is_missed_as_fast_as_any_once_it_was_heard(
+    scene: Scene,
+) -> None:
+    host = FakeHost("h1")
+    scene.know(host)
+    scene.run(2_000, host)
+    scene.ear.excuse(3_000 * MS)
+    scene.run(3_000)
+    assert scene.run(3_500, host) == []
+    assert [one["at"] for one in scene.run(9_000)] == [3_650 * MS] * 2
+
+
+def test_a_host_that_was_given_long_to_be_heard_is_missed_as_fast_as_any_once_it_was(
+    scene: Scene,
+) -> None:
+    host = FakeHost("h1")
+    scene.know(host, grace_ms=60_000)
+    scene.run(1_500)
+    scene.run(2_000, host)
+    assert [one["at"] for one in scene.run(9_000)] == [2_150 * MS] * 2
+
+
 def test_a_host_that_left_is_not_missed_and_not_believed(scene: Scene) -> None:
     host = FakeHost("h1")
     scene.know(host)

@@ -60,6 +60,17 @@ def test_a_planned_restart_that_ends_in_time_is_not_told(scene: Scene) -> None:
     assert scene.run(6_220)[0]["at"] == 6_150 * MS, "afterwards it is missed as fast as before"
 
 
+def test_a_plan_that_was_called_off_holds_on_no_plane(scene: Scene) -> None:
+    host = FakeHost("h1")
+    scene.know(host)
+    scene.run(2_000, host)
+    host.plan, host.limit_ms = Plan.PULSE_RESTARTS, 5_000
+    scene.run(3_000, host)
+    host.plan = Plan.NONE
+    assert brief(scene.run(3_010, host, planes="a")) == [("said", "h1", "boot-1")]
+    assert [one["at"] for one in scene.run(9_000)] == [3_200 * MS] * 2
+
+
 def test_no_plan_lasts_longer_than_is_tolerated(scene: Scene) -> None:
     host = FakeHost("h1", plan=Plan.PULSE_RESTARTS, limit_ms=2**32 - 1)
     scene.know(host)

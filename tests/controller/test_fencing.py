@@ -381,25 +381,3 @@ def test_who_does_not_lead_changes_nothing_and_says_who_does(tmp_path: Path) -> 
             assert await ask(house.socket, "fence-list") == []
 
     asyncio.run(work())
-
-
-def test_the_device_of_another_host_is_refused_and_a_plug_of_its_own_is_not(
-    tmp_path: Path,
-) -> None:
-    async def work() -> None:
-        async with house_with_a_host(tmp_path) as (house, _):
-            other = FakeAgent(house.socket, host="host-b", state_id="state-b", stream="b.x")
-            async with other.link():
-                await ask(house.socket, "fence-set", host="host-a", **IPMI)
-                reply = await ask_all(house.socket, "fence-set", host="host-b", **IPMI)
-                assert reply.error == (
-                    f"{AGENT} is the device of host-a as well: a fence of host-b would switch off"
-                    " the wrong host"
-                )
-                assert "its own plug" in reply.hint
-                assert not house.controller.registry.fencing("host-b").devices
-                await ask(house.socket, "fence-set", host="host-a", level=2, **IPMI)
-                args = IPMI | {"options": IPMI["options"] | {"ip": "10.0.9.5"}}
-                await ask(house.socket, "fence-set", host="host-b", **args)
-
-    asyncio.run(work())

@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from msgspec import structs
 
 from holdfast.adapters.journals.segments import read
 from holdfast.adapters.simulated.vims import VimInMemory
@@ -398,38 +397,3 @@ def test_it_is_asked_through_the_door_and_said_in_status(tmp_path: Path) -> None
                 assert shown["if_lost"]["names"] == ["host-a"]
 
     asyncio.run(work())
-
-
-def test_what_hinders_a_fence_now_is_said_of_the_site_the_host_and_each_vm() -> None:
-    async def work() -> None:
-        scene, wrong = FenceScene(hosts=3), dict[str, str]()
-        guarantees = Guarantees(
-            world=lambda: scene.world,
-            vim=VimInMemory(),
-            is_leading=lambda: True,
-            target=1,
-            me="c1",
-            boot="b1",
-            unfenceable=lambda host: wrong.get(host, ""),
-        )
-        vm = structs.replace(summary("web1"), is_protected=True)
-        with by_hand() as hands:
-            assert guarantees.shown(await guarantees.newest())["hindered"] == []
-            assert guarantees.worded(vm).starts_elsewhere
-            wrong["h1"] = "fence_ipmilan: the password is wrong"
-            hands.s += LOOK_S
-            said = "h1 could not be switched off now: fence_ipmilan: the password is wrong"
-            shown = guarantees.shown(await guarantees.newest())
-            assert shown["hindered"] == [said]
-            assert shown["is_kept"], "its own alarm says that: this one is about room"
-            lost = guarantees.if_lost("h1")
-            assert lost is not None
-            assert lost["hindered"] == said
-            worded = guarantees.worded(vm)
-            assert (worded.starts_elsewhere, worded.elsewhere) == (False, said)
-            wrong.clear()
-            scene.disarm()
-            hands.s += LOOK_S
-            assert len(guarantees.shown(await guarantees.newest())["hindered"]) == 3
-
-    run(work)

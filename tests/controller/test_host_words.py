@@ -15,6 +15,7 @@ from holdfast.facts.instants import Instant
 from holdfast.facts.last_words import Noted, Sample
 from tests.controller.fake_agent import FakeAgent, ask, ask_all, summary, wait_for
 from tests.controller.house import House, running, settings
+from tests.controller.test_questions import incident
 
 PSI = {"memory": "some avg10=91.00 total=3\nfull avg10=88.50 total=2"}
 
@@ -74,6 +75,27 @@ def test_what_a_lost_host_said_is_told_also_after_a_restart(tmp_path: Path) -> N
             assert (vm["name"], vm["told_utc_ms"], len(vm["samples"])) == ("web-1", 2_500, 2)
             copy = (await ask(house.socket, "last-words", vm="web-1"))["vm_copy"]
             assert (copy["host_name"], copy["notes"][0]["text"]) == ("host-a", "STOP {}")
+
+    asyncio.run(work())
+
+
+def test_of_a_host_that_died_its_vms_are_told_as_they_were_then(tmp_path: Path) -> None:
+    """The copies go on where another host runs them: that is no word of the dead one."""
+
+    async def work() -> None:
+        async with running(settings(tmp_path)) as house:
+            await lose_a_host(house)
+            kept = house.controller.host_words
+            (now,) = kept.tell("host-a")["vms"]
+            (then,) = kept.tell("host-a", until_utc_ms=1_400)["vms"]
+            assert (now["told_utc_ms"], len(now["samples"])) == (2_500, 2)
+            assert (then["told_utc_ms"], len(then["samples"]), then["notes"]) == (1_000, 1, [])
+            lost = msgspec.structs.replace(
+                incident(1), id="a-1", host="host-a", vm="", life=None, fault_utc_ms=1_400 - 3_000
+            )
+            house.controller.entries.keep_incident("host-a", lost, ("site", 1))
+            told = await ask(house.socket, "explain", incident="a-1")
+            assert told["host_words"]["vms"] == [then]
 
     asyncio.run(work())
 

@@ -9,7 +9,6 @@ from msgspec import structs
 
 from holdfast.adapters.simulated.vims import VimInMemory
 from holdfast.controller.fencing import fencing_words
-from holdfast.controller.registry import Known
 from holdfast.controller.rehearsal import LOOK_S, MOST_AT_ONCE, NEW_LADDER_MS, WRONG_WAY, Rehearsals
 from holdfast.controller.watching import begin
 from holdfast.facts import hearing as heard
@@ -34,10 +33,6 @@ from tests.controller.test_fencing import IPMI, a_fence, house_with_a_host, list
 WELL = DeviceTried(agent=AGENT, is_well=True, said="on")
 BAD = DeviceTried(agent=AGENT, is_well=False, said="login failed")
 LADDER = HostFencing(host="h", mode=HostMode.ACT, devices=(FenceDevice(agent=AGENT),))
-
-
-def known_host(host: str) -> Known:
-    return Known(host=host, host_name=host, boot="b", state_id="s")
 
 
 def rehearsed(*devices: DeviceTried, at: int = 0, host: str = "h") -> Rehearsal:
@@ -86,6 +81,16 @@ async def pulse(house: House) -> None:
     assert house.controller.watch.sign_of("host-a") is Sign.PULSE
 
 
+async def rehearse_while(house: House, *, pulses: bool) -> dict[str, Any]:
+    """Again where a busy machine made the ear doubt meanwhile: then it knows nothing of pulses."""
+    while True:
+        if pulses:
+            await pulse(house)
+        told: dict[str, Any] = await ask(house.socket, "fence-rehearse", host="host-a")
+        if not pulses or house.controller.watch.sign_of("host-a") is Sign.PULSE:
+            return told
+
+
 @pytest.mark.parametrize(
     ("power", "pulses", "is_well", "said"),
     [
@@ -102,10 +107,8 @@ def test_a_device_must_say_on_of_a_host_that_pulses(
     async def work() -> None:
         fencer = FakeFencer(bmcs={"10.0.9.4": power})
         async with house_with_a_host(tmp_path, fencer) as (house, _):
-            if pulses:
-                await pulse(house)
             await ask(house.socket, "fence-set", host="host-a", **IPMI)
-            told = await ask(house.socket, "fence-rehearse", host="host-a")
+            told = await rehearse_while(house, pulses=pulses)
             [row], [device] = told["hosts"], told["hosts"][0]["devices"]
             assert (device["is_well"], device["said"]) == (is_well, said)
             assert row["is_fenceable"] is is_well
@@ -377,25 +380,5 @@ def test_a_ladder_that_is_new_has_ten_minutes_to_be_rehearsed_first(tmp_path: Pa
             assert not fencing_words(ladders.registry, "h0")["is_fenceable"]
             ladders.vim.is_away = True
             await ladders.rehearsals.settle_alarms()  # Said in the log, and tried again.
-
-    asyncio.run(work())
-
-
-def test_a_device_that_was_stored_for_two_hosts_is_well_for_neither(tmp_path: Path) -> None:
-    async def work() -> None:
-        fencer = FakeFencer(bmcs={"h0": PowerState.ON})
-        async with house_with_a_host(tmp_path, fencer) as (house, _):
-            ladders = Ladders(house, fencer)
-            await ladders.set(1)
-            device = FenceDevice(agent=AGENT, options={"ip": "h0"})
-            held = HostFencing(host="h9", devices=(device,))
-            puts = {f"agents/{one}": known_host(one) for one in ("h0", "h9")}
-            await house.controller.registry.change(lambda: {"fencing/h9": held, **puts})
-            await ladders.rehearsals.rehearse(["h0", "h9"], "anna", 10.0)
-            for host, other in (("h0", "h9"), ("h9", "h0")):
-                newest = ladders.registry.rehearsal(host)
-                assert newest is not None
-                assert not newest.is_well
-                assert newest.devices[0].said.startswith(f"is the device of {other} as well")
 
     asyncio.run(work())

@@ -95,6 +95,21 @@ def test_one_that_is_called_off_is_no_failure_of_whoever_does_so(run: Run, run_d
     assert "web-1 stays on h1" in ran.out
 
 
+def test_one_that_had_moved_before_it_was_called_off_is_said_to_have(
+    run: Run, run_dir: Path
+) -> None:
+    begun, done = {**BEGUN, "is_cancelled": True}, {**DONE, "is_cancelled": True}
+    answers = {"vm-migrate-cancel": begun, "vm-migrate": BEGUN, "migration": InTurn(begun, done)}
+    with answering(run_dir, "controller", answers):
+        ran = run("vm", "migrate", "web-1", "--cancel")
+        other = run("vm", "migrate", "web-1")
+    assert ran.out == "web-1: its move is called off\n"
+    assert "it was called off too late: web-1 runs on h2 after 5.4 s" in ran.err
+    assert "holdfast vm migrate web-1 --to h1" in ran.err
+    assert ran.code == 4
+    assert (other.code, "; it was called off too late" in other.out) == (0, True)
+
+
 def test_one_that_runs_twice_says_what_to_do(run: Run, run_dir: Path) -> None:
     doubt = {**BEGUN, "step": "in doubt", "reason": "h1 has it; h2 has it"}
     with answering(run_dir, "controller", {"vm-migrate": BEGUN, "migration": doubt}):

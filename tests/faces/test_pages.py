@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 from rich.text import Text
 
-from holdfast.faces.api.shapes import DefinedVm
+from holdfast.faces.api.vm_shapes import DefinedVm
 from holdfast.faces.cli.showing import show
 from holdfast.faces.cli.status_view import make_view
 from holdfast.faces.pages.alarms import alarms_page, catalogue_page, news_line

@@ -253,7 +253,7 @@ def test_scripts_read_it_as_json(run: Run, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("h9",), "tells of no incident 'h9'"),
+        (("h9",), "tells of no incident 'h9' of a host"),
         (("h4", "--settings", "/absent"), "cannot read /absent"),
         (("./h4", "--mode", "act"), "other settings are tried on an incident"),
     ],

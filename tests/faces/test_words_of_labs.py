@@ -7,7 +7,7 @@ import pytest
 
 from holdfast.lab.commands import LabError, NoLab, lab_command
 from holdfast.lab.host import find_wire
-from holdfast.lab.hosts import Lab
+from holdfast.lab.hosts import Lab, split_by_maker
 from tests.architecture.sources import PROJECT
 from tests.faces.conftest import Run
 
@@ -41,3 +41,11 @@ def test_no_text_names_a_command_of_labs_without_its_lab() -> None:
 def _printed(path: Path) -> list[str]:
     """Docstrings may; what a person is told goes through lab_command."""
     return re.findall(r'"[^"\n]*holdfast lab (?:up|down|exec)[^"\n]*"', path.read_text())
+
+
+def test_a_clone_takes_its_own_labs_away_and_names_those_of_others() -> None:
+    made = {"mine": "/a/.venv", "theirs": "/b/.venv", "lost": ""}
+    assert split_by_maker(made, "/a/.venv") == (["mine"], ["theirs", "lost"])
+    clean = (PROJECT / "Makefile").read_text()
+    assert "holdfast lab down --own" in clean
+    assert "--all" not in clean

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from holdfast.faces.cli import site_words
 from holdfast.faces.cli.ca import revoke_certificate
+from tests.faces.conftest import Run
 
 ROOT = Path(__file__).parents[2]
 JOINT = re.compile(r'"\s*\n\s*f?"')
@@ -36,3 +37,9 @@ def test_who_begins_anew_asks_the_site_first() -> None:
     assert said.index("holdfast leave,") < said.index("--alone")
     assert "only when no controller answers it" in said
     assert site_words.put_out("h2", "again") in said
+
+
+def test_who_leaves_in_a_script_is_told_how_to_say_yes(run: Run) -> None:
+    ran = run("leave", "--alone")
+    assert ran.code == 2
+    assert ran.err == "holdfast: nobody is here to say yes\n  holdfast leave --yes\n"

@@ -152,13 +152,16 @@ def test_as_many_controllers_as_the_store_is_made_for_lack_nothing() -> None:
 
 
 def test_who_revokes_a_controller_is_told_what_is_left(run: Run, run_dir: Any) -> None:
-    table: dict[str, Any] = {"certificate-revoke": {"revoked": ["1f"]}}
+    table: dict[str, Any] = {"certificate-revoke": {"revoked": ["1f"], "hosts": ["h3"]}}
     table["site"] = {"controllers": [{"name": "h1"}, {"name": "h2"}], "store": "etcd"}
     words = ("ca", "certificate", "revoke", "h3", "--reason", "gone")
     with answering(run_dir, "controller", table):
         ran = run(*words)
     assert (ran.code, ran.err) == (0, "")
-    assert "revoked: 1f; links that it had are closed\nholdfast: the site has two" in ran.out
+    assert (
+        "revoked: h3 (certificate 1f); links that it had are closed\nholdfast: the site has two"
+        in ran.out
+    )
     with answering(run_dir, "controller", {"certificate-revoke": {"revoked": ["1f"]}}):
         ran = run(*words)
     assert ran.code == 0, "it is revoked, whatever is not known beside it"
@@ -202,3 +205,19 @@ def test_open_alarms_are_not_nothing_to_do(run: Run, run_dir: Any) -> None:
     assert ran.code == 0
     assert "everything is well, but 2 alarms are open\n" in ran.out
     assert ran.out.splitlines()[-1] == "What is open, and what to do: holdfast alarms"
+
+
+def test_a_site_that_is_all_in_maintenance_is_not_well() -> None:
+    rows = [row("h1", is_drained=True), row("h2", is_drained=True, vms=2)]
+    said = page(make_view({**UP, "hosts": rows}, HERE))
+    words = "every host is in maintenance (drained): none takes a VM, and 2 VMs could not leave"
+    assert words in said
+    assert "What to do: holdfast host undrain HOST, for h1 or h2" in said
+
+
+def test_who_could_not_leave_a_drained_host_is_not_nothing_to_do() -> None:
+    rows = [row("h1"), row("h2", is_drained=True, vms=1)]
+    said = page(make_view({**UP, "hosts": rows}, HERE))
+    assert "everything is well" in said, "a drain may be under way"
+    assert "h2 is drained, and 1 VM is still there" in said
+    assert "holdfast host drain h2" in said

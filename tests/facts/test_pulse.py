@@ -1,6 +1,7 @@
 """A pulse says what was meant to whoever holds the key, across versions; no other is believed."""
 
 import contextlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -25,6 +26,7 @@ from holdfast.facts.pulse import (
     decode_grant,
     decode_probe,
     encode,
+    encode_each,
     encode_grant,
     encode_probe,
     peek,
@@ -57,6 +59,15 @@ pulses = st.builds(
     plan_limit_ms=st.integers(0, 2**32 - 1),
     layers=st.dictionaries(st.sampled_from(Layer), words),
 )
+
+
+@given(pulses, st.sets(texts, min_size=1, max_size=3))
+def test_each_plane_has_the_same_pulse_in_its_name(pulse: Pulse, planes: set[str]) -> None:
+    with contextlib.suppress(ValueError):  # Names that are too long are refused by both.
+        alone = {
+            p: encode(replace(pulse, names=pulse.names._replace(plane=p)), KEY) for p in planes
+        }
+        assert encode_each(pulse, planes, KEY) == alone
 
 
 def unsigned(data: bytes) -> bytes:

@@ -168,7 +168,7 @@ def test_libvirtd_is_killed_frozen_and_restarted_without_the_host(lab: Lab) -> N
 
 
 def test_no_lab_process_is_left_without_a_mark(lab: Lab) -> None:
-    """`make clean-lab` finds leftovers by the mark, even those that lost their record."""
+    """`holdfast lab down --all` finds leftovers by the mark, even those that lost their record."""
     marked = {holder.pid for holder in find_marked_processes(NAME)}
     for host in lab.hosts:
         assert host.pid1 in marked

@@ -68,6 +68,11 @@ class ActingLaws:
         fence = self._fences.get(host)
         return fence is not None and fence.step is FenceStep.OFF
 
+    def is_replaced(self, vm: str, boot: str) -> bool:
+        """Whether another host holds the VM by a committed proof about that boot."""
+        known = self._recoveries.get(vm)
+        return known is not None and boot in (known.proof.boot, *known.proof.earlier)
+
     def broken(self, action: Action) -> list[str]:
         """The laws that this act breaks."""
         match action:

@@ -55,8 +55,8 @@ FENCE_MUTANTS = (
     Mutant(
         "fences a whole rack",
         "policy/brakes.py",
-        "    if together is not None and len(together.hosts) > 1:",
-        "    if False:",
+        "    return together if together is not None and len(together.hosts) > 1 else None",
+        "    return None",
         FENCING,
     ),
     Mutant(
@@ -234,7 +234,7 @@ FENCE_MUTANTS = (
     Mutant(
         "makes a VM without end that fails everywhere",
         "controller/instancing.py",
-        "        if len(recent) > group.restarts:",
+        "        if times > group.restarts:",
         "        if False:",
         INSTANCES,
     ),

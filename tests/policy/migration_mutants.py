@@ -141,15 +141,15 @@ MIGRATION_MUTANTS = (
     Mutant(
         "restarts at the source what moves",
         MOVING,
-        "        held.tenure, state=TenureState.HELD, revision=order.revision",
-        "        held.tenure, revision=order.revision",
+        "    _keep_revision(record, order, TenureState.HELD)",
+        "    _keep_revision(record, order)",
         ENDS,
     ),
     Mutant(
         "tells the end of what moves as a death",
         "policy/faults.py",
-        "    if record.moves and fault.effect is Effect.GONE:",
-        "    if False and record.moves:",
+        "    if record.is_moved_by_leader and fault.effect is Effect.GONE:",
+        "    if False:",
         ENDS,
     ),
     Mutant(
@@ -162,7 +162,7 @@ MIGRATION_MUTANTS = (
     Mutant(
         "starts what somebody stopped while it moved",
         MOVING,
-        "    if seen is None and record.state is VmState.STOPPED and not record.is_elsewhere:",
+        "    if befell is None and record.state is VmState.STOPPED and not record.is_elsewhere:",
         "    if False:",
         ENDS,
     ),

@@ -106,11 +106,13 @@ class LawfulSite:
         self._note(alarm)
 
     def _is_proven(self, alarm: Alarm) -> bool:
-        """Its host is dead by a committed proof."""
-        host = alarm.subject.id
-        if alarm.condition == "vm-on-lost-host":
-            host = alarm.root.partition("/")[0]
-        return self.acting.is_proven(host)
+        """Its host is dead by a committed proof; or the host is back, and the VM was given to
+        another one by a proof about that boot."""
+        if alarm.condition != "vm-on-lost-host":
+            return self.acting.is_proven(alarm.subject.id)
+        vm, _, boot = alarm.key.rpartition(":")[0].partition("/")
+        host = alarm.root.partition("/")[0]
+        return self.acting.is_proven(host) or self.acting.is_replaced(vm, boot)
 
     def _judge_order(self, actions: list[Action], fact: SiteFact) -> None:
         """Reports come first, and of them the root before what hangs below it."""

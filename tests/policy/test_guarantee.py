@@ -135,3 +135,14 @@ def test_what_hinders_now_hides_no_lack_of_room() -> None:
     scene.size("h2", HostSize(memory_mib=1_000, cpus=4, bridges=("br0",)))
     scene.disarm()
     assert not guarantee.is_kept(guarantee.lose_each(scene.world))
+
+
+def test_where_every_other_host_is_in_maintenance_nothing_is_promised() -> None:
+    """Also of a host that has no VM now: it may be given one, and is shown."""
+    scene = FenceScene(hosts=3)
+    scene.world.promises.clear()
+    for host in ("h1", "h2"):
+        drain = Drain(host=host, by="ann", limit_s=1, since_utc_ms=0)
+        scene.world.drains[host] = drain
+    assert hindered(scene, "h3") == "every other host is in maintenance (drained), and takes no VM"
+    assert hindered(scene, "h1") == ""

@@ -4,26 +4,17 @@ A law that no mutant breaks is only hoped for. The copy is a whole package of it
 the real one, and the quick tests of policy run on it.
 """
 
-import os
-import shutil
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from tests.policy.breaking import survivors
 from tests.policy.fence_mutants import FENCE_MUTANTS
 from tests.policy.lease_mutants import LEASE_MUTANTS
 from tests.policy.migration_mutants import MIGRATION_MUTANTS
 from tests.policy.mutant import Mutant
 from tests.policy.order_mutants import ORDER_MUTANTS
 from tests.policy.site_mutants import SITE_MUTANTS
-
-PROJECT = Path(__file__).parents[2]
-PACKAGE = PROJECT / "src/holdfast"
-LIMIT_S = 60
-
 
 MUTANTS = (
     Mutant(
@@ -242,41 +233,16 @@ MUTANTS = (
 )
 
 
-def survives(mutant: Mutant, room: Path) -> str:
-    """Empty if the tests turned red; else what they said."""
-    copy = room / "holdfast"
-    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    source = copy / mutant.file
-    text = source.read_text()
-    assert text.count(mutant.old) == 1, f"{mutant.file} no longer has what is to be broken"
-    source.write_text(text.replace(mutant.old, mutant.new))
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
-    done = subprocess.run(
-        [*command, *mutant.tests],
-        cwd=PROJECT,
-        env={**os.environ, "PYTHONPATH": str(room), "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-    )
-    is_red = done.returncode == 1 and " failed" in done.stdout
-    return "" if is_red else f"{mutant.name} (exit {done.returncode}):\n{done.stdout[-800:]}"
-
-
 @pytest.mark.slow
 def test_every_mutant_turns_tests_red(tmp_path: Path) -> None:
-    rooms = [tmp_path / str(number) for number in range(len(MUTANTS))]
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        said = list(pool.map(survives, MUTANTS, rooms))
-    assert [text for text in said if text] == []
+    assert survivors(MUTANTS, tmp_path) == []
 
 
 @pytest.mark.slow
 def test_the_copy_is_green_when_nothing_is_broken(tmp_path: Path) -> None:
     """The mutants turn red by their edit, not by being a copy; and the copy is what is tested."""
     same = Mutant("nothing", "policy/promise.py", "def not_ours(", "def not_ours(")
-    said = survives(same, tmp_path)
-    assert "exit 0" in said, said
-    (tmp_path / "empty").mkdir()
     broken = Mutant("all", "policy/decide.py", "class Decider:", "class Decided:")
-    assert survives(broken, tmp_path / "empty"), "what cannot be imported proves nothing"
+    said = survivors([same, broken], tmp_path)
+    assert len(said) == 2, "what cannot be imported proves nothing"
+    assert "exit 0" in said[0]

@@ -189,7 +189,7 @@ def test_a_copy_is_ended_by_force_and_forgotten_once_it_is_gone() -> None:
     told = scene.step(inputs.outranked(scene.later()))
     [alarm] = alarms_in(told)
     assert (alarm.condition, alarm.severity) == ("vm-copy-ended", "critical")
-    assert alarm.text == "web ran here though h2 holds it: its copy here is ended"
+    assert alarm.text == "web ran on alpha though h2 holds it: its copy there is ended"
     [end] = [a for a in told if isinstance(a, EndVm)]
     assert end.is_forced
     assert scene.web.protection is None

@@ -391,4 +391,4 @@ def test_how_many_may_be_lost_at_once_is_what_the_site_says_within_bounds() -> N
         for number in range(most + 1):
             scene.wrong(f"h{number + 1}", "host-lost")
         assert scene.world.brake
-        assert f"more than {most}" in scene.world.brake
+        assert f"more than the {most} that Holdfast may act on" in scene.world.brake

@@ -7,7 +7,7 @@ import pytest
 from msgspec import structs
 
 from holdfast.facts.cpus import CpuNeeds, HostCpu
-from holdfast.facts.migrations import End
+from holdfast.facts.migrations import End, MigrationStep
 from holdfast.facts.tenure import RESTORED, TenureState, Wanted
 from tests.policy.fence_scene import NEEDS
 from tests.policy.migration_scene import ROOMY, SIZE, MigrationScene
@@ -65,6 +65,17 @@ def test_a_move_that_fails_leaves_it_where_it_is() -> None:
     assert scene.holder("web1") == "h1 held (1)"
     reason = scene.world.migrations["web1"].reason
     assert reason == "no route to it; h1 has it; h2 has nothing of it"
+
+
+def test_one_that_had_moved_before_it_was_cancelled_says_so() -> None:
+    scene = MigrationScene()
+    scene.begin("web1", "h2")
+    begun = scene.world.migrations["web1"]
+    scene.migration_set(structs.replace(begun, is_cancelled=True, by="ann"))
+    scene.say("web1", AWAY, HERE)
+    moved = scene.world.migrations["web1"]
+    assert moved.step is MigrationStep.DONE
+    assert moved.reason.startswith("ann cancelled it too late; h1 has nothing of it; h2 has it")
 
 
 def test_a_move_that_came_out_of_a_backup_is_not_followed_before_both_ends_have_greeted() -> None:

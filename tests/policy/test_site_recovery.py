@@ -271,6 +271,20 @@ def test_a_stopped_vm_takes_no_room() -> None:
     assert "put placed of big on h1 (2)" in placed(scene)
 
 
+def test_a_host_in_trouble_is_asked_after_all_others() -> None:
+    scene = FenceScene(hosts=3)
+    scene.promise("other", "h2")
+    scene.size("h1", structs.replace(SIZE, memory_mib=64_000, trouble="its libvirt is stuck"))
+    scene.lose("h2")
+    assert {line.split()[-2] for line in placed(scene)} == {"h3"}
+    recovery = scene.world.recoveries["web2"]
+    assert "h1: its libvirt is stuck" in recovery.rejected
+    assert recovery.reason.startswith("h3 has the most room of those that are well")
+    scene.given_back("web2")
+    scene.wait(3_000)
+    assert placed(scene)[-1] == "put placed of web2 on h1 (3)", "it is asked where nobody else is"
+
+
 def test_who_settled_the_silence_of_a_host_has_its_vms_back_once_it_is_proven_dead() -> None:
     """A settled host is as silent as before: what its agent said last is no word of now."""
     scene = FenceScene()

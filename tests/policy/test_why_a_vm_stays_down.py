@@ -5,8 +5,10 @@ covers: H6 H9
 
 from msgspec import structs
 
+from holdfast.facts.commands import GroupSet
 from holdfast.facts.fencing import FenceStep, HostMode
-from holdfast.facts.tenure import Wanted
+from holdfast.facts.promises import Group, Owner
+from holdfast.facts.tenure import RESTORED, Wanted
 from tests.policy.fence_scene import NEEDS, FenceScene
 
 SILENT = "web4 may be lost with its host: "
@@ -99,7 +101,7 @@ def test_what_is_about_the_vm_itself_comes_first() -> None:
     scene.runs("h4", "web4", "local", "idle", "stray")
     scene.wrong("h4", "host-lost")
     assert told(scene, "local") == "its disk a.img is local"
-    assert told(scene, "idle") == "its owner of recovery, or who stopped it, wants it so"
+    assert told(scene, "idle") == "somebody stopped it on purpose"
     assert told(scene, "stray") == "it is not protected"
     assert told(scene) == "h4 is in report mode"
 
@@ -112,3 +114,20 @@ def test_each_alarm_is_told_once_when_nothing_changes() -> None:
     scene.wait(60_000)
     [alarm] = [one for one in scene.world.reported.values() if one.subject.name == "web4"]
     assert alarm.revision == 1
+
+
+def test_a_vm_of_a_restored_store_is_to_be_protected_again() -> None:
+    scene = FenceScene()
+    scene.hold("web4", structs.replace(scene.tenures["web4"], boot=RESTORED))
+    scene.wrong("h4", "host-lost")
+    assert told(scene) == (
+        "which host may run it is in doubt: see where it runs, and protect it again"
+    )
+
+
+def test_a_vm_of_another_owner_is_left_to_it_by_name() -> None:
+    scene = FenceScene()
+    group = Group(name="default", owner=Owner.EXTERNAL)
+    scene.give(GroupSet(at=scene.now, group=group))
+    scene.wrong("h4", "host-lost")
+    assert told(scene) == "the owner of recovery of group default is external"

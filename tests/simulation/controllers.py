@@ -124,7 +124,7 @@ class SimulatedController:
         self.decider, self._ear = None, None
 
     def hear(self, data: bytes, plane: str, sender: str) -> None:
-        """A pulse has arrived at its machine."""
+        """A pulse has arrived at its machine, whichever life its ear is in."""
         if self._ear is not None:
             self._ear.arrive(data, plane, sender)
 

@@ -23,23 +23,13 @@ from tests.simulation import receivers
 from tests.simulation.agents import SimulatedAgent, dial
 from tests.simulation.controllers import SimulatedController
 from tests.simulation.probes import Answerer, Carrier
-from tests.simulation.pulses import Listens, SimulatedPulse, agent_board, key_of
+from tests.simulation.pulses import SimulatedPulse, agent_board, key_of
 from tests.simulation.receivers import Receiver
 
 PLANES = ("a", "b")
 AGENT_AFTER_MS, CONTROLLER_AFTER_MS = 1_000.0, 500.0
 DRIFT_PPM = 500
 GASP_TEXT = "Kernel panic - not syncing: Fatal exception"
-
-
-class _Ear(Listens):
-    """Where a controller's machine takes pulses, whichever life its ear is in."""
-
-    def __init__(self, controller: SimulatedController) -> None:
-        self._controller = controller
-
-    def arrive(self, data: bytes, plane: str, sender: str) -> None:
-        self._controller.hear(data, plane, sender)
 
 
 class Host:
@@ -111,7 +101,7 @@ class DataCentre:
         machine = host.machine
         carrier = Carrier(machine, self._answerer)
         host.agent = self._make_agent(machine, self._dials, carrier, host.rack)
-        targets = [(name, _Ear(one)) for name, one in self.controllers.items()]
+        targets = [(name, one.hear) for name, one in self.controllers.items()]
         agent = host.agent
         board = agent_board(agent.word, lambda: agent.restarts_on_purpose)
         host.pulse = SimulatedPulse(machine, targets, board)

@@ -34,6 +34,8 @@ class SimulatedSocket(PlaneEar):
         self._waiting.append((data, sender, self._machine.own.utc_ns()))
 
     def drain(self, take: Take, at: int) -> bool:
+        if not self._waiting:
+            return True
         waiting, self._waiting = self._waiting, []
         for data, sender, _ in waiting:
             take(data, self.plane, (sender, PORT), at)
@@ -128,7 +130,7 @@ class SimulatedEar(Worker):
         for message in ear.out:
             self._say(message)
         ear.out.clear()
-        self._due = max(self._due + ear.look_ns, ear.clock.monotonic())
+        self._due = max(self._due + ear.look_ns, self._machine.own.monotonic_ns())
         loop.call_at(self._due / NS_PER_S, self._turn, loop)
 
     def _say(self, message: Any) -> None:

@@ -10,6 +10,7 @@ from holdfast.adapters.simulated.vm import BOOT_MS, SimulatedVm
 from holdfast.controller.disk_wishes import read_wish
 from holdfast.controller.instance_wishes import InstanceWish
 from holdfast.facts.fencing import HostMode
+from holdfast.facts.observations import LifecycleSeen
 from tests.simulation.people import NotDone, People
 from tests.simulation.site_stage import SiteStage
 from tests.simulation.story_lines import UNITS_MS, Command, Options, Words
@@ -22,12 +23,14 @@ FLAGS = {
     "half": "is_half",
     "deaf": "is_deaf",
     "second-try": "ignores_every_other",
+    "strict": "is_strict",
 }
 
 
 def _bmc(stage: SiteStage, words: Words, options: Options) -> None:
-    """`bmc h4 [n=2] [shares-power] [dead] [refuses] [half] [deaf] [second-try] [on-for-ever]
-    [lies=off] [late=3000] [wired-to=h3]`, or `bmc h4 well`: of one, or all without `n`."""
+    """`bmc h4 [n=2] [shares-power] [dead] [refuses] [half] [deaf] [second-try] [strict]
+    [on-for-ever] [lies=off] [late=3000] [wired-to=h3]`, or `bmc h4 well`: of one; without `n`, of
+    all."""
     host, *said = words
     all_of = stage.site.bmcs.of(host)
     chosen = [all_of[int(options["n"]) - 1]] if "n" in options else all_of
@@ -69,7 +72,7 @@ def _management(*, is_cut: bool) -> Command:
     return command
 
 
-def _people(what: Callable[[People, Words, Options], None]) -> Command:
+def asked_of_people(what: Callable[[People, Words, Options], None]) -> Command:
     """What they are told when it is not done is said; a story goes on."""
 
     def command(stage: SiteStage, words: Words, options: Options) -> list[str]:
@@ -82,9 +85,10 @@ def _people(what: Callable[[People, Words, Options], None]) -> Command:
     return command
 
 
-def _set_mode(mode: HostMode, people: People, words: Words, _options: Options) -> None:
+def _set_mode(mode: HostMode, people: People, words: Words, options: Options) -> None:
+    """`act h4 [dump=30]`: so many seconds a kernel that panicked has for its dump."""
     for host in words:
-        people.act(host, mode)
+        people.act(host, mode, int(options.get("dump", "0")))
 
 
 def _protect(people: People, words: Words, options: Options) -> None:
@@ -102,11 +106,13 @@ def _unprotect(people: People, words: Words, _options: Options) -> None:
 
 
 def _group(people: People, words: Words, options: Options) -> None:
-    """`group NAME [owner=nobody] [level=1] [lease=on] [local-disk=rebuild] [image=/img/a]`."""
+    """`group NAME [owner=nobody] [level=1] [restarts=2] [priority=1] [lease=on]
+    [local-disk=rebuild] [image=/img/a]`."""
     known: dict[str, Callable[[str], Any]] = {
         "owner": str,
         "level": int,
         "restarts": int,
+        "priority": int,
         "lease": lambda word: word == "on",
         "local_disk": str,
     }
@@ -223,9 +229,12 @@ def _define(stage: SiteStage, words: Words, options: Options) -> None:
 
 
 def _redefine(stage: SiteStage, words: Words, options: Options) -> None:
-    """`redefine web memory=GB`: where it is, or was last."""
-    vm = stage.site.host_of(words[0]).machine.vms.vms[words[0]]
+    """`redefine web memory=GB`: where it is, or was last. libvirt says so to who listens."""
+    vms = stage.site.host_of(words[0]).machine.vms
+    vm = vms.vms[words[0]]
     vm.memory_gb = float(options["memory"])
+    if vms.see is not None and vms.libvirt == "answers":
+        vms.see(LifecycleSeen(at=vms.now(), vm=vm.uuid, event="defined", detail="updated"))
 
 
 def _undefine(stage: SiteStage, words: Words, options: Options) -> None:
@@ -246,6 +255,7 @@ def _stop(stage: SiteStage, words: Words, _options: Options) -> None:
     for name in words:
         host = stage.site.host_of(name)
         stage.laws.vm_may_end(host, name)
+        stage.fences.truth.note_stopped(host.machine.name, host.machine.vms.vms[name])
         host.machine.vms.destroy(name)
 
 
@@ -293,19 +303,19 @@ FENCE_COMMANDS: dict[str, Command] = {
     "bmc": _bmc,
     "cut-management": _management(is_cut=True),
     "mend-management": _management(is_cut=False),
-    "act": _people(partial(_set_mode, HostMode.ACT)),
-    "report-only": _people(partial(_set_mode, HostMode.REPORT)),
-    "protect": _people(_protect),
-    "unprotect": _people(_unprotect),
-    "group": _people(_group),
-    "disarm": _people(_disarm),
-    "arm": _people(_arm),
-    "confirm-dead": _people(_confirm_dead),
-    "settle": _people(_settle),
-    "predict": _people(_predict),
+    "act": asked_of_people(partial(_set_mode, HostMode.ACT)),
+    "report-only": asked_of_people(partial(_set_mode, HostMode.REPORT)),
+    "protect": asked_of_people(_protect),
+    "unprotect": asked_of_people(_unprotect),
+    "group": asked_of_people(_group),
+    "disarm": asked_of_people(_disarm),
+    "arm": asked_of_people(_arm),
+    "confirm-dead": asked_of_people(_confirm_dead),
+    "settle": asked_of_people(_settle),
+    "predict": asked_of_people(_predict),
     "memory": _memory,
     "cpu": _cpu,
-    "template": _people(_template),
+    "template": asked_of_people(_template),
     "disks": _disks,
     "image-gone": _image(is_gone=True),
     "image-back": _image(is_gone=False),

@@ -54,10 +54,10 @@ class FenceLaws:
     switched_off: list[tuple[int, str]] = field(default_factory=list)  # When, and which host.
     _held: dict[tuple[str, int], str] = field(default_factory=dict)  # By VM and generation: host.
     _asked_for: set[str] = field(default_factory=set)  # Hosts of which a VM ever relied.
-    _lied_about: set[str] = field(default_factory=set)  # Disks with two copies, after a lie.
+    _lied_about: set[str] = field(default_factory=set)  # Disks with two copies: a lie, or told.
 
     def __post_init__(self) -> None:
-        self.truth = FenceTruth(self.site)
+        self.truth = FenceTruth(self.site, self.laws.paths)
         for name, host in self.site.hosts.items():
             host.machine.vms.begun.append(partial(self._began, name))
         self.site.bmcs.ordered.append(self._ordered)
@@ -69,7 +69,7 @@ class FenceLaws:
     # A VM begins.
 
     def _began(self, host: str, vm: SimulatedVm, generation: int) -> None:
-        disk, before = vm.writes_to, self.truth.begun.get(vm.writes_to, [])
+        before = self.truth.begun.get(vm.writes_to, [])
         last = before[-1] if before else None
         if last is not None and last.host != host and generation:
             self.starts_elsewhere += 1
@@ -78,7 +78,7 @@ class FenceLaws:
             self._judge_generation(vm, host, generation, before)
         self.truth.note_begin(host, vm, generation)
         self.laws.vm_started(self.site.hosts[host], vm.name)
-        self._judge_copies(disk)
+        self._judge_copies()
 
     def _judge_start(self, last: Begun, host: str, generation: int) -> None:
         has_proof = self.truth.has_proof(last, host, generation)
@@ -100,14 +100,12 @@ class FenceLaws:
             text = f"{vm.name} began on {host} in generation {generation}, after"
             self._breach(ONCE, f"{text} {newer[-1].generation} on {newer[-1].host}")
 
-    def _judge_copies(self, disk: str) -> None:
-        hosts = [host.machine.name for host in self.truth.copies(disk)]
-        if len(hosts) < 2:
-            self._lied_about.discard(disk)
-        elif disk not in self._lied_about:
-            self._lied_about.add(disk)  # Once is enough.
+    def _judge_copies(self) -> None:
+        twice = {disk: hosts for disk, hosts in self.truth.copies().items() if len(hosts) > 1}
+        for disk in sorted(twice.keys() - self._lied_about):
             name = self.truth.begun[disk][-1].name
-            self._breach(TWO_COPIES, f"{name} runs on {' and '.join(hosts)}")
+            self._breach(TWO_COPIES, f"{name} runs on {' and '.join(twice[disk])}")
+        self._lied_about = set(twice)  # Once is enough.
 
     def _disk_of(self, begun: Begun) -> str:
         return next(disk for disk, all_of in self.truth.begun.items() if begun in all_of)
@@ -121,7 +119,7 @@ class FenceLaws:
         self.switched_off.append((now, host))
         if truth.modes.get(host, HostMode.REPORT) is not HostMode.ACT:
             self._breach(POWER, f"{by.name} switches {host} off, which it is only to report")
-        if truth.disarmed_until_utc_ms > by.own.utc_ns() // NS_PER_MS:
+        if truth.is_disarmed(by):
             self._breach(POWER, f"{by.name} switches {host} off while people have disarmed it")
         leader = self.site.cluster.truth.holder
         if leader != by.name:
@@ -146,18 +144,17 @@ class FenceLaws:
             if host.machine.boots != booted:
                 self.site.boots_by_people[name] = host.machine.boots
                 self._breach(ONLY_OFF, f"{name} was booted, and by no person")
-        for disk in self.truth.begun:
-            self._judge_copies(disk)
+        self._judge_copies()
         self._note_outranked()
         self._note_lapsed()
         self.site.clock.later(TICK_MS, self._tick)
 
     def _note_outranked(self) -> None:
         """What another host holds by now may end here: it must."""
-        for protection in self.truth.protections():
-            for name, host in self.site.hosts.items():
-                vm = host.machine.vms.by_uuid(protection.vm)
-                if vm is not None and protection.tenure.host != name:
+        holders = {one.vm: one.tenure.host for one in self.truth.protections()}
+        for name, host in self.site.hosts.items():
+            for vm in host.machine.vms.vms.values():
+                if holders.get(vm.uuid, name) != name:
                     self.laws.vm_may_end(host, vm.name)
 
     def _note_lapsed(self) -> None:

@@ -10,17 +10,19 @@ from dataclasses import dataclass, field
 import msgspec
 
 from holdfast.adapters.simulated.bmc import Ordered
-from holdfast.adapters.simulated.network import Weather
+from holdfast.adapters.simulated.clock import UTC_NS
+from holdfast.adapters.simulated.machine import Machine
 from holdfast.adapters.simulated.vm import SimulatedVm
 from holdfast.facts.fencing import Fence, FenceStep, HostMode
 from holdfast.facts.instances import Instance, InstanceStep
-from holdfast.facts.instants import NS_PER_S
+from holdfast.facts.instants import NS_PER_MS, NS_PER_S
 from holdfast.facts.leases import HostLease
 from holdfast.facts.promises import DEFAULT_GROUP, Group, Owner, Protection
 from holdfast.facts.recoveries import Recovery
 from holdfast.facts.tenure import DeathProof, ProofKind, Wanted
 from holdfast.ports.store import Changed
 from tests.simulation.data_centre import DataCentre, Host
+from tests.simulation.paths import Paths
 from tests.simulation.pulses import key_of
 
 TICK_MS = 100.0
@@ -42,8 +44,10 @@ class Begun:
 @dataclass
 class FenceTruth:
     site: DataCentre
+    paths: Paths
     modes: dict[str, HostMode] = field(default_factory=dict)
     disarmed_until_utc_ms: int = 0
+    _drift_ms: int = 0
     begun: dict[str, list[Begun]] = field(default_factory=dict)  # By disk, in order.
     proofs: dict[str, list[Recovery]] = field(default_factory=dict)  # By VM, as committed.
     taken_back: set[tuple[str, str, int]] = field(default_factory=set)  # VM, host, generation.
@@ -56,6 +60,7 @@ class FenceTruth:
     _silent_at: dict[str, int] = field(default_factory=dict)  # When it could be heard last.
     _doubtful: set[str] = field(default_factory=set)
     _ordered: list[tuple[int, Ordered]] = field(default_factory=list)
+    _read: dict[str, tuple[int, Protection]] = field(default_factory=dict)  # By key and revision.
 
     def __post_init__(self) -> None:
         self.site.bmcs.ordered.append(self._note_order)
@@ -72,6 +77,7 @@ class FenceTruth:
         self.modes[host] = mode
 
     def disarmed(self, until_utc_ms: int) -> None:
+        self._drift_ms = max(0, until_utc_ms - self._utc_ms()) // 1_000
         self.disarmed_until_utc_ms = until_utc_ms
 
     def armed(self) -> None:
@@ -83,6 +89,14 @@ class FenceTruth:
         if machine.is_up:
             self._deceived.add((host, machine.boot))
 
+    def is_disarmed(self, machine: Machine) -> bool:
+        """Not over by that machine's own clock, nor in truth: clocks drift by some per mille."""
+        until, now = self.disarmed_until_utc_ms, self._utc_ms()
+        return until > machine.own.utc_ns() // NS_PER_MS and now < until - self._drift_ms
+
+    def _utc_ms(self) -> int:
+        return (UTC_NS + self.site.clock.now) // NS_PER_MS
+
     # What is true.
 
     def is_deceived(self, host: str, boot: str) -> bool:
@@ -93,14 +107,14 @@ class FenceTruth:
         """Another one fell silent as this one was switched off: it may have been the wrong one."""
         return host in self._doubtful
 
-    def copies(self, disk: str) -> list[Host]:
-        """Where it runs, so that it can write: now, or when its frozen host goes on."""
-        return [
-            host
-            for host in self.site.hosts.values()
-            if host.machine.has_power
-            and any(vm.runs and vm.writes_to == disk for vm in host.machine.vms.vms.values())
-        ]
+    def copies(self) -> dict[str, list[str]]:
+        """By disk, the hosts that can write to it: now, or when a frozen one goes on."""
+        found: dict[str, list[str]] = {}
+        for name, host in self.site.hosts.items():
+            if host.machine.has_power:
+                for disk in {vm.writes_to for vm in host.machine.vms.vms.values() if vm.runs}:
+                    found.setdefault(disk, []).append(name)
+        return found
 
     def runs_of(self, vm: str) -> int:
         found = (host.machine.vms.by_uuid(vm) for host in self.site.hosts.values())
@@ -134,12 +148,22 @@ class FenceTruth:
         made = Begun(vm.uuid, vm.name, host, boot, generation)
         self.begun.setdefault(vm.writes_to, []).append(made)
 
+    def note_stopped(self, host: str, vm: SimulatedVm) -> None:
+        """A person ended it in order, and no tenure was about it there: nothing is to be proven."""
+        if not any(p.vm == vm.uuid and p.tenure.host == host for p in self.protections()):
+            begun = self.begun.get(vm.writes_to, [])
+            self.begun[vm.writes_to] = [one for one in begun if one.host != host]
+
     # What the store holds.
 
     def protections(self) -> Iterator[Protection]:
         for key, held in self.site.cluster.truth.contents.items():
             if key.startswith("protections/"):
-                yield msgspec.json.decode(held.value, type=Protection)
+                revision, protection = self._read.get(key, (None, None))
+                if protection is None or revision != held.revision:
+                    protection = msgspec.json.decode(held.value, type=Protection)
+                    self._read[key] = held.revision, protection
+                yield protection
 
     def is_promised(self, protection: Protection) -> bool:
         """Wanted running, and for the program to bring back."""
@@ -231,8 +255,7 @@ class FenceTruth:
                 self._doubtful.add(host)
 
     def _everybody_listens(self) -> bool:
-        is_mild = all(weather == Weather() for weather in self.site.network.weather.values())
-        return is_mild and all(
+        return self.paths.are_calm and all(
             one.machine.is_up
             and one.machine.can_run(process)
             and not one.machine.loops[process].lag_ms
@@ -241,15 +264,7 @@ class FenceTruth:
         )
 
     def _is_heard(self, name: str, host: Host) -> bool:
-        network, pulse = self.site.network, host.pulse
+        pulse = host.pulse
         is_itself = (pulse.host, pulse.key) == (name, key_of(name))
         is_alive = host.machine.is_up and not host.machine.is_frozen and pulse.is_running
-        return (
-            is_itself
-            and is_alive
-            and all(
-                network.reaches(plane, name, other)
-                for other in self.site.controllers
-                for plane in network.planes
-            )
-        )
+        return is_itself and is_alive and self.paths.reaches_all(name, self.site.controllers)

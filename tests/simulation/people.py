@@ -32,14 +32,19 @@ class People:
     def __init__(self, stage: SiteStage) -> None:
         self._stage, self._truth = stage, stage.fences.truth
 
-    def act(self, host: str, mode: HostMode) -> None:
+    def uuid_of(self, vm: str) -> str:
+        return self._stage.site.host_of(vm).machine.vms.vms[vm].uuid
+
+    def act(self, host: str, mode: HostMode, dump_wait_s: int = 0) -> None:
         """Raises NotDone."""
         devices = self._stage.site.bmcs.ladder(host)
 
         async def ask(leader: SimulatedController, _term: int) -> None:
             def wanted() -> Puts:
                 held = leader.registry.fencing(host)
-                now = structs.replace(held, mode=mode, devices=devices, set_by=WHO)
+                now = structs.replace(
+                    held, mode=mode, devices=devices, dump_wait_s=dump_wait_s, set_by=WHO
+                )
                 return {f"fencing/{host}": now}
 
             await leader.registry.change(wanted)
@@ -122,7 +127,9 @@ class People:
         async def work() -> None:
             try:
                 await ask(leader, leadership.term or 0)
-            except (Unanswerable, StoreAway) as error:
+            except Unanswerable as error:
+                failed[0] = f"{error} -> {error.hint}" if error.hint else str(error)
+            except StoreAway as error:
                 failed[0] = str(error) or "it was refused"
 
         task, waited_ms = process.create_task(work()), 0.0

@@ -2,9 +2,9 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache, partial
 
 from holdfast.adapters.simulated.machine import Machine
-from holdfast.adapters.simulated.network import Network
 from holdfast.agent.petting import Petting
 from holdfast.facts.instants import NS_PER_MS, Instant
 from holdfast.facts.layers import Layer, LayerState, Plan
@@ -17,13 +17,19 @@ from holdfast.facts.pulse import (
     Word,
     decode_probe,
     encode,
+    encode_each,
 )
 from holdfast.policy import timing
 
 REPEATS_OF_PLAN, BETWEEN_REPEATS_MS = 3, 5.0
+PERIOD_NS = timing.PULSE_PERIOD_MS * NS_PER_MS
 Board = Callable[[Instant], Mapping[Layer, Word]]
+# Where datagrams arrive: a socket of the ear, which its kernel fills while the ear sleeps. It is
+# told what came, on which plane, and from which machine.
+Listens = Callable[[bytes, str, str], None]
 
 
+@cache
 def key_of(host: str) -> bytes:
     return hashlib.blake2s(host.encode(), digest_size=KEY_BYTES).digest()
 
@@ -35,7 +41,7 @@ class SimulatedPulse:
     """
 
     def __init__(
-        self, machine: Machine, targets: Iterable[tuple[str, "Listens"]], board: Board
+        self, machine: Machine, targets: Iterable[tuple[str, Listens]], board: Board
     ) -> None:
         self.host, self.key = machine.name, key_of(machine.name)
         self.plan, self.limit_ms = Plan.NONE, 0
@@ -97,9 +103,8 @@ class SimulatedPulse:
         if not machine.is_frozen:
             self._pet()
             self._beat()
-        period_ns = timing.PULSE_PERIOD_MS * NS_PER_MS
-        due = machine.own.virtual_at(machine.own.monotonic_ns() + period_ns)
-        machine.clock.at(due, lambda: self._beat_on(life))
+        due = machine.own.virtual_at(machine.own.monotonic_ns() + PERIOD_NS)
+        machine.clock.at(due, partial(self._beat_on, life))
 
     def granted(self, data: bytes) -> None:
         """The leader's ear has answered a pulse."""
@@ -117,32 +122,17 @@ class SimulatedPulse:
         machine, network = self._machine, self._machine.network
         self._sequence += 1
         at = Instant(machine.own.monotonic_ns())
-        words = self._board(at)
-        for plane in network.planes:
-            pulse = Pulse(
-                names=Names(self.host, plane, machine.boot),
-                sequence=self._sequence,
-                sent_ns=at,
-                plan=self.plan,
-                plan_limit_ms=self.limit_ms,
-                layers=words,
-            )
-            data = encode(pulse, self.key)
-            for name, target in self._targets:
-                _send(network, plane, machine.name, name, target, data)
-
-
-class Listens:
-    """Where datagrams arrive: a socket of the ear, which its kernel fills while the ear sleeps."""
-
-    def arrive(self, data: bytes, plane: str, sender: str) -> None:
-        raise NotImplementedError
-
-
-def _send(
-    network: Network, plane: str, source: str, name: str, target: Listens, data: bytes
-) -> None:
-    network.send(plane, source, name, lambda: target.arrive(data, plane, source))
+        pulse = Pulse(
+            names=Names(self.host, "", machine.boot),
+            sequence=self._sequence,
+            sent_ns=at,
+            plan=self.plan,
+            plan_limit_ms=self.limit_ms,
+            layers=self._board(at),
+        )
+        source = machine.name
+        for plane, data in encode_each(pulse, network.planes, self.key).items():
+            network.send_each(plane, source, self._targets, data, plane, source)
 
 
 def agent_board(

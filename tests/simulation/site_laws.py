@@ -4,10 +4,10 @@ Truth is what was done to machines, processes and networks; nothing here is take
 program believes, but where a law is about that belief.
 """
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from holdfast.adapters.simulated.network import Weather
 from holdfast.detectors.host_silent import NEVER_HEARD_MS
 from holdfast.facts.alarms import Alarm, AlarmState
 from holdfast.facts.instants import NS_PER_MS, NS_PER_S
@@ -19,12 +19,12 @@ from holdfast.policy.site_world import SiteWorld
 from tests.simulation import receivers
 from tests.simulation.controllers import SimulatedController
 from tests.simulation.data_centre import DataCentre, Host
+from tests.simulation.paths import MILD_MS, Paths
 from tests.simulation.receivers import Arrived
 from tests.simulation.site_end import left_over
 
 REPORT_NS = timing.REPORT_LIMIT_MS * NS_PER_MS
 TICK_MS = 100.0
-MILD_MS = 5.0  # So slow may a network be that promises are kept on it.
 KNOWN_FOR_NS = 3 * NS_PER_S  # Who was in order for so long keeps the promise of one second.
 BEGUN_FOR_NS = 15 * NS_PER_S  # A controller that began has heard by then whom it can hear.
 LATE_NS = 20 * NS_PER_S  # Who comes into order later finds what happened before within this.
@@ -69,9 +69,9 @@ class SiteLaws:
     excused: int = 0  # Faults that nobody could have reported within the second.
     retracted: int = 0
     faults: list[_Fault] = field(default_factory=list)
-    _controllers: dict[str, _Since] = field(default_factory=dict)
-    _hosts: dict[str, _Since] = field(default_factory=dict)
-    _ways: dict[tuple[str, str], _Since] = field(default_factory=dict)
+    _controllers: dict[str, _Since] = field(default_factory=lambda: defaultdict(_Since))
+    _hosts: dict[str, _Since] = field(default_factory=lambda: defaultdict(_Since))
+    _ways: dict[tuple[str, str], _Since] = field(default_factory=lambda: defaultdict(_Since))
     _dead_since: dict[str, int] = field(default_factory=dict)
     _sequences: dict[tuple[str, str], int] = field(default_factory=dict)
     _revisions: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -84,6 +84,7 @@ class SiteLaws:
     _broken: list[LawBroken] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.paths = Paths(self.site.network)
         self._tick()
 
     # What happened.
@@ -146,20 +147,21 @@ class SiteLaws:
             raise LawBroken(f"something failed and nobody handled it: {failures[:3]}")
 
     def _tick(self) -> None:
-        now, network = self.site.clock.now, self.site.network
+        now = self.site.clock.now
         for name, controller in self.site.controllers.items():
-            since = self._controllers.setdefault(name, _Since())
+            since = self._controllers[name]
             loop = controller.machine.loops.get("controller")
             if loop is not None and id(loop) != since.process:
                 since.process, since.begun_at = id(loop), now
             _note(since, now, is_well=self._is_well(controller))
         for name, host in self.site.hosts.items():
-            _note(self._hosts.setdefault(name, _Since()), now, is_well=self._is_alive(host))
-            if self._is_alive(host) or host.machine.can_run("agent"):
+            is_alive = self._is_alive(host)
+            _note(self._hosts[name], now, is_well=is_alive)
+            if is_alive or host.machine.can_run("agent"):
                 self._dead_since[name] = now  # Its agent may vouch for it without a pulse.
             for other in self.site.controllers:
-                is_whole = all(network.talk(name, other, plane) for plane in network.planes)
-                _note(self._ways.setdefault((name, other), _Since()), now, is_well=is_whole)
+                is_whole = self.paths.talk_everywhere(name, other)
+                _note(self._ways[name, other], now, is_well=is_whole)
         self._judge_vms()
         self._judge_states()
         self._judge_late()
@@ -205,7 +207,7 @@ class SiteLaws:
         """No state without an exit: whoever waits, waits for something that comes."""
         for name, controller in self.site.controllers.items():
             decider = controller.decider
-            if decider is None or not self._is_well(controller):
+            if decider is None or self._controllers[name].at is None:
                 continue
             world = decider.world
             if world.defects:
@@ -216,7 +218,7 @@ class SiteLaws:
             for record in world.hosts.values():
                 if record.state in SILENT and record.ask_at is None:
                     self.breach(f"no state without an exit: {name} asks nobody of {record.name}")
-            if controller.leads() and self._was_well(name, PERSON_NS):
+            if self._was_well(name, PERSON_NS) and controller.leads():
                 self._judge_handing_over(name, world)
 
     def _judge_handing_over(self, name: str, world: SiteWorld) -> None:
@@ -332,7 +334,7 @@ class SiteLaws:
             return False
         if not network.talk(machine.name, receivers.NAME, receivers.LINKS):
             return False
-        if not all(_is_mild(weather) for weather in network.weather.values()):
+        if not self.paths.are_mild:
             return False
         others = [host for host in self.site.hosts.values() if host.machine is not machine]
         heard = (one for one in others if self._is_alive(one) and self._hears(machine, one))
@@ -377,7 +379,3 @@ def _note(since: _Since, now: int, *, is_well: bool) -> None:
         since.at = None
     elif since.at is None:
         since.at = now
-
-
-def _is_mild(weather: Weather) -> bool:
-    return not weather.loss and weather.delay_ms + weather.jitter_ms <= MILD_MS

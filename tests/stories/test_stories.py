@@ -1,7 +1,8 @@
 """Every story says what the system says; `make rewrite` accepts what it says now.
 
 A story is a text file named by its sentence. Its head tells it in two lines, and which requirements
-it covers. Then come blocks, each ended by an empty line:
+it covers, and perhaps which complaints it is about (tests/stories/complaints.py). Then come blocks,
+each ended by an empty line:
 
     kill web                    what happens (tests/stories/commands.py)
     advance 10 s                ... and how much time passes
@@ -16,11 +17,13 @@ from pathlib import Path
 import pytest
 
 from tests.stories.commands import BadStory, play
+from tests.stories.complaints import SAYS
 from tests.stories.stage import Stage
 
 HERE = Path(__file__).parent
 STORIES = sorted(HERE.glob("*.txt"))
 DASHES = "----"
+HEAD = "two lines of story, what it covers, and perhaps which complaints it is about"
 COVERS = re.compile(r"^# covers: (H\d+(?: H\d+)*)$", re.MULTILINE)
 
 
@@ -63,7 +66,7 @@ def test_story(path: Path, rewrite: bool) -> None:
 def test_a_story_says_what_it_is_about(path: Path) -> None:
     head = [line for line in path.read_text().splitlines() if line.startswith("#")]
     assert COVERS.search(path.read_text()), "it does not say what it covers"
-    assert len(head) == 3, "two lines of story, then what it covers"
+    assert len(head) == 3 + len(SAYS.findall(path.read_text())), HEAD
 
 
 def test_there_are_stories() -> None:

@@ -8,11 +8,21 @@ from msgspec import structs
 
 from holdfast.facts import wire
 from holdfast.facts.definitions import HostRole, HostSize
-from holdfast.facts.observations import LibvirtAnswered, LifecycleSeen, Observation
+from holdfast.facts.observations import (
+    LibvirtAnswered,
+    LibvirtGone,
+    LibvirtSilent,
+    LifecycleSeen,
+    Observation,
+)
 from holdfast.ports.hypervisor import CallFailed, Domain, Hypervisor
 
 PERIOD_S = 60.0
 GATHER_S = 0.3  # Events come in bunches: one reading, or telling, serves them all.
+TROUBLES: dict[type[Observation], str] = {
+    LibvirtGone: "its libvirt does not run",
+    LibvirtSilent: "its libvirt does not answer",
+}
 
 
 class Inventory:
@@ -31,6 +41,7 @@ class Inventory:
         self._woken = asyncio.Event()
         self._must_read = True
         self._size: HostSize | None = None
+        self._trouble = ""
         self._told: wire.Inventory | None = None
         self.tell: Callable[[wire.Inventory], None] = lambda _: None
 
@@ -48,6 +59,9 @@ class Inventory:
         if isinstance(seen, LifecycleSeen | LibvirtAnswered):
             self._must_read = True
             self._woken.set()
+        if isinstance(seen, LibvirtAnswered | LibvirtGone | LibvirtSilent):
+            self._trouble = TROUBLES.get(type(seen), "")
+            self._woken.set()
 
     def policy_moved(self) -> None:
         """What is told of a VM may have changed here, without a word of libvirt's."""
@@ -59,7 +73,8 @@ class Inventory:
         self.tell_changes()
 
     def tell_changes(self) -> None:
-        now = wire.Inventory(vms=tuple(self._summaries()), size=self._size)
+        size = structs.replace(self._size, trouble=self._trouble) if self._size else None
+        now = wire.Inventory(vms=tuple(self._summaries()), size=size)
         if now != self._told:
             self._told = now
             self.tell(now)

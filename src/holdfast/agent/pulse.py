@@ -33,6 +33,7 @@ from holdfast.facts.pulse import (
     PulseRefused,
     decode_probe,
     encode,
+    encode_each,
     read_key,
 )
 from holdfast.ports.watchdog import Watchdog
@@ -71,23 +72,20 @@ class Pulser:
         if self._sequence % STOPS_LOOK_EVERY == 0:
             self._look_for_stop()
         words = self._board.read_all(at)
-        by_plane: dict[str, bytes] = {}
+        pulse = Pulse(
+            names=Names(self._file.host, "", self._boot),
+            sequence=self._sequence,
+            sent_ns=at,
+            plan=self._plan,
+            plan_limit_ms=self._limit_ms,
+            layers=words,
+        )
+        by_plane = encode_each(pulse, {plane for plane, *_ in self._file.targets}, self._key)
         for plane, own, address, port in self._file.targets:
-            datagram = by_plane.get(plane)
-            if datagram is None:
-                pulse = Pulse(
-                    names=Names(self._file.host, plane, self._boot),
-                    sequence=self._sequence,
-                    sent_ns=at,
-                    plan=self._plan,
-                    plan_limit_ms=self._limit_ms,
-                    layers=words,
-                )
-                datagram = by_plane[plane] = encode(pulse, self._key)
             sender = self._senders.get((plane, own))
             if sender is not None:
                 with contextlib.suppress(OSError):  # Its plane is away; the others are not.
-                    sender.sendto(datagram, (address, port))
+                    sender.sendto(by_plane[plane], (address, port))
 
     def answer_until(self, at: Instant) -> None:
         """Answer who asks, until the next pulse is due."""

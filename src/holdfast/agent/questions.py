@@ -43,10 +43,13 @@ class Questions:
 
 
 def read_disarm(args: dict[str, Any], by: str, at: Instant) -> told.Disarmed:
-    """From the controller a whole Disarm; from a person here a reason and seconds."""
+    """From the controller a whole Disarm, with how long it lasts from now; from a person here a
+    reason and seconds."""
     utc_ms = clock.utc_ms()
+    left_ms = None
     if "disarm" in args:
         disarm = msgspec.convert(args["disarm"], Disarm)
+        left_ms = msgspec.convert(args.get("left_ms"), int | None)
     else:
         try:
             seconds = disarm_seconds(args.get("seconds"))
@@ -61,7 +64,9 @@ def read_disarm(args: dict[str, Any], by: str, at: Instant) -> told.Disarmed:
             since_utc_ms=utc_ms,
             until_utc_ms=utc_ms + int(seconds * 1_000),
         )
-    return told.Disarmed(at=at, disarm=disarm, until=after(at, disarm.left_ms(utc_ms)))
+    if left_ms is None:  # A controller of an earlier version does not say it.
+        left_ms = disarm.left_ms(utc_ms)
+    return told.Disarmed(at=at, disarm=disarm, until=after(at, left_ms))
 
 
 def read_protection(args: dict[str, Any]) -> Protection:

@@ -34,11 +34,11 @@ class Welcomer:
             return
         if not welcome.is_complete:  # Nobody leads: what is not named here stays as it is.
             if welcome.disarm is not None:
-                self._take_disarm(welcome.disarm)
+                self._take_disarm(welcome.disarm, welcome.disarm_left_ms)
             self._inventory.tell_anew()
             return
         self._terms.heard(welcome.store_id, welcome.term, welcome.replaces)
-        self._take_disarm(welcome.disarm)
+        self._take_disarm(welcome.disarm, welcome.disarm_left_ms)
         self._take_groups(welcome.groups)
         self._take_protections(welcome)
         self._inventory.tell_anew()
@@ -111,11 +111,12 @@ class Welcomer:
         for name in set(world.groups) - {group.name for group in groups}:
             self._loop.consume(told.GroupForgotten(at=now(), name=name))
 
-    def _take_disarm(self, disarm: Disarm | None) -> None:
+    def _take_disarm(self, disarm: Disarm | None, left_ms: int | None) -> None:
         """One that was told on this host stays until its own end, or until somebody arms."""
         held = self._loop.decider.world.disarm
         if disarm is not None:
-            left_ms = disarm.left_ms(clock.utc_ms())
+            if left_ms is None:  # A controller of an earlier version does not say it.
+                left_ms = disarm.left_ms(clock.utc_ms())
             at = now()
             until = Instant(at + left_ms * NS_PER_MS)
             if held != disarm:

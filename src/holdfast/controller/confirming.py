@@ -47,7 +47,8 @@ class Ears:
 
 @dataclass(frozen=True)
 class Looked:
-    """`lives`: why nobody may say that it is dead. `shown`: all that was found."""
+    """`lives`: why nobody may say that it is dead. `shown`: all that was found, its power first:
+    that is what people are told of it at once."""
 
     lives: tuple[str, ...]
     shown: tuple[str, ...]
@@ -96,7 +97,7 @@ class Confirming:
         async with self._hold_power(host) as power:
             looked = await self._look(host, is_at_rest=not power)
             if power:
-                looked = Looked(looked.lives, (*looked.shown, power))
+                looked = Looked(looked.lives, (power, *looked.shown))
             fence = await self._confirm(row, by, because, term, looked)
         return {**_known(row, looked, self._vms(host)), "power": power, "fence": PLAIN(fence)}
 
@@ -123,7 +124,7 @@ class Confirming:
             if spoke.sign in (Sign.PULSE, Sign.KERNEL):
                 lives.append(f"controller {spoke.witness} hears it now")
             shown.append(f"controller {spoke.witness}, asked now: {SAID[spoke.sign]}")
-        return Looked(tuple(lives), (*shown, *powers))
+        return Looked(tuple(lives), (*powers, *shown))
 
     def _heard_here(self, host: str) -> Iterator[str]:
         if not self._ears.is_reliable():

@@ -7,7 +7,6 @@ a sequence that rises counts as a sign of life. Standard library and `facts` onl
 import struct
 from collections import Counter
 from collections.abc import Iterable
-from hashlib import blake2s
 from hmac import compare_digest
 from typing import Any
 
@@ -25,6 +24,8 @@ from holdfast.facts.pulse import (
     Kind,
     Names,
     PulseRefused,
+    begin_digest,
+    digest_of,
     is_signed,
     peek,
     read_said,
@@ -41,6 +42,7 @@ CROSSED_AFTER = 3  # Pulses of an older boot, so that one that went astray is no
 CROSSED_AGAIN_NS = 5_000_000_000
 REFUSED_AGAIN_NS = 1_000_000_000
 REFUSED_LEAST = 5
+_NEVER = 1 << 63
 _NUMBERS = struct.Struct("!QQ")
 _BODY_LEAST = BODY.size + 1 + DIGEST_BYTES
 
@@ -72,12 +74,13 @@ class _Window:
 
 class _Host:
     __slots__ = (
-        *("boot", "boots", "crossed", "crossed_at", "crossed_said_at", "key", "lines", "name"),
-        *("patience", "refused", "refused_said_at", "said", "said_sequence", "windows"),
+        *("boot", "boots", "crossed", "crossed_at", "crossed_said_at", "digest", "key", "lines"),
+        *("name", "patience", "refused", "refused_said_at", "said", "said_sequence", "windows"),
     )
 
     def __init__(self, name: str, key: bytes, patience: int) -> None:
-        self.name, self.key, self.patience = name, key, patience
+        self.name, self.patience = name, patience
+        self.believe(key)
         self.lines: dict[str, _Line] = {}
         self.windows: dict[bytes, _Window] = {}
         self.boot = ""
@@ -87,6 +90,9 @@ class _Host:
         self.crossed_said_at: int | None = None
         self.refused: dict[tuple[str, str], tuple[int, str]] = {}
         self.refused_said_at = 0
+
+    def believe(self, key: bytes) -> None:
+        self.key, self.digest = key, begin_digest(key)
 
 
 class EarHosts:
@@ -110,6 +116,7 @@ class EarHosts:
         self._hosts: dict[str, _Host] = {}
         self._windows: dict[bytes, _Window] = {}
         self._awake: dict[_Line, None] = {}
+        self._earliest = _NEVER  # No line that is awake is due before; so most looks are short.
 
     def know(
         self, name: str, key: bytes, planes: Iterable[str], boots: dict[str, int], due: int, at: int
@@ -120,7 +127,7 @@ class EarHosts:
             host = self._hosts[name] = _Host(name, key, self._silence)
             host.boots = dict(list(boots.items())[-MOST_BOOTS:])
             host.boot = next(reversed(host.boots), "")
-        host.key = key
+        host.believe(key)
         wanted = self.planes.intersection(planes)
         for plane in sorted(wanted - host.lines.keys()):
             self._line(host, plane, at, due)
@@ -146,7 +153,7 @@ class EarHosts:
         host = line.host
         if line.plane != plane:
             return self._refuse(WRONG_PLANE, host, line.plane, sender)
-        digest = blake2s(data[:-DIGEST_BYTES], key=host.key, digest_size=DIGEST_BYTES).digest()
+        digest = digest_of(data[:-DIGEST_BYTES], host.digest)
         if not compare_digest(digest, data[-DIGEST_BYTES:]):
             return self._refuse(WRONG_KEY, host, plane, sender)
         body_at = window.body_at
@@ -166,7 +173,8 @@ class EarHosts:
             self._press(sender)
         self.accepted += 1
         line.last = at
-        line.due = at + host.patience
+        line.due = due = at + host.patience
+        self._earliest = min(self._earliest, due)  # An excuse, or a plan, may have made it later.
         if line.is_silent or line.window is not window:
             self._heard(line, window, at)
         self._look_into(data, window, sequence, at)
@@ -185,9 +193,14 @@ class EarHosts:
 
     def judge(self, at: int) -> None:
         """Say of each host that is not heard in time on a plane that it is silent there."""
-        silent = [line for line in self._awake if line.due <= at]
-        if not silent:
+        if at < self._earliest:
             return
+        silent = [line for line in self._awake if line.due <= at]
+        if silent:
+            self._tell_silent(silent, at)
+        self._earliest = min((line.due for line in self._awake), default=_NEVER)
+
+    def _tell_silent(self, silent: list[_Line], at: int) -> None:
         newest, second = self._newest_two()
         for line in silent:
             line.is_silent = True
@@ -303,6 +316,7 @@ class EarHosts:
                 line.due = max(line.due, at + host.patience)
             else:
                 line.due = min(line.due, at + host.patience)
+                self._earliest = min(self._earliest, line.due)
         told = {"plan": str(read.plan), "limit_ms": read.plan_limit_ms}
         layers = {str(layer): str(state) for layer, state in read.layers.items()}
         message = {"is": "said", "at": at, "host": host.name, "boot": host.boot}
@@ -338,6 +352,7 @@ class EarHosts:
     def _line(self, host: _Host, plane: str, at: int, due: int) -> _Line:
         line = host.lines[plane] = _Line(host, plane, at, due)
         self._awake[line] = None
+        self._earliest = min(self._earliest, due)
         return line
 
     def _drop(self, host: _Host, plane: str) -> None:

@@ -104,6 +104,8 @@ class Greeter:
     def _welcome(self, hello: wire.Hello, *, is_recorded: bool) -> wire.Welcome:
         is_complete = is_recorded and self._may_grant and self._registry.is_whole
         protections = self._promises.told_to(hello) if is_complete else ()
+        tells_disarm = is_complete or not self._leadership.leader
+        disarm = self._registry.disarm() if tells_disarm else None
         return wire.Welcome(
             version=wire.VERSION,
             term=self._leadership.term or 0,
@@ -113,7 +115,8 @@ class Greeter:
             protections=protections,
             host_names=self._names(hello.host, protections),
             released=self._promises.released(hello) if is_complete else (),
-            disarm=self._registry.disarm() if is_complete or not self._leadership.leader else None,
+            disarm=disarm,
+            disarm_left_ms=self._registry.disarm_left_ms() if disarm is not None else None,
             is_complete=is_complete,
         )
 

@@ -102,7 +102,9 @@ class Groups:
             raise Unanswerable("a disarm needs a reason", "use --reason TEXT", USAGE)
         disarm = _read_disarm(args.get("seconds"), reason, by)
         await self._registry.change(lambda: {DISARM: disarm})
-        told = await self.tell_all("disarm", {"disarm": PLAIN(disarm)}, by, term)
+        left_ms = self._registry.disarm_left_ms()
+        said = {"disarm": PLAIN(disarm), "left_ms": left_ms}
+        told = await self.tell_all("disarm", said, by, term)
         return {"disarm": PLAIN(disarm), **told}
 
     async def arm(self, by: str, term: int) -> Any:

@@ -35,4 +35,4 @@ def said_of(world: SiteWorld, record: HostRecord) -> str:
     fence = world.death_of(record)
     if fence is None or fence.proof is None or record.state not in SILENT:
         return record.state.value
-    return f"is dead: {'; '.join(fence.proof.shown)}"
+    return f"is dead: {fence.proof.in_short}"

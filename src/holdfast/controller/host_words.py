@@ -21,6 +21,7 @@ LINES_SHOWN, HARDWARE_SHOWN, PRESSURES_SHOWN = 60, 40, 6
 NOTES_SHOWN = 3
 VMS_SHOWN = 200
 READ_LINES = 400
+ALL_LINES = 100_000  # More than a copy holds: what was before may be far from its end.
 KERNEL, HARDWARE, PRESSURE, EARLIER = "kernel", "hardware", "pressure", "earlier"
 
 
@@ -58,8 +59,9 @@ class HostWords:
         agents = self._agents.by_host.values()
         return next((one for one in agents if name in (one.host, one.host_name)), None)
 
-    def tell(self, name: str) -> dict[str, Any]:
-        """Raises Unanswerable: no such host."""
+    def tell(self, name: str, until_utc_ms: int = 0) -> dict[str, Any]:
+        """Its VMs as they were up to then, or now: another host may run them since. Raises
+        Unanswerable: no such host."""
         agent = self.find(name)
         if agent is None:
             known = [one.host_name for one in self._agents.by_host.values()]
@@ -75,18 +77,20 @@ class HostWords:
             "hardware": self._lines(host, HARDWARE, boot, HARDWARE_SHOWN),
             "pressure": pressures,
             "earlier": self._earlier(host, boot),
-            "vms": [self.tell_vm(vm.vm, vm.name) for vm in agent.vms[:VMS_SHOWN]],
+            "vms": [self.tell_vm(vm.vm, vm.name, until_utc_ms) for vm in agent.vms[:VMS_SHOWN]],
             "vms_left_out": max(0, len(agent.vms) - VMS_SHOWN),
         }
 
-    def tell_vm(self, vm: str, name: str) -> dict[str, Any]:
-        """The newest of a VM's recorder, as far as it can be read."""
+    def tell_vm(self, vm: str, name: str, until_utc_ms: int = 0) -> dict[str, Any]:
+        """The newest of a VM's recorder (up to then), as far as it can be read."""
         samples: list[Sample] = []
         notes: list[Noted] = []
-        for line in self._copies.newest(vm, READ_LINES):
+        for line in self._copies.newest(vm, ALL_LINES if until_utc_ms else READ_LINES):
             try:
                 one = _recorded.decode(line)
             except msgspec.DecodeError:
+                continue
+            if until_utc_ms and one.utc_ms > until_utc_ms:
                 continue
             if isinstance(one, Sample):
                 samples.append(one)

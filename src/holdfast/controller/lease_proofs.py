@@ -20,6 +20,11 @@ class LeaseProofs:
     def __init__(self, registry: Registry, granted_at: Callable[[str], Instant]) -> None:
         self._registry, self._granted_at = registry, granted_at
 
+    def can_come(self, fence: Fence) -> bool:
+        """Whether VMs of that boot rely on it, so that its end would prove something."""
+        lease = self._registry.lease(fence.host)
+        return lease is not None and lease.boot == fence.boot and bool(lease.vms)
+
     async def prove(self, fence: Fence, refusal: Callable[[], str]) -> DeathProof:
         """While the intent stands nobody grants that lease any more. Raises FenceFailed."""
         while True:

@@ -24,7 +24,7 @@ from holdfast.facts.promises import Answer, AnswerKind, Protection, parse_answer
 from holdfast.facts.tenure import RESTORED, Tenure
 from holdfast.facts.wire import VmSummary
 from holdfast.policy import tenures
-from holdfast.ports.answers import REFUSED, USAGE, Unanswerable, unknown
+from holdfast.ports.answers import AWAY, REFUSED, USAGE, Unanswerable, unknown
 from holdfast.ports.store import StoreAway
 
 log = logging.getLogger(__name__)
@@ -164,7 +164,12 @@ class Promises:
             raise self._agents.away(agent)
         made = self._registry.definition(held.vm)
         await self._registry.change(lambda: self._after_release(held.vm))
-        reply = await self._agents.ask(agent, "release", {"vm": held.vm}, by=by, term=term)
+        try:
+            reply = await self._agents.ask(agent, "release", {"vm": held.vm}, by=by, term=term)
+        except Unanswerable as silent:
+            text = f"{held.name} is not protected any more, but {silent}"
+            hint = f"{agent.host_name} lets go of it when its agent greets again: holdfast vm list"
+            raise Unanswerable(text, hint, AWAY) from None
         if reply.error:
             await self._put_back(held.vm, held, None, made)
             raise Unanswerable(reply.error, reply.hint, reply.code or REFUSED)

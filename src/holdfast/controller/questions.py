@@ -26,6 +26,7 @@ from holdfast.facts import wire
 from holdfast.facts.alarms import AlarmRecord
 from holdfast.facts.incidents import Incident
 from holdfast.facts.roles import Caller, Role
+from holdfast.policy import timing
 from holdfast.policy.site_alarms import OF_SITES
 from holdfast.ports.answers import (
     AWAY,
@@ -288,7 +289,9 @@ class Questions:
             story = {**await self._with_others(story, ""), "vms": self._began_by(incident)}
             if self._host_words.find(incident.host) is None:
                 return story
-            words = await asyncio.to_thread(self._host_words.tell, incident.host)
+            # None of its VMs runs elsewhere earlier than that.
+            until = incident.fault_utc_ms + timing.FENCE_AFTER_MS if incident.fault_utc_ms else 0
+            words = await asyncio.to_thread(self._host_words.tell, incident.host, until)
             return {**story, "host_words": words}
         missing = ""
         try:

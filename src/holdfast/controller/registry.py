@@ -16,6 +16,7 @@ from msgspec import Struct
 from holdfast.facts.definitions import VmDefinition
 from holdfast.facts.fencing import Fence, HostFencing, Rehearsal
 from holdfast.facts.instances import Instance, Template
+from holdfast.facts.instants import Instant, after, elapsed_ms
 from holdfast.facts.leases import HostLease
 from holdfast.facts.membership import KINDS_OF_SITE
 from holdfast.facts.migrations import Drain, Migration, Prediction
@@ -104,6 +105,7 @@ class Registry:
         self.on_loaded: list[Callable[[], None]] = []  # All of it was read.
         self.is_loaded = False
         self._unreadable: set[str] = set()
+        self._disarm_heard: tuple[Disarm, Instant] | None = None  # As it was made, and its end.
 
     async def begin(self, term: int) -> None:
         """Read the store, and name it if it is new. Raises StoreAway.
@@ -159,6 +161,7 @@ class Registry:
                 self._held.pop(key, None)
             else:
                 self._held[key] = found
+        self._note_made(key)
         self._tell(key)
 
     @property
@@ -275,10 +278,23 @@ class Registry:
 
     def disarm(self) -> Disarm | None:
         """None also once it has ended by itself."""
+        return self._one(DISARM, Disarm) if self.disarm_left_ms() else None
+
+    def disarm_left_ms(self) -> int:
+        """Who heard it being made measures it from then: the clock of the controller that wrote
+        its end may be another's. Who has only read it has nothing but that end."""
         held = self._one(DISARM, Disarm)
-        if held is None or held.until_utc_ms <= clock.utc_ms():
-            return None
-        return held
+        if held is None:
+            return 0
+        if self._disarm_heard is not None and self._disarm_heard[0] == held:
+            return round(max(0.0, elapsed_ms(clock.now(), self._disarm_heard[1])))
+        return held.left_ms(clock.utc_ms())
+
+    def _note_made(self, key: str) -> None:
+        held = self._one(DISARM, Disarm) if key == DISARM else None
+        if held is not None:
+            lasts_ms = held.until_utc_ms - held.since_utc_ms
+            self._disarm_heard = held, after(clock.now(), lasts_ms)
 
     async def change(self, wanted: Callable[[], Puts]) -> None:
         """Put what `wanted` says until it says nothing. Raises StoreAway, and what it raises."""
@@ -314,6 +330,7 @@ class Registry:
                 self._held.pop(key, None)
             else:
                 self._held[key] = (value, done.revision)
+            self._note_made(key)
             self._tell(key)
         return True
 

@@ -137,7 +137,7 @@ class SiteFeed:
         if disarm is None:
             self._tell(Armed(at=at, by=STORE))
         else:
-            until = after(at, disarm.left_ms(clock.utc_ms()))
+            until = after(at, self._registry.disarm_left_ms())
             self._tell(Disarmed(at=at, disarm=disarm, until=until))
 
 

@@ -79,7 +79,7 @@ class SiteQuestions:
                 self._joining.refuse_stranding(one.host, one.host_name)
             await self._joining.revoke(name, reason, asked.by)
             await self._joining.look()
-            return {"revoked": [name]}
+            return {"revoked": [name], "hosts": [one.host_name]}
         issued = self._joining.members.issued.values()
         named = [one for one in issued if name in (one.host, one.host_name)]
         if not named:
@@ -96,4 +96,7 @@ class SiteQuestions:
         for host in hosts:
             await self._joining.put_out(host, of_host[0].host_name, reason, asked.by)
         await self._joining.look()
-        return {"revoked": [one.serial for one in of_host]}
+        return {
+            "revoked": [one.serial for one in of_host],
+            "hosts": sorted({one.host_name for one in of_host}),
+        }

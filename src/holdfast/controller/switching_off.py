@@ -170,12 +170,14 @@ class SwitchingOff:
             except FenceFailed as none:
                 failed = str(none)
         refusal = self._refusal(fence)
-        if self._leases is None or refusal:
+        # Where no VM relies on one, that is no news of a device that failed.
+        is_none = self._leases is None or (failed and not self._leases.can_come(fence))
+        if self._leases is None or is_none or refusal:
             raise FenceFailed(failed or refusal)
         try:
             return await self._leases.prove(fence, lambda: self._refusal(fence))
         except FenceFailed as none:
-            raise FenceFailed("; ".join(filter(None, (failed, str(none))))) from None
+            raise FenceFailed(_in_one_sentence([failed, str(none)])) from None
 
     async def _climb_devices(self, fence: Fence) -> DeathProof:
         """The first device that proves it. Raises FenceFailed with what each of them said."""
@@ -210,7 +212,7 @@ class SwitchingOff:
                         tried[place] = _tried(ladder[place], failed)
         finally:  # Of several that were at it none goes on, once one has proven it.
             await _end(works)
-        words = "; ".join(said[place] for place in sorted(said))
+        words = _in_one_sentence([said[place] for place in sorted(said)])
         if tried and len(tried) == len(said):
             self._failed[fence.host] = tuple(tried[place] for place in sorted(tried))
         raise FenceFailed(words or "no fence device is set for it")
@@ -249,3 +251,8 @@ async def _end(works: Iterable[asyncio.Task[Any]]) -> None:
     for one in left:
         one.cancel()
     await asyncio.gather(*left, return_exceptions=True)
+
+
+def _in_one_sentence(said: list[str]) -> str:
+    """Fence agents end what they say with a full stop, and others do not."""
+    return "; ".join(one.removesuffix(".") for one in said if one)

@@ -131,8 +131,9 @@ CATALOGUE: tuple[AlarmType, ...] = (
         event_type=EventType.QUALITY,
         severity=Severity.MAJOR,
         probable_cause="UNDERLYING_RESOURCE_UNAVAILABLE",
-        means="A VM of the group that should run does not, and recovery has been given up.",
-        clears="When every VM of the group that should run does.",
+        means="A VM of the group that should run does not, and recovery has been given up. Or fewer"
+        " serve than were promised of those that Holdfast makes from the group's template.",
+        clears="When every VM of the group that should run does, and as many as were promised.",
         repair="holdfast group show NAME names the VMs and their obstacles.",
         covers=("H9",),
     ),
@@ -375,8 +376,8 @@ CATALOGUE: tuple[AlarmType, ...] = (
         probable_cause="OUT_OF_SERVICE",
         means="Its host fell silent: the VM may be lost with it. When the host is proven dead the"
         " alarm says so, where the VM starts, or why it starts nowhere.",
-        clears="When the VM answers on another host, when its host pulses again (its own agent then"
-        " tells of it), or when that is settled.",
+        clears="When the VM answers on another host; or, before it was given to one, when its host"
+        " pulses again (its own agent then tells of it), or when that is settled.",
         repair="Nothing where it starts elsewhere. Else see its host's alarm, the root: start it"
         " nowhere by hand while that host may live.",
         covers=("H5", "H6", "H7", "H9"),

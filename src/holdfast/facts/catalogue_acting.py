@@ -112,7 +112,7 @@ ACTING: tuple[AlarmType, ...] = (
     ),
     AlarmType(
         id="vm-copy-ended",
-        title="A VM ran here though another host holds it, and its copy here was ended",
+        title="A VM ran on a host though another holds it, and its copy there was ended",
         subject=SubjectKind.VM,
         event_type=EventType.PROCESSING,
         severity=Severity.CRITICAL,

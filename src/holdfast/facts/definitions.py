@@ -99,3 +99,4 @@ class HostSize(Struct, frozen=True, kw_only=True):
     roles: tuple[HostRole, ...] = ()
     machines: tuple[str, ...] = ()  # QEMU's machine types; empty: not known, and not compared.
     processors: tuple[HostCpu, ...] = ()  # One for each type of VM; empty: not known.
+    trouble: str = ""  # Why it could start none just now, as its agent sees it, or empty.

@@ -80,3 +80,10 @@ class DeathProof(Struct, frozen=True, kw_only=True):
     by: str = ""
     took_ms: int = 0
     vms: tuple[str, ...] = ()
+
+    @property
+    def in_short(self) -> str:
+        """Of a person's word, whose it is and how they know: all that was looked at beside it is
+        kept here, and would grow old where it is said again and again."""
+        shown = self.shown[:1] if self.kind is ProofKind.PERSON else self.shown
+        return "; ".join(shown)

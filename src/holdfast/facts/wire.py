@@ -99,6 +99,7 @@ class Welcome(Frame, frozen=True, kw_only=True):
     groups: tuple[Group, ...] = ()
     protections: tuple[Protection, ...] = ()
     disarm: Disarm | None = None
+    disarm_left_ms: int | None = None  # As the controller measured it, whatever clocks say.
     is_complete: bool = True
     store_id: str = ""  # Terms are compared within one store.
     released: tuple[str, ...] = ()

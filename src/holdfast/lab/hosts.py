@@ -10,7 +10,8 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -97,6 +98,12 @@ class Lab:
         return sorted(recorded | stored | find_marked_labs())
 
     @staticmethod
+    def list_own() -> tuple[list[str], list[str]]:
+        """Labs that programs of this Python environment made, and all others."""
+        made = {name: (read_record(name) or {}).get("of", "") for name in Lab.list_names()}
+        return split_by_maker(made, sys.prefix)
+
+    @staticmethod
     def take_down(name: str) -> None:
         """Take away all that a lab left, in whatever state it is; a lab that is not up is fine."""
         with _only_one_at_a_time():
@@ -140,7 +147,7 @@ class Lab:
         disks.mkdir(parents=True, mode=0o755)
         folder = STATE_FOLDER / name
         folder.mkdir(parents=True)
-        about = {"hosts": hosts, "disks": str(disks), "has_systemd": has_systemd}
+        about = {"hosts": hosts, "disks": str(disks), "has_systemd": has_systemd, "of": sys.prefix}
         (folder / "lab.json").write_text(json.dumps(about))
         return cls.find(name)
 
@@ -164,6 +171,12 @@ class HostStatus:
         files = sorted(host.path("/run/libvirt/qemu").glob("*.pid"))
         guests = tuple(path.stem for path in files if path.stem != "driver")
         return cls(host.name, host.address, True, holder.pid, guests)
+
+
+def split_by_maker(made: Mapping[str, str], me: str) -> tuple[list[str], list[str]]:
+    """Whose maker is not known is not ours."""
+    own = [name for name, maker in made.items() if maker == me]
+    return own, [name for name in made if name not in own]
 
 
 def why_no_systemd() -> str:

@@ -10,7 +10,7 @@ from holdfast.facts.promises import Owner
 from holdfast.facts.tenure import RESTORED, Wanted
 from holdfast.policy import timing
 from holdfast.policy.host_states import SILENT
-from holdfast.policy.site_world import HostRecord, Promise, SiteWorld, loss_of
+from holdfast.policy.site_world import HostRecord, Loss, Promise, SiteWorld, loss_of
 
 PANICKED = "host-panicked"
 
@@ -27,7 +27,8 @@ def braked(world: SiteWorld) -> str:
     if len(silent) > limit:
         names = ", ".join(sorted(one.name for one in silent))
         number = f"{len(silent)} of {len(world.hosts)} hosts"
-        return f"{number} are silent, or were fenced a moment ago ({names}): more than {limit}"
+        word = f"more than the {limit} that Holdfast may act on before a person has looked"
+        return f"{number} are silent, or were fenced a moment ago ({names}): {word}"
     return ""
 
 
@@ -57,6 +58,12 @@ def storm_ends(world: SiteWorld) -> Instant | None:
     return after(first, timing.STORM_MS) if first is not None else None
 
 
+def _fell_together(world: SiteWorld, record: HostRecord) -> Loss | None:
+    """What it fell silent with, where it was not alone."""
+    together = world.losses.get(record.together)
+    return together if together is not None and len(together.hosts) > 1 else None
+
+
 def hindrance(world: SiteWorld, record: HostRecord) -> str:
     """Why this host is not switched off now, or empty: it is asked before each such act."""
     if record.mode is not HostMode.ACT:
@@ -69,8 +76,8 @@ def hindrance(world: SiteWorld, record: HostRecord) -> str:
         return "this controller is itself in trouble: " + ", ".join(sorted(world.own_faults))
     if world.brake:
         return world.brake
-    together = world.losses.get(record.together)
-    if together is not None and len(together.hosts) > 1:
+    together = _fell_together(world, record)
+    if together is not None:
         return f"{len(together.hosts)} hosts of {together.name} fell silent together"
     loss = loss_of(record)
     if loss is not None and "refused" in loss.evidence:
@@ -82,14 +89,14 @@ def why_nothing(world: SiteWorld, record: HostRecord) -> str:
     """Why its VMs do not start elsewhere now, in words that stay while the reason does; or empty:
     nothing hinders it. The alarm of each VM says so, and not only the incident."""
     fence, now = world.fences.get(record.host), record.fencing
-    together = world.losses.get(record.together)
+    together = _fell_together(world, record)
     if record.mode is HostMode.REPORT:
         return f"{record.name} is in report mode"
     if fence is not None and fence.step is FenceStep.INTENDED and fence.doubt:
         return f"whether {record.name} is off is in doubt, and a person must look"
     if world.brake:
         return "too many hosts are lost at once (recovery-braked)"
-    if together is not None and len(together.hosts) > 1:
+    if together is not None:
         return f"hosts of {together.name} fell silent together"
     why = hindrance(world, record)
     if not why and is_under_way(world, record) and now is not None and now.failed:
@@ -124,10 +131,20 @@ def is_dumping(world: SiteWorld, record: HostRecord) -> bool:
 
 def is_ours(world: SiteWorld, promise: Promise) -> bool:
     """Whether it is for Holdfast to start this VM elsewhere, should its host be dead."""
+    return not why_not_ours(world, promise)
+
+
+def why_not_ours(world: SiteWorld, promise: Promise) -> str:
+    """Why it is not for Holdfast to start this VM elsewhere, or empty."""
     protection = promise.protection
-    tenure = protection.tenure
-    is_held = tenure.boot not in ("", RESTORED) and tenure.wanted is Wanted.RUNNING
-    return is_held and world.group_of(protection).owner is Owner.HOLDFAST
+    tenure, group = protection.tenure, world.group_of(protection)
+    if tenure.wanted is not Wanted.RUNNING:
+        return "somebody stopped it on purpose"
+    if group.owner is not Owner.HOLDFAST:
+        return f"the owner of recovery of group {group.name} is {group.owner}"
+    if tenure.boot in ("", RESTORED):
+        return "which host may run it is in doubt: see where it runs, and protect it again"
+    return ""
 
 
 def leased_vms(world: SiteWorld, record: HostRecord) -> tuple[str, ...]:

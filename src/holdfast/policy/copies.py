@@ -97,7 +97,7 @@ def _fault(world: World, record: VmRecord) -> FaultRaised:
         certainty=Certainty.CERTAIN,
         fault_at=world.now,
         detected_at=world.now,
-        reason=f"{record.name} ran here {whose}: its copy here is ended",
+        reason=f"{record.name} ran on {world.host_name} {whose}: its copy there is ended",
         life=record.life,
         cause="another host holds it" if record.holder else "the leader took it back",
     )

@@ -121,6 +121,9 @@ def hindered(world: SiteWorld, record: HostRecord, unfenceable: str = "") -> str
     if counted and len(counted) >= brakes.allowed(world):
         names = ", ".join(sorted(counted.values()))
         return f"{names} is silent, or was fenced a moment ago: one more is for a person"
+    others = [host for host in world.hosts if host != record.host]
+    if others and world.drains.keys() >= set(others):
+        return "every other host is in maintenance (drained), and takes no VM"
     leased = brakes.leased_vms(world, record)
     on_power = [p for p in brakes.at_stake(world, record) if p.protection.vm not in leased]
     if not unfenceable or (leased and not on_power):

@@ -32,7 +32,6 @@ class HostEvent(StrEnum):
 S, E = HostState, HostEvent
 
 SILENT = (S.LOST, S.STUCK)
-AWAY = (*SILENT, S.SETTLED)  # What was known of it last says nothing of now.
 HEARD = (S.SERVING, S.IMPAIRED, S.STOPPING)
 
 _ANY = {

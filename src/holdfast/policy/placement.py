@@ -134,10 +134,28 @@ def find(
             found.append((rooms.left(record) - _mib(promise), record))
     if not found:
         return Choice(why="" if is_waiting else _why_none(reasons))
-    (left, best), *others = sorted(found, key=lambda one: (-one[0], one[1].name))
-    reasons |= {one.name: f"only {less} MiB would be left there" for less, one in others}
-    why = f"{best.name} has the most room: {left} MiB are left there"
+    (left, best), *others = sorted(found, key=_rank)
+    reasons |= {one.name: _trouble(one) or _less(less, left, best.name) for less, one in others}
+    is_passed_over = any(_trouble(one) for _, one in others)
+    most = "most room of those that are well" if is_passed_over else "most room"
+    why = f"{best.name} has the {most}: {left} MiB are left there"
     return Choice(host=best.host, why=why, rejected=_told(reasons))
+
+
+def _rank(found: tuple[int, HostRecord]) -> tuple[bool, int, str]:
+    """The most room first; after all others who would let it wait."""
+    left, record = found
+    return bool(_trouble(record)), -left, record.name
+
+
+def _trouble(record: HostRecord) -> str:
+    return record.size.trouble if record.size is not None else ""
+
+
+def _less(less: int, left: int, best: str) -> str:
+    if less < left:
+        return f"only {less} MiB would be left there"
+    return f"it has as much room, and {best} comes first by its name"
 
 
 def _mib(promise: Promise) -> int:
@@ -165,6 +183,8 @@ def refusal(
     """The first reason why this host does not take it, or empty."""
     if record.host in world.drains:
         return "it is in maintenance (drained)"
+    if world.death_of(record) is not None:
+        return "it is dead"
     if record.host in world.predictions:
         return f"it is expected to fail ({world.predictions[record.host].reason})"
     fence = world.fences.get(record.host)

@@ -136,7 +136,10 @@ def judge_group(world: World, name: str) -> list[Report]:
     lost = [r for r in promised if _is_given_up(r)]
     if not lost:
         key = alarms.own_key(world, "promise-broken", subject)
-        return alarms.clear(world, key, f"every VM of group {name} that should run does")
+        over = f"every VM of group {name} that should run does"
+        if not promised:
+            over = f"no VM of group {name} is to run on this host any more"
+        return alarms.clear(world, key, over)
     names = ", ".join(sorted(r.name for r in lost))
     text = (
         f"group {name}: {len(promised) - len(lost)} of {len(promised)} promised VMs in service, "

@@ -171,7 +171,7 @@ def _fence_set(world: SiteWorld, fact: told.FenceSet) -> list[Action]:
     record.page_at = None
     text = "is dead: its VMs start elsewhere, where they can"
     wish = f"find out why {record.name} died, then switch it on: Holdfast never does that"
-    return site_incidents.step(world, record.incident, text, wish)
+    return site_incidents.step_of_host(world, record, text, wish)
 
 
 def _recovery_set(world: SiteWorld, fact: told.RecoverySet) -> list[Action]:
@@ -185,7 +185,8 @@ def _recovery_set(world: SiteWorld, fact: told.RecoverySet) -> list[Action]:
         was = (before.generation, before.target_boot) if before is not None else None
         is_back = recovery.step is RecoveryStep.GIVEN_BACK
         if is_back or was != (recovery.generation, recovery.target_boot):
-            starting.is_asked, starting.again_at, starting.obstacle = False, None, ""
+            starting.is_asked, starting.again_at = False, None
+            starting.obstacle = starting.unanswered = ""
     return []
 
 
@@ -215,6 +216,7 @@ def _is_something_up(world: SiteWorld) -> bool:
     """Most of the time nothing is: then nothing is looked at."""
     is_fenced = any(one.step is not FenceStep.CLOSED for one in world.fences.values())
     is_moved = site_drains.is_something_up(world) or site_migrations.is_something_up(world)
+    is_moved = is_moved or site_deaths.is_somebody_down(world)
     return is_fenced or is_moved or any(one.state in SILENT for one in world.hosts.values())
 
 
@@ -261,5 +263,6 @@ def _refresh_host(world: SiteWorld, record: HostRecord) -> list[Action]:
     for key in before:
         alarm = world.reported.get(key)
         if key not in record.keys and alarm is not None:
-            world.over[key] = site_deaths.why_over(world, alarm) or world.over.get(key, "")
+            why = site_deaths.why_over(world, record, alarm)
+            world.over[key] = why or world.over.get(key, "")
     return list(site_alarms.publish(world, keys))

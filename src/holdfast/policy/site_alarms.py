@@ -19,7 +19,7 @@ from holdfast.policy.alarms import row_of
 from holdfast.policy.site_world import HostRecord, Loss, SiteWorld, loss_of
 from holdfast.policy.timing import SHARE_WAIT_MS
 
-ON_LOST_HOST = "vm-on-lost-host"
+ON_LOST_HOST = site_deaths.ON_LOST_HOST
 TOGETHER = "racks-lost"
 OF_HOSTS = frozenset(row.id for row in BY_ID.values() if row.subject is SubjectKind.HOST)
 OF_REHEARSALS = "host-unfenceable"  # The leader's own to raise and clear; nothing is heard of it.
@@ -77,8 +77,29 @@ def _alarms_of(world: SiteWorld, record: HostRecord) -> list[Alarm]:
             below = ""
         else:
             found.append(_alarm(world, key_of(fault), fault, record.incident, below))
-    if loss is not None:
-        found += _vms_of(world, record, loss)
+    found += _vms_of(world, record, loss) if loss is not None else _still_down(world, record)
+    return found
+
+
+def _still_down(world: SiteWorld, record: HostRecord) -> list[Alarm]:
+    """They stand by themselves, under the keys that they had below the loss of their host."""
+    at = world.fenced_at.get(record.host, world.now)
+    found = []
+    for vm, proof in site_deaths.still_down(world, record):
+        fault = FaultRaised(
+            detector="policy",
+            condition=ON_LOST_HOST,
+            subject=vm_subject(vm.vm, vm.name),
+            effect=Effect.GONE,
+            certainty=Certainty.CERTAIN,
+            fault_at=at,
+            detected_at=at,
+            reason=vm.text,
+            boot=proof.boot,
+            cause=f"{record.name} died",
+            evidence={"host": record.name},
+        )
+        found.append(_alarm(world, key_of(fault), fault, "", ""))
     return found
 
 

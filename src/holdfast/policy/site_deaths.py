@@ -5,20 +5,22 @@ from collections.abc import Iterator
 import msgspec
 from msgspec import Struct
 
-from holdfast.facts.alarms import Alarm, alarm_key
+from holdfast.facts.alarms import Alarm, alarm_key, condition_of
 from holdfast.facts.catalogue import BY_ID
-from holdfast.facts.fencing import Fence
+from holdfast.facts.fencing import Fence, FenceStep
 from holdfast.facts.instants import Instant
 from holdfast.facts.recoveries import Recovery, RecoveryStep
 from holdfast.facts.subjects import Subject, SubjectKind, host_subject
-from holdfast.facts.tenure import DeathProof
+from holdfast.facts.tenure import DeathProof, Wanted
 from holdfast.facts.verdicts import Certainty, Effect, FaultRaised
 from holdfast.policy import brakes, rebuilding
 from holdfast.policy.host_states import SILENT
-from holdfast.policy.site_world import HostRecord, Promise, SiteWorld
+from holdfast.policy.site_world import HostRecord, Promise, SiteWorld, Starting
 
+TOLD_AT_ONCE = 2  # Of what shows that a host is dead: the word itself, and its power.
 BRAKED = "recovery-braked"
 FENCE_FAILED = "fence-failed"
+ON_LOST_HOST = "vm-on-lost-host"
 NOT_DEAD = "host-not-dead"
 BRAKE_KEY = alarm_key("site", BRAKED)
 
@@ -40,9 +42,14 @@ def as_known(world: SiteWorld, record: HostRecord, loss: FaultRaised) -> FaultRa
     fence = world.death_of(record)
     if fence is None or fence.proof is None:
         return loss
-    how = "; ".join(fence.proof.shown)
-    reason = f"{record.name} is dead: {how}"
-    return msgspec.structs.replace(loss, certainty=Certainty.CERTAIN, reason=reason)
+    told, more = fence.proof.shown[:TOLD_AT_ONCE], fence.proof.shown[TOLD_AT_ONCE:]
+    reason = f"{record.name} is dead: {'; '.join(told)}"
+    if more:  # Who reads an alarm needs the proof; all that was looked at is long.
+        reason += f" (and {len(more)} things more: holdfast explain {record.name})"
+    evidence = {**loss.evidence, "looked_at": "; ".join(more)} if more else loss.evidence
+    return msgspec.structs.replace(
+        loss, certainty=Certainty.CERTAIN, reason=reason, evidence=evidence
+    )
 
 
 def faults_of(world: SiteWorld, record: HostRecord) -> Iterator[FaultRaised]:
@@ -124,14 +131,40 @@ def vms_of(world: SiteWorld, record: HostRecord, loss: FaultRaised) -> list[Lost
     ]
 
 
+def still_down(world: SiteWorld, record: HostRecord) -> Iterator[tuple[LostVm, DeathProof]]:
+    """Its former VMs that others are to bring back, and that do not answer yet: none comes back by
+    the host being heard again, or dealt with by a person. A host that pulses though it was proven
+    dead has an alarm of its own."""
+    if world.is_contradicted(record):
+        return
+    for promise in world.promises.values():
+        recovery = world.recovery_ahead(promise) or world.recovery_of(promise)
+        if recovery is None or recovery.source != record.host or not brakes.is_ours(world, promise):
+            continue
+        if word := _on_its_way(world, recovery):
+            text = f"{recovery.name} went down with {record.name}, {word}"
+            yield LostVm(vm=recovery.vm, name=recovery.name, text=text), recovery.proof
+
+
+def is_somebody_down(world: SiteWorld) -> bool:
+    """Also whose alarm is open, though nothing is under way any more: it must be ended."""
+    is_told = any(
+        condition_of(key) == ON_LOST_HOST for record in world.hosts.values() for key in record.keys
+    )
+    return is_told or any(
+        world.recoveries[vm].step is not RecoveryStep.ANSWERED
+        for vm in world.recoveries.keys() & world.promises.keys()
+    )
+
+
 def _suspicion(world: SiteWorld, vm: str, loss: FaultRaised, why: str) -> str:
     """After the name of a VM whose host may be dead; whoever reads only this must see what keeps it
     from being started elsewhere."""
     promise = world.promises.get(vm)
     if promise is None:
         why = "it is not protected"
-    elif not brakes.is_ours(world, promise):
-        why = "its owner of recovery, or who stopped it, wants it so"
+    elif not_ours := brakes.why_not_ours(world, promise):
+        why = not_ours
     elif world.tie_of(promise):
         why = world.tie_of(promise)
     text = f"may be lost with its host: {loss.reason}"
@@ -180,8 +213,8 @@ def _word(world: SiteWorld, record: HostRecord, vm: str) -> str:
         return ""
     if starting is not None and starting.obstacle:
         return f"and is not started elsewhere: {starting.obstacle}"
-    if not brakes.is_ours(world, promise):
-        return "and starts nowhere else: its owner of recovery, or who stopped it, wants it so"
+    if not_ours := brakes.why_not_ours(world, promise):
+        return f"and starts nowhere else: {not_ours}"
     return "and is to be started elsewhere"
 
 
@@ -196,7 +229,7 @@ def _on_its_way(world: SiteWorld, recovery: Recovery) -> str:
         case RecoveryStep.STARTED:
             return f"and runs on {name} again{anew}: its answer is awaited"
         case RecoveryStep.PLACED:
-            return f"and is being started on {name}{anew}"
+            return _waiting(name, starting) or f"and is being started on {name}{anew}"
         case RecoveryStep.GIVEN_BACK:
             why = starting.obstacle if starting is not None else ""
             return f"and {name} could not start it: {recovery.reason}" + (f"; {why}" if why else "")
@@ -218,12 +251,50 @@ def left_down(world: SiteWorld, incident: str) -> dict[str, tuple[str, ...]]:
     }
 
 
-def why_over(world: SiteWorld, alarm: Alarm) -> str:
-    """Why a VM's alarm below its host's is over, or empty where the host's own word says it."""
-    promise = world.promises.get(alarm.subject.id)
-    recovery = world.recovery_of(promise) if promise is not None else None
-    if recovery is None or recovery.step is not RecoveryStep.ANSWERED:
+def _waiting(target: str, starting: Starting | None) -> str:
+    """Why its target does not start it now, or empty."""
+    if starting is not None and starting.obstacle:
+        return f"and is not started on {target} yet: {starting.obstacle}"
+    if starting is not None and starting.unanswered:
+        return f"and {target}, which is to start it, does not answer: {starting.unanswered}"
+    return ""
+
+
+def why_over(world: SiteWorld, record: HostRecord, alarm: Alarm) -> str:
+    """Why an alarm of a host that is fenced, or on a VM below it, is over; or empty where somebody
+    else's word says it."""
+    if alarm.condition == ON_LOST_HOST:
+        return _why_vm_over(world, record, alarm)
+    return _why_fence_over(world, record) if alarm.condition == FENCE_FAILED else ""
+
+
+def _why_fence_over(world: SiteWorld, record: HostRecord) -> str:
+    fence, now = world.fences.get(record.host), record.fencing
+    proof = fence.proof if fence is not None and fence.step is not FenceStep.INTENDED else None
+    if proof is None and now is not None:
+        proof = now.proof
+    if fence is not None and fence.step is FenceStep.CLOSED:
+        return f"{record.name} is back in a new boot: nothing is to be proven any more"
+    return "; ".join(proof.shown[:1]) if proof is not None else ""
+
+
+def _why_vm_over(world: SiteWorld, record: HostRecord, alarm: Alarm) -> str:
+    vm = alarm.subject
+    promise = world.promises.get(vm.id)
+    if promise is None:
+        return f"{vm.name} is not protected any more: nobody is to bring it back"
+    recovery = world.recovery_of(promise)
+    if recovery is None:
         return ""
     target = world.hosts.get(recovery.target)
-    anew = f", {rebuilding.lost_words(recovery.rebuilds)}" if recovery.rebuilds else ""
-    return f"{recovery.name} answers on {target.name if target else recovery.target}{anew}"
+    name = target.name if target is not None else recovery.target
+    if recovery.source != record.host:
+        held = world.hosts.get(recovery.source)
+        since = held.name if held is not None else recovery.source
+        return f"{vm.name} was {since}'s by then, and is down with that: see its alarm there"
+    if recovery.step is RecoveryStep.ANSWERED:
+        anew = f", {rebuilding.lost_words(recovery.rebuilds)}" if recovery.rebuilds else ""
+        return f"{vm.name} answers on {name}{anew}"
+    if promise.protection.tenure.wanted is Wanted.STOPPED:
+        return f"somebody stopped {vm.name} on purpose"
+    return ""

@@ -17,6 +17,8 @@ from holdfast.policy.host_states import SILENT
 from holdfast.policy.site_world import Fencing, HostRecord, SiteWorld, boots_of, is_of_lease
 
 CONFIRM = "see that {name} is off, then: holdfast host confirm-dead {name} --because WHY"
+ARM = "holdfast arm, as soon as it may act again: until then {name} is left alone"
+BRING_BACK = "find out why {name} is silent, and bring it back: nothing is won by a proof"
 LAPSES = (
     "ends by itself what relies on its lease: that has run out before anything starts elsewhere"
 )
@@ -83,10 +85,12 @@ def _begin(world: SiteWorld, record: HostRecord) -> list[Action]:
         )
         if brakes.is_dumping(world, record):
             text = f"its kernel panicked, and has {record.dump_wait_s} s to write its dump"
+            return _hold(world, record, now, text, "")
         return _hold(world, record, now, text) if text else []
-    why_not = brakes.pointless(world, record) or brakes.hindrance(world, record)
-    if why_not:
-        return _hold(world, record, now, why_not)
+    if why_not := brakes.pointless(world, record):
+        return _hold(world, record, now, why_not, BRING_BACK)
+    if why_not := brakes.hindrance(world, record):
+        return _hold(world, record, now, why_not, CONFIRM if world.disarm is None else ARM)
     now.held = ""
     if _was_just_asked(world, now):
         return []
@@ -111,13 +115,15 @@ def _intended(world: SiteWorld, record: HostRecord, number: int) -> Fence:
     )
 
 
-def _hold(world: SiteWorld, record: HostRecord, now: Fencing, why: str) -> list[Action]:
-    """Nothing is done, and a person reads why: once."""
+def _hold(
+    world: SiteWorld, record: HostRecord, now: Fencing, why: str, wish: str = CONFIRM
+) -> list[Action]:
+    """Nothing is done, and a person reads why, once; `wish` is what they can do about it."""
     if now.held == why:
         return []
     now.held = why
     step = f"is not switched off: {why}"
-    return site_incidents.step(world, record.incident, step, CONFIRM.format(name=record.name))
+    return site_incidents.step_of_host(world, record, step, wish.format(name=record.name))
 
 
 def _was_just_asked(world: SiteWorld, now: Fencing) -> bool:
@@ -152,7 +158,7 @@ def _switch_off(world: SiteWorld, record: HostRecord, fence: Fence) -> list[Acti
     now.is_switching, now.held = True, ""
     wish = "" if record.page_at is not None else CONFIRM.format(name=record.name)
     text = LAPSES if fence.is_lease else "is being switched off, to be sure"
-    told = site_incidents.step(world, record.incident, text, wish)
+    told = site_incidents.step_of_host(world, record, text, wish)
     return [SwitchOff(incident=fence.incident, fence=fence), *told]
 
 
@@ -174,7 +180,7 @@ def _prove(world: SiteWorld, record: HostRecord, fence: Fence, now: Fencing) -> 
             return []
         wish = CONFIRM.format(name=record.name)
         text = f"is not proven dead: {doubt}"
-        told = site_incidents.step(world, record.incident, text, wish)
+        told = site_incidents.step_of_host(world, record, text, wish)
         return [_put(fence, doubt=doubt, term=world.term), *told]
     if _was_just_asked(world, now):
         return []
@@ -219,7 +225,7 @@ def not_switched_off(world: SiteWorld, outcome: came.NotSwitchedOff) -> list[Act
     now.again_at = after(world.now, timing.fence_again_ms(now.tries))
     record = world.hosts[outcome.host]
     text = f"could not be switched off (try {now.tries}): {outcome.reason}"
-    return site_incidents.step(world, record.incident, text, CONFIRM.format(name=record.name))
+    return site_incidents.step_of_host(world, record, text, CONFIRM.format(name=record.name))
 
 
 def _awaited(world: SiteWorld, host: str, number: int) -> Fencing | None:

@@ -87,6 +87,14 @@ def step(world: SiteWorld, incident: str, text: str, needs_you: str) -> list[Act
     return _tell(world, known, step=text, needs_you=needs_you)
 
 
+def step_of_host(world: SiteWorld, record: HostRecord, text: str, needs_you: str) -> list[Action]:
+    """As `step`, of a host that may share its incident: then it is named."""
+    known = world.incidents.get(record.incident)
+    is_its_own = known is None or known.host == record.host
+    said = text if is_its_own else f"{record.name} {text}"
+    return step(world, record.incident, said, needs_you)
+
+
 def _wish(world: SiteWorld, incident: Incident) -> str:
     """What a person should do, in the words of its alarm. For a fresh silence nothing yet."""
     records = [one for one in world.hosts.values() if one.incident == incident.id and one.faults]

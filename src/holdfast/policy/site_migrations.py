@@ -137,13 +137,19 @@ def _end(
             source_end=source,
             target_end=target,
             proofs=tuple(dead.values()),
-            reason=_reason(world, migration, now, source, target),
+            reason=_reason(world, migration, now, (source, target), step),
             pause_ms=now.pause_ms if step is MigrationStep.DONE else None,
         )
     ]
 
 
-def _reason(world: SiteWorld, migration: Migration, now: Moving, source: End, target: End) -> str:
+def _reason(
+    world: SiteWorld,
+    migration: Migration,
+    now: Moving,
+    ends: tuple[End, End],
+    step: MigrationStep,
+) -> str:
     names = {one: world.record(one).name for one in (migration.source, migration.target)}
     said = {
         End.RUNS: "has it",
@@ -152,9 +158,10 @@ def _reason(world: SiteWorld, migration: Migration, now: Moving, source: End, ta
     }
     both = "; ".join(
         f"{names[host]} {said.get(end, 'does not say')}"
-        for host, end in ((migration.source, source), (migration.target, target))
+        for host, end in zip((migration.source, migration.target), ends, strict=True)
     )
-    why = f"{migration.by} cancelled it" if migration.is_cancelled else now.refusal
+    late = " too late" if step is MigrationStep.DONE else ""
+    why = f"{migration.by} cancelled it{late}" if migration.is_cancelled else now.refusal
     return f"{why}; {both}" if why else both
 
 

@@ -17,7 +17,6 @@ from holdfast.facts.recoveries import Recovery, RecoveryStep
 from holdfast.facts.site import HostVm
 from holdfast.facts.tenure import DeathProof, Tenure, TenureState, Wanted
 from holdfast.policy import brakes, placement, proofs, rebuilding, timing
-from holdfast.policy.host_states import AWAY
 from holdfast.policy.site_world import HostRecord, Promise, SiteWorld, Starting
 
 STARTS_AT_ONCE = 4  # On one target: more would boot none of them in time.
@@ -113,7 +112,7 @@ def _place(
     places: _Places,
 ) -> list[Action]:
     before = world.recovery_of(promise)
-    now.obstacle = _obstacle(world, promise)
+    now.obstacle = _obstacle(world, promise, proof)
     if now.obstacle or promise.needs is None:
         return []
     if before is not None and _rests(world, promise, now, before, places):
@@ -192,11 +191,11 @@ def _wait_for_room(world: SiteWorld, now: Starting, why: str) -> list[Action]:
     return []
 
 
-def _obstacle(world: SiteWorld, promise: Promise) -> str:
+def _obstacle(world: SiteWorld, promise: Promise, proof: DeathProof) -> str:
     """The first thing that keeps it from being started anywhere now, or empty."""
     protection = promise.protection
-    if not brakes.is_ours(world, promise):
-        return "it is not Holdfast's to start"
+    if not_ours := brakes.why_not_ours(world, promise):
+        return not_ours
     if world.disarm is not None:
         return f"{world.disarm.owner} disarmed recovery: {world.disarm.reason}"
     if promise.needs is None:
@@ -204,20 +203,25 @@ def _obstacle(world: SiteWorld, promise: Promise) -> str:
     tie = world.tie_of(promise)
     if tie:
         return tie
-    runs_on = runner(world, protection.vm)
-    if runs_on is not None:
+    runs_on = runner(world, protection.vm, proof)
+    if runs_on is None:
+        return ""
+    if runs_on.pulses:
         return f"{runs_on.name} says that it runs there, and does not hold it: look there first"
-    return ""
+    said = f"{runs_on.name} said that it runs there, without holding it, and is silent now"
+    return f"{said}: look there first, then holdfast host confirm-dead {runs_on.name}"
 
 
-def runner(world: SiteWorld, vm: str) -> HostRecord | None:
-    """A living host whose agent says that the VM runs there."""
+def runner(world: SiteWorld, vm: str, proof: DeathProof) -> HostRecord | None:
+    """A host whose agent says that the VM runs there, or said so before the host fell silent: who
+    is not proven dead may run it still. Of its holder the proof says that it does not."""
     return next(
         (
             record
             for record in world.hosts.values()
-            if record.state not in AWAY
-            and record.told_boot == record.boot
+            if record.told_boot == record.boot
+            and world.death_of(record) is None
+            and (proof.host != record.host or record.boot not in (proof.boot, *proof.earlier))
             and any(one.vm == vm for one in record.vms)
         ),
         None,
@@ -349,7 +353,7 @@ def given_back(world: SiteWorld, outcome: came.GivenBack) -> list[Action]:
     if recovery is None:
         return []
     now = world.starting.setdefault(outcome.vm, Starting())
-    now.is_asked, now.asked_at = False, world.now
+    now.is_asked, now.asked_at, now.unanswered = False, world.now, ""
     now.refused = {**now.refused, recovery.target: outcome.reason}
     now.rests_until = None  # A rest is counted from the last that tried.
     now.again_at = after(world.now, timing.PUT_AGAIN_MS)  # It is not told once more meanwhile.
@@ -362,19 +366,20 @@ def given_back(world: SiteWorld, outcome: came.GivenBack) -> list[Action]:
 
 def start_taken(world: SiteWorld, outcome: came.StartTaken) -> None:
     """Its list of VMs will show it; should it not, the order is repeated: that is harmless."""
-    _told_again(world, outcome.vm, outcome.generation, timing.TAKEN_AGAIN_MS)
+    _told_again(world, outcome.vm, outcome.generation, timing.TAKEN_AGAIN_MS, "")
 
 
 def target_silent(world: SiteWorld, outcome: came.TargetSilent) -> None:
     """A time-out is no answer: it is told again, and nobody else is."""
-    _told_again(world, outcome.vm, outcome.generation, timing.START_AGAIN_MS)
+    again_ms = timing.START_AGAIN_MS
+    _told_again(world, outcome.vm, outcome.generation, again_ms, outcome.reason)
 
 
-def _told_again(world: SiteWorld, vm: str, generation: int, in_ms: int) -> None:
+def _told_again(world: SiteWorld, vm: str, generation: int, in_ms: int, unanswered: str) -> None:
     if _awaited(world, vm, generation) is None:
         return
     now = world.starting.setdefault(vm, Starting())
-    now.is_asked = False
+    now.is_asked, now.unanswered = False, unanswered
     now.again_at = after(world.now, in_ms)
     world.look_at(now.again_at)
 

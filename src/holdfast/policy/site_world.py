@@ -100,8 +100,9 @@ class Starting(Struct, kw_only=True):
     """What this leader does about a VM that is to start elsewhere, beside what the store says.
 
     `target` is where it was asked to be placed, until the store says so; `refused` are hosts that
-    gave it back, with what they said; `obstacle` why it is nowhere placed. Once many have been
-    tried it rests until `rests_until`, or until a host could take it that is not of `able_then`.
+    gave it back, with what they said; `obstacle` why it is nowhere placed, or not told to start;
+    `unanswered` what kept the target from answering, until it does. Once many have been tried it
+    rests until `rests_until`, or until a host could take it that is not of `able_then`.
     """
 
     asked_at: Instant | None = None
@@ -110,6 +111,7 @@ class Starting(Struct, kw_only=True):
     again_at: Instant | None = None
     refused: dict[str, str] = field(default_factory=dict)
     obstacle: str = ""
+    unanswered: str = ""
     rests_until: Instant | None = None
     able_then: list[str] = field(default_factory=list)  # Hosts that could, each with its boot.
 

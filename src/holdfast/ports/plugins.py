@@ -1,6 +1,7 @@
 """Find plug-ins by file name: the name in the configuration is the name of the module."""
 
 import difflib
+import functools
 import importlib
 import pkgutil
 from typing import Any
@@ -12,8 +13,13 @@ class UnknownPlugin(LookupError):
 
 def names(package: str) -> list[str]:
     """Every plug-in of a folder. A plug-in folder holds plug-ins only; none is imported here."""
+    return list(_found(package))
+
+
+@functools.cache  # No plug-in comes or goes while a program runs.
+def _found(package: str) -> tuple[str, ...]:
     root = importlib.import_module(package)
-    return sorted(module.name for module in pkgutil.iter_modules(root.__path__))
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(root.__path__)))
 
 
 def word(package: str, name: str, wanted: str, default: str) -> str:

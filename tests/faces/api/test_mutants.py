@@ -1,13 +1,11 @@
 """The API broken on purpose turns its tests red: each mutant is one edit, in a copy."""
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from tests.policy.breaking import survivors
 from tests.policy.mutant import Mutant
-from tests.policy.test_mutants import survives
 
 ROLES = ("tests/faces/api/test_roles.py",)
 CALLERS = ("tests/faces/api/test_callers.py",)
@@ -179,7 +177,4 @@ MUTANTS = (
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_every_mutant_turns_tests_red(tmp_path: Path) -> None:
-    rooms = [tmp_path / str(number) for number in range(len(MUTANTS))]
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        said = list(pool.map(survives, MUTANTS, rooms))
-    assert [text for text in said if text] == []
+    assert survivors(MUTANTS, tmp_path) == []

@@ -51,13 +51,15 @@ class Bmc:
     is_deaf: bool = False  # It takes the order, and its host stays on.
     refuses: bool = False  # Its password was changed.
     is_half: bool = False  # It switches off, and then says that it failed.
+    is_strict: bool = False  # To switch off what is off already is an error to it.
     ignores_every_other: bool = False
     _ignored_last: bool = False
 
     def be_well(self) -> None:
         self.late_ms, self.lies, self.wired_to = 0.0, "", self.of
         self.is_dead = self.shares_power = self.refuses = False
-        self.is_half = self.is_deaf = self.ignores_every_other = self._ignored_last = False
+        self.is_half = self.is_deaf = self.is_strict = False
+        self.ignores_every_other = self._ignored_last = False
 
     @property
     def is_deceiving(self) -> bool:
@@ -79,6 +81,8 @@ class Bmc:
             answer(Said(error=f"{self.name} refuses the password."))
         elif order == "status":
             answer(Said(power=self._reading()))
+        elif self.is_strict and not self.wired_to.has_power:
+            answer(Said(error=f"{self.name} cannot switch off what is off already."))
         else:
             if self.lies != "off" and not self.is_deaf:
                 self.clock.later(FALLS_MS, self._switch_off)

@@ -8,6 +8,7 @@ import functools
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from holdfast.adapters.simulated.clock import Clock
 from holdfast.facts.instants import NS_PER_MS
@@ -88,6 +89,8 @@ class Network:
         self._tell()
 
     def reaches(self, plane: str, source: str, target: str) -> bool:
+        if not self._cut and not self._down:
+            return True
         if source in self._down or target in self._down:
             return False
         return source == target or (plane, source, target) not in self._cut
@@ -109,9 +112,26 @@ class Network:
         weather = self.weather[plane]
         if weather.loss and self._rng.random() < weather.loss:
             return
-        copies = 2 if weather.twice and self._rng.random() < weather.twice else 1
-        for _ in range(copies):
+        if weather.twice and self._rng.random() < weather.twice:
             self._clock.later(self._delay_ms(weather), arrive)
+        self._clock.later(self._delay_ms(weather), arrive)
+
+    def send_each(
+        self,
+        plane: str,
+        source: str,
+        targets: Iterable[tuple[str, Callable[..., None]]],
+        *said: Any,
+    ) -> None:
+        """The same datagram to each target. Where nothing may befall them, they come together."""
+        weather = self.weather[plane]
+        if weather.loss or weather.twice or weather.jitter_ms:
+            for target, hear in targets:
+                self.send(plane, source, target, functools.partial(hear, *said))
+            return
+        reached = [hear for target, hear in targets if self.reaches(plane, source, target)]
+        if reached:
+            self._clock.later(weather.delay_ms, functools.partial(_tell_each, reached, said))
 
     def delay_ms(self, plane: str) -> float:
         """How long a message takes now; what was lost is sent again."""
@@ -129,6 +149,11 @@ class Network:
     def _tell(self) -> None:
         for call in list(self.changed):
             call()
+
+
+def _tell_each(hear: list[Callable[..., None]], said: tuple[Any, ...]) -> None:
+    for one in hear:
+        one(*said)
 
 
 class Wire:

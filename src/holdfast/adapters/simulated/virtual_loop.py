@@ -7,6 +7,7 @@ starved, or killed without a word, as a process can.
 import asyncio
 import collections
 import contextvars
+import functools
 import heapq
 import itertools
 from asyncio.events import _get_running_loop, _set_running_loop
@@ -29,28 +30,27 @@ class Spinning(RuntimeError):
     """Somebody runs again and again without letting time pass."""
 
 
-class VirtualHandle(asyncio.TimerHandle):
-    """A callback that waits its turn, or for its time."""
+class VirtualHandle:
+    """A callback that waits its turn, or for its time: all that asyncio asks of a handle.
+
+    There are tens of thousands in a minute of a site, so it is no more than that.
+    """
+
+    __slots__ = ("args", "context", "is_cancelled", "what")
 
     def __init__(
-        self,
-        at_ns: int,
-        call: tuple[Callable[..., object], tuple[Any, ...]],
-        loop: "VirtualLoop",
-        context: contextvars.Context | None,
+        self, what: Callable[..., object], args: tuple[Any, ...], context: contextvars.Context
     ) -> None:
-        super().__init__(at_ns / NS_PER_S, call[0], call[1], loop, context)
-        self._call = call
-        self._its_context = context or loop.context()
-
-    def run(self) -> None:
-        if not self.cancelled():
-            what, args = self._call
-            self._its_context.run(what, *args)
+        self.what, self.args, self.context = what, args, context
+        self.is_cancelled = False
 
     def cancel(self) -> None:
-        super().cancel()
-        self._call = (_nothing, ())
+        """What it held is let go at once; it stays on the heap until its time."""
+        self.is_cancelled = True
+        self.what, self.args = _nothing, ()
+
+    def cancelled(self) -> bool:
+        return self.is_cancelled
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -129,19 +129,18 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Be on the clock once, for the next thing to do."""
         if self.is_frozen or self._is_dead or self._is_running:
             return
-        if self._soon:
-            due = self._clock.now + round(self.lag_ms * NS_PER_MS)
-        elif self._timers:
-            due = max(self._clock.now, self._own.virtual_at(self._timers[0][0]))
+        due = self._clock.now
+        if not self._soon:
+            if not self._timers:
+                return
+            due = max(due, self._own.virtual_at(self._timers[0][0]))
+        if self.lag_ms:
             due += round(self.lag_ms * NS_PER_MS)
-        else:
-            return
         if self._planned is not None and self._planned <= due:
             return
         self._plan_id += 1
         self._planned = due
-        plan = self._plan_id
-        self._clock.at(due, lambda: self._wake(plan))
+        self._clock.at(due, functools.partial(self._wake, self._plan_id))
 
     def _drop_plan(self) -> None:
         self._plan_id += 1
@@ -154,18 +153,20 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def _turn(self) -> None:
         """One round: what is due joins what is ready, and all of that runs."""
-        now = self._own.monotonic_ns()
-        while self._timers and self._timers[0][0] <= now:
-            self._soon.append(heapq.heappop(self._timers)[2])
-        self._count_steps(len(self._soon))
+        soon, timers = self._soon, self._timers
+        if timers:
+            now = self._own.monotonic_ns()
+            while timers and timers[0][0] <= now:
+                soon.append(heapq.heappop(timers)[2])
+        left = len(soon)
+        self._count_steps(left)
         before = _get_running_loop()
         _set_running_loop(self)
         self._is_running = True
         try:
-            left = len(self._soon)
             while left and not (self._is_dead or self.is_frozen):
-                self._run(self._soon.popleft())
-                left = len(self._soon) if self.lag_ms else left - 1
+                self._run(soon.popleft())
+                left = len(soon) if self.lag_ms else left - 1
         finally:
             self._is_running = False
             _set_running_loop(before)
@@ -173,7 +174,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def _run(self, handle: VirtualHandle) -> None:
         try:
-            handle.run()
+            handle.context.run(handle.what, *handle.args)
         except Exception as error:  # noqa: BLE001  Told, as every loop does.
             self.call_exception_handler({"message": "a callback failed", "exception": error})
 
@@ -201,9 +202,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
         *args: Any,
         context: contextvars.Context | None = None,
     ) -> VirtualHandle:
-        handle = VirtualHandle(self._own.monotonic_ns(), (callback, args), self, context)
+        handle = VirtualHandle(callback, args, context or self.context())
         self._soon.append(handle)  # Also of a dead process: so it is found at its burial.
-        self._plan()
+        if not self._is_running:
+            self._plan()
         return handle
 
     call_soon_threadsafe = call_soon  # type: ignore[assignment]
@@ -238,10 +240,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
         args: tuple[Any, ...],
         context: contextvars.Context | None,
     ) -> VirtualHandle:
-        handle = VirtualHandle(at_ns, (callback, args), self, context)
+        handle = VirtualHandle(callback, args, context or self.context())
         if not self._is_dead:
             heapq.heappush(self._timers, (at_ns, next(self._count), handle))
-            self._plan()
+            if not self._is_running:
+                self._plan()
         return handle
 
     def time(self) -> float:
@@ -290,9 +293,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         if self._failed is not None and not self._is_dead:
             self._failed(context)
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """It stays on the heap until its time, and does nothing then."""
 
 
 def _nothing() -> None:

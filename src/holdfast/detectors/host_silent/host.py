@@ -89,8 +89,8 @@ def gasp_of(host: Host) -> str:
 
 
 def dump_of(host: Host, now: Instant) -> Dump:
-    """What of it was said before it fell silent is of an earlier life."""
-    if host.dumped_at is None or host.dumped_at < host.silent_since:
+    """As it was heard since the host fell silent."""
+    if host.dumped_at is None:
         return Dump.NONE
     is_late = elapsed_ms(host.dumped_at, now) >= DUMPING_MS
     return Dump.OVER if is_late else Dump.WRITTEN

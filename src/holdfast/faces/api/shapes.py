@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from holdfast.faces.api.guarantee_shapes import Guarantee, Loss
+from holdfast.faces.api.vm_shapes import DefinedVm
 from holdfast.facts.alarms import AlarmRecord
 from holdfast.facts.definitions import HostRole
 from holdfast.facts.events import Change, Event, EventGap
@@ -146,9 +147,10 @@ class OfJoin(Request, frozen=True, kw_only=True):
 
 
 class Revoked(Struct, frozen=True, kw_only=True):
-    """Serials."""
+    """Serials, and the names of their hosts."""
 
     revoked: tuple[str, ...]
+    hosts: tuple[str, ...] = ()
 
 
 class CaShown(Struct, frozen=True, kw_only=True):
@@ -324,14 +326,6 @@ class Host(Struct, frozen=True, kw_only=True):
     lease_trouble: str = ""
     fence_devices: tuple[str, ...] = ()
     fence: FenceShown | None = None
-
-
-class DefinedVm(Struct, frozen=True, kw_only=True):
-    """A VM of which a host has nothing but a definition; `host_name` is where it is."""
-
-    vm: str
-    name: str
-    host_name: str = ""
 
 
 class HostShown(Struct, frozen=True, kw_only=True):

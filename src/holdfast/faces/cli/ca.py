@@ -150,7 +150,9 @@ def revoke_certificate(site: Site, name: str, reason: str, even_with_vms: bool) 
     done: dict[str, Any] = ask_again(
         site, "certificate-revoke", name=name, reason=reason, **more
     ).data
-    click.echo(f"holdfast: revoked: {', '.join(done['revoked'])}; links that it had are closed")
+    serials, hosts = ", ".join(done["revoked"]), ", ".join(done.get("hosts", ()))
+    what = f"{hosts} (certificate {serials})" if hosts else serials
+    click.echo(f"holdfast: revoked: {what}; links that it had are closed")
     with suppress(Failure):  # It is revoked; what the site is now, `status` tells as well.
         for lack in lacking(ask_again(site, "site").data):
             say(lack)

@@ -55,10 +55,15 @@ def up(hosts: int, has_systemd: bool, name: str, as_json: bool) -> None:
 @lab.command()
 @name_option
 @click.option("--all", "everything", is_flag=True, help="Every lab of this machine.")
-def down(name: str, everything: bool) -> None:
+@click.option("--own", is_flag=True, help="Every lab that this installation of Holdfast made.")
+def down(name: str, everything: bool, own: bool) -> None:
     """Take a lab away without a trace, in whatever state it is."""
     with _lab_errors():
-        names = Lab.list_names() if everything else [name]
+        mine, others = Lab.list_own() if own else ([], [])
+        names = mine if own else Lab.list_names() if everything else [name]
+        for one in others:
+            why = "it is not known to be of this installation"
+            click.echo(f"lab {one} stays: {why}; to end it: {lab_command('down', one)}")
         for one in names:
             Lab.take_down(one)
             click.echo(f"lab {one} is gone")

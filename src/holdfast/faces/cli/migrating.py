@@ -39,6 +39,8 @@ def migrate(site: Site, name: str, to: str, timeout: str, cancel: bool, as_json:
 
     Its disks must be on shared storage. Its memory goes from agent to agent, protected by the
     site's certificates. Ctrl-C calls the move off. With --json it is only begun.
+
+    Exit code 4 says that it stays; with --cancel, that this came too late.
     """
     if cancel:
         data = ask(site, "vm-migrate-cancel", vm=name).data
@@ -70,7 +72,12 @@ def _follow_move(site: Site, begun: Shown, *, is_cancel: bool = False) -> None:
     if now["step"] != "done":
         text = f"{now['name']} stays on {now['source']}: {now['reason']}"
         raise Failure(text, f"its story: holdfast vm show {now['name']}", Exit.REFUSED)
-    return click.echo(done_words(now))
+    if is_cancel:
+        text = f"it was called off too late: {done_words(now)}"
+        hint = f"to move it back: holdfast vm migrate {now['name']} --to {now['source']}"
+        raise Failure(text, hint, Exit.REFUSED)
+    late = "; it was called off too late" if now["is_cancelled"] else ""
+    return click.echo(done_words(now) + late)
 
 
 def _until_cancelled(site: Site, vm: str, work: Callable[[], Any]) -> Any:
@@ -85,7 +92,8 @@ def _until_cancelled(site: Site, vm: str, work: Callable[[], Any]) -> Any:
 
 def progress_words(now: Shown) -> str:
     if now["step"] == "in doubt" or not now["total_bytes"]:
-        return f"{now['name']}: its move begins"
+        word = "is called off" if now["is_cancelled"] else "begins"
+        return f"{now['name']}: its move {word}"
     left = int(now["left_bytes"]) / MIB
     word = ", is called off" if now["is_cancelled"] else ""
     return f"{now['name']}: {now['percent']} %, {left:.0f} MiB left{word}"

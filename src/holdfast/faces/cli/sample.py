@@ -1,7 +1,7 @@
 """The sample VM: small, protected, and there to be killed."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from uuid import uuid4
 
@@ -38,6 +38,7 @@ def make_sample(site: Site, say: Callable[[str], None]) -> None:
         acceleration = choose_acceleration(image, cache)
     except LabError as error:
         raise Failure(f"the sample VM cannot be made: {error}") from None
+    let_qemu_read(cache, (image.kernel, image.initramfs))
     say(f"its kernel is {image.kernel_version} from {image.kernel_source}; {acceleration.reason}")
     xml = render_guest_xml(plan, image, acceleration)
     uri = settings.libvirt_uri
@@ -50,6 +51,20 @@ def make_sample(site: Site, say: Callable[[str], None]) -> None:
     _wait_for(site, lambda vm: vm.is_running, "was started, and the agent does not see it yet")
     ask_program(site, CONTROLLER, "protect", vm=plan.uuid, group="", answer="agent")
     _wait_for(site, _is_ready, "is not ready yet")
+
+
+def let_qemu_read(cache: Path, files: Iterable[Path]) -> None:
+    """QEMU runs as a user of its own. Whoever made the cache may have kept it to themselves; what
+    is in it is no secret. Raises Failure where a folder above it is closed: that is not ours."""
+    for path in files:
+        for one in (path, *path.parents):
+            wanted = 0o111 if one.is_dir() else 0o444
+            if one.stat().st_mode & wanted == wanted:
+                continue
+            if not one.is_relative_to(cache):
+                text = f"the sample VM cannot start: QEMU's own user cannot look into {one}"
+                raise Failure(text, f"let it: chmod a+x {one}; or set another cache_dir")
+            one.chmod(one.stat().st_mode | wanted)
 
 
 def remove_sample(settings: Settings) -> bool:

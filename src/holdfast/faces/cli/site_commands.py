@@ -1,6 +1,7 @@
 """How a host comes to belong to a site, and how it ceases to: init, join, leave."""
 
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -198,6 +199,8 @@ def leave(site: Site, alone: bool, yes: bool) -> None:
 
     VMs run on, and nothing watches them any more.
     """
+    if not yes and not sys.stdin.isatty():
+        raise Failure("nobody is here to say yes", "holdfast leave --yes", Exit.USAGE)
     site_setup.need_root("leave")
     settings, config = site.settings, site.config or DEFAULT_FILE
     is_here = Certificates.is_here(settings.tls_dir)

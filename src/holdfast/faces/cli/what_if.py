@@ -42,8 +42,11 @@ def _run(folder: Path, name: str, changes: Changes) -> WhatIf:
     except PermissionError as error:
         raise Failure(f"cannot read {error.filename}", "run it with sudo") from None
     if window is None:
-        hint = "incidents of hosts can be run again while the journal has them: holdfast incidents"
-        raise Failure(f"the journal here tells of no incident {name!r}", hint, Exit.USAGE)
+        hint = (
+            "incidents of hosts can be run again while the journal has them: holdfast incidents\n"
+            "what an agent decided about its VMs, all of it, on their host: sudo holdfast replay"
+        )
+        raise Failure(f"the journal here tells of no incident {name!r} of a host", hint, Exit.USAGE)
     told = run(window, changes)
     if told is None:
         hint = "run it with the version that wrote the journal"

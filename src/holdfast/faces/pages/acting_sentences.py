@@ -96,6 +96,8 @@ def _mode(fact: told.HostModeSet, name: str) -> str:
 
 
 def _sized(fact: told.HostSized, name: str) -> str:
+    if fact.size.trouble:
+        return f"The host of {name} could start no VM now: {fact.size.trouble}."
     return f"The host of {name} offers {fact.size.memory_mib} MiB and {fact.size.cpus} CPUs to VMs."
 
 

@@ -7,7 +7,7 @@ from msgspec import Struct
 from rich.text import Text
 
 from holdfast.faces.api.guarantee_shapes import Loss
-from holdfast.faces.api.shapes import DefinedVm
+from holdfast.faces.api.vm_shapes import DefinedVm
 from holdfast.faces.pages.alarms import alarm_line
 from holdfast.faces.pages.guarantee import host_lines
 from holdfast.faces.pages.tables import BAD, GOOD, QUIET, UNSURE, ago, counted, facts, table

@@ -23,9 +23,10 @@ _HAS = {
 
 def _stands(one: Migration) -> str:
     why = f", since {one.reason}" if one.reason else ""
+    told = f": {one.reason}" if one.reason else ""
     return {
         MigrationStep.BEGUN: f"{one.name} moves from {one.source} to {one.target}",
-        MigrationStep.DONE: f"{one.name} has moved to {one.target}{why}",
+        MigrationStep.DONE: f"{one.name} has moved to {one.target}{told}",
         MigrationStep.UNDONE: f"{one.name} stays on {one.source}{why}",
         MigrationStep.IN_DOUBT: f"{one.name} runs on {one.source} and on {one.target}",
     }[one.step]

@@ -76,6 +76,7 @@ def troubles(view: StatusView) -> list[str]:
     found += [f"incident {one.id}: {one.title}" for one in view.incidents if one.needs_you]
     found += [f"{part.name} {part.said}" for part in view.parts if not part.is_well]
     found += [f"incident {one.id}: {one.title}" for one in view.incidents if not one.needs_you]
+    found += [_all_drained(view.hosts)] if _is_all_drained(view.hosts) else []
     found += [f"{one.name} is not told: {one.reason}" for one in view.deliveries if not one.is_well]
     found += [
         f"{one.name} refused {one.parked} messages: they are kept in its outbox's refused.jsonl"
@@ -85,6 +86,17 @@ def troubles(view: StatusView) -> list[str]:
     if view.report_p99_ms is not None and _is_slow(view):
         found.append(f"reporting is slow: p99 {spoken(view.report_p99_ms)}")
     return [*found, *view.warnings]
+
+
+def _is_all_drained(hosts: Sequence[HostRow]) -> bool:
+    return bool(hosts) and all(one.is_drained for one in hosts)
+
+
+def _all_drained(hosts: Sequence[HostRow]) -> str:
+    """Then none of them takes a VM, also of one that dies; and who had to leave could not."""
+    count = sum(one.vms for one in hosts)
+    left = f", and {counted(count, 'VM')} could not leave" if count else ""
+    return f"every host is in maintenance (drained): none takes a VM{left}"
 
 
 def _is_slow(view: StatusView) -> bool:
@@ -203,6 +215,9 @@ def _next(view: StatusView) -> Text:
     hints = [part.hint for part in view.parts if part.hint and not part.is_well]
     if hints:
         return Text("What to do: " + "\n            ".join(hints), style=UNSURE)
+    if _is_all_drained(view.hosts):
+        names = " or ".join(one.host_name for one in view.hosts[:2])
+        return Text(f"What to do: holdfast host undrain HOST, for {names}", style=UNSURE)
     if view.incidents:
         ours = [one for one in view.incidents if one.owner is Owner.HOLDFAST]
         newest = (ours or view.incidents)[-1]
@@ -216,6 +231,17 @@ def _next(view: StatusView) -> Text:
         return Text(f"The site has {view.lack}", style=UNSURE)
     if view.open_alarms and not troubles(view):
         return Text("What is open, and what to do: holdfast alarms", style=UNSURE)
+    return _at_last(view)
+
+
+def _at_last(view: StatusView) -> Text:
+    """Of a site where nothing is wrong."""
+    kept = [one for one in view.hosts if one.is_drained and one.vms]
+    if kept:
+        first = kept[0]
+        there = counted(first.vms, "VM is", "VMs are")
+        why = f"why, and how far it is: holdfast host drain {first.host_name}"
+        return Text(f"{first.host_name} is drained, and {there} still there; {why}", style=UNSURE)
     loose = [vm.name for vm in view.vms if not vm.is_protected and vm.is_running]
     if loose:
         return Text(f"To restart a VM when it fails: holdfast vm protect {loose[0]}")

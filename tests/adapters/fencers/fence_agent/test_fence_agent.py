@@ -150,20 +150,6 @@ class TestFenceAgent(Fake, FencerContract):
         )
         assert time.monotonic() - began < 5
 
-    @pytest.mark.parametrize(
-        ("how", "options", "said"),
-        [
-            ("no plug", {"ip": "a"}, "check its user, its password and its address"),
-            ("no plug", {"ip": "a", "port": "4"}, "Check the name or number of its plug"),
-            ("stranger", {"ip": "a"}, "--option ssl_insecure=1, which asks whoever answers"),
-        ],
-    )
-    def test_what_helps_is_said_where_the_agents_own_words_mislead(
-        self, how: str, options: dict[str, str], said: str
-    ) -> None:
-        self.fail(how)
-        assert said in str(self.refused(lambda: self.power(self.with_options(options))))
-
     def test_any_other_way_to_end_says_what_to_check(self) -> None:
         self.fail("away")
         text = str(self.refused(self.power))
