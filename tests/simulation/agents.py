@@ -11,12 +11,14 @@ from holdfast.adapters.simulated.connection import connect
 from holdfast.adapters.simulated.journal import JournalInMemory
 from holdfast.adapters.simulated.libvirt import SimulatedLibvirt
 from holdfast.adapters.simulated.machine import Machine
+from holdfast.adapters.simulated.moves import Roads, SimulatedMigrator
 from holdfast.adapters.simulated.outbox import OutboxInMemory
 from holdfast.agent.definitions import Definitions
 from holdfast.agent.finding import found_gone
 from holdfast.agent.identity import Identity
 from holdfast.agent.inventory import Inventory
 from holdfast.agent.loop import Loop
+from holdfast.agent.migrating import Migrating
 from holdfast.agent.starting import Starting
 from holdfast.agent.terms import Terms
 from holdfast.agent.uplink import Uplink
@@ -53,8 +55,10 @@ class SimulatedAgent:
         dials: Callable[[Machine], list[Dial]],
         carrier: Carrier,
         rack: str,
+        roads: Roads,
     ) -> None:
         self.machine, self._dials, self._carrier, self._rack = machine, dials, carrier, rack
+        self._roads = roads
         self.version = wire.VERSION
         self.poses_as = machine.name  # Another's, where its disk was cloned.
         self.word_at: int | None = None
@@ -142,6 +146,9 @@ class SimulatedAgent:
         self._welcomer = Welcomer(loop, self._inventory, me, terms)
         starting = Starting(loop, libvirt, journal)
         self.orders = Orders(loop, host, terms, self._carrier, starting)
+        Migrating(loop, libvirt, SimulatedMigrator(machine, self._roads), journal).add_to(
+            self.orders.questions
+        )
         self.uplink = Uplink(
             dials=self._dials(machine),
             outbox=outbox,
@@ -246,7 +253,7 @@ class SimulatedAgent:
             boot=machine.boot,
             state_id=f"state of {name}",
             stream=self._outbox.stream,
-            features=() if is_old else (wire.STARTS_HERE,),
+            features=() if is_old else (wire.STARTS_HERE, wire.MIGRATES),
             tenures=tuple(kept),
             pulse_key="" if is_old else key_of(name).hex(),
             addresses={plane: address(plane, machine.name) for plane in planes},

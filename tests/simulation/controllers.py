@@ -33,6 +33,7 @@ from holdfast.controller.known_hosts import follow_hosts
 from holdfast.controller.leadership import Leadership
 from holdfast.controller.patience import Patience
 from holdfast.controller.promises import Promises
+from holdfast.controller.questions import Handler
 from holdfast.controller.registry import Registry
 from holdfast.controller.replicas import Replicas
 from holdfast.controller.timings import Timings
@@ -50,6 +51,7 @@ from holdfast.ports.keeper import keep_running
 from holdfast.ports.link import Dial
 from holdfast.ports.notifier import Notifier
 from tests.simulation.controller_fencing import make_confirming
+from tests.simulation.controller_moves import make_moving
 from tests.simulation.controller_parts import Unasked, kept, settings_of
 from tests.simulation.ears import SimulatedEar
 from tests.simulation.probes import Carrier
@@ -82,6 +84,7 @@ class SimulatedController:
         self.leadership: Leadership | None = None
         self.failed: list[str] = []
         self._claims: list[Claims] = []
+        self.on_moves: dict[str, Handler] = {}
 
     @property
     def name(self) -> str:
@@ -291,7 +294,7 @@ class SimulatedController:
 
     def make_acting(self) -> None:
         assert self.leadership is not None
-        make_recoverer(
+        recoverer = make_recoverer(
             registry=self.registry,
             agents=self.agents,
             watch=self.watch,
@@ -299,6 +302,7 @@ class SimulatedController:
             leadership=self.leadership,
             greeter=self.greeter,
         )
+        self.on_moves = make_moving(self, recoverer)
 
     def make_decider(self, world: SiteWorld | None) -> SiteDecider:
         return SiteDecider(world)

@@ -12,6 +12,7 @@ from holdfast.adapters.simulated.bmc import PLANE, Bmcs
 from holdfast.adapters.simulated.clock import Clock
 from holdfast.adapters.simulated.cluster import StoreCluster
 from holdfast.adapters.simulated.machine import Machine
+from holdfast.adapters.simulated.moves import Roads
 from holdfast.adapters.simulated.network import Network
 from holdfast.adapters.simulated.vm import SimulatedVm
 from holdfast.facts.instants import NS_PER_MS
@@ -73,6 +74,7 @@ class DataCentre:
         self.clock = Clock()
         self.network = Network(self.clock, self.rng, PLANES)
         self.bmcs = Bmcs(self.clock, Network(self.clock, self.rng, [PLANE]))
+        self.roads = Roads(self.clock, self.network, receivers.LINKS)
         self.boots_by_people: dict[str, int] = {}
         self.receiver, self.pager = Receiver(self.clock), Receiver(self.clock)
         names = [f"h{number}" for number in range(1, hosts + 1)]
@@ -85,6 +87,7 @@ class DataCentre:
             machine = Machine(self.clock, self.network, name, ppm)
             rack = f"rack{number % racks + 1}" if racks else ""
             self.hosts[name] = Host(machine, rack)
+        self.roads.machines = {name: host.machine for name, host in self.hosts.items()}
         self.controllers: dict[str, SimulatedController] = {}
         for name in names[:controllers]:
             host = self.hosts[name]
@@ -106,7 +109,7 @@ class DataCentre:
     def _equip(self, host: Host) -> None:
         machine = host.machine
         carrier = Carrier(machine, self._answerer)
-        host.agent = self._make_agent(machine, self._dials, carrier, host.rack)
+        host.agent = self._make_agent(machine, self._dials, carrier, host.rack, self.roads)
         targets = [(name, _Ear(one)) for name, one in self.controllers.items()]
         agent = host.agent
         board = agent_board(agent.word, lambda: agent.restarts_on_purpose)

@@ -73,7 +73,7 @@ class FenceLaws:
             self._judge_generation(vm, host, generation, before)
         self.truth.note_begin(host, vm, generation)
         self.laws.vm_started(self.site.hosts[host], vm.name)
-        self._judge_copies(disk)
+        self.judge_copies(disk)
 
     def _judge_start(self, last: Begun, host: str, generation: int) -> None:
         has_proof = self.truth.has_proof(last, host, generation)
@@ -95,7 +95,7 @@ class FenceLaws:
             text = f"{vm.name} began on {host} in generation {generation}, after"
             self._breach(ONCE, f"{text} {newer[-1].generation} on {newer[-1].host}")
 
-    def _judge_copies(self, disk: str) -> None:
+    def judge_copies(self, disk: str) -> None:
         hosts = [host.machine.name for host in self.truth.copies(disk)]
         if len(hosts) < 2:
             self._lied_about.discard(disk)
@@ -142,7 +142,7 @@ class FenceLaws:
                 self.site.boots_by_people[name] = host.machine.boots
                 self._breach(ONLY_OFF, f"{name} was booted, and by no person")
         for disk in self.truth.begun:
-            self._judge_copies(disk)
+            self.judge_copies(disk)
         self._note_outranked()
         self.site.clock.later(TICK_MS, self._tick)
 
@@ -169,12 +169,12 @@ class FenceLaws:
             if protection.vm not in self.truth.acted_on or not self.truth.is_promised(protection):
                 continue
             runs = self.truth.runs_of(protection.vm)
-            if runs != 1 and not self._is_alarmed(protection.vm):
+            if runs != 1 and not self.is_alarmed(protection.vm):
                 host = self.truth.acted_on[protection.vm][1]
                 text = f"{protection.name} of {host} runs {runs} times, and no alarm says why"
                 yield f"{RESTORED}: {text}"
 
-    def _is_alarmed(self, vm: str) -> bool:
+    def is_alarmed(self, vm: str) -> bool:
         return any(one.subject.id == vm and one.text for one in self.site.receiver.open())
 
     def _is_of_lost_vm(self, alarm: Alarm) -> bool:

@@ -4,7 +4,7 @@ Of what people ask for, the more careful side counts from the answer, the other 
 until somebody has the answer, the program may do either.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import msgspec
@@ -14,6 +14,7 @@ from holdfast.adapters.simulated.network import Weather
 from holdfast.adapters.simulated.vm import SimulatedVm
 from holdfast.facts.fencing import Fence, FenceStep, HostMode
 from holdfast.facts.instants import NS_PER_S
+from holdfast.facts.migrations import Migration, MigrationStep
 from holdfast.facts.promises import DEFAULT_GROUP, Group, Owner, Protection
 from holdfast.facts.recoveries import Recovery
 from holdfast.facts.tenure import DeathProof, ProofKind, Wanted
@@ -44,6 +45,10 @@ class FenceTruth:
     disarmed_until_utc_ms: int = 0
     begun: dict[str, list[Begun]] = field(default_factory=dict)  # By disk, in order.
     proofs: dict[str, list[Recovery]] = field(default_factory=dict)  # By VM, as committed.
+    drained: dict[str, int] = field(default_factory=dict)  # Since when, by host.
+    migrations: dict[str, list[Migration]] = field(default_factory=dict)  # By VM, as committed.
+    # Each hears of a name, and of the host that the store says it is to run on next.
+    placed: list[Callable[[str, str], None]] = field(default_factory=list)
     fences: dict[str, Fence] = field(default_factory=dict)  # By host, as committed last.
     acted_on: dict[str, tuple[str, str]] = field(default_factory=dict)  # VM: its name, its host.
     # How long everybody had heard a host when its fence was committed, by host and number.
@@ -96,24 +101,27 @@ class FenceTruth:
             host
             for host in self.site.hosts.values()
             if host.machine.has_power
-            and any(vm.runs and vm.writes_to == disk for vm in host.machine.vms.vms.values())
+            and any(vm.can_write and vm.writes_to == disk for vm in host.machine.vms.vms.values())
         ]
 
     def runs_of(self, vm: str) -> int:
         found = (host.machine.vms.by_uuid(vm) for host in self.site.hosts.values())
-        return sum(1 for one in found if one is not None and one.runs)
+        return sum(1 for one in found if one is not None and one.can_write)
 
     def can_do_harm(self, last: Begun) -> bool:
         """Whether that copy can still do harm: its boot lasts, and it runs there."""
         machine = self.site.hosts[last.host].machine
         vm = machine.vms.vms.get(last.name)
-        return machine.boot == last.boot and machine.has_power and vm is not None and vm.runs
+        return machine.boot == last.boot and machine.has_power and vm is not None and vm.can_write
 
     def has_proof(self, last: Begun, host: str, generation: int) -> bool:
         """Whether the store held one about that copy before this start, and the start itself."""
-        committed = self.proofs.get(last.vm, [])
+        committed, moves = self.proofs.get(last.vm, []), self.migrations.get(last.vm, [])
+        if has_word(moves, source=host, target=last.host, generation=generation):
+            return True
         is_placed = any((r.target, r.generation) == (host, generation) for r in committed)
-        return is_placed and any(self._covers(one.proof, last) for one in committed)
+        proofs = [one.proof for one in committed] + [one for m in moves for one in m.proofs]
+        return is_placed and any(self._covers(one, last) for one in proofs)
 
     def _covers(self, proof: DeathProof, last: Begun) -> bool:
         if proof.kind is ProofKind.STORAGE:
@@ -153,12 +161,25 @@ class FenceTruth:
             return
         if folder == "recoveries":
             made = msgspec.json.decode(change.value, type=Recovery)
-            self.proofs.setdefault(name, []).append(made)
+            before = self.proofs.setdefault(name, [])
+            is_new = not before or before[-1].target != made.target
+            before.append(made)
+            self._say_placed(made.name, made.target if is_new else "")
+        elif folder == "migrations":
+            move = msgspec.json.decode(change.value, type=Migration)
+            held = self.migrations.setdefault(name, [])
+            is_new = not held or held[-1].number != move.number
+            held.append(move)
+            self._say_placed(move.name, move.target if is_new and not move.is_found else "")
         elif folder == "fences":
             fence = msgspec.json.decode(change.value, type=Fence)
             if fence.step is not FenceStep.CLOSED:
                 self._fence_committed(fence)
             self.fences[fence.host] = fence
+
+    def _say_placed(self, name: str, target: str) -> None:
+        for hear in self.placed if target else ():
+            hear(name, target)
 
     def _fence_committed(self, fence: Fence) -> None:
         now, host = self.site.clock.now, fence.host
@@ -229,3 +250,13 @@ class FenceTruth:
                 for plane in network.planes
             )
         )
+
+
+def has_word(held: list[Migration], source: str, target: str, generation: int) -> bool:
+    """Whether both ends said that nothing of it is at the target: it may start at its source."""
+    return any(
+        one.step is MigrationStep.UNDONE
+        and (one.source, one.target) == (source, target)
+        and one.generation == generation
+        for one in held
+    )

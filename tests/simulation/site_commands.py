@@ -7,6 +7,7 @@ from typing import Any
 from holdfast.adapters.simulated.network import Weather
 from holdfast.facts.wire import VERSION
 from tests.simulation.fence_commands import FENCE_COMMANDS, power_shown
+from tests.simulation.move_commands import MOVE_COMMANDS
 from tests.simulation.site_stage import SiteStage
 from tests.simulation.story_lines import UNITS_MS, BadStory, Command, Options, Words
 
@@ -321,4 +322,5 @@ COMMANDS: dict[str, Command] = {
     "upgrade": _upgrade,
     "status": _status,
     **FENCE_COMMANDS,
+    **MOVE_COMMANDS,
 }
