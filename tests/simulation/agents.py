@@ -30,7 +30,7 @@ from holdfast.facts import wire
 from holdfast.facts.actions import Action
 from holdfast.facts.commands import Booted, Restarted
 from holdfast.facts.observations import Observation
-from holdfast.policy import promise
+from holdfast.policy import moving, promise
 from holdfast.policy.decide import Decider
 from holdfast.policy.world import World
 from holdfast.ports.hypervisor import Domain
@@ -133,7 +133,9 @@ class SimulatedAgent:
             is_new_state=world is None,
         )
         libvirt = SimulatedLibvirt(host)
-        self._definitions = definitions = Definitions(libvirt, self._protected)
+        self._definitions = definitions = Definitions(
+            libvirt, self._protected, lambda vm: moving.is_moving(decider.world, vm)
+        )
         view = View(
             loop,
             self._domains,

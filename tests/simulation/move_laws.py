@@ -44,7 +44,7 @@ class MoveLaws:
 
     def _is_committed(self, source: str, target: str, vm: str) -> bool:
         held = self.truth.migrations.get(vm)
-        return bool(held) and held[-1].is_open and _ends(held[-1]) == (source, target)
+        return held is not None and held[-1].is_open and _ends(held[-1]) == (source, target)
 
     def _placed(self, name: str, target: str) -> None:
         since = self.truth.drained.get(target)

@@ -28,10 +28,16 @@ NONE = "libvirt keeps no definition of it"
 
 class Definitions:
     """`protected` are the VMs in question, by uuid, with their names. `tell` hears each change, and
-    `changed` that an obstacle may be another."""
+    `changed` that an obstacle may be another. Of one that `is_moving` the definition leaves with
+    the guest: until it is known where it is, what was known of it stands."""
 
-    def __init__(self, hypervisor: Hypervisor, protected: Callable[[], dict[str, str]]) -> None:
-        self._hypervisor, self._protected = hypervisor, protected
+    def __init__(
+        self,
+        hypervisor: Hypervisor,
+        protected: Callable[[], dict[str, str]],
+        is_moving: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        self._hypervisor, self._protected, self._is_moving = hypervisor, protected, is_moving
         self._known: dict[str, VmDefinition] = {}
         self._told: dict[str, VmDefinition] = {}
         self._stale: set[str] = set()
@@ -101,7 +107,7 @@ class Definitions:
         try:
             found = await self._hypervisor.definition(vm)
         except CallFailed as failure:
-            if not failure.is_final:
+            if not failure.is_final or self._is_moving(vm):
                 self._stale.add(vm)  # What was known stands.
                 return
             needs = VmNeeds(memory_mib=0, vcpus=0, obstacle=NONE)

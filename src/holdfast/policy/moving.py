@@ -38,6 +38,14 @@ def refusal(world: World, order: MigrationBegan) -> str:
     return "" if promise.is_held_here(world, record) else "this host does not hold it"
 
 
+def is_moving(world: World, vm: str) -> bool:
+    """Whether it is not known here, or not yet, at which end of a move it is."""
+    record = world.vms.get(vm)
+    held = record.protection if record is not None else None
+    is_on_its_way = held is not None and held.tenure.state is TenureState.MIGRATING
+    return is_on_its_way or (record is not None and bool(record.moves))
+
+
 def told(world: World, order: MigrationBegan | MigrationEnded | CopyOutranked) -> list[Action]:
     match order:
         case MigrationBegan():

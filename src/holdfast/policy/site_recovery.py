@@ -160,13 +160,14 @@ def _obstacle(world: SiteWorld, promise: Promise) -> str:
     return ""
 
 
-def runner(world: SiteWorld, vm: str) -> HostRecord | None:
-    """A living host whose agent says that the VM runs there."""
+def runner(world: SiteWorld, vm: str, besides: tuple[str, ...] = ()) -> HostRecord | None:
+    """A living host, none of those named, whose agent says that the VM runs there."""
     return next(
         (
             record
             for record in world.hosts.values()
-            if record.state not in SILENT
+            if record.host not in besides
+            and record.state not in SILENT
             and record.told_boot == record.boot
             and any(one.vm == vm for one in record.vms)
         ),

@@ -65,9 +65,9 @@ class SimulatedHost(HostSenses):
         vm = self.vms[name]
         if vm.life is not None:
             return vm.life
+        vm.began, vm.has_run = self.clock.now, True  # Before anybody hears of it.
         life = self._spawn(vm, "booted")
         self.starts.append((name, life))
-        vm.began, vm.has_run = self.clock.now, True
         if vm.dies_at_boot:
             vm.dies_at_boot -= 1
             self._of(life, 400, lambda: self.kill(name))
@@ -241,14 +241,15 @@ class SimulatedHost(HostSenses):
             self._event(vm.uuid, "RESUME", "{}", 1)
             self._word(vm.uuid, "resumed", "migrated", 2)
 
-    def leave(self, name: str) -> None:
-        """The other end has it."""
+    def leave(self, name: str, *, is_defined: bool) -> None:
+        """The other end has it; `virsh migrate` by itself leaves its definition here."""
         vm = self.vms[name]
         for hear in self.left:
             hear(vm)
         self._end(name, "kill", 0, AWAY_WORD_MS - AWAY_MS, "migrated")
-        vm.is_defined = False
-        self._word(vm.uuid, "undefined", "removed", AWAY_WORD_MS - AWAY_MS + 1)
+        vm.is_defined = is_defined
+        if not is_defined:
+            self._word(vm.uuid, "undefined", "removed", AWAY_WORD_MS - AWAY_MS + 1)
 
     # What befalls a guest that lives on.
 

@@ -117,7 +117,7 @@ class Move:
             target.go_on_here(self.name, source.vms[self.name].began)
             self._next(Step.CAME)
         elif self.step is Step.CAME and self.passed_ms >= half_ms:
-            source.leave(self.name)
+            source.leave(self.name, is_defined=self.is_by_hand)
             self._next(Step.OVER)
             self.is_source_done = self.is_target_done = True
 
