@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from holdfast.adapters.simulated.vm import SimulatedVm
+from holdfast.facts.alarms import Alarm
 from holdfast.facts.instants import NS_PER_S
 from holdfast.facts.migrations import Migration
 from holdfast.facts.promises import Protection
@@ -28,6 +29,9 @@ class MoveLaws:
             host.machine.vms.moved.append(partial(self._moved, name))
             host.machine.vms.left.append(partial(self._left, name))
         self.truth.placed.append(self._placed)
+        self.laws.is_moving = self._is_moving
+        may_stay = self.laws.may_stay
+        self.laws.may_stay = lambda alarm: may_stay(alarm) or self._is_half(alarm)
 
     def _moved(self, host: str, vm: SimulatedVm) -> None:
         self.came += 1
@@ -45,6 +49,16 @@ class MoveLaws:
     def _is_committed(self, source: str, target: str, vm: str) -> bool:
         held = self.truth.migrations.get(vm)
         return held is not None and held[-1].is_open and _ends(held[-1]) == (source, target)
+
+    def _is_moving(self, vm: str) -> bool:
+        held = self.truth.migrations.get(vm)
+        return held is not None and held[-1].is_open
+
+    def _is_half(self, alarm: Alarm) -> bool:
+        """Somebody was moving it here by hand as this host fell: nobody is left who knows that
+        what ran here was but half of it."""
+        halves = (one for one in self.site.roads.moves if one.is_by_hand and one.failure)
+        return any(alarm.key.startswith(f"{one.coming}:") for one in halves)
 
     def _placed(self, name: str, target: str) -> None:
         since = self.truth.drained.get(target)

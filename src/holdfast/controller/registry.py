@@ -96,6 +96,7 @@ class Registry:
         self.on_change: list[Callable[[str], None]] = []  # Each hears the key of every change.
         self.on_loaded: list[Callable[[], None]] = []  # All of it was read.
         self.is_loaded = False
+        self.is_reading = False  # What is told of is not new: it was so before it was read.
         self._unreadable: set[str] = set()
 
     async def begin(self, term: int) -> None:
@@ -127,9 +128,13 @@ class Registry:
                 self._held[key] = one
         self._unreadable = {key for key, one in held.items() if one is None}
         self.is_loaded = True
-        for key in sorted(before.keys() | self._held.keys()):
-            if before.get(key) != self._held.get(key):
-                self._tell(key)
+        self.is_reading = True
+        try:
+            for key in sorted(before.keys() | self._held.keys()):
+                if before.get(key) != self._held.get(key):
+                    self._tell(key)
+        finally:
+            self.is_reading = False
         for hear in self.on_loaded:
             hear()
 

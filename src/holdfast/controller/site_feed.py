@@ -59,9 +59,12 @@ class SiteFeed:
         self._tell(told.PromiseSet(at=clock.now(), protection=held, needs=needs))
 
     def _fence(self, host: str) -> None:
+        """Its age is by the wall clocks of two hosts, and so only where nothing better is known:
+        what is committed now is of now, whoever's clock was set."""
         fence = self._registry.fence(host)
         if fence is not None:
-            age_ms = max(0, clock.utc_ms() - fence.intended_utc_ms)
+            is_old = self._registry.is_reading
+            age_ms = max(0, clock.utc_ms() - fence.intended_utc_ms) if is_old else 0
             self._tell(told.FenceSet(at=clock.now(), fence=fence, age_ms=age_ms))
         else:
             self._tell(told.FenceForgotten(at=clock.now(), host=host))

@@ -72,13 +72,22 @@ def began(world: World, order: MigrationBegan) -> None:
     record.moves = OUT
 
 
-def over_with(record: VmRecord, granted: Protection) -> MigrationEnded | None:
-    """What a grant says of a migration whose end this host, the source, did not hear of."""
+def over_with(world: World, record: VmRecord, granted: Protection) -> MigrationEnded | None:
+    """What a grant says of a migration whose end this host did not hear of: as its source, in this
+    boot or since it was booted; or as its target, to which it came."""
     held, tenure = record.protection.tenure if record.protection else None, granted.tenure
-    if held is None or record.moves != OUT or held.state is not TenureState.MIGRATING:
+    if tenure.state is not TenureState.HELD or tenure.boot != world.boot:
         return None
-    is_newer = tenure.generation == held.generation and tenure.revision > held.revision
-    if not is_newer or tenure.state is not TenureState.HELD or tenure.boot != held.boot:
+    is_undone = (
+        record.moves == OUT
+        and held is not None
+        and held.state is TenureState.MIGRATING
+        and tenure.generation == held.generation
+        and tenure.revision > held.revision
+    )
+    known = max(record.outranked, held.generation if held is not None else 0)
+    has_come = record.moves == IN and tenure.generation > known
+    if not (is_undone or has_come):
         return None
     return MigrationEnded(
         at=record.stage_began,
@@ -87,7 +96,7 @@ def over_with(record: VmRecord, granted: Protection) -> MigrationEnded | None:
         revision=tenure.revision,
         is_held=True,
         is_lost=not record.runs,
-        reason="a migration of it was undone",
+        reason="a migration of it was undone" if is_undone else "it came with a migration",
     )
 
 

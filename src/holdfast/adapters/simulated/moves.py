@@ -69,6 +69,7 @@ class Move:
             target.vms.define(coming)
         coming.memory_gb = leaving.memory_gb
         self._coming = target.vms.let_in(coming)
+        self.coming = self._coming.key
         self._boots = source.boot, target.boot
         self._tick()
 
