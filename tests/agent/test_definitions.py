@@ -142,7 +142,8 @@ def test_of_a_vm_that_moves_what_was_known_stands_until_it_is_known_where_it_is(
         scene.hypervisor.undefine("a")  # Its guest, and its definition, are at the other end.
         scene.seen("a", "undefined")
         assert not await scene.definitions.read(), "it is read again"
-        assert scene.told() == []
+        scene.definitions.tell_anew()
+        assert [one.vm for one in scene.told()] == ["b"]
         assert scene.definitions.elsewhere("a") == known.needs.obstacle
         scene.moving.clear()
         assert await scene.definitions.read()

@@ -4,6 +4,7 @@ from tests.policy.mutant import Mutant
 
 FENCING = ("tests/policy/test_site_fencing.py",)
 RECOVERY = ("tests/policy/test_site_recovery.py",)
+PROOFS = ("tests/policy/test_proofs.py",)
 COMMITS = ("tests/controller/test_recovering.py",)
 
 FENCE_MUTANTS = (
@@ -208,5 +209,33 @@ FENCE_MUTANTS = (
         '        elif said.get("is_taken") is False:',
         '        elif not said.get("is_taken") or True:',
         COMMITS,
+    ),
+    Mutant(
+        "takes a cut of some disks for one of all",
+        "policy/proofs.py",
+        "    is_whole = all(disk in",
+        "    is_whole = any(disk in",
+        PROOFS,
+    ),
+    Mutant(
+        "takes a cut of disks that it does not know for one of all",
+        "policy/proofs.py",
+        "    if of_proof != (tenure.vm, tenure.generation, tenure.host) or not disks:",
+        "    if of_proof != (tenure.vm, tenure.generation, tenure.host):",
+        PROOFS,
+    ),
+    Mutant(
+        "takes a cut of an earlier generation",
+        "policy/proofs.py",
+        "    of_proof = (proof.vm, proof.generation, proof.host)",
+        "    of_proof = (proof.vm, tenure.generation, proof.host)",
+        PROOFS,
+    ),
+    Mutant(
+        "forgets the guest that runs on from memory",
+        "policy/proofs.py",
+        "    return is_whole and (identity is Identity.TOLERATE or proof.is_unreachable)",
+        "    return is_whole",
+        PROOFS,
     ),
 )

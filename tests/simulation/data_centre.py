@@ -14,6 +14,7 @@ from holdfast.adapters.simulated.cluster import StoreCluster
 from holdfast.adapters.simulated.machine import Machine
 from holdfast.adapters.simulated.moves import Roads
 from holdfast.adapters.simulated.network import Network
+from holdfast.adapters.simulated.storage import SharedStorage
 from holdfast.adapters.simulated.vm import SimulatedVm
 from holdfast.facts.instants import NS_PER_MS
 from holdfast.facts.layers import Plan
@@ -75,6 +76,7 @@ class DataCentre:
         self.network = Network(self.clock, self.rng, PLANES)
         self.bmcs = Bmcs(self.clock, Network(self.clock, self.rng, [PLANE]))
         self.roads = Roads(self.clock, self.network, receivers.LINKS)
+        self.storage = SharedStorage()
         self.boots_by_people: dict[str, int] = {}
         self.receiver, self.pager = Receiver(self.clock), Receiver(self.clock)
         names = [f"h{number}" for number in range(1, hosts + 1)]

@@ -78,8 +78,11 @@ class FenceLaws:
     def _judge_start(self, last: Begun, host: str, generation: int) -> None:
         has_proof = self.truth.has_proof(last, host, generation)
         can_do_harm = self.truth.can_do_harm(last)
-        if has_proof and can_do_harm and self.truth.is_deceived(last.host, last.boot):
-            self._lied_about.add(self._disk_of(last))
+        disk = self.truth.disk_of(last)
+        is_lied_about = (last.host, disk) in self.site.storage.lied_about
+        is_lied_about |= self.truth.is_deceived(last.host, last.boot)
+        if has_proof and can_do_harm and is_lied_about:
+            self._lied_about.add(disk)
         elif can_do_harm or not has_proof:
             why = f"{last.host} still runs it" if can_do_harm else "the store had no proof"
             self._breach(UNPROVEN, f"{last.name} began on {host}, and {why} of {last.boot}")
@@ -103,9 +106,6 @@ class FenceLaws:
             self._lied_about.add(disk)  # Once is enough.
             name = self.truth.begun[disk][-1].name
             self._breach(TWO_COPIES, f"{name} runs on {' and '.join(hosts)}")
-
-    def _disk_of(self, begun: Begun) -> str:
-        return next(disk for disk, all_of in self.truth.begun.items() if begun in all_of)
 
     # A controller switches a host off.
 

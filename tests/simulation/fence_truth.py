@@ -101,6 +101,7 @@ class FenceTruth:
             host
             for host in self.site.hosts.values()
             if host.machine.has_power
+            and self.site.storage.can_write(host.machine.name, disk)
             and any(vm.can_write and vm.writes_to == disk for vm in host.machine.vms.vms.values())
         ]
 
@@ -112,7 +113,9 @@ class FenceTruth:
         """Whether that copy can still do harm: its boot lasts, and it runs there."""
         machine = self.site.hosts[last.host].machine
         vm = machine.vms.vms.get(last.name)
-        return machine.boot == last.boot and machine.has_power and vm is not None and vm.can_write
+        if vm is None or not self.site.storage.can_write(last.host, vm.writes_to):
+            return False
+        return machine.boot == last.boot and machine.has_power and vm.can_write
 
     def has_proof(self, last: Begun, host: str, generation: int) -> bool:
         """Whether the store held one about that copy before this start, and the start itself."""
@@ -120,14 +123,20 @@ class FenceTruth:
         if has_word(moves, source=host, target=last.host, generation=generation):
             return True
         is_placed = any((r.target, r.generation) == (host, generation) for r in committed)
-        proofs = [one.proof for one in committed] + [one for m in moves for one in m.proofs]
+        proofs = [one.proof for one in committed if _is_of_the_one_before(one)]
+        proofs += [one for m in moves for one in m.proofs]
         return is_placed and any(self._covers(one, last) for one in proofs)
 
     def _covers(self, proof: DeathProof, last: Begun) -> bool:
         if proof.kind is ProofKind.STORAGE:
-            return proof.vm == last.vm and proof.generation >= last.generation
+            about = (proof.vm, last.generation or proof.generation, proof.host)
+            disk = self.disk_of(last)
+            return about == (last.vm, proof.generation, last.host) and disk in proof.disks
         is_over = self.site.hosts[last.host].machine.boot != last.boot
         return proof.host == last.host and (is_over or last.boot in (proof.boot, *proof.earlier))
+
+    def disk_of(self, begun: Begun) -> str:
+        return next(disk for disk, all_of in self.begun.items() if begun in all_of)
 
     def note_begin(self, host: str, vm: SimulatedVm, generation: int) -> None:
         boot = self.site.hosts[host].machine.boot
@@ -260,3 +269,9 @@ def has_word(held: list[Migration], source: str, target: str, generation: int) -
         and one.generation == generation
         for one in held
     )
+
+
+def _is_of_the_one_before(placed: Recovery) -> bool:
+    """A storage proof is about one generation: that which the start follows."""
+    proof = placed.proof
+    return proof.kind is not ProofKind.STORAGE or proof.generation + 1 == placed.generation

@@ -119,9 +119,14 @@ class Definitions:
             self.changed()
 
     def _tell_changes(self) -> None:
-        """Of those that are protected now: the newest welcome may have ended that of others."""
+        """Of those that are protected now: the newest welcome may have ended that of others. Of
+        one that moves its next holder tells, or this host once it stays."""
         protected = self._protected()
-        mine = {vm: one for vm, one in self._known.items() if vm in protected}
+        mine = {
+            vm: one
+            for vm, one in self._known.items()
+            if vm in protected and not self._is_moving(vm)
+        }
         news = [one for vm, one in mine.items() if self._told.get(vm) != one]
         for part in _in_parts(news):
             self.tell(wire.Definitions(definitions=tuple(part)))
