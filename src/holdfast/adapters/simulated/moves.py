@@ -304,7 +304,8 @@ class SimulatedMigrator:
             left = max(0.0, self._roads.copy_ms - move.passed_ms)
             progress = Progress(total_bytes=round(self._roads.copy_ms), left_bytes=round(left))
         if waits or move is not None or is_awaited or vm in self._sending:
-            return Looked(end=End.MOVING, progress=progress)
+            is_left = waits and move is None and vm not in self._sending
+            return Looked(end=End.MOVING, progress=progress, is_left=is_left)
         pause_ms = self._roads.pause_ms(self._machine, vm) if is_here else None
         return Looked(end=End.RUNS if is_here else End.NOTHING, pause_ms=pause_ms)
 
