@@ -14,7 +14,7 @@ from holdfast.adapters.simulated.network import Weather
 from holdfast.adapters.simulated.vm import SimulatedVm
 from holdfast.facts.fencing import Fence, FenceStep, HostMode
 from holdfast.facts.instants import NS_PER_S
-from holdfast.facts.migrations import Migration, MigrationStep
+from holdfast.facts.migrations import End, Migration, MigrationStep
 from holdfast.facts.promises import DEFAULT_GROUP, Group, Owner, Protection
 from holdfast.facts.recoveries import Recovery
 from holdfast.facts.tenure import DeathProof, ProofKind, Wanted
@@ -123,6 +123,8 @@ class FenceTruth:
         if has_word(moves, source=host, target=last.host, generation=generation):
             return True
         is_placed = any((r.target, r.generation) == (host, generation) for r in committed)
+        if is_placed and any(_has_left(one, last.host) for one in moves):
+            return True
         proofs = [one.proof for one in committed if _is_of_the_one_before(one)]
         proofs += [one for m in moves for one in m.proofs]
         return is_placed and any(self._covers(one, last) for one in proofs)
@@ -275,3 +277,9 @@ def _is_of_the_one_before(placed: Recovery) -> bool:
     """A storage proof is about one generation: that which the start follows."""
     proof = placed.proof
     return proof.kind is not ProofKind.STORAGE or proof.generation + 1 == placed.generation
+
+
+def _has_left(move: Migration, host: str) -> bool:
+    """Its source said that it has nothing of it; what is to be proven is about its target."""
+    is_done = move.step is MigrationStep.DONE
+    return is_done and move.source == host and move.source_end is End.NOTHING

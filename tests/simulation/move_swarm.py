@@ -54,6 +54,8 @@ class MoveSwarm(FenceSwarm):
             self._do(f"undrain {host}")  # By now there is a leader to be told.
         self._end_copies()
         self._do(f"advance {HELD_S} s")
+        if not all(host.machine.has_power for host in self.stage.site.hosts.values()):
+            super()._set_right()  # Who was to be fenced still is, however late.
 
     def _end_copies(self) -> None:
         """By people, who were told that it is at both ends."""
