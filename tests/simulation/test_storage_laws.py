@@ -52,13 +52,12 @@ def cut(stage: SiteStage, **changes: Any) -> DeathProof:
 def started(stage: SiteStage, proof: DeathProof, generation: int = 2) -> str:
     """Which law a start on h3 breaks, or empty."""
     rogue = Rogue(stage)
-    return broken(
-        stage,
-        lambda: (
-            rogue.commit_start("web", proof, "h3", generation),
-            rogue.begin("web", "h3", generation),
-        ),
-    )
+
+    def start() -> None:
+        rogue.commit_start("web", proof, "h3", generation)
+        rogue.begin("web", "h3", generation)
+
+    return broken(stage, start)
 
 
 def broken(stage: SiteStage, does: Callable[[], object]) -> str:
