@@ -204,3 +204,15 @@ def test_whoever_was_to_let_it_in_and_is_told_to_start_it_has_it_from_then_on() 
     scene.step(inputs.moves(scene.later(), is_source=False))
     scene.step(inputs.ordered(scene.later(), generation=3))
     assert (scene.web.moves, scene.state()) == ("", VmState.PROVING)
+
+
+def test_what_was_moved_away_by_hand_and_lost_there_starts_again_here() -> None:
+    scene = Scene()
+    scene.step(inputs.stopped(scene.later(), WEB1, moved_away=True))
+    scene.step(inputs.ended(scene.later(), WEB1))
+    assert tenure_of(scene) == "migrating running 1"
+    said = scene.step(inputs.moved(scene.later(), is_lost=True))
+    assert [one.alarm.condition for one in said if isinstance(one, Report)] == ["vm-gone"]
+    assert tenure_of(scene) == "held running 2"
+    assert any(isinstance(one, ProveGone) for one in said)
+    assert scene.step(inputs.moved(scene.later(), is_lost=True)) == []

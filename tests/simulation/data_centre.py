@@ -279,5 +279,6 @@ class DataCentre:
             self.network.split(plane, groups)
 
 
-def _recency(vm: SimulatedVm) -> tuple[bool, bool, int]:
-    return vm.runs, vm.has_run, vm.began
+def _recency(vm: SimulatedVm) -> tuple[bool, bool, bool, int]:
+    """Of the two ends of a move, the one at which the guest is."""
+    return vm.can_write, vm.runs, vm.has_run, vm.began

@@ -31,7 +31,7 @@ class MoveLaws:
         self.truth.placed.append(self._placed)
         self.laws.is_moving = self._is_moving
         may_stay = self.laws.may_stay
-        self.laws.may_stay = lambda alarm: may_stay(alarm) or self._is_half(alarm)
+        self.laws.may_stay = lambda alarm: may_stay(alarm) or self._is_by_hand(alarm)
 
     def _moved(self, host: str, vm: SimulatedVm) -> None:
         self.came += 1
@@ -54,11 +54,11 @@ class MoveLaws:
         held = self.truth.migrations.get(vm)
         return held is not None and held[-1].is_open
 
-    def _is_half(self, alarm: Alarm) -> bool:
-        """Somebody was moving it here by hand as this host fell: nobody is left who knows that
-        what ran here was but half of it."""
-        halves = (one for one in self.site.roads.moves if one.is_by_hand and one.failure)
-        return any(alarm.key.startswith(f"{one.coming}:") for one in halves)
+    def _is_by_hand(self, alarm: Alarm) -> bool:
+        """Somebody moved it here by hand, and this host fell before it held it: nobody is left who
+        knows that what ran here was not its own, or but half of it."""
+        came = (one for one in self.site.roads.moves if one.is_by_hand)
+        return any(alarm.key.startswith(f"{one.coming}:") for one in came)
 
     def _placed(self, name: str, target: str) -> None:
         since = self.truth.drained.get(target)

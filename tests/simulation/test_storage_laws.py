@@ -1,5 +1,6 @@
-"""What a storage that cuts a host off permits: a start elsewhere of the VM, generation and disks
-that its proof names, and of no other. Each way to be wrong is seen to break the law.
+"""A storage that cuts a host off permits a start of what its proof names, and of nothing else.
+
+The VM, its generation, its disks: each way to be wrong is seen to break the law.
 
 covers: H9
 """

@@ -118,7 +118,7 @@ def forget(world: World, vm: str) -> None:
 
 def ended(world: World, order: MigrationEnded) -> list[Action]:
     record = world.vms.get(order.vm)
-    if record is None or not record.moves:
+    if record is None or not (record.moves or _came_to_nothing(record, order)):
         return []  # A repeat: it was heard of.
     if record.moves == IN and not order.is_held:
         _leave_half(world, record)
@@ -136,6 +136,13 @@ def ended(world: World, order: MigrationEnded) -> list[Action]:
     if seen is None and record.state is VmState.STOPPED and not record.is_elsewhere:
         return service.want(world, record, Wanted.STOPPED, "it was stopped while it moved")
     return [*_lost(world, record, seen, order), *promise_again(world, record)]
+
+
+def _came_to_nothing(record: VmRecord, order: MigrationEnded) -> bool:
+    """Somebody moved it away by hand, and it was lost there: it is this host's to start again."""
+    held = record.protection
+    is_open = held is not None and held.tenure.state is TenureState.MIGRATING
+    return is_open and order.is_held and order.is_lost
 
 
 def _leave_half(world: World, record: VmRecord) -> None:
