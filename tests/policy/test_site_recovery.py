@@ -11,7 +11,7 @@ from holdfast.facts.commands import GroupSet
 from holdfast.facts.definitions import HostSize, VmNeeds
 from holdfast.facts.promises import Group, Spread
 from holdfast.facts.recoveries import RecoveryStep
-from holdfast.facts.tenure import Wanted
+from holdfast.facts.tenure import TenureState, Wanted
 from tests.policy.fence_scene import NEEDS, FenceScene
 
 
@@ -248,3 +248,17 @@ def test_a_stopped_vm_takes_no_room() -> None:
     scene.promise("big", "h2", structs.replace(NEEDS, memory_mib=2_900))
     scene.lose("h2")
     assert "put placed of big on h1 (2)" in placed(scene)
+
+
+def test_a_start_is_followed_to_its_answer_also_when_the_dead_host_is_back() -> None:
+    """Nothing else is up then: its tenure must not say for ever that it is being recovered."""
+    scene = FenceScene()
+    scene.lose("h4")
+    [target] = {one.target for one in scene.world.recoveries.values()}
+    scene.heard("h4", boot=2)
+    scene.runs("h4", boot=2)
+    assert "put closed of h4 (1)" in scene.did
+    scene.taken("web4")
+    scene.runs(target, f"web{target[1]}", "web4")
+    assert scene.world.recoveries["web4"].step is RecoveryStep.ANSWERED
+    assert scene.tenures["web4"].state is TenureState.HELD
