@@ -26,7 +26,10 @@ class Scene:
         self.protected = {vm: f"web-{vm}" for vm in vms}
         for vm in vms:
             self.hypervisor.add(structs.replace(domain_of(vm), disks=(f"/srv/{vm}.img",)))
-        self.definitions = Definitions(self.hypervisor, lambda: self.protected)
+        self.moving: set[str] = set()
+        self.definitions = Definitions(
+            self.hypervisor, lambda: self.protected, lambda vm: vm in self.moving
+        )
         self.frames: list[wire.Definitions] = []
         self.definitions.tell = self.frames.append
         self.changes = 0
@@ -133,6 +136,25 @@ def test_what_libvirt_does_not_define_any_more_says_so() -> None:
         [told] = scene.told()
         assert (told.xml, told.needs.obstacle) == ("", NONE)
         assert tie(scene) == NONE
+
+    play(story)
+
+
+def test_of_a_vm_that_moves_what_was_known_stands_until_it_is_known_where_it_is() -> None:
+    async def story() -> None:
+        scene = Scene("a", "b")
+        await scene.definitions.read()
+        [known] = [one for one in scene.told() if one.vm == "a"]
+        scene.moving.add("a")
+        scene.hypervisor.undefine("a")  # Its guest, and its definition, are at the other end.
+        scene.seen("a", "undefined")
+        assert not await scene.definitions.read(), "it is read again"
+        scene.definitions.tell_anew()
+        assert [one.vm for one in scene.told()] == ["b"]
+        assert scene.definitions.needs("a") == known.needs
+        scene.moving.clear()
+        assert await scene.definitions.read()
+        assert [one.needs.obstacle for one in scene.told()] == [NONE]
 
     play(story)
 

@@ -166,6 +166,22 @@ def test_a_move_that_fails_says_why_and_is_held_again() -> None:
     play(story)
 
 
+def test_what_the_source_was_left_with_in_the_middle_is_there_and_the_target_is_asked() -> None:
+    """Its libvirt ended as the guest went on elsewhere, and was started anew: nothing moves it."""
+
+    async def story(moving: Moving) -> None:
+        await moving.run_here()
+        moving.here.left.add(VM)
+        assert (await moving.look())["end"] == "moving", "it comes, for all that is known"
+        await moving.out()
+        async with asyncio.timeout(10):
+            while (await moving.look())["end"] == "moving":  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert (await moving.look())["end"] == "runs"
+
+    play(story)
+
+
 def test_a_move_is_called_off() -> None:
     async def story(moving: Moving) -> None:
         await moving.run_here()

@@ -212,6 +212,28 @@ def test_what_does_not_run_here_is_only_let_go() -> None:
     asyncio.run(work())
 
 
+@pytest.mark.parametrize(("boot", "is_kept"), [("boot-0", True), ("boot-1", False)])
+def test_who_held_it_in_an_earlier_boot_waits_until_it_is_known_where_it_moved(
+    boot: str, is_kept: bool
+) -> None:
+    """In that boot it can start nothing; what this one holds of it ends at once."""
+
+    async def work() -> None:
+        host = Host()
+        host.loop.consume(
+            told.ProtectionGranted(at=now(), protection=changed(boot=boot), by="the controller")
+        )
+        moves = changed(host="host-b", generation=3, boot="b", state=TenureState.MIGRATING)
+        kept = host.hear(structs.replace(WELCOME, protections=(moves,)))
+        assert (kept is not None) is is_kept
+        there = changed(host="host-b", generation=3, boot="b")
+        assert host.hear(structs.replace(WELCOME, protections=(there,))) is None
+        if is_kept:
+            assert host.loop.decider.world.vms["vm-1"].outranked == 3
+
+    asyncio.run(work())
+
+
 def test_a_vm_that_is_being_brought_back_is_not_taken_from_a_welcome() -> None:
     """The leader orders its start itself; or it found this host unfit meanwhile."""
 

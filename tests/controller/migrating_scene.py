@@ -88,7 +88,7 @@ class Scene:
             Protection(vm="web", name="web", group="default", answer=Answer(), tenure=tenure),
         )
 
-    def link(self, host: str) -> None:
+    def link(self, host: str, tenures: tuple[Tenure, ...] = ()) -> None:
         async def send(frame: wire.Frame) -> None:
             assert isinstance(frame, wire.Question)
             self.asked.append((host, frame.name, frame.args))
@@ -106,6 +106,7 @@ class Scene:
             boot=f"b{host[1]}",
             state_id="s",
             stream="x",
+            tenures=tenures,
         )
         self.agents.greeted(hello, link)
 

@@ -223,6 +223,34 @@ def test_a_proof_of_a_dead_end_must_be_the_stores_and_cover_its_boot() -> None:
     run(work)
 
 
+def test_what_a_third_host_runs_is_held_by_nobody_and_its_source_is_not_told_to_start_it() -> None:
+    async def work(scene: Scene) -> None:
+        await scene.put_step()
+        over = {**UNDONE, "source_end": End.NOTHING, "elsewhere": "h3"}
+        await scene.put_step(**over)
+        assert scene.step is MigrationStep.UNDONE
+        assert (scene.tenure.state, scene.tenure.revision) == (TenureState.MIGRATING, 5)
+        await scene.do(act.TellEnds(migration=migration(scene.term, **over)))
+        assert scene.questions == [("h2", "migration-end")]
+        assert scene.said == ["web is at neither end, and runs on h3: "]
+
+    run(work)
+
+
+def test_who_held_it_once_and_came_back_meanwhile_greets_anew_when_it_is_over() -> None:
+    async def work(scene: Scene) -> None:
+        await scene.hold(structs.replace(HELD, generation=2))
+        scene.link("h3", tenures=(structs.replace(HELD, host="h3"),))
+        scene.link("h4", tenures=(structs.replace(HELD, vm="db", host="h4"),))
+        await scene.put_step(generation=2)
+        done = {**DONE, "generation": 2}
+        await scene.put_step(**done)
+        await scene.do(act.TellEnds(migration=migration(scene.term, **done)))
+        assert scene.greeted == ["h3"]
+
+    run(work)
+
+
 def test_a_stop_that_its_host_told_meanwhile_stands() -> None:
     async def work(scene: Scene) -> None:
         await scene.put_step()

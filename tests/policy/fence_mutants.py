@@ -6,6 +6,7 @@ FENCING = ("tests/policy/test_site_fencing.py",)
 RECOVERY = ("tests/policy/test_site_recovery.py",)
 REBUILDING = ("tests/policy/test_rebuilding.py",)
 INSTANCES = ("tests/controller/test_instancing.py",)
+PROOFS = ("tests/policy/test_proofs.py",)
 ZONES = ("tests/policy/test_zones_and_roles.py",)
 COMMITS = ("tests/controller/test_recovering.py",)
 
@@ -323,5 +324,33 @@ FENCE_MUTANTS = (
         '    if panic is None or panic.evidence.get("dump") == Dump.OVER:',
         "    if panic is None:",
         FENCING,
+    ),
+    Mutant(
+        "takes a cut of some disks for one of all",
+        "policy/proofs.py",
+        "    is_whole = all(disk in",
+        "    is_whole = any(disk in",
+        PROOFS,
+    ),
+    Mutant(
+        "takes a cut of disks that it does not know for one of all",
+        "policy/proofs.py",
+        "    if of_proof != (tenure.vm, tenure.generation, tenure.host) or not disks:",
+        "    if of_proof != (tenure.vm, tenure.generation, tenure.host):",
+        PROOFS,
+    ),
+    Mutant(
+        "takes a cut of an earlier generation",
+        "policy/proofs.py",
+        "    of_proof = (proof.vm, proof.generation, proof.host)",
+        "    of_proof = (proof.vm, tenure.generation, proof.host)",
+        PROOFS,
+    ),
+    Mutant(
+        "forgets the guest that runs on from memory",
+        "policy/proofs.py",
+        "    return is_whole and (identity is Identity.TOLERATE or proof.is_unreachable)",
+        "    return is_whole",
+        PROOFS,
     ),
 )

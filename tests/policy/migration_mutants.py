@@ -41,6 +41,13 @@ MIGRATION_MUTANTS = (
         SITE,
     ),
     Mutant(
+        "starts at the source what runs on a third host",
+        MOVES,
+        '            elsewhere=third if source in proofs.GONE else "",\n',
+        "",
+        SITE,
+    ),
+    Mutant(
         "starts elsewhere what may have moved",
         "policy/site_recovery.py",
         "    if tenure.state is TenureState.MIGRATING:",
@@ -133,7 +140,7 @@ MIGRATION_MUTANTS = (
     ),
     Mutant(
         "says nothing of a VM that runs twice",
-        MOVES,
+        "policy/runs_twice.py",
         "    site_alarms.want(world, key, fault)\n",
         "",
         SITE,

@@ -22,7 +22,8 @@ ROOMY = HostSize(memory_mib=64_000, cpus=4, bridges=("br0",))
 
 
 class MigrationScene(FenceScene):
-    """Each VM runs where it is promised. `ends` are what the ends say of a VM when asked."""
+    """Each VM runs where it is promised. `ends` are what the ends say of a VM when asked,
+    or of its move to a host: `web1 to h4`."""
 
     can_move = True
     kinds = (*ACTS, *MOVING)
@@ -76,7 +77,8 @@ class MigrationScene(FenceScene):
     def _look(self, asked: LookAtEnds) -> None:
         """Nothing is said by one that is dead, and of the target only when the source is done."""
         one = asked.migration
-        source, target = self.ends.get(one.vm, (End.MOVING, End.UNKNOWN))
+        said = self.ends.get(one.vm, (End.MOVING, End.UNKNOWN))
+        source, target = self.ends.get(f"{one.vm} to {one.target}", said)
         self.give(
             came.EndsLooked(
                 incident="",
@@ -106,10 +108,12 @@ class MigrationScene(FenceScene):
                     boot=one.target_boot,
                     generation=tenure.generation + 1,
                 )
-            case MigrationStep.UNDONE:
+            case MigrationStep.UNDONE if not one.elsewhere:
                 changed = structs.replace(changed, state=TenureState.HELD)
             case MigrationStep.IN_DOUBT:
                 changed = tenure
+            case MigrationStep.UNDONE:  # A third host has it: nobody holds it yet.
+                pass
         self.tenures[one.vm] = changed
         self.give(told.MigrationSet(at=self.now, migration=one))
         self.hold(one.vm, changed, self.world.promises[one.vm].needs)

@@ -6,7 +6,7 @@ covers: H2 H6 H9
 from msgspec import structs
 
 from holdfast.facts.actions import ProveGone, Report, RestartHere, TellTenure
-from holdfast.facts.commands import CopyOutranked
+from holdfast.facts.commands import CopyOutranked, ProtectionGranted
 from holdfast.facts.tenure import TenureState, Wanted
 from holdfast.policy import moving, promise
 from holdfast.policy.vm_states import VmState
@@ -176,6 +176,46 @@ def test_it_comes_back_to_a_host_that_it_left() -> None:
     assert tenure_of(scene) == "held running 2"
     scene.kill(WEB2)
     assert scene.open_alarms == {"vm-gone"}
+
+
+def test_who_came_without_hearing_so_is_held_from_the_next_grant_on() -> None:
+    scene = target()
+    scene.step(inputs.granted(scene.later(), generation=2))
+    assert scene.web.moves == ""
+    scene.kill()
+    assert scene.open_alarms == {"vm-gone"}
+
+
+def test_what_fell_with_its_host_while_it_moved_is_told_once_the_next_boot_holds_it() -> None:
+    scene = source()
+    scene.step(inputs.booted(scene.later(), "boot-2"))
+    scene.step(inputs.failed(scene.later(), WEB1), inputs.ended(scene.later(), WEB1))
+    assert scene.open_alarms == set()
+    again = inputs.granted(scene.later(), boot="boot-2").protection
+    newer = structs.replace(again, tenure=structs.replace(again.tenure, revision=3))
+    said = scene.step(ProtectionGranted(at=at(scene.later()), protection=newer, by="ann"))
+    assert [one.alarm.condition for one in said if isinstance(one, Report)] == ["vm-gone"]
+    assert (tenure_of(scene), scene.web.moves) == ("held running 3", "")
+    assert any(isinstance(one, ProveGone) for one in said)
+
+
+def test_whoever_was_to_let_it_in_and_is_told_to_start_it_has_it_from_then_on() -> None:
+    scene = Scene(has_run=False)
+    scene.step(inputs.moves(scene.later(), is_source=False))
+    scene.step(inputs.ordered(scene.later(), generation=3))
+    assert (scene.web.moves, scene.state()) == ("", VmState.PROVING)
+
+
+def test_what_was_moved_away_by_hand_and_lost_there_starts_again_here() -> None:
+    scene = Scene()
+    scene.step(inputs.stopped(scene.later(), WEB1, moved_away=True))
+    scene.step(inputs.ended(scene.later(), WEB1))
+    assert tenure_of(scene) == "migrating running 1"
+    said = scene.step(inputs.moved(scene.later(), is_lost=True))
+    assert [one.alarm.condition for one in said if isinstance(one, Report)] == ["vm-gone"]
+    assert tenure_of(scene) == "held running 2"
+    assert any(isinstance(one, ProveGone) for one in said)
+    assert scene.step(inputs.moved(scene.later(), is_lost=True)) == []
 
 
 # Moved by somebody else (virsh, Nova): libvirt's job says so.

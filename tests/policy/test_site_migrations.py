@@ -120,6 +120,22 @@ def test_what_neither_end_has_is_held_by_the_source_which_starts_it_again() -> N
     assert scene.holder("web1") == "h1 held (1)"
 
 
+def test_what_somebody_moved_on_to_a_third_host_is_held_there_and_started_nowhere() -> None:
+    scene = MigrationScene()
+    scene.begin("web1", "h2")
+    scene.runs("h4", "web1")
+    scene.ends["web1 to h4"] = AWAY, HERE
+    scene.say("web1", AWAY, AWAY)
+    assert scene.did[2:] == [
+        "put undone of web1 to h2",
+        "tell h1 and h2 that web1 is undone",
+        "put begun of web1 to h4",
+        "put done of web1 to h4",
+        "tell h1 and h4 that web1 is done",
+    ]
+    assert scene.holder("web1") == "h4 held (2)"
+
+
 def test_what_runs_at_both_ends_is_a_persons_until_one_is_left() -> None:
     scene = MigrationScene()
     scene.begin("web1", "h2")

@@ -12,7 +12,7 @@ from holdfast.facts.cpus import CpuNeeds, HostCpu
 from holdfast.facts.definitions import HostSize, VmNeeds
 from holdfast.facts.promises import Group, Spread
 from holdfast.facts.recoveries import RecoveryStep
-from holdfast.facts.tenure import Wanted
+from holdfast.facts.tenure import TenureState, Wanted
 from holdfast.policy.host_states import HostState
 from holdfast.policy.site_deaths import left_down
 from tests.policy.fence_scene import NEEDS, SIZE, FenceScene
@@ -307,3 +307,17 @@ def test_vms_that_a_settled_silence_would_leave_down_are_named() -> None:
     scene.off("h4")
     scene.wait(1_000)
     assert left_down(scene.world, incident) == {}, "others hold them by now"
+
+
+def test_a_start_is_followed_to_its_answer_also_when_the_dead_host_is_back() -> None:
+    """Nothing else is up then: its tenure must not say for ever that it is being recovered."""
+    scene = FenceScene()
+    scene.lose("h4")
+    [target] = {one.target for one in scene.world.recoveries.values()}
+    scene.heard("h4", boot=2)
+    scene.runs("h4", boot=2)
+    assert "put closed of h4 (1)" in scene.did
+    scene.taken("web4")
+    scene.runs(target, f"web{target[1]}", "web4")
+    assert scene.world.recoveries["web4"].step is RecoveryStep.ANSWERED
+    assert scene.tenures["web4"].state is TenureState.HELD

@@ -11,6 +11,7 @@ from holdfast.adapters.simulated.connection import connect
 from holdfast.adapters.simulated.journal import JournalInMemory
 from holdfast.adapters.simulated.libvirt import SimulatedLibvirt
 from holdfast.adapters.simulated.machine import Machine
+from holdfast.adapters.simulated.moves import Roads, SimulatedMigrator
 from holdfast.adapters.simulated.outbox import OutboxInMemory
 from holdfast.agent.definitions import Definitions
 from holdfast.agent.finding import found_gone
@@ -18,6 +19,7 @@ from holdfast.agent.identity import Identity
 from holdfast.agent.inventory import Inventory
 from holdfast.agent.leasing import Leasing
 from holdfast.agent.loop import Loop
+from holdfast.agent.migrating import Migrating
 from holdfast.agent.starting import Starting
 from holdfast.agent.terms import Terms
 from holdfast.agent.uplink import Uplink
@@ -29,7 +31,7 @@ from holdfast.facts import wire
 from holdfast.facts.actions import Action
 from holdfast.facts.commands import Booted, Restarted
 from holdfast.facts.observations import Observation
-from holdfast.policy import promise
+from holdfast.policy import moving, promise
 from holdfast.policy.decide import Decider
 from holdfast.policy.world import World
 from holdfast.ports.hypervisor import Domain
@@ -56,8 +58,10 @@ class SimulatedAgent:
         dials: Callable[[Machine], list[Dial]],
         carrier: Carrier,
         rack: str,
+        roads: Roads,
     ) -> None:
         self.machine, self._dials, self._carrier, self._rack = machine, dials, carrier, rack
+        self._roads = roads
         self.version = wire.VERSION
         self.poses_as = machine.name  # Another's, where its disk was cloned.
         self.word_at: int | None = None
@@ -132,7 +136,9 @@ class SimulatedAgent:
             is_new_state=world is None,
         )
         libvirt = SimulatedLibvirt(host)
-        self._definitions = definitions = Definitions(libvirt, self._protected)
+        self._definitions = definitions = Definitions(
+            libvirt, self._protected, lambda vm: moving.is_moving(decider.world, vm)
+        )
         view = View(
             loop,
             self._domains,
@@ -147,6 +153,9 @@ class SimulatedAgent:
         self.leasing = self.leasing_kind(loop, libvirt, machine.lease_board, journal)
         self.orders = Orders(loop, host, terms, self._carrier, starting)
         self.leasing.add_to(self.orders.questions)
+        Migrating(loop, libvirt, SimulatedMigrator(machine, self._roads), journal).add_to(
+            self.orders.questions
+        )
         self.uplink = Uplink(
             dials=self._dials(machine),
             outbox=outbox,
@@ -252,7 +261,7 @@ class SimulatedAgent:
             boot=machine.boot,
             state_id=f"state of {name}",
             stream=self._outbox.stream,
-            features=() if is_old else (wire.STARTS_HERE,),
+            features=() if is_old else (wire.STARTS_HERE, wire.MIGRATES),
             tenures=tuple(kept),
             pulse_key="" if is_old else key_of(name).hex(),
             addresses={plane: address(plane, machine.name) for plane in planes},

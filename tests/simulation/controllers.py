@@ -35,6 +35,7 @@ from holdfast.controller.leadership import Leadership
 from holdfast.controller.leasing import Leasing
 from holdfast.controller.patience import Patience
 from holdfast.controller.promises import Promises
+from holdfast.controller.questions import Handler
 from holdfast.controller.registry import Registry
 from holdfast.controller.replicas import Replicas
 from holdfast.controller.timings import Timings
@@ -53,6 +54,7 @@ from holdfast.ports.link import Dial
 from holdfast.ports.notifier import Notifier
 from tests.simulation.controller_fencing import make_confirming
 from tests.simulation.controller_instances import hold_instances
+from tests.simulation.controller_moves import make_moving
 from tests.simulation.controller_parts import Unasked, kept, settings_of
 from tests.simulation.ears import SimulatedEar
 from tests.simulation.probes import Carrier
@@ -86,6 +88,7 @@ class SimulatedController:
         self.leadership: Leadership | None = None
         self.failed: list[str] = []
         self._claims: list[Claims] = []
+        self.on_moves: dict[str, Handler] = {}
 
     @property
     def name(self) -> str:
@@ -297,6 +300,7 @@ class SimulatedController:
     def make_acting(self) -> None:
         one: Any = self
         self.recoverer = make_recoverer(one)
+        self.on_moves = make_moving(self, self.recoverer)
 
     def hold_power(self, host: str) -> AbstractAsyncContextManager[str]:
         return self.recoverer.power.held(host)

@@ -12,7 +12,9 @@ from holdfast.adapters.simulated.bmc import PLANE, Bmcs
 from holdfast.adapters.simulated.clock import Clock
 from holdfast.adapters.simulated.cluster import StoreCluster
 from holdfast.adapters.simulated.machine import Machine
+from holdfast.adapters.simulated.moves import Roads
 from holdfast.adapters.simulated.network import Network
+from holdfast.adapters.simulated.storage import SharedStorage
 from holdfast.adapters.simulated.vm import SimulatedVm
 from holdfast.facts.instants import NS_PER_MS
 from holdfast.facts.layers import Plan
@@ -63,6 +65,8 @@ class DataCentre:
         self.clock = Clock()
         self.network = Network(self.clock, self.rng, PLANES)
         self.bmcs = Bmcs(self.clock, Network(self.clock, self.rng, [PLANE]))
+        self.roads = Roads(self.clock, self.network, receivers.LINKS)
+        self.storage = SharedStorage()
         self.boots_by_people: dict[str, int] = {}
         self.granted_at: dict[str, int] = {}  # When a grant of its lease came to a host last.
         self.receiver, self.pager = Receiver(self.clock), Receiver(self.clock)
@@ -76,6 +80,7 @@ class DataCentre:
             machine = Machine(self.clock, self.network, name, ppm)
             rack = f"rack{number % racks + 1}" if racks else ""
             self.hosts[name] = Host(machine, rack)
+        self.roads.machines = {name: host.machine for name, host in self.hosts.items()}
         self.controllers: dict[str, SimulatedController] = {}
         for name, host in self.hosts.items():
             host.machine.reset_boots.append(partial(self._reset, name))
@@ -100,7 +105,7 @@ class DataCentre:
     def _equip(self, host: Host) -> None:
         machine = host.machine
         carrier = Carrier(machine, self._answerer)
-        host.agent = self._make_agent(machine, self._dials, carrier, host.rack)
+        host.agent = self._make_agent(machine, self._dials, carrier, host.rack, self.roads)
         targets = [(name, one.hear) for name, one in self.controllers.items()]
         agent = host.agent
         board = agent_board(agent.word, lambda: agent.restarts_on_purpose)
@@ -277,5 +282,6 @@ class DataCentre:
             self.network.split(plane, groups)
 
 
-def _recency(vm: SimulatedVm) -> tuple[bool, bool, int]:
-    return vm.runs, vm.has_run, vm.began
+def _recency(vm: SimulatedVm) -> tuple[bool, bool, bool, int]:
+    """Of the two ends of a move, the one at which the guest is."""
+    return vm.can_write, vm.runs, vm.has_run, vm.began

@@ -78,13 +78,16 @@ class FenceLaws:
             self._judge_generation(vm, host, generation, before)
         self.truth.note_begin(host, vm, generation)
         self.laws.vm_started(self.site.hosts[host], vm.name)
-        self._judge_copies()
+        self.judge_copies()
 
     def _judge_start(self, last: Begun, host: str, generation: int) -> None:
         has_proof = self.truth.has_proof(last, host, generation)
         can_do_harm = self.truth.can_do_harm(last)
-        if has_proof and can_do_harm and self.truth.is_deceived(last.host, last.boot):
-            self._lied_about.add(self._disk_of(last))
+        disk = self.truth.disk_of(last)
+        is_lied_about = (last.host, disk) in self.site.storage.lied_about
+        is_lied_about |= self.truth.is_deceived(last.host, last.boot)
+        if has_proof and can_do_harm and is_lied_about:
+            self._lied_about.add(disk)
         elif can_do_harm or not has_proof:
             why = f"{last.host} still runs it" if can_do_harm else "the store had no proof"
             self._breach(UNPROVEN, f"{last.name} began on {host}, and {why} of {last.boot}")
@@ -100,15 +103,12 @@ class FenceLaws:
             text = f"{vm.name} began on {host} in generation {generation}, after"
             self._breach(ONCE, f"{text} {newer[-1].generation} on {newer[-1].host}")
 
-    def _judge_copies(self) -> None:
+    def judge_copies(self) -> None:
         twice = {disk: hosts for disk, hosts in self.truth.copies().items() if len(hosts) > 1}
         for disk in sorted(twice.keys() - self._lied_about):
             name = self.truth.begun[disk][-1].name
             self._breach(TWO_COPIES, f"{name} runs on {' and '.join(twice[disk])}")
         self._lied_about = set(twice)  # Once is enough.
-
-    def _disk_of(self, begun: Begun) -> str:
-        return next(disk for disk, all_of in self.truth.begun.items() if begun in all_of)
 
     # A controller switches a host off.
 
@@ -144,7 +144,7 @@ class FenceLaws:
             if host.machine.boots != booted:
                 self.site.boots_by_people[name] = host.machine.boots
                 self._breach(ONLY_OFF, f"{name} was booted, and by no person")
-        self._judge_copies()
+        self.judge_copies()
         self._note_outranked()
         self._note_lapsed()
         self.site.clock.later(TICK_MS, self._tick)
@@ -189,12 +189,12 @@ class FenceLaws:
             if protection.vm not in self.truth.acted_on or not self.truth.is_promised(protection):
                 continue
             runs = self.truth.runs_of(protection.vm)
-            if runs != 1 and not self._is_alarmed(protection.vm):
+            if runs != 1 and not self.is_alarmed(protection.vm):
                 host = self.truth.acted_on[protection.vm][1]
                 text = f"{protection.name} of {host} runs {runs} times, and no alarm says why"
                 yield f"{RESTORED}: {text}"
 
-    def _is_alarmed(self, vm: str) -> bool:
+    def is_alarmed(self, vm: str) -> bool:
         return any(one.subject.id == vm and one.text for one in self.site.receiver.open())
 
     def _is_of_lost_vm(self, alarm: Alarm) -> bool:

@@ -4,7 +4,7 @@ Of what people ask for, the more careful side counts from the answer, the other 
 until somebody has the answer, the program may do either.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import msgspec
@@ -17,6 +17,7 @@ from holdfast.facts.fencing import Fence, FenceStep, HostMode
 from holdfast.facts.instances import Instance, InstanceStep
 from holdfast.facts.instants import NS_PER_MS, NS_PER_S
 from holdfast.facts.leases import HostLease
+from holdfast.facts.migrations import End, Migration, MigrationStep
 from holdfast.facts.promises import DEFAULT_GROUP, Group, Owner, Protection
 from holdfast.facts.recoveries import Recovery
 from holdfast.facts.tenure import DeathProof, ProofKind, Wanted
@@ -51,6 +52,10 @@ class FenceTruth:
     begun: dict[str, list[Begun]] = field(default_factory=dict)  # By disk, in order.
     proofs: dict[str, list[Recovery]] = field(default_factory=dict)  # By VM, as committed.
     taken_back: set[tuple[str, str, int]] = field(default_factory=set)  # VM, host, generation.
+    drained: dict[str, int] = field(default_factory=dict)  # Since when, by host.
+    migrations: dict[str, list[Migration]] = field(default_factory=dict)  # By VM, as committed.
+    # Each hears of a name, and of the host that the store says it is to run on next.
+    placed: list[Callable[[str, str], None]] = field(default_factory=list)
     fences: dict[str, Fence] = field(default_factory=dict)  # By host, as committed last.
     acted_on: dict[str, tuple[str, str]] = field(default_factory=dict)  # VM: its name, its host.
     # How long everybody had heard a host when its fence was committed, by host and number.
@@ -112,36 +117,50 @@ class FenceTruth:
         found: dict[str, list[str]] = {}
         for name, host in self.site.hosts.items():
             if host.machine.has_power:
-                for disk in {vm.writes_to for vm in host.machine.vms.vms.values() if vm.runs}:
-                    found.setdefault(disk, []).append(name)
+                for disk in {vm.writes_to for vm in host.machine.vms.vms.values() if vm.can_write}:
+                    if self.site.storage.can_write(name, disk):
+                        found.setdefault(disk, []).append(name)
         return found
 
     def runs_of(self, vm: str) -> int:
         found = (host.machine.vms.by_uuid(vm) for host in self.site.hosts.values())
-        return sum(1 for one in found if one is not None and one.runs)
+        return sum(1 for one in found if one is not None and one.can_write)
 
     def can_do_harm(self, last: Begun) -> bool:
         """Whether that copy can still do harm: its boot lasts, and it runs there."""
         machine = self.site.hosts[last.host].machine
         vm = machine.vms.vms.get(last.name)
-        return machine.boot == last.boot and machine.has_power and vm is not None and vm.runs
+        if vm is None or not self.site.storage.can_write(last.host, vm.writes_to):
+            return False
+        return machine.boot == last.boot and machine.has_power and vm.can_write
 
     def has_proof(self, last: Begun, host: str, generation: int) -> bool:
         """Whether the store held one about that copy before this start, and the start itself; or
         that host has shown, of a VM made from a template, that nothing is left of it."""
         if (last.vm, last.host, last.generation) in self.taken_back:
             return True
-        committed = self.proofs.get(last.vm, [])
+        committed, moves = self.proofs.get(last.vm, []), self.migrations.get(last.vm, [])
+        if has_word(moves, source=host, target=last.host, generation=generation):
+            return True
         is_placed = any((r.target, r.generation) == (host, generation) for r in committed)
-        return is_placed and any(self._covers(one.proof, last) for one in committed)
+        if is_placed and any(_has_left(one, last.host) for one in moves):
+            return True
+        proofs = [one.proof for one in committed if _is_of_the_one_before(one)]
+        proofs += [one for m in moves for one in m.proofs]
+        return is_placed and any(self._covers(one, last) for one in proofs)
 
     def _covers(self, proof: DeathProof, last: Begun) -> bool:
         if proof.kind is ProofKind.STORAGE:
-            return proof.vm == last.vm and proof.generation >= last.generation
+            about = (proof.vm, last.generation or proof.generation, proof.host)
+            disk = self.disk_of(last)
+            return about == (last.vm, proof.generation, last.host) and disk in proof.disks
         if proof.kind is ProofKind.WATCHDOG:
             return (proof.host, proof.boot) == (last.host, last.boot) and last.vm in proof.vms
         is_over = self.site.hosts[last.host].machine.boot != last.boot
         return proof.host == last.host and (is_over or last.boot in (proof.boot, *proof.earlier))
+
+    def disk_of(self, begun: Begun) -> str:
+        return next(disk for disk, all_of in self.begun.items() if begun in all_of)
 
     def note_begin(self, host: str, vm: SimulatedVm, generation: int) -> None:
         boot = self.site.hosts[host].machine.boot
@@ -197,16 +216,29 @@ class FenceTruth:
             return
         if folder == "recoveries":
             made = msgspec.json.decode(change.value, type=Recovery)
-            self.proofs.setdefault(name, []).append(made)
+            before = self.proofs.setdefault(name, [])
+            is_new = not before or before[-1].target != made.target
+            before.append(made)
+            self._say_placed(made.name, made.target if is_new else "")
         elif folder == "instances":
             one = msgspec.json.decode(change.value, type=Instance)
             if one.step is InstanceStep.TAKEN_BACK:
                 self.taken_back.add((one.vm, one.host, one.generation))
+        elif folder == "migrations":
+            move = msgspec.json.decode(change.value, type=Migration)
+            held = self.migrations.setdefault(name, [])
+            is_new = not held or held[-1].number != move.number
+            held.append(move)
+            self._say_placed(move.name, move.target if is_new and not move.is_found else "")
         elif folder == "fences":
             fence = msgspec.json.decode(change.value, type=Fence)
             if fence.step is not FenceStep.CLOSED:
                 self._fence_committed(fence)
             self.fences[fence.host] = fence
+
+    def _say_placed(self, name: str, target: str) -> None:
+        for hear in self.placed if target else ():
+            hear(name, target)
 
     def _fence_committed(self, fence: Fence) -> None:
         now, host = self.site.clock.now, fence.host
@@ -268,3 +300,25 @@ class FenceTruth:
         is_itself = (pulse.host, pulse.key) == (name, key_of(name))
         is_alive = host.machine.is_up and not host.machine.is_frozen and pulse.is_running
         return is_itself and is_alive and self.paths.reaches_all(name, self.site.controllers)
+
+
+def has_word(held: list[Migration], source: str, target: str, generation: int) -> bool:
+    """Whether both ends said that nothing of it is at the target: it may start at its source."""
+    return any(
+        one.step is MigrationStep.UNDONE
+        and (one.source, one.target) == (source, target)
+        and one.generation == generation
+        for one in held
+    )
+
+
+def _is_of_the_one_before(placed: Recovery) -> bool:
+    """A storage proof is about one generation: that which the start follows."""
+    proof = placed.proof
+    return proof.kind is not ProofKind.STORAGE or proof.generation + 1 == placed.generation
+
+
+def _has_left(move: Migration, host: str) -> bool:
+    """Its source said that it has nothing of it; what is to be proven is about its target."""
+    is_done = move.step is MigrationStep.DONE
+    return is_done and move.source == host and move.source_end is End.NOTHING

@@ -11,6 +11,7 @@ from holdfast.controller.disk_wishes import NO_WISH, DiskWish
 from holdfast.controller.instance_wishes import InstanceWish
 from holdfast.controller.registry import Puts
 from holdfast.controller.settling import settle
+from holdfast.facts import wire
 from holdfast.facts.fencing import HostMode
 from holdfast.facts.instants import NS_PER_MS
 from holdfast.facts.migrations import Prediction
@@ -111,6 +112,46 @@ class People:
         one = Prediction(host=host, name=host, reason=reason, by=WHO) if reason else None
         self.put({f"predictions/{host}": one})
 
+    def move(self, vm: str, to: str = "", limit_s: int = 300) -> None:
+        """Raises NotDone."""
+        self._ask_about("vm-migrate", {"vm": vm, "to": to, "timeout_s": limit_s})
+
+    def cancel_move(self, vm: str) -> None:
+        """Raises NotDone."""
+        self._ask_about("vm-migrate-cancel", {"vm": vm})
+
+    def drain(self, host: str) -> None:
+        """Raises NotDone."""
+        self._ask_about("host-drain", {"host": host})
+        self._truth.drained[host] = self._stage.site.clock.now
+
+    def undrain(self, host: str) -> None:
+        """Raises NotDone."""
+        self._truth.drained.pop(host, None)
+        self._ask_about("host-undrain", {"host": host})
+
+    def show_drain(self, host: str) -> list[str]:
+        """What each VM that is still there waits for. Raises NotDone."""
+        told = self._ask_about("drain", {"host": host})
+        return [f"{vm['name']} {_leaving(vm)}" for vm in told["vms"]]
+
+    def show_move(self, vm: str) -> str:
+        """Raises NotDone."""
+        told = self._ask_about("migration", {"vm": vm})
+        why = f": {told['reason']}" if told["reason"] else ""
+        return f"move {told['number']} of {vm} to {told['target']} is {told['step']}{why}"
+
+    def _ask_about(self, name: str, args: dict[str, Any]) -> Any:
+        """Raises NotDone."""
+        told: list[Any] = []
+
+        async def ask(leader: SimulatedController, term: int) -> None:
+            asked = wire.Question(id=0, name=name, args=args, by=WHO, term=term)
+            told.append(await leader.on_moves[name](asked))
+
+        self._ask(ask)
+        return told[0]
+
     def put(self, puts: Puts) -> None:
         """Past all that the program would ask first. Raises NotDone."""
         self._ask(lambda one, _term: one.registry.change(lambda: puts))
@@ -140,3 +181,9 @@ class People:
             raise NotDone("no answer came")
         if failed[0]:
             raise NotDone(failed[0])
+
+
+def _leaving(vm: dict[str, Any]) -> str:
+    if vm["moves"] is not None:
+        return f"moves to {vm['moves']['target']}"
+    return f"stays: {vm['stays']}" if vm["stays"] else "waits for its turn"

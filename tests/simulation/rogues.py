@@ -53,16 +53,20 @@ class Rogue:
         self._put({f"fences/{fence.host}": fence})
 
     def commit_recovery(self, vm: str, source: Fence, target: str, generation: int = 2) -> None:
+        self.commit_start(vm, proof_of(source), target, generation)
+
+    def commit_start(self, vm: str, proof: DeathProof, target: str, generation: int = 2) -> None:
+        """By whatever proof, of whatever it says."""
         one = self._site.host_of(vm).machine.vms.vms[vm]
         made = Recovery(
             vm=one.uuid,
             name=vm,
             generation=generation,
             incident="",
-            source=source.host,
+            source=proof.host,
             target=target,
             target_boot=self._site.hosts[target].machine.boot,
-            proof=proof_of(source),
+            proof=proof,
             term=1,
             step=RecoveryStep.PLACED,
         )

@@ -8,6 +8,7 @@ from holdfast.adapters.simulated.network import Weather
 from holdfast.facts.wire import VERSION
 from tests.simulation.fence_commands import FENCE_COMMANDS, power_shown
 from tests.simulation.lease_commands import LEASE_COMMANDS
+from tests.simulation.move_commands import MOVE_COMMANDS
 from tests.simulation.recovery_commands import RECOVERY_COMMANDS
 from tests.simulation.site_stage import SiteStage
 from tests.simulation.story_lines import UNITS_MS, BadStory, Command, Options, Words
@@ -325,4 +326,5 @@ COMMANDS: dict[str, Command] = {
     **FENCE_COMMANDS,
     **LEASE_COMMANDS,
     **RECOVERY_COMMANDS,
+    **MOVE_COMMANDS,
 }

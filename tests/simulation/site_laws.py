@@ -79,6 +79,8 @@ class SiteLaws:
     may_stay: Callable[[Alarm], bool] = lambda _: False
     # Whether somebody, or a BMC, lied about that boot of a host.
     is_deceived: Callable[[str, str], bool] = lambda _host, _boot: False
+    # Whether a VM moves: what befalls it then is told once that is over.
+    is_moving: Callable[[str], bool] = lambda _vm: False
     # On which hosts which VMs were ended by somebody, or fell with their host.
     _may_end: set[tuple[str, str]] = field(default_factory=set)
     _broken: list[LawBroken] = field(default_factory=list)
@@ -108,6 +110,7 @@ class SiteLaws:
         vm = host.machine.vms.vms[name]
         self.vm_may_end(host, name)
         is_watched = self._knows_alive(host) and self._agent_is_well(host)
+        is_watched = is_watched and not self.is_moving(vm.uuid)
         if vm.life is not None and not vm.is_ending and is_watched:
             self._expect(f"has lost {name}", host, f"{vm.life.key}:", ("vm-gone",))
 

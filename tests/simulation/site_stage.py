@@ -6,6 +6,7 @@ from holdfast.facts.alarms import Alarm, AlarmState
 from holdfast.facts.instants import NS_PER_S
 from tests.simulation.data_centre import DataCentre
 from tests.simulation.fence_laws import FenceLaws
+from tests.simulation.move_laws import MoveLaws
 from tests.simulation.receivers import Arrived
 from tests.simulation.site_laws import SiteLaws
 
@@ -20,6 +21,7 @@ class SiteStage:
         self.site = DataCentre(seed, **site)
         self.laws = SiteLaws(self.site)
         self.fences = FenceLaws(self.site, self.laws)
+        self.moves = MoveLaws(self.fences)
         self.said: list[str] = []
         self._known: set[tuple[str, int, AlarmState]] = set()
         self.paged: list[str] = []

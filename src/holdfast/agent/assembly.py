@@ -63,7 +63,7 @@ from holdfast.facts.observations import (
 )
 from holdfast.facts.settings import Settings
 from holdfast.facts.subjects import Incarnation
-from holdfast.policy import copies, promise
+from holdfast.policy import copies, moving, promise
 from holdfast.policy.decide import Decider
 from holdfast.ports.clock import utc_ms
 from holdfast.ports.defects import Defects, LoggedPanel
@@ -99,7 +99,11 @@ class Agent:
         self.recorder = Recorder(
             state / "recorder", me.boot, self._watched, ring_bytes=settings.recorder_mib << 20
         )
-        self.definitions = Definitions(self.sight.hypervisor, self._protected)
+        self.definitions = Definitions(
+            self.sight.hypervisor,
+            self._protected,
+            lambda vm: moving.is_moving(self.decider.world, vm),
+        )
         self.view = View(self.loop, self._domains, self.sight.watched_by, self.definitions.needs)
         self.inventory = Inventory(self.sight.hypervisor, self.view.vms, settings.roles)
         self.outbox = DiskOutbox(state / "outbox", me.boot, settings.outbox_mib << 20)

@@ -28,10 +28,16 @@ NONE = "libvirt keeps no definition of it"
 
 class Definitions:
     """`protected` are the VMs in question, by uuid, with their names. `tell` hears each change, and
-    `changed` that an obstacle may be another."""
+    `changed` that an obstacle may be another. Of one that `is_moving` the definition leaves with
+    the guest: until it is known where it is, what was known of it stands."""
 
-    def __init__(self, hypervisor: Hypervisor, protected: Callable[[], dict[str, str]]) -> None:
-        self._hypervisor, self._protected = hypervisor, protected
+    def __init__(
+        self,
+        hypervisor: Hypervisor,
+        protected: Callable[[], dict[str, str]],
+        is_moving: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        self._hypervisor, self._protected, self._is_moving = hypervisor, protected, is_moving
         self._known: dict[str, VmDefinition] = {}
         self._told: dict[str, VmDefinition] = {}
         self._stale: set[str] = set()
@@ -101,7 +107,7 @@ class Definitions:
         try:
             found = await self._hypervisor.definition(vm)
         except CallFailed as failure:
-            if not failure.is_final:
+            if not failure.is_final or self._is_moving(vm):
                 self._stale.add(vm)  # What was known stands.
                 return
             needs = VmNeeds(memory_mib=0, vcpus=0, obstacle=NONE)
@@ -113,9 +119,14 @@ class Definitions:
             self.changed()
 
     def _tell_changes(self) -> None:
-        """Of those that are protected now: the newest welcome may have ended that of others."""
+        """Of those that are protected now: the newest welcome may have ended that of others. Of
+        one that moves its next holder tells, or this host once it stays."""
         protected = self._protected()
-        mine = {vm: one for vm, one in self._known.items() if vm in protected}
+        mine = {
+            vm: one
+            for vm, one in self._known.items()
+            if vm in protected and not self._is_moving(vm)
+        }
         news = [one for vm, one in mine.items() if self._told.get(vm) != one]
         for part in _in_parts(news):
             self.tell(wire.Definitions(definitions=tuple(part)))

@@ -146,8 +146,10 @@ class Migrating:
         except CallFailed as error:
             raise Unanswerable(f"libvirt: {error}", "", REFUSED) from None
         is_moving = vm in self._moves
+        # The libvirt that moved it away ended in the middle: it is here, and the target is asked.
+        is_left = looked.is_left and not is_moving and self._is_source(vm)
         return {
-            "end": End.MOVING if is_moving else looked.end,
+            "end": End.MOVING if is_moving else End.RUNS if is_left else looked.end,
             "progress": PLAIN(looked.progress),
             "pause_ms": looked.pause_ms,
             "reason": self._failed.get(vm, ""),

@@ -69,8 +69,8 @@ class Welcomer:
             record = world.vms.get(protection.vm)
             held = record.protection if record else None
             tenure = protection.tenure
-            if held is not None and tenure.generation < held.tenure.generation:
-                continue  # The store is an old one; this host's greeting has told it so.
+            if held is not None and self._is_no_word(held.tenure, tenure):
+                continue
             if held is not None and self._is_outranked(held.tenure, tenure):
                 holder = welcome.host_names.get(tenure.host, tenure.host)
                 self._loop.consume(_outranked(tenure, holder))
@@ -97,6 +97,16 @@ class Welcomer:
         not known where it runs: then what runs here is left alone."""
         is_held = bool(tenure.boot) and tenure.state is not TenureState.MIGRATING
         return is_held and tenure.host != self._me.host and tenure.generation > held.generation
+
+    def _is_no_word(self, held: Tenure, tenure: Tenure) -> bool:
+        """The store is an old one: this host's greeting has told it so. Or it moves between others,
+        and by what this host held in an earlier boot it starts nothing: the leader asks it to greet
+        again once it is known who holds it."""
+        if tenure.generation < held.generation:
+            return True
+        is_newer = tenure.host != self._me.host and tenure.generation > held.generation
+        is_on_its_way = bool(tenure.boot) and tenure.state is TenureState.MIGRATING
+        return is_newer and is_on_its_way and held.boot != self._me.boot
 
     def _say_once(self, text: str) -> None:
         if text not in self._said:

@@ -175,10 +175,11 @@ class Agents:
             if not self._running[vm]:
                 del self._running[vm]
 
-    def runner(self, vm: str) -> Agent | None:
+    def runner(self, vm: str, besides: str = "") -> Agent | None:
         """Of those that are linked and say that it runs there, the one that said so first. While
-        a VM moves they are two, and who only claims to run it takes it from nobody."""
-        found = (self.by_host[host] for host in self._running.get(vm, ()))
+        a VM moves they are two, and who only claims to run it takes it from nobody. `besides`: a
+        host whose word does not count."""
+        found = (self.by_host[host] for host in self._running.get(vm, ()) if host != besides)
         return next((agent for agent in found if agent.link is not None), None)
 
     def linked(self) -> Iterator[Agent]:

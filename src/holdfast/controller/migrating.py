@@ -232,8 +232,10 @@ class Migrating:
         where = names[migration.target if is_done else migration.source]
         pause = f", its guest paused for {migration.pause_ms} ms" if migration.pause_ms else ""
         word = f"moved to {where}{pause}" if is_done else f"stays on {where}"
+        if migration.elsewhere:
+            word = f"is at neither end, and runs on {self._name(migration.elsewhere)}"
         self._say(f"{migration.name} {word}: {migration.reason}")
-        if held is None or held.tenure.state is not TenureState.HELD:
+        if held is None or (held.tenure.state is not TenureState.HELD and not migration.elsewhere):
             return
         args = {
             **_order(migration),
@@ -244,10 +246,20 @@ class Migrating:
             "definition": PLAIN(made) if made is not None else None,
         }
         ends = (migration.source, migration.target)
-        for host in reversed(ends) if is_done else ends:
+        told = reversed(ends) if is_done else ends
+        for host in told if not migration.elsewhere else (migration.target,):
             said = await self._ask(host, "migration-end", args)
             if "error" in said:
                 self._greet_anew(host)
+        self._tell_earlier_holders(held.tenure, ends)
+
+    def _tell_earlier_holders(self, tenure: Tenure, ends: tuple[str, ...]) -> None:
+        """Who came back while it moved, and had held it once, does not know yet who does."""
+        for agent in self._agents.linked():
+            copy = agent.tenures.get(tenure.vm)
+            is_older = copy is not None and copy.generation < tenure.generation
+            if is_older and agent.host not in ends:
+                self._greet_anew(agent.host)
 
     async def _ask(self, host: str, name: str, args: dict[str, Any]) -> dict[str, Any]:
         """With `error` where there is no answer."""
@@ -287,6 +299,8 @@ def _end_of(said: dict[str, Any]) -> End:
 def _after(tenure: Tenure, migration: Migration) -> Tenure:
     if migration.step is MigrationStep.IN_DOUBT:
         return tenure
+    if migration.elsewhere:
+        return structs.replace(tenure, revision=tenure.revision + 1)
     if migration.step is MigrationStep.UNDONE:  # Its host may have said so already.
         return structs.replace(tenure, state=TenureState.HELD, revision=tenure.revision + 1)
     return structs.replace(

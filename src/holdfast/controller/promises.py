@@ -229,6 +229,8 @@ class Promises:
                 if forgot
                 else tenures.greeted(held.tenure, hello.boot, copies.get(held.vm))
             )
+            if self._runs_elsewhere(held, hello):
+                after = tenures.moved_away(after)
             puts[f"protections/{held.vm}"] = structs.replace(held, tenure=after)
         for vm, copy in copies.items():
             other = self._registry.protection(vm)
@@ -249,6 +251,11 @@ class Promises:
             zone=hello.zone,
         )
         return puts
+
+    def _runs_elsewhere(self, held: Protection, hello: wire.Hello) -> bool:
+        """Somebody moved it by hand, and this host fell before it could say so."""
+        is_new_boot = held.tenure.boot != hello.boot
+        return is_new_boot and self._agents.runner(held.vm, besides=hello.host) is not None
 
     def _granted(
         self,

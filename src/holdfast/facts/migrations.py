@@ -35,7 +35,8 @@ class Migration(Struct, frozen=True, kw_only=True):
     with `number`, which counts the migrations of a VM, they tell a late order from a new one.
 
     `by` is the person who wanted it, or who holds the drain; `is_found`: somebody else began it
-    (virsh), and the store learned of it. `reason` says how it ended.
+    (virsh), and the store learned of it. `reason` says how it ended. `elsewhere`: neither end has
+    it, and this third host says that it runs there: who holds it is found out by the next one.
     """
 
     vm: str
@@ -53,6 +54,7 @@ class Migration(Struct, frozen=True, kw_only=True):
     by: str = ""
     is_found: bool = False
     is_cancelled: bool = False
+    elsewhere: str = ""
     source_end: End = End.UNKNOWN
     target_end: End = End.UNKNOWN
     proofs: tuple[DeathProof, ...] = ()  # Of an end that is dead.

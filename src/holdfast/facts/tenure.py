@@ -60,6 +60,13 @@ class ProofKind(StrEnum):
     PERSON = "person"
 
 
+class Identity(StrEnum):
+    """A guest whose disks are cut off runs on from memory, and still has its addresses."""
+
+    TOLERATE = "tolerate"  # That is known, and borne: its disks are all that counts.
+    CUT = "cut"  # Its network must be cut off, too.
+
+
 class DeathProof(Struct, frozen=True, kw_only=True):
     """That a host (host id, boot), or a VM's disks (VM, generation), can do no more harm.
 
@@ -68,6 +75,10 @@ class DeathProof(Struct, frozen=True, kw_only=True):
     lists, in words, what was looked at; `by` is the person who gave it, or empty. `took_ms` is how
     long the fence agent took for it, its read-back included. A lease that ran out proves it of
     `vms` alone: nobody ended the host's others.
+
+    Of a storage proof, which is about one VM: `disks` are those that its host cannot write any
+    more, `remade` those that are made anew wherever it starts; `is_unreachable`: its network was
+    cut off, too.
     """
 
     kind: ProofKind
@@ -80,6 +91,9 @@ class DeathProof(Struct, frozen=True, kw_only=True):
     by: str = ""
     took_ms: int = 0
     vms: tuple[str, ...] = ()
+    disks: tuple[str, ...] = ()
+    remade: tuple[str, ...] = ()
+    is_unreachable: bool = False
 
     @property
     def in_short(self) -> str:

@@ -67,6 +67,8 @@ def _is_old_news(world: World, record: VmRecord, fault: FaultRaised, life: Incar
     is_anothers = record.protection is None and record.outranked > 0
     if is_anothers and life.boot != world.boot:
         return True  # It fell with its host, and runs elsewhere since: the controllers told that.
+    if is_anothers and record.is_gone and not record.is_copy and fault.effect is Effect.GONE:
+        return True  # Nothing of it is left here, as was shown: so it left, and its holder has it.
     if record.half == life.key and fault.effect is Effect.GONE:
         return True  # It was never this host's.
     if record.life != life:

@@ -39,6 +39,14 @@ def refusal(world: World, order: MigrationBegan) -> str:
     return "" if promise.is_held_here(world, record) else "this host does not hold it"
 
 
+def is_moving(world: World, vm: str) -> bool:
+    """Whether it is not known here, or not yet, at which end of a move it is."""
+    record = world.vms.get(vm)
+    held = record.protection if record is not None else None
+    is_on_its_way = held is not None and held.tenure.state is TenureState.MIGRATING
+    return is_on_its_way or (record is not None and bool(record.moves))
+
+
 def told(
     world: World, order: MigrationBegan | MigrationEnded | MoveSeen | CopyOutranked
 ) -> list[Action]:
@@ -98,14 +106,22 @@ def _recover(world: World, record: VmRecord, reason: str) -> list[Action]:
     return [*cleared, *recovery.retry(world, record), *promise_again(world, record)]
 
 
-def over_with(record: VmRecord, granted: Protection) -> MigrationEnded | None:
-    """What a grant says of a migration whose end this host, the source, did not hear of."""
+def over_with(world: World, record: VmRecord, granted: Protection) -> MigrationEnded | None:
+    """What a grant says of a migration whose end this host did not hear of: as its source, in this
+    boot or since it was booted; or as its target, to which it came."""
     held, tenure = record.protection.tenure if record.protection else None, granted.tenure
-    is_source = record.moves in (OUT, FOUND)
-    if held is None or not is_source or held.state is not TenureState.MIGRATING:
+    if tenure.state is not TenureState.HELD or tenure.boot != world.boot:
         return None
-    is_newer = tenure.generation == held.generation and tenure.revision > held.revision
-    if not is_newer or tenure.state is not TenureState.HELD or tenure.boot != held.boot:
+    is_undone = (
+        record.moves in (OUT, FOUND)
+        and held is not None
+        and held.state is TenureState.MIGRATING
+        and tenure.generation == held.generation
+        and tenure.revision > held.revision
+    )
+    known = max(record.outranked, held.generation if held is not None else 0)
+    has_come = record.moves == IN and tenure.generation > known
+    if not (is_undone or has_come):
         return None
     return MigrationEnded(
         at=record.stage_began,
@@ -114,7 +130,7 @@ def over_with(record: VmRecord, granted: Protection) -> MigrationEnded | None:
         revision=tenure.revision,
         is_held=True,
         is_lost=not record.runs,
-        reason="a migration of it was undone",
+        reason="a migration of it was undone" if is_undone else "it came with a migration",
     )
 
 
@@ -138,8 +154,8 @@ def ended(world: World, order: MigrationEnded) -> list[Action]:
     record = world.vms.get(order.vm)
     if record is None:
         return []
-    if not record.moves:  # A repeat, or it was seen here: what follows is newer than the store's.
-        _keep_revision(record, order)
+    if not record.moves and not _came_to_nothing(record, order):
+        _keep_revision(record, order)  # A repeat, or it was seen here: what follows is newer.
         return []
     if record.moves == IN and not order.is_held:
         _leave_half(world, record)
@@ -170,6 +186,13 @@ def _keep_revision(
             held.tenure, state=state or held.tenure.state, revision=order.revision
         )
         record.protection = msgspec.structs.replace(held, tenure=tenure)
+
+
+def _came_to_nothing(record: VmRecord, order: MigrationEnded) -> bool:
+    """Somebody moved it away by hand, and it was lost there: it is this host's to start again."""
+    held = record.protection
+    is_open = held is not None and held.tenure.state is TenureState.MIGRATING
+    return is_open and order.is_held and order.is_lost
 
 
 def _leave_half(world: World, record: VmRecord) -> None:

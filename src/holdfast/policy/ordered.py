@@ -111,6 +111,7 @@ def _leave_the_past(world: World, record: VmRecord) -> list[Action]:
         told += alarms.clear_of_life(world, life, reason)
     record.is_elsewhere = record.is_live_fault = record.is_awaited = False
     record.start_due = None
+    record.moves, record.held_back = "", None
     return [*told, *(promise.judge_group(world, was.group) if was else [])]
 
 

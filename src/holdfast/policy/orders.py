@@ -107,8 +107,9 @@ def _due(world: World) -> list[Action]:
 def _granted(world: World, order: told.ProtectionGranted) -> list[Action]:
     granted = order.protection
     record = world.record(granted.vm, granted.name)
-    over = moving.over_with(record, granted)
+    over = moving.over_with(world, record, granted)
     if over is not None:
+        record.protection = granted
         return moving.ended(world, over)
     held = record.protection
     if held is not None and moving.is_under_way(record, granted):

@@ -1,21 +1,47 @@
 """What a proof covers, and whose VM may start on another host because of it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from holdfast.facts.fencing import Fence, FenceStep
 from holdfast.facts.migrations import End, Migration, MigrationStep
 from holdfast.facts.recoveries import Recovery, RecoveryStep
-from holdfast.facts.tenure import RESTORED, DeathProof, ProofKind, Tenure, TenureState, Wanted
+from holdfast.facts.tenure import (
+    RESTORED,
+    DeathProof,
+    Identity,
+    ProofKind,
+    Tenure,
+    TenureState,
+    Wanted,
+)
 
 
-def covers(proof: DeathProof, tenure: Tenure) -> bool:
-    """Whether whoever holds this tenure can do no more harm with it."""
+def covers(
+    proof: DeathProof,
+    tenure: Tenure,
+    disks: Collection[str] = (),
+    identity: Identity = Identity.CUT,
+) -> bool:
+    """Whether whoever holds this tenure can do no more harm with it. `disks` are all that the VM
+    writes to: where they are not known, no cut of some of them proves anything."""
     if proof.kind is ProofKind.STORAGE:
-        return (proof.vm, proof.generation) == (tenure.vm, tenure.generation)
+        return _is_cut_off(proof, tenure, disks, identity)
     if proof.kind is ProofKind.WATCHDOG:  # Its host may live, and run what does not rely on it.
         is_it = (proof.host, proof.boot) == (tenure.host, tenure.boot)
         return is_it and tenure.vm in proof.vms
     return proof.host == tenure.host and tenure.boot in (proof.boot, *proof.earlier)
+
+
+def _is_cut_off(
+    proof: DeathProof, tenure: Tenure, disks: Collection[str], identity: Identity
+) -> bool:
+    """Every disk, of this VM in this generation, on this host; and the guest that runs on there
+    from memory either is borne, or reaches nobody."""
+    of_proof = (proof.vm, proof.generation, proof.host)
+    if of_proof != (tenure.vm, tenure.generation, tenure.host) or not disks:
+        return False
+    is_whole = all(disk in proof.disks or disk in proof.remade for disk in disks)
+    return is_whole and (identity is Identity.TOLERATE or proof.is_unreachable)
 
 
 def proof_of(fence: Fence | None) -> DeathProof | None:

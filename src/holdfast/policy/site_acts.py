@@ -215,9 +215,12 @@ def go_on(world: SiteWorld) -> list[Action]:
 def _is_something_up(world: SiteWorld) -> bool:
     """Most of the time nothing is: then nothing is looked at."""
     is_fenced = any(one.step is not FenceStep.CLOSED for one in world.fences.values())
+    # Also when its dead host is back, and nothing else is up: it is followed until it answers.
+    is_started = any(one.step is not RecoveryStep.ANSWERED for one in world.recoveries.values())
     is_moved = site_drains.is_something_up(world) or site_migrations.is_something_up(world)
-    is_moved = is_moved or site_deaths.is_somebody_down(world)
-    return is_fenced or is_moved or any(one.state in SILENT for one in world.hosts.values())
+    is_down = site_deaths.is_somebody_down(world)
+    is_lost = any(one.state in SILENT for one in world.hosts.values())
+    return is_fenced or is_started or is_moved or is_down or is_lost
 
 
 def _set_brake(world: SiteWorld, why: str) -> list[Action]:

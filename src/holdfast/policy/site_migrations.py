@@ -11,19 +11,15 @@ import msgspec
 from holdfast.facts import outcomes as came
 from holdfast.facts import site as told
 from holdfast.facts.actions import Action, LookAtEnds, Migrate, PutMigration, TellEnds
-from holdfast.facts.alarms import alarm_key
 from holdfast.facts.instants import after
 from holdfast.facts.migrations import End, Migration, MigrationStep
-from holdfast.facts.subjects import vm_subject
 from holdfast.facts.tenure import DeathProof, TenureState, Wanted
-from holdfast.facts.verdicts import Certainty, Effect, FaultRaised
-from holdfast.policy import placement, proofs, site_alarms, tenures, timing
+from holdfast.policy import placement, proofs, runs_twice, tenures, timing
 from holdfast.policy.host_states import SILENT
 from holdfast.policy.site_world import HostRecord, Moving, Promise, SiteWorld
 
 MOVES_AT_ONCE = 4  # In the site; of one host one, and to one host one.
 FOUND_LIMIT_S = 0
-RUNS_TWICE = "vm-runs-twice"
 CANNOT = "its agent cannot move VMs: it is of an older version, or without certificates"
 FULL = f"{MOVES_AT_ONCE} VMs move at this moment: no more move at once"
 BUSY = "another VM moves from or to its host at this moment"
@@ -130,6 +126,7 @@ def _end(
         return []
     source = End.DEAD if migration.source in dead else now.source
     target = End.DEAD if migration.target in dead else now.target
+    third = _runner_elsewhere(world, migration) if step is MigrationStep.UNDONE else ""
     return [
         _put(
             migration,
@@ -137,10 +134,24 @@ def _end(
             source_end=source,
             target_end=target,
             proofs=tuple(dead.values()),
+            elsewhere=third if source in proofs.GONE else "",
             reason=_reason(world, migration, now, (source, target), step),
             pause_ms=now.pause_ms if step is MigrationStep.DONE else None,
         )
     ]
+
+
+def _runner_elsewhere(world: SiteWorld, migration: Migration) -> str:
+    """A third host that says that it runs there: somebody moved it on by hand meanwhile."""
+    found = (
+        record.host
+        for record in world.hosts.values()
+        if record.host not in (migration.source, migration.target)
+        and record.pulses
+        and record.told_boot == record.boot
+        and any(one.vm == migration.vm for one in record.vms)
+    )
+    return next(found, "")
 
 
 def _reason(
@@ -302,7 +313,7 @@ def migration_set(world: SiteWorld, fact: told.MigrationSet) -> list[Action]:
     world.migrations[migration.vm] = migration
     now = _of(world, migration)
     now.asked_at, now.stuck = None, ""
-    said = _twice(world, migration)
+    said = runs_twice.judge(world, migration)
     if migration.is_open or before is None or before.step is migration.step:
         return said
     if migration.step is MigrationStep.UNDONE:
@@ -332,27 +343,3 @@ def ends_looked(world: SiteWorld, outcome: came.EndsLooked) -> None:
 def _awaited(world: SiteWorld, vm: str, number: int) -> Moving | None:
     now = world.moving.get(vm)
     return now if now is not None and now.number == number else None
-
-
-def _twice(world: SiteWorld, migration: Migration) -> list[Action]:
-    """It runs at both ends, which libvirt prevents but for a moment: a person must end one."""
-    key = alarm_key(migration.vm, RUNS_TWICE)
-    if migration.step is not MigrationStep.IN_DOUBT:
-        if key not in world.wanted:
-            return []
-        site_alarms.unwant(world, key, f"one of both is left: {migration.reason}")
-        return list(site_alarms.publish(world, [key]))
-    names = [world.record(host).name for host in (migration.source, migration.target)]
-    fault = FaultRaised(
-        detector="policy",
-        condition=RUNS_TWICE,
-        subject=vm_subject(migration.vm, migration.name),
-        effect=Effect.DEGRADED,
-        certainty=Certainty.CERTAIN,
-        fault_at=world.now,
-        detected_at=world.now,
-        reason=f"{migration.name} runs on {names[0]} and on {names[1]} after its migration",
-        cause="the connection broke off in the moment in which it changed hosts",
-    )
-    site_alarms.want(world, key, fault)
-    return list(site_alarms.publish(world, [key]))

@@ -74,6 +74,13 @@ def _is_of(held: Tenure, copy: Tenure | None) -> bool:
     return copy is not None and (copy.host, copy.generation) == (held.host, held.generation)
 
 
+def moved_away(held: Tenure) -> Tenure:
+    """While another host says that it runs there, it is started nowhere: both are asked."""
+    if not held.boot:
+        return held
+    return structs.replace(held, state=TenureState.MIGRATING, revision=held.revision + 1)
+
+
 def restored(held: Tenure) -> Tenure:
     """As a backup has it. The revision stays: the host's copy, if it is of the same, is newer."""
     return structs.replace(held, boot=RESTORED) if held.boot else held

@@ -16,11 +16,13 @@ class Place(Struct, frozen=True, kw_only=True):
 
 
 class Looked(Struct, frozen=True, kw_only=True):
-    """What is here of a VM now. `pause_ms` is that of the move that brought it here."""
+    """What is here of a VM now. `pause_ms` is that of the move that brought it here. `is_left`: it
+    moves, as it stands still for the other end, and nobody carries that move on any more."""
 
     end: End
     progress: Progress = Progress()
     pause_ms: int | None = None
+    is_left: bool = False
 
 
 class Migrator(Protocol):

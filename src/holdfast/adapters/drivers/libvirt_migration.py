@@ -47,9 +47,11 @@ def look(domain: Any | None) -> dict[str, Any]:
         if error.get_error_code() != libvirt.VIR_ERR_OPERATION_UNSUPPORTED:
             raise
         return {"is_here": True, "moves": True}  # It comes in: statistics are the source's.
+    waits, has_job = _waits(domain), job.get(libvirt.VIR_DOMAIN_JOB_OPERATION) in MOVES
     return {
         "is_here": True,
-        "moves": _waits(domain) or job.get(libvirt.VIR_DOMAIN_JOB_OPERATION) in MOVES,
+        "moves": waits or has_job,
+        "is_left": waits and not has_job,
         "total_bytes": job.get(libvirt.VIR_DOMAIN_JOB_MEMORY_TOTAL, 0),
         "left_bytes": job.get(libvirt.VIR_DOMAIN_JOB_MEMORY_REMAINING, 0),
         "elapsed_ms": job.get(libvirt.VIR_DOMAIN_JOB_TIME_ELAPSED, 0),

@@ -150,6 +150,7 @@ class LibvirtMigrator:
                 elapsed_ms=told.get("elapsed_ms", 0),
             ),
             pause_ms=told.get("pause_ms"),
+            is_left=bool(told.get("is_left")) and vm not in self._sending | self._receiving,
         )
 
     async def cancel(self, vm: str) -> None:

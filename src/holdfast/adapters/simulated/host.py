@@ -9,22 +9,18 @@ from collections.abc import Callable
 
 from holdfast.adapters.simulated import host_times as times
 from holdfast.adapters.simulated.clock import Clock, HostClock
-from holdfast.adapters.simulated.vm import SimulatedVm
-from holdfast.facts.instants import NS_PER_MS, Instant
+from holdfast.adapters.simulated.host_senses import HostSenses
+from holdfast.adapters.simulated.vm import IN, OUT, SimulatedVm
 from holdfast.facts.observations import (
     AgentAnswered,
     AgentSilent,
     CoreDumpBegan,
     DomainStateRead,
     LibvirtAnswered,
-    LibvirtGone,
-    LibvirtSilent,
-    LifecycleSeen,
     Observation,
     QemuLogRead,
     QemuProcessGone,
     QemuThreadEnded,
-    QmpEventSeen,
     VcpusMeasured,
     VmAppeared,
     VmFoundGone,
@@ -32,49 +28,30 @@ from holdfast.facts.observations import (
 from holdfast.facts.subjects import Incarnation
 
 
-class SimulatedHost:
+class SimulatedHost(HostSenses):
     """`boot` changes with a power cut; instants begin anew then, as the kernel's do.
 
     In a data centre each host has its own clock, and a name that its boots begin with.
     """
 
     def __init__(self, clock: Clock, own: HostClock | None = None, name: str = "") -> None:
-        self.clock, self._own = clock, own
-        self._boot_name = f"{name}-boot" if name else "boot"
-        self.boot = f"{self._boot_name}-1"
-        self.is_up, self.is_frozen = True, False
+        super().__init__(clock, own, name)
         self.memory_mib = 0  # For VMs in all; 0: as much as is asked for.
         self.cpu_features: tuple[str, ...] = ()  # None: its libvirt does not say.
         self.begun: list[Callable[[SimulatedVm, int], None]] = []  # Each hears of every start.
+        self.moved: list[Callable[[SimulatedVm], None]] = []  # Of each guest that goes on here,
+        self.left: list[Callable[[SimulatedVm], None]] = []  # and that has left for another host.
         self.vms: dict[str, SimulatedVm] = {}
-        self.see: Callable[[Observation], None] | None = None
-        self.libvirt, self.missing = "answers", set[str]()  # or frozen, dead; images not here.
+        self.missing = set[str]()  # Images that are not here.
         self.starts: list[tuple[str, Incarnation]] = []
-        self._boots = itertools.count(2)
-        self._boot_began = 0
         self._pids = itertools.count(101)
-        self._held_back: list[Callable[[], None]] = []
         self._after_thaw: list[Callable[[], None]] = []
-
-    def now(self) -> Instant:
-        """As this boot's monotonic clock has it; the clock of a boot begins at one second."""
-        if self._own is not None:
-            return Instant(self._own.monotonic_ns())
-        return Instant(self.clock.now - self._boot_began + 1_000 * NS_PER_MS)
-
-    def at_zero(self) -> int:
-        return self._boot_began - 1_000 * NS_PER_MS
 
     def define(self, vm: SimulatedVm) -> None:
         self.vms[vm.name] = vm
 
     def by_uuid(self, uuid: str) -> SimulatedVm | None:
         return next((vm for vm in self.vms.values() if vm.uuid == uuid), None)
-
-    def later(self, delay_ms: float, what: Callable[[], None]) -> None:
-        """On this boot's time: a power cut takes it away."""
-        boot = self.boot
-        self.clock.later(delay_ms, lambda: what() if self.is_up and self.boot == boot else None)
 
     # What runs, and how it comes to run.
 
@@ -83,21 +60,27 @@ class SimulatedHost:
         vm = self.vms[name]
         if vm.life is not None:
             return vm.life
-        pid = next(self._pids)
-        life = Incarnation(vm=vm.uuid, boot=self.boot, pid=pid, started_ticks=pid * 10)
+        vm.began, vm.has_run = self.clock.now, True  # Before anybody hears of it.
+        life = self._spawn(vm, "booted")
         self.starts.append((name, life))
-        vm.life, vm.began, vm.has_run = life, self.clock.now, True
-        vm.is_ending = vm.is_stuck = vm.is_paused = False
-        vm.libvirt_thinks, vm.reason, vm.log_line = "running", "booted", ""
-        self._tell(VmAppeared(at=self.now(), incarnation=life, name=name))
-        self._word(vm.uuid, "started", "booted", 5)
-        if vm.has_agent:
-            self._of(life, times.PING_MS, lambda: self._ping(vm, life))
         if vm.dies_at_boot:
             vm.dies_at_boot -= 1
             self._of(life, 400, lambda: self.kill(name))
         for hear in self.begun:
             hear(vm, generation)
+        return life
+
+    def _spawn(self, vm: SimulatedVm, how: str) -> Incarnation:
+        pid = next(self._pids)
+        life = Incarnation(vm=vm.uuid, boot=self.boot, pid=pid, started_ticks=pid * 10)
+        vm.life = life
+        vm.is_ending = vm.is_stuck = vm.is_paused = vm.is_shut_out = False
+        vm.moves = ""
+        vm.libvirt_thinks, vm.reason, vm.log_line = "running", how, ""
+        self._tell(VmAppeared(at=self.now(), incarnation=life, name=vm.name))
+        self._word(vm.uuid, "started", how, 5)
+        if vm.has_agent:
+            self._of(life, times.PING_MS, lambda: self._ping(vm, life))
         return life
 
     def has_room_for(self, vm: SimulatedVm) -> bool:
@@ -195,7 +178,7 @@ class SimulatedHost:
         )
 
     def _gone(self, vm: SimulatedVm, life: Incarnation, status: int) -> None:
-        vm.life = None
+        vm.life, vm.moves, vm.is_shut_out = None, "", False
         self._tell(QemuProcessGone(at=self.now(), incarnation=life, status=status))
         if vm.log_line:
             log = QemuLogRead(at=self.now(), incarnation=life, last_line=vm.log_line)
@@ -212,6 +195,56 @@ class SimulatedHost:
         for call in vm.gone_after:
             self.later(0, call)
         vm.gone_after = []
+
+    # A guest that moves while it runs: what libvirt does with it at either end.
+
+    def let_in(self, vm: SimulatedVm) -> Incarnation:
+        """Its process waits here for all that the guest has in memory."""
+        life = self._spawn(vm, "migrated")
+        vm.moves = IN
+        return life
+
+    def go_on_here(self, name: str, began: int) -> None:
+        """It has come, as it was at the other end, where it booted at `began`."""
+        vm = self.vms[name]
+        vm.moves, vm.began, vm.has_run, vm.is_defined = "", began, True, True
+        self._event(vm.uuid, "RESUME", "{}", 1)
+        self._word(vm.uuid, "resumed", "migrated", 2)
+        self._word(vm.uuid, "defined", "added", 3)
+        for hear in self.moved:
+            hear(vm)
+
+    def drop_half(self, name: str, *, is_defined: bool) -> None:
+        """Of what came in half nothing is left, but a definition that was here before."""
+        self.vms[name].is_defined = is_defined
+        self._end(name, "destroy", 0, times.DESTROY_WORD_MS, "failed")
+
+    def hand_over(self, name: str) -> None:
+        """All of it was sent: it stands still until the other end has it."""
+        vm = self.vms[name]
+        vm.moves = OUT
+        self._event(vm.uuid, "STOP", "{}", 1)
+        self._event(vm.uuid, "MIGRATION", '{"status": "completed"}', 2)
+        self._word(vm.uuid, "suspended", "migrated", 3)
+
+    def stay(self, name: str, *, is_shut_out: bool) -> None:
+        """The other end does not have it, or did not say so: it goes on here, unless its disks are
+        locked by somebody who has."""
+        vm = self.vms[name]
+        vm.moves, vm.is_shut_out = "", is_shut_out
+        if not is_shut_out:
+            self._event(vm.uuid, "RESUME", "{}", 1)
+            self._word(vm.uuid, "resumed", "migrated", 2)
+
+    def leave(self, name: str, *, is_defined: bool) -> None:
+        """The other end has it; `virsh migrate` by itself leaves its definition here."""
+        vm = self.vms[name]
+        for hear in self.left:
+            hear(vm)
+        self._end(name, "kill", 0, times.AWAY_WORD_MS - times.AWAY_MS, "migrated")
+        vm.is_defined = is_defined
+        if not is_defined:
+            self._word(vm.uuid, "undefined", "removed", times.AWAY_WORD_MS - times.AWAY_MS + 1)
 
     # What befalls a guest that lives on.
 
@@ -266,15 +299,6 @@ class SimulatedHost:
 
     # What befalls libvirt, and the host.
 
-    def freeze_libvirt(self) -> None:
-        self.libvirt = "frozen"
-        since = self.now()
-        self.later(times.SILENT_AFTER_MS, lambda: self._say_silent(since))
-
-    def kill_libvirt(self) -> None:
-        self.libvirt = "dead"
-        self.later(1, self._say_dead)
-
     def restore_libvirt(self) -> None:
         """It answers again, says what it has kept back, and its state is read anew."""
         self.libvirt = "answers"
@@ -283,11 +307,6 @@ class SimulatedHost:
         for call in kept:
             call()
         self.later(5, self._tell_states)
-
-    def when_libvirt_answers(self, what: Callable[[], None]) -> None:
-        """A frozen libvirt does what it was told once it is back; a dead one has forgotten it."""
-        if self.libvirt == "frozen":
-            self._held_back.append(what)
 
     def freeze(self) -> None:
         """No program of it runs, and no guest writes until it goes on."""
@@ -313,20 +332,13 @@ class SimulatedHost:
         self._held_back, self._after_thaw = [], []
         for vm in self.vms.values():
             vm.life, vm.is_ending, vm.gone_after = None, False, []
+            vm.moves, vm.is_shut_out = "", False
             vm.libvirt_thinks, vm.reason = "shut off", "unknown"
 
     def boot_again(self) -> None:
         self.is_up, self.libvirt = True, "answers"
         self.boot = f"{self._boot_name}-{next(self._boots)}"
         self._boot_began = self.clock.now
-
-    def _say_dead(self) -> None:
-        if self.libvirt == "dead":
-            self._tell(LibvirtGone(at=self.now(), reason="connection closed"))
-
-    def _say_silent(self, since: Instant) -> None:
-        if self.libvirt == "frozen":
-            self._tell(LibvirtSilent(at=self.now(), since=since))
 
     def _tell_states(self) -> None:
         for seen in self._states():
@@ -366,28 +378,3 @@ class SimulatedHost:
             return
         vm = self.by_uuid(life.vm)
         self.later(delay_ms, lambda: what() if vm is not None and vm.life == life else None)
-
-    def _tell(self, seen: Observation) -> None:
-        if self.see is not None:
-            self.see(seen)
-
-    def _event(self, vm: str, event: str, data: str, delay_ms: float) -> None:
-        self._through_libvirt(
-            delay_ms,
-            lambda: self._tell(QmpEventSeen(at=self.now(), vm=vm, event=event, data=data)),
-        )
-
-    def _word(self, vm: str, event: str, detail: str, delay_ms: float) -> None:
-        self._through_libvirt(
-            delay_ms,
-            lambda: self._tell(LifecycleSeen(at=self.now(), vm=vm, event=event, detail=detail)),
-        )
-
-    def _through_libvirt(self, delay_ms: float, tell: Callable[[], None]) -> None:
-        def pass_on() -> None:
-            if self.libvirt == "frozen":
-                self._held_back.append(tell)
-            elif self.libvirt == "answers":
-                tell()
-
-        self.later(delay_ms, pass_on)

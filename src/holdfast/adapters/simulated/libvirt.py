@@ -109,6 +109,8 @@ class SimulatedLibvirt:
         if known is None:
             self._host.define(made)
         else:
+            if not known.is_defined:
+                known.reason = "unknown"  # libvirt forgot it with its definition.
             known.memory_gb, known.is_defined = made.memory_gb, True
 
     async def size(self, limit_ms: int = 5_000) -> HostSize:

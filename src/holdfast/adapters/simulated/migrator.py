@@ -20,7 +20,8 @@ class Roads:
 
 class MigratorInMemory:
     """`refusal`: why nothing moves from or to here. While `is_open` is not set a move is on its
-    way; `breaks`: what goes wrong with it then."""
+    way; `breaks`: what goes wrong with it then. `left`: who stands still for a move that nobody
+    carries on."""
 
     def __init__(self, host: str, hypervisor: HypervisorInMemory, roads: Roads) -> None:
         self.host, self.hypervisor, self._roads = host, hypervisor, roads
@@ -28,6 +29,7 @@ class MigratorInMemory:
         self.is_open = asyncio.Event()
         self.is_open.set()
         self._sending: dict[str, asyncio.Event] = {}
+        self.left: set[str] = set()
         self._came: set[str] = set()
 
     def why_not(self) -> str:
@@ -76,6 +78,8 @@ class MigratorInMemory:
         is_awaited = (self.host, vm) in self._roads.doors and not is_here
         if vm in self._sending or is_awaited:
             return Looked(end=End.MOVING, progress=Progress(total_bytes=100, left_bytes=60))
+        if vm in self.left:
+            return Looked(end=End.MOVING, is_left=True)
         pause_ms = PAUSE_MS if vm in self._came else None
         return Looked(end=End.RUNS if is_here else End.NOTHING, pause_ms=pause_ms)
 

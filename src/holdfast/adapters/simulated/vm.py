@@ -10,6 +10,7 @@ from holdfast.facts.subjects import Incarnation
 BOOT_MS = 3_000.0
 NO_DISK = "its disk is missing on this host"
 MIB_PER_GB = 1_024
+IN, OUT = "in", "out"
 
 
 @dataclass
@@ -39,6 +40,8 @@ class SimulatedVm:
     is_ending: bool = False
     is_stuck: bool = False
     is_paused: bool = False
+    moves: str = ""  # "in": it waits for the rest of it. "out": all was sent, and it stands still.
+    is_shut_out: bool = False  # The end that it was to move to has its disks: it cannot go on.
     fails_to_start: int = 0
     dies_at_boot: int = 0
     reason: str = "unknown"  # libvirt's word for why it is shut off.
@@ -85,6 +88,10 @@ class SimulatedVm:
     def runs(self) -> bool:
         return self.life is not None
 
+    @property
+    def can_write(self) -> bool:
+        return self.runs and not self.moves and not self.is_shut_out
+
     def serves(self, now: int) -> bool:
-        is_up = self.runs and now - self.began >= self.boot_ms * NS_PER_MS
+        is_up = self.can_write and now - self.began >= self.boot_ms * NS_PER_MS
         return is_up and not (self.is_mute or self.is_stuck or self.is_paused or self.is_ending)

@@ -79,6 +79,7 @@ class VmGone:
         self._early: dict[str, list[DomainStateRead]] = {}  # Of VMs with no life known yet.
         self._behind: set[str] = set()  # VMs whose libvirt events may be of the life before.
         self._started: set[str] = set()  # VMs whose next life libvirt has told of already.
+        self._coming: set[str] = set()  # Of those: who come in from another host.
 
     def observe(self, seen: Observation) -> Iterable[Verdict]:
         self._now = max(self._now, seen.at)
@@ -105,6 +106,9 @@ class VmGone:
                 return self._on_qmp(seen)
             case LibvirtAnswered() if seen.after_gap:
                 self._behind.clear()  # Events of before the gap come no more.
+                self._coming.clear()
+                for life in self._lives:
+                    life.marks.pop("coming", None)  # It may have come meanwhile.
             case _:
                 pass
         return ()
@@ -134,6 +138,9 @@ class VmGone:
         self._lives.call(vm, seen.name)
         self._early.pop(vm, None)
         self._started.discard(vm)
+        if vm in self._coming:
+            self._coming.discard(vm)
+            life.mark("coming", seen.at)
         if is_new and before is not None:
             before.has_newer = True
             if before.signed_at is not None and not before.words and not was_started:
@@ -192,6 +199,7 @@ class VmGone:
             self._behind.discard(seen.vm)
             if len(self._started) < LIVES_KEPT:
                 self._started.add(seen.vm)
+                self._note_coming(seen)
             return []
         life = self._meant(seen.vm)
         if life is None:
@@ -211,6 +219,16 @@ class VmGone:
         elif (event, detail) == ("shutdown", "host"):
             life.outside = life.outside or OUTSIDE_REASONS["host-signal"]
         return self._settle(life)
+
+    def _note_coming(self, seen: LifecycleSeen) -> None:
+        """Of the life that runs, or of the next one where its process was not seen yet."""
+        if seen.detail != "migrated":
+            return
+        life = self._lives.newest(seen.vm)
+        if life is not None and life.signed_at is None:
+            life.mark("coming", seen.at)
+        else:
+            self._coming.add(seen.vm)
 
     def _on_qmp(self, seen: QmpEventSeen) -> list[Verdict]:
         life = self._meant(seen.vm)

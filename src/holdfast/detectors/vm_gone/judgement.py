@@ -42,6 +42,7 @@ TAKEN_BACK_BY = {
     "panicked": ("RESET",),
     "crash-dumping": ("RESET",),
     "watchdog": ("RESET",),
+    "coming": ("RESUME",),  # Its memory has come from another host, and it runs here.
 }
 
 
@@ -141,6 +142,8 @@ def judge(life: Life, watchdog_ms: float) -> Judgement | None:
     wanted = _wanted_by_libvirt(life)
     if wanted is not None:
         return wanted
+    if life.has("coming") and not life.is_overdue:
+        return _came_in_half(life)
     if life.has_failed_status:
         # Also when it was judged stuck before: policy makes it part of that incident, since a
         # destroy of what is stuck ends in SIGKILL, and libvirt's word then comes after it.
@@ -158,6 +161,14 @@ def judge(life: Life, watchdog_ms: float) -> Judgement | None:
         outside = "" if has_guest_stop else _outside_cause(life)
         return Fault(OUTSIDE, outside) if outside else Fault(GONE, failed)
     return _judge_overdue(life) if life.is_overdue else None
+
+
+def _came_in_half(life: Life) -> Judgement | None:
+    """It never ran here. Its process ends by itself when its move breaks off, as a crash would
+    look; then libvirt says so within the time that a clean end has."""
+    if not any(word in life.words for word in (*FAILED_WORDS, "shutdown")):
+        return None
+    return Stop("half of a move", "its move here from another host broke off")
 
 
 def _judge_overdue(life: Life) -> Judgement | None:
