@@ -54,6 +54,16 @@ def test_a_holder_that_is_away_is_believed_before_a_leftover_of_one_that_is_link
         assert site.agents.find_vm(name)[0].host == "id-h1", name
 
 
+def test_a_vm_that_is_down_at_its_holder_is_asked_there_and_not_where_a_definition_is_left() -> (
+    None
+):
+    down = structs.replace(RUNS, state="left to a person", is_running=False)
+    site = Site({"h4": (LEFT,), "h1": (down,)}, vm_1="id-h1")
+    assert site.rows() == [("web-1", "h1", "left to a person")]
+    assert site.agents.find_vm("web-1")[0].host == "id-h1", "vm recover goes there"
+    assert site.agents.find_to_protect("web-1")[0].host == "id-h1"
+
+
 def test_a_vm_whose_holder_does_not_show_it_is_no_vm_that_stopped_on_purpose() -> None:
     site = Site({"h4": (LEFT,), "h1": ()}, vm_1="id-h1")
     assert site.rows() == [("web-1", "h1", "not seen on its host yet")]

@@ -94,7 +94,14 @@ def test_status_says_it_and_what_is_lost_is_a_trouble() -> None:
     assert troubles(make_view(older, HERE)) == [], "the version before says nothing of it"
 
 
-@pytest.mark.parametrize(("told", "code"), [(known.KEPT, 0), (known.LOST, 1)])
+@pytest.mark.parametrize(
+    ("told", "code"),
+    [
+        (known.KEPT, 0),
+        (known.LOST, 1),
+        (structs.replace(known.KEPT, hindered=("h1 could not be switched off now",)), 1),
+    ],
+)
 def test_the_exit_code_tells_scripts(run: Run, run_dir: Path, told: Any, code: int) -> None:
     with answering(run_dir, "controller", {"guarantee": to_builtins(told)}) as fake:
         plain, as_json = run("guarantee", "--hosts", "2"), run("guarantee", "--json")

@@ -23,7 +23,8 @@ def guarantee(site: Site, hosts: int, as_json: bool) -> int:
     """Say of each host, if it died now, which of its VMs would start nowhere else, and why.
 
     Nothing is touched: it is tried on paper. Exit code 1 says that fewer hosts may be lost than
-    should be (host_losses in the settings).
+    should be (host_losses in the settings), or that Holdfast could not act now on a host on which
+    it is to act.
     """
     data = ask(site, "guarantee", hosts=hosts).data
     # Late: only now there is something to tell.
@@ -34,4 +35,4 @@ def guarantee(site: Site, hosts: int, as_json: bool) -> int:
         show_json(data)
     else:
         show(guarantee_page(told))
-    return Exit.FINE if told.is_kept else Exit.BAD_NEWS
+    return Exit.FINE if told.is_kept and not told.hindered else Exit.BAD_NEWS
