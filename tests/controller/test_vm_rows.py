@@ -102,6 +102,16 @@ def test_a_promise_is_given_where_the_vm_runs_and_nowhere_in_doubt() -> None:
         Site({"h4": (RUNS,), "h5": (RUNS,)}).agents.find_to_protect("web-1")
 
 
+def test_no_promise_is_given_to_a_holder_while_the_vm_runs_elsewhere() -> None:
+    """As after an older store was put back: it would start there, too."""
+    site = Site({"h3": (LEFT,), "h1": (RUNS,)}, vm_1="id-h3")
+    with pytest.raises(Unanswerable, match="web-1 is held by h3, and runs on h1") as said:
+        site.agents.find_to_protect("web-1")
+    assert said.value.hint.startswith("holdfast vm unprotect web-1; then protect it again")
+    held = Site({"h3": (RUNS,), "h1": (RUNS,)}, vm_1="id-h3")
+    assert held.agents.find_to_protect("web-1")[0].host == "id-h3"
+
+
 def test_a_name_that_nobody_knows_is_offered_each_near_name_once() -> None:
     site = Site({"h4": (LEFT,), "h1": (RUNS,)})
     with pytest.raises(Unanswerable) as said:

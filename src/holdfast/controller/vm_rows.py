@@ -49,6 +49,11 @@ def to_protect(name: str, seen: Sequence["Seen"], holder: str) -> "Seen":
     held = [one for one in up if one[0].host == holder]
     running = [one for one in up if one[1].is_running]
     found = held or running or up
+    if held and running and not any(one in running for one in held):
+        where = " and ".join(sorted(agent.host_name for agent, _ in running))
+        text = f"{name} is held by {held[0][0].host_name}, and runs on {where}"
+        hint = f"holdfast vm unprotect {name}; then protect it again, where it runs"
+        raise Unanswerable(f"{text}: on both it would destroy its disks", hint)
     if len(found) > 1:
         hosts = " and ".join(sorted(agent.host_name for agent, _ in found))
         if running:
