@@ -3,6 +3,7 @@
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 from msgspec import structs
 
@@ -14,7 +15,7 @@ from holdfast.facts.migrations import Migration, MigrationStep
 from holdfast.facts.tenure import ProofKind, Tenure, TenureState
 from holdfast.policy.proofs import is_dead
 from holdfast.ports import clock
-from tests.controller.fake_agent import FakeAgent, ask, summary, wait_for
+from tests.controller.fake_agent import LIMIT_S, FakeAgent, ask, ask_all, summary, wait_for
 from tests.controller.fake_fencer import SECRET, FakeFencer
 from tests.controller.house import House, running, settings
 from tests.controller.test_confirming import Scene, protection
@@ -40,6 +41,17 @@ def falls_silent(house: House, host: str) -> None:
     at = clock.now()
     gone = structs.replace(silent(host, "a", at), newest_other=at)
     house.controller.watch.see(gone)
+
+
+async def confirm_dead(house: House, host: str, **word: str) -> Any:
+    """As a person does whom a controller on a busy machine asks to try again in a moment."""
+    async with asyncio.timeout(LIMIT_S):
+        while True:
+            reply = await ask_all(house.socket, "host-confirm-dead", host=host, **word)
+            if "was too slow to know" not in reply.error:
+                assert not reply.error, reply.error
+                return reply.data
+            await wait_for(house.controller.hearing.is_reliable)
 
 
 def test_after_a_persons_word_the_vms_are_ordered_on_another_host_also_in_mode_report(
@@ -68,11 +80,11 @@ def test_after_a_persons_word_the_vms_are_ordered_on_another_host_also_in_mode_r
                 await wait_for(lambda: agents.by_host["host-a"].link is None)
                 falls_silent(house, "host-a")
                 assert registry.fencing("host-a").mode is HostMode.REPORT
-                looked = await ask(house.socket, "host-confirm-dead", host="host-a")
+                looked = await confirm_dead(house, "host-a")
                 assert looked["vms"] == [{"vm": "vm-1", "name": "web-1", "stays": ""}]
                 assert registry.fence("host-a") is None
                 word = {"confirmed": "host-a", "because": "its plug is out"}
-                await ask(house.socket, "host-confirm-dead", host="host-a", **word)
+                await confirm_dead(house, "host-a", **word)
                 await target.wait(lambda: any(one.name == "start-here" for one in target.asked))
                 [order] = [one for one in target.asked if one.name == "start-here"]
                 assert order.args["was"] == "host-a"

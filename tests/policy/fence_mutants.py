@@ -90,8 +90,8 @@ FENCE_MUTANTS = (
     Mutant(
         "fences for nothing",
         "policy/site_fencing.py",
-        "    why_not = brakes.pointless(world, record) or brakes.hindrance(world, record)",
-        "    why_not = brakes.hindrance(world, record)",
+        "    if why_not := brakes.pointless(world, record):",
+        '    if why_not := "":',
         FENCING,
     ),
     Mutant(
@@ -141,7 +141,7 @@ FENCE_MUTANTS = (
     Mutant(
         "takes silence for a no",
         "policy/site_recovery.py",
-        "    _told_again(world, outcome.vm, outcome.generation, timing.START_AGAIN_MS)",
+        "    _told_again(world, outcome.vm, outcome.generation, again_ms, outcome.reason)",
         "    world.recoveries[outcome.vm] = msgspec.structs.replace(\n"
         "        world.recoveries[outcome.vm], step=RecoveryStep.GIVEN_BACK\n"
         "    )",
@@ -157,8 +157,8 @@ FENCE_MUTANTS = (
     Mutant(
         "starts what runs elsewhere already",
         "policy/site_recovery.py",
-        "    if runs_on is not None:",
-        "    if False:",
+        "    if runs_on is None:",
+        "    if True:",
         RECOVERY,
     ),
     Mutant(

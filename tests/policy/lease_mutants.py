@@ -1,5 +1,7 @@
-"""Rules of leases broken on purpose, each by one edit; those of a whole site are in
-tests/simulation/lease_mutants.py."""
+"""Rules of leases broken on purpose, each by one edit of the source.
+
+Those that only a whole site shows are in tests/simulation/lease_mutants.py.
+"""
 
 from tests.policy.mutant import Mutant
 

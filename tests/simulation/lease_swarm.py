@@ -7,9 +7,14 @@ from typing import Any
 
 from tests.simulation.fence_swarm import FENCE_TROUBLE, FenceSwarm
 
-# No lies: where a BMC deceives, the laws are about the proof, and prove less.
+# No lies, by BMCs or people: then the laws are about the proof, and prove less.
+LIES = ("lies", "wired-to", "confirm-dead")
 LEASE_TROUBLE = {
-    **{line: often for line, often in FENCE_TROUBLE.items() if "lies" not in line},
+    **{
+        line: often
+        for line, often in FENCE_TROUBLE.items()
+        if not any(word in line for word in LIES)
+    },
     "isolate {host}": 8,
     "mend": 8,
     "freeze-agent {host}": 3,
@@ -22,14 +27,13 @@ LEASE_TROUBLE = {
     "watchdog {host} missing": 1,
     "watchdog {host} well": 2,
 }
-for one in [line for line in LEASE_TROUBLE if "wired-to" in line]:
-    del LEASE_TROUBLE[one]
 PAUSES = ("150 ms", "1 s", "4 s", "10 s", "21 s", "40 s")
 
 
 class LeaseSwarm(FenceSwarm):
     def __init__(self, seed: int, **parts: Any) -> None:
         super().__init__(seed, trouble=LEASE_TROUBLE, pauses=PAUSES, **parts)
+        self._open = self._open.replace("controllers=1", "controllers=3")  # Else there is none.
 
     def _prepare(self) -> None:
         """Of every second host the VM relies on the lease; every third one has no BMC."""

@@ -138,7 +138,9 @@ def _fencing(hosts: list[HostRow]) -> Part:
     if not acting:
         said = "on no host: one that dies is reported, and a person acts"
     else:
-        said = f"on {len(acting)} of {len(hosts)} hosts; each could be switched off now"
+        leased = [row.host_name for row in acting if row.has_only_lease]
+        by = f", or ends what relies on its lease ({', '.join(leased)})" if leased else ""
+        said = f"on {len(acting)} of {len(hosts)} hosts; each could be switched off now{by}"
     return Part(name="fencing", is_well=True, said=said)
 
 

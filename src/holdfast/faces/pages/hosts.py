@@ -57,7 +57,12 @@ class HostRow(Struct, frozen=True, kw_only=True):
     @property
     def is_at_risk(self) -> bool:
         """Holdfast is to act on it, and could not."""
-        return self.mode == "act" and not self.is_fenceable
+        return self.mode == "act" and not self.is_fenceable and not self.has_only_lease
+
+    @property
+    def has_only_lease(self) -> bool:
+        """Nobody can switch it off; what relies on its lease ends by itself."""
+        return bool(self.lease) and not self.fence_devices
 
 
 class HostView(Struct, frozen=True, kw_only=True):
@@ -163,6 +168,8 @@ def _lease(one: HostRow) -> list[tuple[str, str | Text]]:
 def mode(one: HostRow) -> Text:
     if one.is_at_risk:
         return Text("act, not fenceable", style=BAD)
+    if one.mode == "act" and one.has_only_lease:
+        return Text("act, by its lease")
     return Text(one.mode, style="" if one.mode == "act" else QUIET)
 
 
