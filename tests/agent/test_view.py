@@ -62,6 +62,15 @@ def test_a_tenure_of_an_earlier_boot_or_one_that_moved_away_is_not_held() -> Non
     assert told(scene).generation == 0
 
 
+def test_what_is_left_of_a_vm_that_another_host_holds_did_not_stop_on_purpose() -> None:
+    scene = Scene()
+    scene.step(inputs.stopped(scene.later(), WEB1, moved_away=True))
+    here = domain_of(UUID, "shut off")
+    assert told(scene, here).state == "stopped on purpose", "nobody has said who holds it"
+    scene.step(inputs.outranked(scene.later()))
+    assert told(scene, here).state == "held by h2"
+
+
 def test_what_is_handed_over_is_given_up_only_if_it_can_not_start_any_more() -> None:
     scene = Scene()
     for old, new in ((1, 2), (2, 3), (3, 4)):

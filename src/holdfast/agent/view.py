@@ -119,7 +119,11 @@ class View:
 
 
 def _state(record: VmRecord, domain: Domain | None) -> str:
-    """Policy's word, and libvirt's where it says more (paused, crashed)."""
+    """Policy's word, and libvirt's where it says more (paused, crashed). What is left of a VM that
+    another host holds did not stop: it is no VM of this host."""
+    is_held_here = record.protection is not None or not record.outranked or record.is_free
+    if not (is_held_here or record.runs or record.incident):
+        return f"held by {record.holder or 'another host'}"
     if record.state is VmState.RUNNING and domain and domain.state not in ("running", ""):
         return domain.state
     if record.runs and record.is_awaited:
