@@ -3,32 +3,25 @@
 covers: H7 H9
 """
 
-import os
 from collections.abc import Iterator
 
 import pytest
 
 from holdfast.facts.lease_times import END_MS, LEASE_MS, PROOF_MS, WATCHDOG_MS
-from holdfast.lab.drills.director import DRILLS, SiteDrill, perform_there
 from holdfast.lab.drills.figures import Spread
 from holdfast.lab.drills.scene import Choices
 from holdfast.lab.drills.site_stage import SiteStage
-from holdfast.lab.hosts import Lab
+from tests.lab.drilling import drill_of, must_pass, site_of
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(420)]
-NAME = f"lease-{os.getpid()}"
 HOSTS = 5
 SLACK_MS = 15_000  # The machine may be busy with other tests.
 
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[SiteStage]:
-    lab = Lab.up(HOSTS, name=NAME)
-    try:
-        with SiteStage(lab, print) as stage:
-            yield stage
-    finally:
-        lab.down()
+    with site_of(HOSTS, "lease") as stage:
+        yield stage
 
 
 @pytest.mark.parametrize(
@@ -41,15 +34,7 @@ def site() -> Iterator[SiteStage]:
 def test_what_relies_on_a_lease_ends_and_then_lives_elsewhere(
     site: SiteStage, name: str, ended_by_ms: int, bites: int
 ) -> None:
-    drill, said = DRILLS[name], list[str]()
-
-    def say(text: str) -> None:
-        print(text)
-        said.append(text)
-
-    assert isinstance(drill, SiteDrill)
-    result = perform_there(drill, site, Choices(runs=1, vms=1), say)
-    assert result.is_passed, "\n".join([*said, *result.notes])
+    result = must_pass(drill_of(name), site, Choices(runs=1, vms=1))
     assert (result.ran_twice, result.vms_stopped) == (0, 0)
     assert result.figures["watchdog_bites"] == bites
     ended, proven = result.figures["fault_to_ended_ms"], result.confirmed_ms

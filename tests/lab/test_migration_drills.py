@@ -3,38 +3,27 @@
 covers: H2
 """
 
-import os
 from collections.abc import Iterator
 
 import pytest
 
-from holdfast.lab.drills.director import DRILLS, SiteDrill, perform_there
 from holdfast.lab.drills.figures import Result
 from holdfast.lab.drills.scene import Choices
 from holdfast.lab.drills.site_stage import SiteStage
-from holdfast.lab.hosts import Lab
+from tests.lab.drilling import drill_of, must_pass, site_of
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(600)]
-NAME = f"moving-{os.getpid()}"
 HOSTS = 4
 
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[SiteStage]:
-    lab = Lab.up(HOSTS, name=NAME)
-    try:
-        with SiteStage(lab, print) as stage:
-            yield stage
-    finally:
-        lab.down()
+    with site_of(HOSTS, "moving") as stage:
+        yield stage
 
 
 def run(name: str, site: SiteStage, choices: Choices) -> Result:
-    drill = DRILLS[name]
-    assert isinstance(drill, SiteDrill)
-    said: list[str] = []
-    result = perform_there(drill, site, choices, said.append)
-    assert result.is_passed, "\n".join([*said, *result.notes])
+    result = must_pass(drill_of(name), site, choices)
     assert result.ran_twice == 0
     return result
 

@@ -3,21 +3,19 @@
 covers: H7 H9
 """
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
-from holdfast.lab.drills.director import DRILLS, SiteDrill, perform_there
+from holdfast.lab.drills.director import SiteDrill
 from holdfast.lab.drills.figures import Result, Spread
 from holdfast.lab.drills.leaders_die import ControllersAllLost
 from holdfast.lab.drills.scene import Choices
 from holdfast.lab.drills.site_stage import SiteStage
-from holdfast.lab.hosts import Lab
+from tests.lab.drilling import drill_of, must_pass, site_of
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(420)]
-NAME = f"recover-{os.getpid()}"
 HOSTS = 5
 # Loose: the machine may be busy with other tests. Only figures of `make bench` say how fast it is.
 SECOND_MS = 1_000
@@ -25,24 +23,16 @@ SECOND_MS = 1_000
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[SiteStage]:
-    lab = Lab.up(HOSTS, name=NAME)
-    try:
-        with SiteStage(lab, print) as stage:
-            yield stage
-    finally:
-        lab.down()
+    with site_of(HOSTS, "recover") as stage:
+        yield stage
 
 
 def run(name: str, site: SiteStage, runs: int = 1) -> Result:
-    drill = DRILLS[name]
-    assert isinstance(drill, SiteDrill)
-    return perform(drill, site, runs)
+    return perform(drill_of(name), site, runs)
 
 
 def perform(drill: SiteDrill, site: SiteStage, runs: int) -> Result:
-    said: list[str] = []
-    result = perform_there(drill, site, Choices(runs=runs, vms=1), said.append)
-    assert result.is_passed, "\n".join([*said, *result.notes])
+    result = must_pass(drill, site, Choices(runs=runs, vms=1))
     assert (result.ran_twice, result.vms_stopped) == (0, 0)
     return result
 
@@ -77,6 +67,6 @@ def test_a_leader_that_dies_leaves_each_vm_in_one_place(site: SiteStage) -> None
 
 
 def test_nobody_is_hurt_while_all_controllers_are_lost(site: SiteStage) -> None:
-    drill = DRILLS["controllers-all-lost"]
+    drill = drill_of("controllers-all-lost")
     assert isinstance(drill, ControllersAllLost)
     perform(replace(drill, away_s=15.0), site, 1)

@@ -1,20 +1,18 @@
 """Every drill on a site runs for real, on five hosts with three controllers and etcd."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
-from holdfast.lab.drills.director import DRILLS, SiteDrill, perform_there
+from holdfast.lab.drills.director import SiteDrill
 from holdfast.lab.drills.figures import Result, Spread
 from holdfast.lab.drills.quiet import Quiet
 from holdfast.lab.drills.scene import Choices
 from holdfast.lab.drills.site_stage import SiteStage
-from holdfast.lab.hosts import Lab
+from tests.lab.drilling import drill_of, must_pass, site_of
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(180)]
-NAME = f"site-{os.getpid()}"
 HOSTS = 5
 # Loose: the machine may be busy with other tests. Only figures of `make bench` say how fast it is.
 SECOND_MS = 1_000
@@ -22,25 +20,16 @@ SECOND_MS = 1_000
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[SiteStage]:
-    lab = Lab.up(HOSTS, name=NAME)
-    try:
-        with SiteStage(lab, print) as stage:
-            yield stage
-    finally:
-        lab.down()
+    with site_of(HOSTS, "site") as stage:
+        yield stage
 
 
 def run(name: str, site: SiteStage, runs: int = 1, vms: int | None = None) -> Result:
-    drill = DRILLS[name]
-    assert isinstance(drill, SiteDrill)
-    return run_drill(drill, site, runs, vms)
+    return run_drill(drill_of(name), site, runs, vms)
 
 
 def run_drill(drill: SiteDrill, site: SiteStage, runs: int, vms: int | None = None) -> Result:
-    said: list[str] = []
-    result = perform_there(drill, site, Choices(runs=runs, vms=vms), said.append)
-    assert result.is_passed, "\n".join([*said, *result.notes])
-    return result
+    return must_pass(drill, site, Choices(runs=runs, vms=vms))
 
 
 @pytest.mark.parametrize(
@@ -63,7 +52,7 @@ def test_planned_restarts_are_silent(site: SiteStage) -> None:
 
 
 def test_bad_days_without_a_fault_confirm_nothing(site: SiteStage) -> None:
-    drill = DRILLS["quiet"]
+    drill = drill_of("quiet")
     assert isinstance(drill, Quiet)
     result = run_drill(replace(drill, minute_s=15.0), site, 1)
     assert all(goal.is_met for goal in result.goals), result.notes

@@ -40,7 +40,7 @@ REQUIREMENTS = (
         id="H2",
         text="VMs migrate: by command, by drain, and before a failure foreseen.",
         state=PARTLY,
-        limits="That a host will fail, a person or another tool must say: nothing here foresees it.",
+        limits="That a host will fail a person or another tool must say: nothing here foresees it.",
         drills=("drain", "source-dies-in-migration", "target-dies-in-migration"),
     ),
     Requirement(id="H3", text="The hypervisor isolates VMs: CPU, memory, storage."),
@@ -122,7 +122,7 @@ REQUIREMENTS = (
         id="H15",
         text="Disks that are not shared are never assumed to be elsewhere.",
         state=PARTLY,
-        limits="What has a vTPM, or a block device of its host as its disk, is not made anew: it is "
+        limits="What has a vTPM, or its disk on a block device of its host, is not made anew: it is "
         "kept in place.",
         drills=("host-power-cut",),
     ),
