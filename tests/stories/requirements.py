@@ -122,7 +122,7 @@ REQUIREMENTS = (
         id="H15",
         text="Disks that are not shared are never assumed to be elsewhere.",
         state=PARTLY,
-        limits="What has a vTPM, or its disk on a block device of its host, is not made anew: it is "
+        limits="What has a vTPM, or a block device of its host as disk, is not made anew: it is "
         "kept in place.",
         drills=("host-power-cut",),
     ),
