@@ -36,7 +36,13 @@ class Requirement(Struct, frozen=True, kw_only=True):
 
 REQUIREMENTS = (
     Requirement(id="H1", text="A hardware fault is repaired here first, else the VIM takes over."),
-    Requirement(id="H2", text="VMs migrate: by command, by drain, and before a failure foreseen."),
+    Requirement(
+        id="H2",
+        text="VMs migrate: by command, by drain, and before a failure foreseen.",
+        state=PARTLY,
+        limits="That a host will fail, a person or another tool must say: nothing here foresees it.",
+        drills=("drain", "source-dies-in-migration", "target-dies-in-migration"),
+    ),
     Requirement(id="H3", text="The hypervisor isolates VMs: CPU, memory, storage."),
     Requirement(id="H4", text="The host isolates VMs too, and guests cannot starve the agent."),
     Requirement(
@@ -98,7 +104,7 @@ REQUIREMENTS = (
         text="The promised number of VMs is kept: failed ones come back and answer, or an alarm "
         "says why not.",
         state=PARTLY,
-        limits="VMs that exist come back, here or elsewhere; none is made from a template yet.",
+        limits="A VNF manager that owns the recovery of its VMs is told of all, and not asked.",
         drills=(
             "vm-killed",
             "host-power-cut",
@@ -116,8 +122,8 @@ REQUIREMENTS = (
         id="H15",
         text="Disks that are not shared are never assumed to be elsewhere.",
         state=PARTLY,
-        limits="What ties a VM to its host is found and said, and it is kept in place; it is not "
-        "rebuilt from an image yet.",
+        limits="What has a vTPM, or a block device of its host as its disk, is not made anew: it is "
+        "kept in place.",
         drills=("host-power-cut",),
     ),
     Requirement(id="H16", text="Storage has a second site, with its lag watched."),
