@@ -69,6 +69,7 @@ def test_a_vm_whose_holder_does_not_show_it_is_no_vm_that_stopped_on_purpose() -
     assert site.rows() == [("web-1", "h1", "not seen on its host yet")]
     (row,) = site.agents.all_vms()
     assert row.is_protected, "nobody is asked to protect it"
+    assert site.agents.vms_there() == {"id-h1": 1}, "it counts where it is held"
 
 
 def test_a_vm_that_runs_on_another_host_than_its_holders_is_loud() -> None:

@@ -195,7 +195,8 @@ class Agents:
 
     def vms_there(self) -> Counter[str]:
         """How many VMs each host has, without definitions that were left behind."""
-        return Counter(one.host for one in self.all_vms())
+        known = vm_rows.by_vm(self.by_host.values())
+        return Counter(vm_rows.where(seen, self.holder_of(vm)) for vm, seen in known.items())
 
     def inventory(self, host: str) -> list[VimVm]:
         """What runs or is defined there, for the VIM."""

@@ -167,7 +167,10 @@ class Fencing:
         other = shared_words(self._registry, host, device)
         if other:
             text = f"{device.agent} {other}: a fence of {name} would switch off the wrong host"
-            hint = "give its own address; on a shared chassis or power strip, its own plug"
+            hint = (
+                "give its own address; on a shared chassis or power strip, its own plug\n"
+                "if the other one is gone, or has it by mistake: holdfast fence clear HOST"
+            )
             raise Unanswerable(text, hint, REFUSED)
 
     def _check_place(self, host: str, name: str, place: int) -> None:

@@ -34,6 +34,11 @@ def whose_word(seen: Sequence["Seen"], holder: str) -> "Seen":
     return next(holds, None) or max(seen, key=_weight)
 
 
+def where(seen: Sequence["Seen"], holder: str) -> str:
+    """The host that it counts for."""
+    return holder or whose_word(seen, holder)[0].host
+
+
 def row(seen: Sequence["Seen"], holder: str, hosts: Mapping[str, "Agent"]) -> VmSummary:
     agent, summary = whose_word(seen, holder)
     if holder and agent.host != holder:

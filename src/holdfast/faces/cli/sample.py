@@ -38,33 +38,45 @@ def make_sample(site: Site, say: Callable[[str], None]) -> None:
         acceleration = choose_acceleration(image, cache)
     except LabError as error:
         raise Failure(f"the sample VM cannot be made: {error}") from None
-    let_qemu_read(cache, (image.kernel, image.initramfs))
+    closed = let_qemu_read(cache, (image.kernel, image.initramfs))
     say(f"its kernel is {image.kernel_version} from {image.kernel_source}; {acceleration.reason}")
     xml = render_guest_xml(plan, image, acceleration)
     uri = settings.libvirt_uri
     virsh(uri, "define", "/dev/stdin", stdin=xml, limit_s=VIRSH_LIMIT_S)
     try:
         virsh(uri, "start", NAME, limit_s=VIRSH_LIMIT_S)
-    except Failure:
+    except Failure as failure:
         virsh(uri, "undefine", NAME)  # Or the next `up` would take it for a VM of its owner's.
-        raise
+        raise explained(failure, closed) from None
     _wait_for(site, lambda vm: vm.is_running, "was started, and the agent does not see it yet")
     ask_program(site, CONTROLLER, "protect", vm=plan.uuid, group="", answer="agent")
     _wait_for(site, _is_ready, "is not ready yet")
 
 
-def let_qemu_read(cache: Path, files: Iterable[Path]) -> None:
-    """QEMU runs as a user of its own. Whoever made the cache may have kept it to themselves; what
-    is in it is no secret. Raises Failure where a folder above it is closed: that is not ours."""
+def let_qemu_read(cache: Path, files: Iterable[Path]) -> list[Path]:
+    """QEMU most often runs as a user of its own. Whoever made the cache may have kept it to
+    themselves; what is in it is no secret. Folders above it that are closed are not ours to open:
+    they are given back."""
+    closed: list[Path] = []
     for path in files:
         for one in (path, *path.parents):
             wanted = 0o111 if one.is_dir() else 0o444
             if one.stat().st_mode & wanted == wanted:
                 continue
-            if not one.is_relative_to(cache):
-                text = f"the sample VM cannot start: QEMU's own user cannot look into {one}"
-                raise Failure(text, f"let it: chmod a+x {one}; or set another cache_dir")
-            one.chmod(one.stat().st_mode | wanted)
+            if one.is_relative_to(cache):
+                one.chmod(one.stat().st_mode | wanted)
+            elif one not in closed:
+                closed.append(one)
+    return closed
+
+
+def explained(failure: Failure, closed: Iterable[Path]) -> Failure:
+    """Where QEMU's own user cannot look into folders, that is the likely reason."""
+    names = " ".join(map(str, closed))
+    if not names:
+        return failure
+    hint = f"QEMU's own user cannot look into {names}: chmod a+x {names}, or set another cache_dir"
+    return Failure(failure.message, hint, failure.code)
 
 
 def remove_sample(settings: Settings) -> bool:
