@@ -176,3 +176,17 @@ def test_a_damaged_board_arms_nothing_and_is_said(tmp_path: Path) -> None:
     scene.run(100)
     assert not scene.watchdog.is_open
     assert scene.said == ["no VM can rely on a lease here: the board of the lease is damaged"]
+
+
+def test_one_that_a_pulse_before_left_open_is_closed_where_nobody_relies_any_more(
+    scene: Scene,
+) -> None:
+    """The device runs on when its program ends: nobody petted it, and it reset a healthy host."""
+    scene.arm()
+    scene.run(1_000)
+    assert scene.watchdog.is_open
+    scene.board.arm(Armed(2, False, 0))
+    scene.restart()
+    scene.run(60_000)
+    assert (scene.bitten, scene.watchdog.is_open) == ([], False)
+    assert scene.board.held().watchdog_ms == 0

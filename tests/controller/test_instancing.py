@@ -6,13 +6,16 @@ covers: H9 H15
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from holdfast.facts.commands import GroupSet
-from holdfast.facts.instances import InstanceStep
+from holdfast.facts.instances import Instance, InstanceStep
 from holdfast.facts.promises import Disarm, Group, LocalDisk, Spread
-from holdfast.facts.tenure import TenureState, Wanted
+from holdfast.facts.site import HostVm
+from holdfast.facts.tenure import RESTORED, TenureState, Wanted
 from holdfast.ports.answers import Unanswerable
 from tests.controller.instancing_scene import GROUP, IMAGES, XML, Scene, run
+from tests.policy.site_scene import boot_of
 
 RUNS = InstanceStep.RUNS
 
@@ -299,5 +302,52 @@ def test_what_cannot_be_is_refused_before_anything_is_changed(
         with pytest.raises(Unanswerable, match=why):
             await scene.set(**wish)
         assert scene.registry.templates() == {}
+
+    run(work)
+
+
+async def taken_back(scene: Scene, **tenure: Any) -> tuple[Instance, HostVm]:
+    """Its host was shown to hold nothing of it, and before it was placed anew its tenure became
+    this: by a recovery, or since the store was restored."""
+    await scene.set(xml=XML, images=IMAGES, count=1)
+    await scene.look(3)
+    one = scene.one("front-1")
+    held = scene.registry.protection(one.vm)
+    assert held is not None
+    back = structs.replace(one, step=InstanceStep.TAKEN_BACK, reason="its host could not")
+    changed = structs.replace(held, tenure=structs.replace(held.tenure, **tenure))
+    await scene.registry.change(
+        lambda: {f"instances/{one.vm}": back, f"protections/{one.vm}": changed}
+    )
+    return one, scene.running[one.host].pop(one.vm)
+
+
+def test_what_was_taken_back_at_a_backup_is_not_made_beside_what_was_made_since() -> None:
+    async def work(scene: Scene) -> None:
+        await taken_back(scene, boot=RESTORED)
+        await scene.look(3)
+        assert len(scene.started) == 1, "whoever has it since may not have greeted yet"
+
+    run(work)
+
+
+def test_what_was_recovered_between_its_host_and_the_next_is_followed_there() -> None:
+    async def work(scene: Scene) -> None:
+        one, vm = await taken_back(scene, generation=2, state=TenureState.HELD, revision=5)
+        other = next(name for name in scene.running if name != one.host)
+        held = scene.registry.protection(one.vm)
+        assert held is not None
+        there = structs.replace(held.tenure, host=other, boot=boot_of(other, 1))
+        await scene.registry.change(
+            lambda: {f"protections/{one.vm}": structs.replace(held, tenure=there)}
+        )
+        scene.running[other][one.vm] = structs.replace(vm, generation=2)
+        scene.tell()
+        await scene.look(5)
+        assert scene.steps() == {"front-1": RUNS}
+        scene.tell("front-1")
+        for _ in range(6):
+            await scene.instances.look()
+        assert len(scene.started) == 2, "given up there, it is made anew"
 
     run(work)

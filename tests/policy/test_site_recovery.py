@@ -5,11 +5,14 @@ covers: H2 H9 H15
 
 from typing import Any
 
+import pytest
 from msgspec import structs
 
+from holdfast.facts import site as told
 from holdfast.facts.commands import GroupSet
 from holdfast.facts.cpus import CpuNeeds, HostCpu
 from holdfast.facts.definitions import HostSize, VmNeeds
+from holdfast.facts.fencing import HostMode
 from holdfast.facts.promises import Group, Spread
 from holdfast.facts.recoveries import RecoveryStep
 from holdfast.facts.tenure import TenureState, Wanted
@@ -321,3 +324,15 @@ def test_a_start_is_followed_to_its_answer_also_when_the_dead_host_is_back() -> 
     scene.runs(target, f"web{target[1]}", "web4")
     assert scene.world.recoveries["web4"].step is RecoveryStep.ANSWERED
     assert scene.tenures["web4"].state is TenureState.HELD
+
+
+@pytest.mark.parametrize("devices", [("fence_ipmilan",), ()])
+def test_vms_of_a_host_that_cannot_be_fenced_would_be_left_down_too(
+    devices: tuple[str, ...],
+) -> None:
+    scene = FenceScene()
+    mode = told.HostModeSet(at=scene.now, host="h4", mode=HostMode.REPORT, devices=devices)
+    scene.give(mode)
+    scene.wrong("h4", "host-lost")
+    incident = scene.world.hosts["h4"].incident
+    assert left_down(scene.world, incident) == {"h4": ("web4",)}

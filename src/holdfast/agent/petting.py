@@ -60,6 +60,9 @@ class Petting:
     def _look(self, at: int) -> None:
         armed, held = self._board.armed(), self._board.held()
         if not armed.is_armed:
+            # Left open by a pulse before this one: until it is closed it bites.
+            if held.watchdog_ms and not self._is_open and not self._open():
+                return
             self._stop()
             if (held.seen_epoch, held.watchdog_ms) != (armed.epoch, 0):
                 self._board.hold(held._replace(seen_epoch=armed.epoch, watchdog_ms=0))

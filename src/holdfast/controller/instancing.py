@@ -21,7 +21,7 @@ from holdfast.controller.registry import Puts, Registry, Released
 from holdfast.facts.definitions import RebuiltDisk, VmDefinition
 from holdfast.facts.instances import Instance, InstanceStep, Template
 from holdfast.facts.promises import DEFAULT_GROUP, Answer, Group, Owner, Protection
-from holdfast.facts.tenure import Tenure, TenureState, Wanted
+from holdfast.facts.tenure import RESTORED, Tenure, TenureState, Wanted
 from holdfast.policy import instancing
 from holdfast.policy.instancing import Next
 from holdfast.policy.site_world import SiteWorld
@@ -231,7 +231,9 @@ class Instances:
         held = self._registry.protection(before.vm)
         if held is None or self._registry.instance(before.vm) != before:
             return {}
-        if held.tenure.generation != before.generation or self._registry.disarm() is not None:
+        if held.tenure.generation != before.generation or held.tenure.boot == RESTORED:
+            return {}
+        if self._registry.disarm() is not None:
             return {}
         tenure = _placed(after, boot, revision=held.tenure.revision + 1)
         return {

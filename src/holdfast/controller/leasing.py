@@ -5,6 +5,7 @@ leader that has just come counts from then, since it does not know what the one 
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 
@@ -51,6 +52,7 @@ class Leasing:
         self._term, self._led_at = 0, Instant(0)
         self._tried: dict[str, int] = {}  # The highest epoch that a host was asked to obey.
         self._asking: set[str] = set()
+        self._cleared: set[str] = set()  # Hosts that were told in this term that none rely.
         self._tasks: set[asyncio.Task[None]] = set()
         self.trouble: dict[str, str] = {}
 
@@ -76,6 +78,7 @@ class Leasing:
         if term != self._term and term:
             self._led_at = clock.now()
             self._tried.clear()
+            self._cleared.clear()
         self._term = term
 
     def _allow(self) -> None:
@@ -125,11 +128,22 @@ class Leasing:
             self._note_trouble(agent, TOO_FEW)
         elif step.next is Next.NOTHING:
             self.trouble.pop(agent.host, None)
+        if known is None and step.next is Next.NOTHING:
+            await self._have_none(agent)
+            return
         if step.next is Next.TAKE_OFF and known is not None:
             fewer = msgspec.structs.replace(known, vms=step.vms)
             await self._registry.change(lambda: self._put(known, fewer))
         elif step.next is Next.ASK:
             await self._ask(agent, known, step.vms)
+
+    async def _have_none(self, agent: Agent) -> None:
+        """A host of which the store has no lease may be armed all the same: what it acknowledged
+        was never committed, or the store is from a backup. Nobody grants it, so its VMs would end.
+        Each is told once a term; one of an earlier version knows no lease. Raises StoreAway."""
+        if agent.host not in self._cleared and self._may_rely():
+            with contextlib.suppress(Unanswerable):
+                await self._ask(agent, None, ())
 
     def _wanted(self, agent: Agent) -> tuple[str, ...]:
         protections = self._registry.protections().values()
@@ -148,6 +162,7 @@ class Leasing:
             boot=agent.boot, epoch=newest + 1, vms=vms, held=self._held(agent.host, agent.boot)
         )
         self._tried[agent.host] = order.epoch
+        self._cleared.discard(agent.host)
         word = await self._tell(agent, order)
         self._tried[agent.host] = max(order.epoch, word.epoch)
         if word.has_newer:
@@ -167,8 +182,11 @@ class Leasing:
             vms=vms,
             watchdog_ms=word.watchdog_ms,
         )
-        await self._registry.change(lambda: self._put(known, made if vms else None))
+        if known is not None or vms:
+            await self._registry.change(lambda: self._put(known, made if vms else None))
         self.trouble.pop(agent.host, None)
+        if not vms:
+            self._cleared.add(agent.host)
 
     async def _tell(self, agent: Agent, order: LeaseOrder) -> LeaseWord:
         """Raises Unanswerable."""

@@ -18,6 +18,7 @@ from holdfast.facts.migrations import Migration
 from holdfast.facts.promises import Protection
 from holdfast.facts.settings import ControllerPlace
 from holdfast.policy import tenures
+from holdfast.policy.site_world import is_of_lease
 from holdfast.ports.store import MOST_KEYS, Held, Store, StoreAway, TxnResult
 
 PROTECTIONS = "protections"
@@ -93,6 +94,7 @@ def _fences(held: Mapping[str, Held]) -> dict[str, Fence]:
         key: structs.replace(one, step=FenceStep.CLOSED)
         for key, one in read.items()
         if one.step is FenceStep.INTENDED
+        or (one.step is FenceStep.OFF and is_of_lease(one))  # Its boot may have lived on.
     }
 
 

@@ -165,10 +165,15 @@ def _why_no_lease(world: SiteWorld, record: HostRecord) -> str:
     return f", and it has not acknowledged a lease for {relying[0]}" if relying else ""
 
 
+def held_by(world: SiteWorld, record: HostRecord) -> list[Promise]:
+    """The VMs that may be on this host, and that are for Holdfast to start elsewhere."""
+    held = (one for one in world.promises.values() if record.host in may_be_on(world, one))
+    return [one for one in held if is_ours(world, one)]
+
+
 def at_stake(world: SiteWorld, record: HostRecord) -> list[Promise]:
     """The VMs for which this host would be fenced."""
-    held = (one for one in world.promises.values() if record.host in may_be_on(world, one))
-    ours = [one for one in held if is_ours(world, one)]
+    ours = held_by(world, record)
     if record.devices:
         return ours
     leased = leased_vms(world, record)  # Nothing else of it could be proven gone.

@@ -12,7 +12,7 @@ from holdfast.facts.instances import Instance, InstanceStep, Template
 from holdfast.facts.promises import Answer, Group, Protection
 from holdfast.facts.recoveries import RecoveryStep
 from holdfast.facts.site import HostVm
-from holdfast.facts.tenure import Tenure, TenureState, Wanted
+from holdfast.facts.tenure import RESTORED, Tenure, TenureState, Wanted
 from holdfast.policy import admission, placement, proofs
 from holdfast.policy.placement import Choice
 from holdfast.policy.site_world import HostRecord, Promise, SiteWorld
@@ -37,7 +37,9 @@ def next_step(world: SiteWorld, one: Instance) -> Next:
     if _is_recovered(world, promise) or is_proven_gone(world, promise):
         return Next.WAIT  # Its host died: it starts elsewhere as any other VM.
     tenure = promise.protection.tenure
-    if one.step is InstanceStep.TAKEN_BACK:
+    if tenure.boot in ("", RESTORED):
+        return Next.WAIT  # Another host may have it since, and has not greeted yet.
+    if one.step is InstanceStep.TAKEN_BACK and tenure.generation == one.generation:
         return Next.PLACE
     record = world.hosts.get(tenure.host)
     if record is not None and _lists(record.given_up, record, tenure):

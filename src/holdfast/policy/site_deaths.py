@@ -243,7 +243,7 @@ def left_down(world: SiteWorld, incident: str) -> dict[str, tuple[str, ...]]:
         for record in world.hosts.values()
         if record.incident == incident and record.state in SILENT
     )
-    found = {record.name: brakes.at_stake(world, record) for record in silent}
+    found = {record.name: brakes.held_by(world, record) for record in silent}
     return {
         name: tuple(sorted(one.protection.name for one in held))
         for name, held in found.items()
