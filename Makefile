@@ -16,9 +16,10 @@ PYTEST := .venv/bin/pytest
 # Once, by its owner: tests start hundreds of programs as root, who writes no bytecode here.
 COMPILE := .venv/bin/python -m compileall -q src
 # The lab tests of one file share a worker and a lab (see tests/conftest.py); the others fill the rest.
-IN_PARALLEL := --numprocesses=auto --dist=loadgroup
-# The fast tests wait as often as they compute: one worker more than there are cores.
-FAST := --numprocesses=$(shell echo $$(( $$(nproc) + 1 ))) --dist=worksteal -m "not lab and not slow and not bench"
+# One worker more than there are cores: drills wait for most of their time.
+MORE_THAN_CORES := --numprocesses=$(shell echo $$(( $$(nproc) + 1 )))
+IN_PARALLEL := $(MORE_THAN_CORES) --dist=loadgroup
+FAST := $(MORE_THAN_CORES) --dist=worksteal -m "not lab and not slow and not bench"
 
 help: ## What can be made here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12

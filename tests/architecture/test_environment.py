@@ -92,7 +92,12 @@ def test_every_locked_package_comes_from_this_environment() -> None:
 def test_what_is_made_here_keeps_what_it_compiled() -> None:
     """Or each worker of `make check` compiles every test again, and each program itself."""
     shown = subprocess.run(
-        ["make", "--eval=show: ; @printenv PYTHONDONTWRITEBYTECODE || echo kept", "show"],
+        [
+            "make",
+            "--no-print-directory",
+            "--eval=show: ; @printenv PYTHONDONTWRITEBYTECODE || echo kept",
+            "show",
+        ],
         cwd=PROJECT,
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,

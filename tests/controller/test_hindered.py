@@ -7,6 +7,7 @@ from msgspec import structs
 
 from holdfast.adapters.simulated.vims import VimInMemory
 from holdfast.controller.guaranteeing import LOOK_S, Guarantees
+from holdfast.policy.guarantee import Paper
 from tests.controller.fake_agent import summary
 from tests.controller.test_guaranteeing import by_hand, run
 from tests.policy.fence_scene import FenceScene
@@ -45,3 +46,17 @@ def test_what_hinders_a_fence_now_is_said_of_the_site_the_host_and_each_vm() -> 
             assert len(guarantees.shown(await guarantees.newest())["hindered"]) == 3
 
     run(work)
+
+
+def test_a_host_that_was_fenced_a_moment_ago_may_be_lost_again_and_another_may_not() -> None:
+    scene = FenceScene(hosts=3)
+    scene.lose("h2")
+    paper = Paper(scene.world)
+    hosts = scene.world.hosts
+    assert paper.hindered(hosts["h2"]) == "h2 is silent already"
+    scene.heard("h2", boot=2)
+    scene.runs("h2", boot=2)
+    assert "put closed of h2 (1)" in scene.did
+    assert paper.hindered(hosts["h2"]) == ""
+    said = "h2 is silent, or was fenced a moment ago: one more is for a person"
+    assert paper.hindered(hosts["h1"]) == said

@@ -223,7 +223,7 @@ def test_a_controller_that_does_not_lead_puts_a_host_out(tmp_path: Path) -> None
                 done = await site.ask(
                     other, "certificate-revoke", name="host-a", reason="it was stolen"
                 )
-                assert done == {"revoked": [issued.serial]}
+                assert done == {"revoked": [issued.serial], "hosts": ["host-a"]}
                 await wait_for(lambda: not host.up_at())
                 await wait_for(lambda: one.registry.known("host-a") is None)
                 everybody = site.controllers.values()

@@ -234,6 +234,7 @@ MUTANTS = (
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_every_mutant_turns_tests_red(tmp_path: Path) -> None:
     assert survivors(MUTANTS, tmp_path) == []
 

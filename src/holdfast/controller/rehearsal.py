@@ -12,7 +12,7 @@ from holdfast.controller.fencing import failure_words, shared_words
 from holdfast.controller.raising import Wanted, set_alarms
 from holdfast.controller.registry import Puts, Registry
 from holdfast.facts.alarms import alarm_key
-from holdfast.facts.fencing import DeviceTried, FenceDevice, HostMode, Rehearsal
+from holdfast.facts.fencing import DeviceTried, FenceDevice, FenceStep, HostMode, Rehearsal
 from holdfast.facts.hearing import Sign
 from holdfast.facts.subjects import Subject, SubjectKind
 from holdfast.policy.rehearsals import is_due, what_helps, why_not_fenceable
@@ -91,10 +91,17 @@ class Rehearsals:
         return [host for host, task in tasks.items() if not task.done()]
 
     def store_changed(self, key: str) -> None:
-        """A host that is to be switched off needs its devices at once."""
+        """A host that is to be switched off needs its devices at once. One that is back after they
+        all had failed is rehearsed anew: what was wrong with them may have gone with its death."""
         folder, _, host = key.partition("/")
-        if folder == "fences" and host in self._running and self._is_fenced_now(host):
+        if folder != "fences":
+            return
+        if host in self._running and self._is_fenced_now(host):
             self._running[host].cancel()
+        fence, newest = self._registry.fence(host), self._registry.rehearsal(host)
+        is_back = fence is not None and fence.step is FenceStep.CLOSED
+        if is_back and newest is not None and not newest.is_well and self._term() is not None:
+            self._begin(host, "")
 
     def _in_use(self, host: str) -> Unanswerable:
         name = self._name_of(host)

@@ -115,12 +115,14 @@ def hindered(world: SiteWorld, record: HostRecord, unfenceable: str = "") -> str
     brake = brakes.hindrance(world, record)
     if brake:
         return brake
-    counted = {one.host: one.name for one in brakes.counted(world)}
-    if record.host in counted:
-        return f"{record.name} is silent, or was fenced a moment ago"
-    if counted and len(counted) >= brakes.allowed(world):
-        names = ", ".join(sorted(counted.values()))
-        return f"{names} is silent, or was fenced a moment ago: one more is for a person"
+    if not record.pulses and record.was_heard:
+        return f"{record.name} is silent already"
+    # The same host may be lost again: it counts once.
+    others_lost = sorted(one.name for one in brakes.counted(world) if one is not record)
+    if len(others_lost) >= brakes.allowed(world):
+        are, were = ("are", "were") if len(others_lost) > 1 else ("is", "was")
+        word = f"{are} silent, or {were} fenced a moment ago: one more is for a person"
+        return f"{', '.join(others_lost)} {word}"
     others = [host for host in world.hosts if host != record.host]
     if others and world.drains.keys() >= set(others):
         return "every other host is in maintenance (drained), and takes no VM"
