@@ -306,4 +306,11 @@ MIGRATION_MUTANTS = (
         ":",
         ENDS,
     ),
+    Mutant(
+        "forgets a VM that nobody has",
+        "policy/site_acts.py",
+        "        said += adrift.go_on(world)\n",
+        "",
+        ("tests/policy/test_adrift.py",),
+    ),
 )

@@ -111,6 +111,21 @@ ACTING: tuple[AlarmType, ...] = (
         covers=("H2", "H9"),
     ),
     AlarmType(
+        id="vm-adrift",
+        title="A VM was moved by hand, and no host has it",
+        subject=SubjectKind.VM,
+        event_type=EventType.PROCESSING,
+        severity=Severity.CRITICAL,
+        probable_cause="OUT_OF_SERVICE",
+        means="Somebody moved it with virsh, or a program did; its host has seen it leave, and no"
+        " host says that it runs there. Holdfast starts it nowhere: it may run somewhere.",
+        clears="When a host says that it runs there, or the VM is protected anew.",
+        reported="30 seconds after nobody had it.",
+        repair="See where it is: virsh list --all on the hosts that it may have gone to. Where it"
+        " runs nowhere: holdfast vm unprotect VM, start it on one host, and protect it again.",
+        covers=("H2", "H9"),
+    ),
+    AlarmType(
         id="vm-copy-ended",
         title="A VM ran on a host though another holds it, and its copy there was ended",
         subject=SubjectKind.VM,

@@ -9,6 +9,7 @@ from holdfast.facts.instants import NS_PER_MS, Instant
 from holdfast.facts.recoveries import RecoveryStep
 from holdfast.facts.site import SiteFact
 from holdfast.policy import (
+    adrift,
     brakes,
     site_alarms,
     site_deaths,
@@ -209,6 +210,7 @@ def go_on(world: SiteWorld) -> list[Action]:
     if world.term:
         acts = [*site_fencing.go_on(world), *site_migrations.go_on(world)]
         acts += [*site_drains.go_on(world), *site_recovery.go_on(world)]
+        said += adrift.go_on(world)
     return [*said, *_refresh(world), *acts]
 
 
@@ -218,6 +220,7 @@ def _is_something_up(world: SiteWorld) -> bool:
     # Also when its dead host is back, and nothing else is up: it is followed until it answers.
     is_started = any(one.step is not RecoveryStep.ANSWERED for one in world.recoveries.values())
     is_moved = site_drains.is_something_up(world) or site_migrations.is_something_up(world)
+    is_moved = is_moved or bool(world.adrift)
     is_down = site_deaths.is_somebody_down(world)
     is_lost = any(one.state in SILENT for one in world.hosts.values())
     return is_fenced or is_started or is_moved or is_down or is_lost

@@ -24,7 +24,15 @@ TOGETHER = "racks-lost"
 OF_HOSTS = frozenset(row.id for row in BY_ID.values() if row.subject is SubjectKind.HOST)
 OF_REHEARSALS = "host-unfenceable"  # The leader's own to raise and clear; nothing is heard of it.
 OF_GUARANTEES = "guarantee-lost"  # Likewise.
-OF_SITES = OF_HOSTS | {ON_LOST_HOST, TOGETHER, "agent-away", site_deaths.BRAKED, OF_GUARANTEES}
+ADRIFT = "vm-adrift"
+OF_SITES = OF_HOSTS | {
+    ON_LOST_HOST,
+    TOGETHER,
+    ADRIFT,
+    "agent-away",
+    site_deaths.BRAKED,
+    OF_GUARANTEES,
+}
 OF_CONTROLLERS = frozenset({"controller-cut-off", "controller-plane-lost"})  # Its own to end.
 OF_LOSS = frozenset({"host-lost", "host-frozen", "host-panicked"})
 

@@ -193,6 +193,7 @@ class SiteWorld(Struct, kw_only=True):
     drains: dict[str, Drain] = field(default_factory=dict)
     predictions: dict[str, Prediction] = field(default_factory=dict)
     moving: dict[str, Moving] = field(default_factory=dict)
+    adrift: dict[str, Instant] = field(default_factory=dict)  # VMs that nobody has; since when.
     disarm: Disarm | None = None
     disarmed_until: Instant | None = None
     fenced_at: dict[str, Instant] = field(default_factory=dict)  # When, as seen from here.

@@ -63,6 +63,7 @@ WITNESS_LIVES_MS = 5_000  # Who lives by what others say alone is asked after so
 WITNESS_LIMIT_MS = 400  # A witness that has not answered by then knows nothing.
 TOGETHER_LOST_MS = 1_000  # Losses that share a rack or a switch, so close, are one.
 PAGE_AFTER_MS = 30_000  # A suspicion that stands so long is a person's.
+ADRIFT_AFTER_MS = 30_000  # A VM that left its host by hand, and that nobody has, is so, too.
 SHARE_WAIT_MS = 250  # So long a controller that does not lead leaves it to others to report.
 TAKE_OVER_MS = 12_000  # A new leader has then heard whom it can hear, and ends what is over.
 
