@@ -58,6 +58,7 @@ class House:
         self.store = make_store()
         self.etcd = EtcdInMemory(ADDRESS)
         self.bound: list[str] = []
+        self.armed: set[str] = set()
         self.stranded: dict[str, list[str]] = {}
         self.forgotten: list[str] = []
         self.left: list[str] = []
@@ -69,6 +70,7 @@ class House:
             agents=self.agents,
             reach_store=lambda _endpoints: self.etcd,
             bound_vms=lambda _host: self.bound,
+            is_armed=lambda host: host in self.armed,
             stranded_vms=lambda host: self.stranded.get(host, []),
             forget_host=self._forget,
             host_left=self.left.append,

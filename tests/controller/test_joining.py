@@ -248,6 +248,17 @@ def test_who_holds_protected_vms_may_not_leave(tmp_path: Path) -> None:
     assert hint == "holdfast vm unprotect web-1"
 
 
+def test_whose_lease_is_open_may_not_leave(tmp_path: Path) -> None:
+    """Nobody would grant it any more, and its watchdog is not petted by programs that are gone."""
+
+    async def story(house: House) -> None:
+        house.armed = {"idh4"}
+        await house.join(await house.token(), "h4")
+        await house.joining.leave({}, house.peer("h4"))
+
+    assert "the lease of h4 is open" in refused(tmp_path, story)[0]
+
+
 def test_the_only_controller_may_not_leave(tmp_path: Path) -> None:
     async def story(house: House) -> None:
         await house.joining.leave({}, house.certificates.me)

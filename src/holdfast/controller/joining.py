@@ -39,9 +39,10 @@ READ_EACH_S = 2.0
 
 class Joining:
     """`reach_store` is the way to etcd's members, where the store is one; `bound_vms` are why a
-    host may not just leave, and `stranded_vms` those that nobody could bring back once it is put
-    out (it raises Unanswerable where that is not known); `forget_host` ends its record in the
-    store, `host_left` what this controller alone knows of it, and `end_words` what it had told."""
+    host may not just leave, or that it `is_armed` (its lease is open, and its watchdog);
+    `stranded_vms` are those that nobody could bring back once it is put out (it raises
+    Unanswerable where that is not known); `forget_host` ends its record in the store, `host_left`
+    what this controller alone knows of it, and `end_words` what it had told."""
 
     def __init__(
         self,
@@ -52,6 +53,7 @@ class Joining:
         agents: Agents,
         reach_store: Reach,
         bound_vms: Callable[[str], list[str]],
+        is_armed: Callable[[str], bool],
         stranded_vms: Callable[[str], list[str]],
         forget_host: Callable[[str], Awaitable[None]],
         host_left: Callable[[str], None],
@@ -59,7 +61,7 @@ class Joining:
     ) -> None:
         self._settings, self._certificates, self._agents = settings, certificates, agents
         self._folder = Path(settings.tls_dir)
-        self._bound_vms, self._forget_host = bound_vms, forget_host
+        self._bound_vms, self._is_armed, self._forget_host = bound_vms, is_armed, forget_host
         self._stranded_vms = stranded_vms
         self._host_left, self._end_words = host_left, end_words
         self._gone: set[str] = set()
@@ -266,6 +268,11 @@ class Joining:
             raise Unanswerable(
                 f"protected VMs run on {peer.host_name}: {', '.join(sorted(bound))}",
                 "\n".join(f"holdfast vm unprotect {name}" for name in sorted(bound)),
+            )
+        if self._is_armed(peer.host):
+            raise Unanswerable(
+                f"the lease of {peer.host_name} is open: its watchdog would reset the host later",
+                "it is closed some seconds after no VM there relies on it: then leave again",
             )
         await self.put_out(peer.host, peer.host_name, "it left", peer.host_name)
         return {

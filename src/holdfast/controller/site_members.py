@@ -62,6 +62,7 @@ def make_joining(
         agents=agents,
         reach_store=lambda endpoints: EtcdMembers(endpoints, certificates.store_context()),
         bound_vms=lambda host: [one.name for one in promises.of_host(host)],
+        is_armed=lambda host: registry.lease(host) is not None,
         stranded_vms=stranded_vms,
         forget_host=forget_host,
         host_left=host_left,
