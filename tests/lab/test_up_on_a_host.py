@@ -72,7 +72,7 @@ def test_up_makes_a_sample_brings_it_back_and_leaves_nothing(host: Host) -> None
         wait_until(host, lambda: bool(sample(host).get("is_protected")))
         wait_until(host, lambda: "as they come" in host.path("/run/up.log").read_text())
         shown = host.path("/run/up.log").read_text()
-        assert re.search(rf"{SAMPLE} +runs +default +agent +yes", shown), shown
+        assert re.search(rf"{SAMPLE} +\S+ +runs +default +agent +yes", shown), shown
         host.run(["kill", "-9", str(sample(host)["pid"])])
         wait_until(
             host,
