@@ -290,7 +290,7 @@ def _look(world: SiteWorld, unfenceable: dict[str, str]) -> tuple[Any, ...]:
         for h in world.hosts.values()
     )
     targets = tuple((vm, one.target) for vm, one in world.starting.items())
-    acts = (world.fences, world.migrations, world.drains, world.predictions)
+    acts = (world.fences, world.leases, world.migrations, world.drains, world.predictions)
     rest = (world.promises, world.groups, *acts, unfenceable)
     counted = tuple(one.host for one in brakes.counted(world))
     brake = (world.disarm, world.brake, tuple(world.own_faults), counted)
@@ -298,4 +298,5 @@ def _look(world: SiteWorld, unfenceable: dict[str, str]) -> tuple[Any, ...]:
 
 
 def _state(record: HostRecord) -> tuple[Any, ...]:
-    return record.state, record.boot, record.told_boot, record.vms, tuple(record.faults)
+    told = (record.boot, record.told_boot, record.vms, tuple(record.faults))
+    return (record.state, record.pulses, *told)
