@@ -6,17 +6,13 @@ in an hour.
 covers: H5 H7
 """
 
-import os
-
 import pytest
 
+from tests.simulation.seeds import Seeds, must_be_found
 from tests.simulation.site_mutants import MUTANTS, Mutant
 from tests.simulation.site_swarm import SiteSwarm
 
-FIRST = int(os.environ.get("SEED") or 0)
-WORLDS = int(os.environ.get("SEEDS") or (1 if os.environ.get("SEED") else 12))
-GROUPS = min(WORLDS, 12)
-MUTANT_WORLDS = 12
+SEEDS = Seeds(12, groups=12)
 
 
 FAST_GROUPS = 1  # Of `make check`.
@@ -31,15 +27,11 @@ ONCE_BAD = (3, 575, 5039, 900132, 910402, 960154, 970024, 970390, 1200193)
     "group",
     [
         pytest.param(group, marks=[pytest.mark.slow] if group >= FAST_GROUPS else [])
-        for group in range(GROUPS)
+        for group in SEEDS.groups
     ],
 )
 def test_random_sites_end_well(group: int) -> None:
-    for seed in range(FIRST + group, FIRST + WORLDS, GROUPS):
-        try:
-            SiteSwarm(seed).run()
-        except AssertionError as failure:
-            raise AssertionError(f"seed {seed} (make swarm SEED={seed}): {failure}") from None
+    SEEDS.play(SiteSwarm, group)
 
 
 @pytest.mark.slow
@@ -51,13 +43,7 @@ def test_a_site_that_once_ended_badly_ends_well(seed: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_site_that_breaks_a_law_is_found(mutant: Mutant) -> None:
-    for seed in range(MUTANT_WORLDS):
-        try:
-            SiteSwarm(seed, trouble=mutant.trouble, **mutant.parts).run(turns=6)
-        except AssertionError as failure:
-            if mutant.law in str(failure).partition("\nafter this story")[0]:
-                return
-    raise AssertionError(f"{MUTANT_WORLDS} random sites did not show that {mutant.name}")
+    must_be_found(mutant, SiteSwarm)
 
 
 @pytest.mark.slow

@@ -3,15 +3,12 @@
 covers: H6 H9 H20
 """
 
-import os
-
 import pytest
 
+from tests.simulation.seeds import Seeds
 from tests.simulation.swarm import Swarm
 
-FIRST = int(os.environ.get("SEED") or 0)
-WORLDS = int(os.environ.get("SEEDS") or (1 if os.environ.get("SEED") else 300))
-GROUPS = min(WORLDS, 10)
+SEEDS = Seeds(300, groups=10)
 
 
 FAST_GROUPS = 1  # Of `make check`.
@@ -21,15 +18,11 @@ FAST_GROUPS = 1  # Of `make check`.
     "group",
     [
         pytest.param(group, marks=[pytest.mark.slow] if group >= FAST_GROUPS else [])
-        for group in range(GROUPS)
+        for group in SEEDS.groups
     ],
 )
 def test_random_worlds_end_well(group: int) -> None:
-    for seed in range(FIRST + group, FIRST + WORLDS, GROUPS):
-        try:
-            Swarm(seed).run()
-        except AssertionError as failure:
-            raise AssertionError(f"seed {seed} (make swarm SEED={seed}): {failure}") from None
+    SEEDS.play(Swarm, group)
 
 
 def test_a_world_is_the_same_each_time() -> None:
