@@ -51,6 +51,7 @@ class Scene:
         self.refuses: dict[str, str] = {}
         self.deaf: set[str] = set()
         self.hangs: set[str] = set()
+        self.patience_s = 1.0
         self.started: list[tuple[str, str, int]] = []  # Name, host, generation.
         self.running: dict[str, dict[str, HostVm]] = {f"h{n}": {} for n in (1, 2, 3)}
         self.rebuilds: list[Any] = []
@@ -65,6 +66,7 @@ class Scene:
             world=self.site.world,
             term=lambda: self.term,
             say=self.said.append,
+            patience_s=self.patience_s,
         )
 
     async def begin(self) -> None:

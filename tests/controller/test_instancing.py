@@ -169,7 +169,8 @@ def test_one_that_was_named_leaves_also_while_recovery_is_disarmed() -> None:
 
 def test_a_host_that_hangs_holds_up_no_other() -> None:
     async def work(scene: Scene) -> None:
-        scene.hangs = {"h1"}
+        scene.hangs, scene.patience_s = {"h1"}, 0.05
+        scene.begin_anew()
         await scene.set(xml=XML, images=IMAGES, count=3)
         await scene.look(5)
         assert sorted(host for _, host, _ in scene.started) == ["h2", "h3"]

@@ -41,7 +41,7 @@ PLAIN = msgspec.to_builtins
 
 class Instances:
     """`say` notes what was done, for people. `why` says of each group what keeps it from its
-    promise, as far as that is known."""
+    promise, as far as that is known. A look waits `patience_s` for hosts to answer."""
 
     def __init__(
         self,
@@ -51,8 +51,10 @@ class Instances:
         world: SiteWorld,
         term: Callable[[], int | None],
         say: Callable[[str], None],
+        patience_s: float = LOOK_S,
     ) -> None:
         self._registry, self._agents, self._world = registry, agents, world
+        self._patience_s = patience_s
         self._term, self._say = term, say
         self._refused: dict[str, dict[str, tuple[int, str]]] = {}  # By VM and host: until when.
         self._works: dict[str, asyncio.Future[None]] = {}  # By VM: what is under way.
@@ -125,7 +127,7 @@ class Instances:
         """What takes longer is looked at next time."""
         self._works = {vm: work for vm, work in self._works.items() if not work.done()}
         if self._works:
-            await asyncio.wait(self._works.values(), timeout=LOOK_S)
+            await asyncio.wait(self._works.values(), timeout=self._patience_s)
 
     def _hindrance(self, group: Group) -> str:
         disarm = self._registry.disarm()
