@@ -63,6 +63,12 @@ class Found:
             StopWanted(life=life, at=Instant(2), how="m", reason="migrated", moved_away=True)
         )
 
+    async def begins(self) -> None:
+        """Somebody moves it with virsh, and that is told."""
+        await self.virsh()
+        self.qemu("setup")
+        await wait_for(lambda: self.moving.state is MIGRATING, "it is told")
+
     async def stays(self, state: TenureState) -> None:
         for _ in range(30):
             assert self.moving.state is state
@@ -85,9 +91,7 @@ def tell(story: Callable[[Found], Awaitable[None]]) -> None:
 
 def test_it_is_told_as_it_begins_and_held_again_when_it_fails() -> None:
     async def story(found: Found) -> None:
-        await found.virsh()
-        found.qemu("setup")
-        await wait_for(lambda: found.moving.state is MIGRATING, "it is told")
+        await found.begins()
         await found.stays(MIGRATING)
         await found.moving.here.cancel(VM)
         await wait_for(lambda: found.moving.state is HELD, "it is held again")
@@ -127,9 +131,7 @@ def test_what_was_found_under_way_may_have_left_when_it_fails() -> None:
 
 def test_an_agent_after_this_one_does_not_know_what_was_sent() -> None:
     async def story(found: Found) -> None:
-        await found.virsh()
-        found.qemu("setup")
-        await wait_for(lambda: found.moving.state is MIGRATING, "it is told")
+        await found.begins()
         found.begin_again()
         found.fail()
         await found.stays(MIGRATING)
@@ -140,9 +142,7 @@ def test_an_agent_after_this_one_does_not_know_what_was_sent() -> None:
 def test_an_earlier_move_says_nothing_of_this_one() -> None:
     async def story(found: Found) -> None:
         found.qemu("completed")
-        await found.virsh()
-        found.qemu("setup")
-        await wait_for(lambda: found.moving.state is MIGRATING, "it is told")
+        await found.begins()
         found.fail()
         await wait_for(lambda: found.moving.state is HELD, "its other end has not all of it")
 
@@ -151,10 +151,8 @@ def test_an_earlier_move_says_nothing_of_this_one() -> None:
 
 def test_what_left_is_not_taken_back() -> None:
     async def story(found: Found) -> None:
-        await found.virsh()
-        found.qemu("setup")
+        await found.begins()
         found.qemu("active")
-        await wait_for(lambda: found.moving.state is MIGRATING, "it is told")
         found.qemu("completed")
         found.moving.here.is_open.set()
         await found.sending
@@ -166,10 +164,8 @@ def test_what_left_is_not_taken_back() -> None:
 
 def test_what_failed_before_all_of_it_was_sent_is_held_here_again() -> None:
     async def story(found: Found) -> None:
-        await found.virsh()
-        found.qemu("setup")
+        await found.begins()
         found.qemu("active")
-        await wait_for(lambda: found.moving.state is MIGRATING, "it is told")
         found.fail()
         await wait_for(lambda: found.moving.state is HELD, "its other end has not all of it")
 
@@ -178,10 +174,8 @@ def test_what_failed_before_all_of_it_was_sent_is_held_here_again() -> None:
 
 def test_what_failed_when_all_of_it_was_sent_may_run_at_the_other_end() -> None:
     async def story(found: Found) -> None:
-        await found.virsh()
-        found.qemu("setup")
+        await found.begins()
         found.qemu("active")
-        await wait_for(lambda: found.moving.state is MIGRATING, "it is told")
         found.fail()
         found.qemu("completed")
         await found.stays(MIGRATING)
@@ -191,10 +185,8 @@ def test_what_failed_when_all_of_it_was_sent_may_run_at_the_other_end() -> None:
 
 def test_what_failed_while_libvirt_was_not_heard_may_run_at_the_other_end() -> None:
     async def story(found: Found) -> None:
-        await found.virsh()
-        found.qemu("setup")
+        await found.begins()
         found.qemu("active")
-        await wait_for(lambda: found.moving.state is MIGRATING, "it is told")
         found.moves.see(LibvirtGone(at=Instant(3), reason="stopped"))
         found.fail()
         await found.stays(MIGRATING)
