@@ -45,6 +45,8 @@ COMMANDS = (
     "drain --runs 1 --vms 10",
     "source-dies-in-migration --runs 4",
     "target-dies-in-migration --runs 4",
+    "lease-runs-out --runs 2",
+    "watchdog-bites --runs 2",
     "one-plane-lost --runs 6",
     "agent-killed --runs 5",
     "agent-restarted --runs 2",

@@ -62,6 +62,34 @@ def test_what_will_never_happen_and_what_never_rests_are_errors() -> None:
         loop.bury()
 
 
+def test_what_a_process_makes_ready_comes_after_what_others_do_at_that_instant() -> None:
+    clock = Clock()
+    one, other = VirtualLoop(clock), VirtualLoop(clock)
+    said: list[str] = []
+
+    def begin() -> None:
+        said.append("one begins")
+        one.call_soon(said.append, "one goes on")
+
+    one.call_later(1, begin)
+    other.call_later(1, said.append, "other")
+    clock.run_until(2_000_000_000)
+    assert said == ["one begins", "other", "one goes on"]
+
+
+def test_a_process_that_freezes_itself_runs_nothing_more() -> None:
+    clock = Clock()
+    loop = VirtualLoop(clock)
+    said: list[str] = []
+    loop.call_soon(loop.call_soon, said.append, "after")
+    loop.call_soon(loop.freeze)
+    clock.run_until(1)
+    assert said == []
+    loop.thaw()
+    clock.run_until(2)
+    assert said == ["after"]
+
+
 def test_each_process_has_its_own_time_and_can_be_frozen_starved_and_killed() -> None:
     clock = Clock()
     said: list[tuple[str, int]] = []

@@ -21,9 +21,16 @@ class Scene:
         self.hypervisor = HypervisorInMemory(BOOT)
         self.hypervisor.add(msgspec.structs.replace(domain_of("a"), console_log=str(self.console)))
         self.life = asyncio.run(self.hypervisor.start("a"))
+        self.is_open = True
         self.answers = Answers(
-            self.hypervisor, lambda life: self.hypervisor.life("a") == life, lambda _: has_agent
+            self.hypervisor,
+            lambda life: self.hypervisor.life("a") == life,
+            lambda _: has_agent,
+            is_open=lambda _: self.is_open,
         )
+
+    def pings(self) -> int:
+        return [call for call, *_ in self.hypervisor.calls].count("ping_agent")
 
     def wait(
         self, answer: Answer, limit_ms: int = 150, meanwhile: Callable[[], object] = lambda: None
@@ -44,6 +51,31 @@ def test_the_agent_answers_or_does_not(tmp_path: Path) -> None:
     scene.hypervisor.answering.add("a")
     said = scene.wait(Answer(kind=AnswerKind.AGENT))
     assert said == ("its guest agent answers", True)
+
+
+def test_an_agent_without_its_channel_is_asked_rarely(tmp_path: Path) -> None:
+    """Libvirt is asked for it, by every VM that boots."""
+    scene = Scene(tmp_path)
+    scene.is_open = False
+    assert scene.wait(Answer(kind=AnswerKind.AGENT), 600) is None
+    rarely = scene.pings()
+    assert 2 <= rarely <= 3
+    scene.is_open = True
+    assert scene.wait(Answer(kind=AnswerKind.AGENT), 600) is None
+    assert scene.pings() - rarely >= 5
+
+
+def test_an_agent_is_asked_as_soon_as_it_opens_its_channel(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.is_open = False
+
+    def open_it() -> None:
+        scene.is_open = True
+        scene.hypervisor.answering.add("a")
+
+    said = scene.wait(Answer(kind=AnswerKind.AGENT), 20_000, open_it)
+    assert said == ("its guest agent answers", True)
+    assert scene.pings() == 2, "at first, and then"
 
 
 def test_where_nothing_is_promised_a_known_agent_is_asked(tmp_path: Path) -> None:

@@ -44,15 +44,15 @@ def read_by_people(root: Path) -> Iterator[tuple[str, str]]:
 
 
 def sentences(source: str) -> Iterator[str]:
-    tree = ast.parse(source)
+    nodes = list(ast.walk(ast.parse(source)))
     about = {
         id(node.body[0].value)
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         and node.body
         and isinstance(node.body[0], ast.Expr)
     }
-    for node in ast.walk(tree):
+    for node in nodes:
         text = node.value if isinstance(node, ast.Constant) else None
         if isinstance(text, str) and " " in text and id(node) not in about:
             yield text

@@ -41,6 +41,8 @@ def has_a_telling_name(source: Source) -> Iterator[Complaint]:
 
 
 def imports_at_the_top(source: Source) -> Iterator[Complaint]:
+    if not any(statement.col_offset for statement in source.imports):
+        return  # Inside of a function it would be indented: then no function is looked through.
     late = {
         statement.lineno
         for function in source.functions

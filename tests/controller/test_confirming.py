@@ -54,7 +54,7 @@ class Scene:
         self.answer, self.peers = Sign.NOTHING, [spoke(Sign.NOTHING)]
         self.said: list[str] = []
         self.holds: list[str] = []
-        self.power = ""
+        self.power, self.lease = "", ""
         self.row = dict(ROW)
 
     async def begin(self, *puts: Any, **more: Any) -> None:
@@ -75,6 +75,7 @@ class Scene:
                 planes=lambda: ["a"],
                 probe=self.probe,
                 ask_peers=self.ask_peers,
+                lease_words=lambda _: self.lease,
             ),
             find_host=lambda _: self.row,
             running_on=lambda _: more.get("running", {}),
@@ -311,6 +312,16 @@ def test_its_devices_are_asked_and_an_answer_is_shown() -> None:
         signs = (await scene.ask())["signs"]
         assert f"{AGENT}, asked now for its power: it is on" in signs
         assert f"{AGENT}, asked now for its power: login failed" in signs
+
+    asyncio.run(work())
+
+
+def test_a_lease_that_may_not_be_over_is_shown() -> None:
+    async def work() -> None:
+        scene = Scene()
+        await scene.begin(protection("web-id"))
+        scene.lease = "if it is only cut off, web may run there for 20 s more"
+        assert scene.lease in (await scene.ask())["signs"]
 
     asyncio.run(work())
 

@@ -45,8 +45,8 @@ MUTANTS = (
     Mutant(
         "waits for a silence as long as it was told to before",
         "controller/ear_hosts.py",
-        "        self._earliest = min(self._earliest, due)  # An excuse",
-        "        # An excuse",
+        "        if due < self._earliest:  # An excuse",
+        "        if False:  # An excuse",
         HOSTS,
     ),
     Mutant(
@@ -80,8 +80,8 @@ MUTANTS = (
     Mutant(
         "judges what it has not read",
         "controller/ear.py",
-        "            emptied = self._catch_up(at, late)",
-        "            emptied = [True]",
+        "            is_all = all(self._catch_up(at, late)) and is_all",
+        "            pass",
         EAR,
     ),
     Mutant(
@@ -122,8 +122,8 @@ MUTANTS = (
     Mutant(
         "does not notice that there was no room",
         "controller/ear.py",
-        "        if any(overflowed) or not all(emptied):",
-        "        if not all(emptied):",
+        "            is_all = not ear.has_overflowed() and is_all",
+        "            ear.has_overflowed()",
         EAR,
     ),
     Mutant(

@@ -15,6 +15,7 @@ from holdfast.controller.agents import Agents, Link
 from holdfast.controller.entries import Entries
 from holdfast.controller.timings import Timings
 from holdfast.facts import wire
+from holdfast.facts.alarms import AlarmState
 from holdfast.facts.incidents import Incident
 from holdfast.facts.tenure import Tenure, TenureState, Wanted
 from holdfast.policy import tenures
@@ -43,6 +44,7 @@ class Desk:
     tenures: list[Tenure] = field(default_factory=list)
     said: list[Incident] = field(default_factory=list)
     is_store_away: bool = False
+    anothers: str = ""  # A VM that is another host's.
 
     async def take_tenure(self, tenure: Tenure) -> None:
         if self.is_store_away:
@@ -59,7 +61,15 @@ class Desk:
         agents = Agents(shelf)
         agents.greeted(HELLO, Link(self.send))
         timings = Timings(is_answered_outside=False)
-        entries = Entries(self.vim, agents, shelf, timings, self.take_tenure, self.said.append)
+        entries = Entries(
+            self.vim,
+            agents,
+            shelf,
+            timings,
+            self.take_tenure,
+            self.said.append,
+            is_anothers=lambda vm, _host: vm == self.anothers,
+        )
         try:
             yield entries
         finally:
@@ -167,5 +177,49 @@ def test_what_the_vim_refuses_is_answered_and_counted(tmp_path: Path) -> None:
             entries.take(entry(1))
             await wait_for(lambda: desk.answered == [1])
             assert entries.refused == 1
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize(
+    ("boot", "anothers", "is_told"),
+    [
+        ("boot-0", "vm-1", False),
+        ("boot-0", "vm-2", True),  # Nobody else runs it.
+        ("boot-1", "vm-1", True),  # It may have moved here a moment ago.
+    ],
+)
+def test_a_vm_that_lives_elsewhere_is_not_told_as_gone_by_its_host_of_before(
+    tmp_path: Path, boot: str, anothers: str, is_told: bool
+) -> None:
+    async def work() -> None:
+        desk = Desk(anothers=anothers)
+        async with desk.at_work(tmp_path) as entries:
+            told = report(1)
+            gone = structs.replace(told.alarm, key=f"vm-1/{boot}/7.1:vm-gone")
+            entries.take(structs.replace(entry(1), alarm=structs.replace(told, alarm=gone)))
+            await wait_for(lambda: desk.answered == [1])
+            assert [one.alarm.key for one in await desk.vim.alarms()] == [gone.key] * is_told
+
+    asyncio.run(work())
+
+
+def test_that_it_is_over_is_told_whoever_has_the_vm_now(tmp_path: Path) -> None:
+    async def work() -> None:
+        desk = Desk()
+        async with desk.at_work(tmp_path) as entries:
+
+            async def tell(number: int, state: AlarmState) -> int:
+                told = report(1, revision=number, state=state)
+                gone = structs.replace(told.alarm, key="vm-1/boot-0/7.1:vm-gone")
+                entries.take(
+                    structs.replace(entry(number), alarm=structs.replace(told, alarm=gone))
+                )
+                await wait_for(lambda: number in desk.answered)
+                return len(await desk.vim.alarms())
+
+            assert await tell(1, AlarmState.RAISED) == 1
+            desk.anothers = "vm-1"
+            assert await tell(2, AlarmState.CLEARED) == 0
 
     asyncio.run(work())

@@ -142,6 +142,7 @@ def test_a_ladder_has_places_that_are_filled_and_cleared_one_by_one(tmp_path: Pa
         ({"options": {"i p": "1"}}, "'i p' is no name of an option"),
         ({"options": {f"o{n}": "1" for n in range(60)}}, "60 options are too many"),
         ({"deadline_s": 1}, "a deadline is from 5 s to 300 s"),
+        ({"deadline_s": 0}, "a deadline is from 5 s to 300 s"),
         ({"level": MOST_DEVICES + 1}, f"a ladder has {MOST_DEVICES} places at most"),
         ({"host": "host-b"}, "there is no host 'host-b'"),
     ],

@@ -3,6 +3,8 @@
 covers: H9
 """
 
+from typing import Any
+
 from msgspec import structs
 
 from holdfast.adapters.simulated.vims import VimInMemory
@@ -17,18 +19,22 @@ from tests.policy.fence_scene import FenceScene
 from tests.policy.site_scene import boot_of
 
 
+def guarantees_of(scene: FenceScene, **more: Any) -> Guarantees:
+    return Guarantees(
+        world=lambda: scene.world,
+        vim=VimInMemory(),
+        is_leading=lambda: True,
+        target=1,
+        me="c1",
+        boot="b1",
+        **more,
+    )
+
+
 def test_what_hinders_a_fence_now_is_said_of_the_site_the_host_and_each_vm() -> None:
     async def work() -> None:
         scene, wrong = FenceScene(hosts=3), dict[str, str]()
-        guarantees = Guarantees(
-            world=lambda: scene.world,
-            vim=VimInMemory(),
-            is_leading=lambda: True,
-            target=1,
-            me="c1",
-            boot="b1",
-            unfenceable=lambda host: wrong.get(host, ""),
-        )
+        guarantees = guarantees_of(scene, unfenceable=lambda host: wrong.get(host, ""))
         vm = structs.replace(summary("web1"), is_protected=True)
         with by_hand() as hands:
             assert guarantees.shown(await guarantees.newest())["hindered"] == []
@@ -70,14 +76,7 @@ def test_a_lease_that_is_acknowledged_meanwhile_is_seen_at_the_next_look() -> No
     async def work() -> None:
         scene = FenceScene(hosts=3)
         scene.give(HostModeSet(at=scene.now, host="h1", mode=HostMode.ACT, devices=()))
-        guarantees = Guarantees(
-            world=lambda: scene.world,
-            vim=VimInMemory(),
-            is_leading=lambda: True,
-            target=1,
-            me="c1",
-            boot="b1",
-        )
+        guarantees = guarantees_of(scene)
         with by_hand() as hands:
             before = (await guarantees.newest()).at
             lost = guarantees.if_lost("h1")

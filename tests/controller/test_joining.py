@@ -210,6 +210,11 @@ def test_a_token_is_given_back_when_nothing_came_of_it(tmp_path: Path) -> None:
         ({"token": 5}, "cannot be understood"),
         ({"addresses": 5}, "cannot be understood"),
         ({"host_name": "10.0.0.9"}, "a host's name is no address"),
+        ({"host_name": "h1."}, "a host's name has letters"),
+        ({"host_name": "LocalHost"}, "is not localhost"),
+        ({"addresses": ["0.0.0.0"]}, "no host has the address 0.0.0.0"),
+        ({"addresses": ["::ffff:255.255.255.255"]}, "no host has the address"),
+        ({"addresses": ["224.0.0.1"]}, "no host has the address"),
     ],
 )
 def test_nonsense_is_refused_before_a_token_is_spent(

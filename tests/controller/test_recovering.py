@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from msgspec import structs
 
+from holdfast.controller.registry import Known
 from holdfast.facts import actions as act
 from holdfast.facts import outcomes as came
 from holdfast.facts.definitions import RebuiltDisk, VmDefinition
@@ -63,6 +64,18 @@ def test_what_is_in_doubt_is_proven_by_nobody_and_ends_with_a_new_boot() -> None
         await scene.do(act.PutFence(fence=closed))
         assert scene.fence is not None
         assert scene.fence.step is FenceStep.CLOSED
+
+    run(work)
+
+
+@pytest.mark.parametrize("boot", ["b1", "b2"])
+def test_an_intent_is_taken_back_only_when_its_host_has_greeted_in_another_boot(boot: str) -> None:
+    async def work(scene: Scene) -> None:
+        await scene.put("agents/h4", Known(host="h4", host_name="four", boot=boot, state_id="s"))
+        await scene.do(act.PutFence(fence=intent(scene.term)))
+        await scene.do(act.PutFence(fence=intent(scene.term, step=FenceStep.CLOSED)))
+        assert scene.fence is not None
+        assert scene.fence.step is (FenceStep.CLOSED if boot == "b2" else FenceStep.INTENDED)
 
     run(work)
 

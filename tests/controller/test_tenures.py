@@ -1,6 +1,8 @@
 """Copies, stores, leaders and hosts that are not what they were: nothing is granted in doubt."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -20,6 +22,16 @@ async def greet(agent: FakeAgent, house: House) -> None:
     await wait_for(lambda: house.controller.agents.by_host[agent.host].has_told_vms)
 
 
+@contextlib.asynccontextmanager
+async def protecting(house: House) -> AsyncIterator[FakeAgent]:
+    """An agent that is linked, and whose vm-1 is protected by now."""
+    agent = FakeAgent(house.socket)
+    async with agent.link():
+        await greet(agent, house)
+        await ask(house.socket, "protect", vm="vm-1")
+        yield agent
+
+
 def held(house: House) -> Tenure:
     protection = house.controller.registry.protection("vm-1")
     assert protection is not None
@@ -35,10 +47,7 @@ def welcome(agent: FakeAgent) -> wire.Welcome:
 def test_a_stale_copy_does_not_undo_a_stop(tmp_path: Path, boot: str) -> None:
     async def work() -> None:
         async with running(settings(tmp_path)) as house:
-            agent = FakeAgent(house.socket)
-            async with agent.link():
-                await greet(agent, house)
-                await ask(house.socket, "protect", vm="vm-1")
+            async with protecting(house) as agent:
                 old = held(house)
                 stopped = structs.replace(old, wanted=Wanted.STOPPED, revision=old.revision + 2)
                 await agent.tell(1, tenure=stopped)
@@ -58,10 +67,7 @@ def test_a_stale_copy_does_not_undo_a_stop(tmp_path: Path, boot: str) -> None:
 def test_the_generation_never_falls_back_and_what_was_released_is_told(tmp_path: Path) -> None:
     async def work() -> None:
         async with running(settings(tmp_path)) as house:
-            agent = FakeAgent(house.socket)
-            async with agent.link():
-                await greet(agent, house)
-                await ask(house.socket, "protect", vm="vm-1")
+            async with protecting(house):
                 first = held(house)
                 await ask(house.socket, "unprotect", vm="vm-1")
             again = FakeAgent(house.socket, tenures=(first,))
@@ -73,6 +79,37 @@ def test_the_generation_never_falls_back_and_what_was_released_is_told(tmp_path:
             last = FakeAgent(house.socket, tenures=(held(house),))
             async with last.link():
                 assert welcome(last).released == ()
+
+    asyncio.run(work())
+
+
+def test_who_held_it_before_hears_that_it_was_anothers_in_the_end(tmp_path: Path) -> None:
+    """Else it would call for a person to start what lives elsewhere."""
+
+    async def work() -> None:
+        async with running(settings(tmp_path)) as house:
+            async with protecting(house):
+                first = held(house)
+                registry = house.controller.registry
+                before = registry.protection("vm-1")
+                assert before is not None
+                later = structs.replace(first, host="host-b", boot="b", generation=2)
+                moved = structs.replace(before, tenure=later)
+                await registry.change(lambda: {"protections/vm-1": moved})
+            other = FakeAgent(house.socket, host="host-b", boot="b", stream="b.x", tenures=(later,))
+            async with other.link():
+                await greet(other, house)
+                await ask(house.socket, "unprotect", vm="vm-1")
+            again = FakeAgent(house.socket, tenures=(first,))
+            async with again.link():
+                [told] = welcome(again).protections
+                assert (told.tenure.host, told.tenure.generation) == ("host-b", 2)
+                assert welcome(again).released == ()
+            once_more = FakeAgent(house.socket)
+            once_more.hello = structs.replace(once_more.hello, barred={"vm-1": 2})
+            async with once_more.link():
+                assert welcome(once_more).protections == ()
+                assert welcome(once_more).released == ("vm-1",)
 
     asyncio.run(work())
 
@@ -185,10 +222,8 @@ def test_who_does_not_lead_grants_nothing_to_an_agent_that_brings_no_news(tmp_pa
     async def work() -> None:
         store = StoreInMemory()
         async with running(settings(tmp_path), store) as house:
-            agent = FakeAgent(house.socket)
-            async with agent.link():
-                await greet(agent, house)
-                await ask(house.socket, "protect", vm="vm-1")
+            async with protecting(house):
+                pass  # It is gone before the next term.
             store.elect_another()
             await house.controller.leadership.step()
             assert house.controller.leadership.term is None

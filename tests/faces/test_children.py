@@ -12,6 +12,7 @@ import pytest
 
 from holdfast.faces.cli.children import Child, Children, how_ended
 from holdfast.faces.cli.host_libvirt import started_keeper, stop_started
+from holdfast.ports.priority import AHEAD
 
 LIMIT_S = 20.0
 SLEEPER = "import sys, time; open(sys.argv[1], 'a').write('x'); time.sleep(60)"
@@ -56,7 +57,7 @@ def test_a_program_that_dies_is_started_again_and_that_is_said(
 ) -> None:
     starts = tmp_path / "starts"
     children.start("agent", str(starts))
-    wait_until(starts.exists)
+    wait_until(lambda: starts.exists() and starts.read_text() == "x")  # It is there before that.
     os.kill(pid_of(children), signal.SIGKILL)
 
     def is_back() -> bool:
@@ -177,5 +178,20 @@ def test_one_that_cannot_be_started_ends_no_other_and_is_tried_again(
         program.chmod(0o755)
         wait_until(is_started)
         assert is_alive(pid_of(children))
+    finally:
+        children.stop()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may put a program before others")
+def test_one_that_comes_first_runs_before_the_guests(said: list[str], tmp_path: Path) -> None:
+    """The store: it decides who leads, and must answer in time while thirty guests boot."""
+    argv = [sys.executable, "-c", SLEEPER, str(tmp_path / "marks")]
+    children = Children(said.append)
+    try:
+        children.add(Child("sleeper", argv))
+        children.add(Child("store", argv, comes_first=True))
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        pids = [one.process.pid for one in children.children if one.process is not None]
+        assert [os.getpriority(os.PRIO_PROCESS, pid) for pid in pids] == [own, AHEAD]
     finally:
         children.stop()

@@ -58,8 +58,15 @@ LOST = Guarantee(
         (
             structs.replace(KEPT, hindered=("h4 could not be switched off now: it is shut",)),
             (
-                "the loss of any one of the 4 hosts on which Holdfast acts could be absorbed;"
+                "the loss of any one of 4 of the 5 hosts on which Holdfast acts could be absorbed;"
                 " but h4 could not be switched off now: it is shut"
+            ),
+        ),
+        (
+            structs.replace(KEPT, acting=2, hindered=("h4 was fenced a moment ago",)),
+            (
+                "the loss of one of the 2 hosts on which Holdfast acts could be absorbed;"
+                " but h4 was fenced a moment ago"
             ),
         ),
         (

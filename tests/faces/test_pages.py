@@ -23,7 +23,7 @@ from holdfast.faces.pages.status import Delivery, Part, StatusView, status_page,
 from holdfast.faces.pages.vms import vm_page, vms_page
 from holdfast.facts.alarm_types import AlarmType
 from holdfast.facts.alarms import AlarmRecord, EventType, Severity
-from holdfast.facts.subjects import SubjectKind
+from holdfast.facts.subjects import Subject, SubjectKind
 from holdfast.lab.drills.figures import Goal, Result, Spread
 from tests.faces import examples as known
 from tests.faces.examples import NOW_MS
@@ -54,7 +54,7 @@ ILL = replace(
     vms=known.VMS,
     incidents=(known.OPEN,),
     open_alarms=2,
-    warnings=("3 records of the journal were lost",),
+    warnings=("3 records of the journal were lost: No space left on device",),
 )
 
 PUSHED = AlarmType(
@@ -81,6 +81,13 @@ SAMPLE: dict[str, Any] = {
     "net_in_bytes": 0,
     "net_out_bytes": 0,
 }
+
+
+def told_of(subject: Subject) -> AlarmRecord:
+    alarm = known.RAISED.alarm
+    return replace(
+        known.RAISED, alarm=replace(alarm, key=subject.id, subject=subject, host="kvm-7")
+    )
 
 
 def caused_by(root: str) -> AlarmRecord:
@@ -213,6 +220,13 @@ PAGES: dict[str, Callable[[], Iterator[Any]]] = {
             caused_by(known.RAISED.alarm.key),
             caused_by(known.CLEARED.alarm.key),
             caused_by("h/b1:host-lost"),
+        ),
+        NOW_MS,
+    ),
+    "alarms_of_what_every_host_has": lambda: alarms_page(
+        (
+            told_of(Subject(kind=SubjectKind.PROCESS, id="libvirt", name="libvirt")),
+            told_of(Subject(kind=SubjectKind.HOLDFAST, id="h-7", name="the agent of kvm-7")),
         ),
         NOW_MS,
     ),

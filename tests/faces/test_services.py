@@ -12,6 +12,7 @@ from holdfast.faces.cli import services
 from holdfast.faces.cli.exits import Failure
 from holdfast.faces.cli.services import Machine
 from holdfast.facts.settings import ControllerPlace, Settings
+from holdfast.ports.priority import AHEAD
 
 UNITS = ("agent", "controller", "host-stops", "pulse", "store")
 ONE = ControllerPlace(name="h1", address="10.0.0.1")
@@ -147,6 +148,13 @@ def test_the_agent_ends_before_the_service_that_ends_all_guests(systemd: Place) 
     assert "\nAfter=libvirt-guests.service\n" in agent, "systemd stops in the opposite order"
 
 
+def test_the_store_runs_before_the_guests(systemd: Place) -> None:
+    """Without systemd `supervise` sees to that; our own programs see to it themselves."""
+    systemd.install(store="etcd")
+    store = (systemd.on.units / "holdfast-store.service").read_text()
+    assert f"\nNice={AHEAD}\n" in store
+
+
 def test_the_pulse_is_first_to_start_and_last_to_end(tmp_path: Path) -> None:
     settings = Settings(controllers=(ONE,), store="etcd")
     etcd = shutil.which("etcd")
@@ -158,6 +166,7 @@ def test_the_pulse_is_first_to_start_and_last_to_end(tmp_path: Path) -> None:
     assert [one.name for one in found] == ["pulse", "store", "controller", "agent"]
     assert found[1].argv == (etcd, "--config-file", "/x/store.yaml")
     assert "--config" in found[0].argv
+    assert [one.comes_first for one in found] == [False, True, False, False]
 
 
 def test_without_systemd_an_init_script_starts_at_boot(

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import Raw
+from msgspec.structs import replace
 
 from holdfast.adapters.journals.segments import read
 from holdfast.controller.watching import FOLDER
@@ -283,3 +285,17 @@ def test_a_controllers_journal_gives_the_same_actions_again(run: Run, folder: Pa
     ran = run("replay", str(folder))
     assert ran.code == 0
     assert ran.out.endswith("policy decides the same\n")
+
+
+def test_a_host_has_one_name_in_what_was_done_and_in_what_would_be(tmp_path: Path) -> None:
+    """The first snapshot of a controller knows no host by its name: names come after it."""
+    tell(tmp_path / "j", dies_and_is_replaced)
+    window = window_of(read(tmp_path / "j"), "h4")
+    assert window is not None
+    first, *others = window.records
+    named = Raw(b'{"is":"HostSet","at":%d,"host":"h1","name":"h0","rack":"A"}' % first.at)
+    records = (first, replace(first, kind="input", body=named), *others)
+    told = run(replace(window, records=records, began=window.began + 1), Changes())
+    assert told is not None
+    for done in times(told):
+        assert {"place web4 on h0", "tell h0 to start web4"} <= done.keys()

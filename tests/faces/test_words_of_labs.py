@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.faces.cli.lab import HOWS
 from holdfast.lab.commands import LabError, NoLab, lab_command
 from holdfast.lab.host import find_wire
 from holdfast.lab.hosts import Lab, split_by_maker
+from holdfast.lab.practice import BREAKS
 from tests.architecture.sources import PROJECT
 from tests.faces.conftest import Run
 
@@ -40,7 +42,13 @@ def test_no_text_names_a_command_of_labs_without_its_lab() -> None:
 
 def _printed(path: Path) -> list[str]:
     """Docstrings may; what a person is told goes through lab_command."""
-    return re.findall(r'"[^"\n]*holdfast lab (?:up|down|exec)[^"\n]*"', path.read_text())
+    return re.findall(
+        r'"[^"\n]*holdfast lab (?:up|down|exec|break|mend|practice)[^"\n]*"', path.read_text()
+    )
+
+
+def test_each_way_to_break_a_host_can_be_typed() -> None:
+    assert tuple(BREAKS) == HOWS
 
 
 def test_a_clone_takes_its_own_labs_away_and_names_those_of_others() -> None:

@@ -25,6 +25,7 @@ def site() -> Iterator[SiteStage]:
 def run(name: str, site: SiteStage, choices: Choices) -> Result:
     result = must_pass(drill_of(name), site, choices)
     assert result.ran_twice == 0
+    assert result.figures["observed_percent"] > 10, "else nobody would have seen it"
     return result
 
 

@@ -19,6 +19,7 @@ from tests.architecture.sources import PROJECT
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(240)]
 
 PROGRAM = str(PROJECT / ".venv" / "bin" / "holdfast")
+PARTS = ("controller", "pulse", "agent")  # Without its pulse the host would be missed, rightly.
 NAME = "web"
 LIMIT_S = 60.0
 AWAY_S = 3.0
@@ -36,9 +37,9 @@ def host() -> Iterator[Host]:
 
 @contextmanager
 def holdfast(host: Host) -> Iterator[None]:
-    """The controller and the agent, as after every boot of a host."""
+    """Its programs, as after every boot of a host."""
     with ExitStack() as exits:
-        for part in ("controller", "agent"):
+        for part in PARTS:
             log = exits.enter_context(log_of(host, part).open("ab"))
             process = host.popen([PROGRAM, part], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
             exits.callback(process.wait, 20)
@@ -66,8 +67,9 @@ def wait_until(host: Host, what: str, is_so: Callable[[], bool]) -> None:
     deadline = time.monotonic() + LIMIT_S
     while not is_so():
         if time.monotonic() > deadline:
-            told = [host.run([PROGRAM, "explain"], check=False).stdout]
-            told += [log_of(host, part).read_text()[-3_000:] for part in ("controller", "agent")]
+            asked = ("explain", "incidents", "alarms", "status")
+            told = [host.run([PROGRAM, word], check=False).stdout for word in asked]
+            told += [log_of(host, part).read_text()[-3_000:] for part in PARTS]
             pytest.fail(f"not in time: {what}\n" + "\n".join(told))
         time.sleep(0.3)
 

@@ -13,10 +13,11 @@ import pytest
 
 from holdfast.lab.drills.acting import ActingSite, acting_site, wait_for
 from holdfast.lab.drills.breakages import LOST
-from holdfast.lab.drills.site_stage import SHARED_FOLDER, SiteStage
+from holdfast.lab.drills.site_stage import SiteStage
 from holdfast.lab.guest_xml import GuestDisk
 from holdfast.lab.guests import Guest, plan_guest
 from holdfast.lab.hosts import Host, Lab
+from holdfast.lab.site import SHARED_FOLDER
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(420)]
 NAME = f"rebuild-{os.getpid()}"

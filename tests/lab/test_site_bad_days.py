@@ -8,7 +8,9 @@ import pytest
 
 from holdfast.adapters.drivers.authority import Authority, Subject, make_request
 from holdfast.adapters.drivers.certificates import Certificates, write_private
+from holdfast.lab.commands import LabError
 from holdfast.lab.hosts import Host, Lab
+from holdfast.ports.priority import AHEAD
 from tests.lab import site
 from tests.lab.site import holdfast, names, refused
 
@@ -35,6 +37,15 @@ def first(lab: Lab) -> Host:
 def is_linked(first: Host, name: str) -> bool:
     rows = site.ask(first, "host", "list")["hosts"]
     return any(row["host_name"] == name and row["is_up"] for row in rows)
+
+
+def test_the_programs_of_a_host_weigh_more_than_its_guests(first: Host) -> None:
+    pid = first.path("/run/holdfast/supervise.pid").read_text().strip()
+    try:
+        weight = first.run(["cat", f"/proc/{pid}/autogroup"]).stdout
+    except LabError:
+        pytest.skip("this kernel weighs no sessions")
+    assert weight.split()[-1] == str(AHEAD)
 
 
 def test_a_token_that_was_used_is_refused_and_leaves_nothing(lab: Lab, first: Host) -> None:

@@ -20,6 +20,7 @@ from holdfast.facts.outcomes import GivenBack, SwitchedOff
 from holdfast.facts.recoveries import Recovery, RecoveryStep
 from holdfast.facts.site import SiteFact
 from holdfast.facts.tenure import DeathProof, ProofKind, Tenure, TenureState
+from holdfast.facts.verdicts import HostHeard
 from tests.policy.migration_laws import MigrationLaws
 
 
@@ -36,10 +37,12 @@ class ActingLaws:
     _read_off: dict[tuple[str, int], DeathProof] = field(default_factory=dict)
     _given_back: set[tuple[str, int]] = field(default_factory=set)
     _is_disarmed: bool = False
+    _told_boots: dict[str, str] = field(default_factory=dict)  # Of which an agent said what runs.
     moves: MigrationLaws = field(default_factory=MigrationLaws)
 
     def follow(self, fact: SiteFact) -> None:
         self.moves.follow(fact)
+        self._follow_boots(fact)
         match fact:
             case told.SiteBegan():
                 self.term = 0
@@ -61,6 +64,15 @@ class ActingLaws:
                 self._read_off[fact.host, fact.number] = fact.proof
             case GivenBack():
                 self._given_back.add((fact.vm, fact.generation))
+            case _:
+                pass
+
+    def _follow_boots(self, fact: SiteFact) -> None:
+        match fact:
+            case told.VmsSet():
+                self._told_boots[fact.host] = fact.boot
+            case HostHeard() if fact.boot != self._told_boots.get(fact.subject.id):
+                self._told_boots.pop(fact.subject.id, None)
             case _:
                 pass
 
@@ -103,6 +115,7 @@ class ActingLaws:
             or fence.step is not FenceStep.INTENDED,
             "no power action for an earlier leader's intent": fence.term != self.term,
             "no power action on a proof that is doubted": bool(fence.doubt),
+            "no power action for a boot that is over": self._is_over(fence),
         }
 
     def _of_fence(self, fence: Fence) -> dict[str, bool]:
@@ -123,9 +136,13 @@ class ActingLaws:
         }
 
     def _may_drop(self, known: Fence) -> bool:
-        """In doubt, or where no power was touched and nothing is proven yet."""
+        """In doubt; or nothing is proven yet, and no power was touched, or another boot runs."""
         is_proven = (known.host, known.number) in self._read_off
-        return bool(known.doubt) or (known.is_lease and not is_proven)
+        may_be_left = known.is_lease or self._is_over(known)
+        return bool(known.doubt) or (may_be_left and not is_proven)
+
+    def _is_over(self, fence: Fence) -> bool:
+        return self._told_boots.get(fence.host, "") not in ("", fence.boot, *fence.earlier)
 
     def _of_recovery(self, one: Recovery) -> dict[str, bool]:
         tenure, known = self._tenures[one.vm], self._recoveries.get(one.vm)

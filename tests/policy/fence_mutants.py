@@ -2,7 +2,7 @@
 
 from tests.policy.mutant import Mutant
 
-FENCING = ("tests/policy/test_site_fencing.py",)
+FENCING = ("tests/policy/test_site_fencing.py", "tests/policy/test_site_fencing_boots.py")
 RECOVERY = ("tests/policy/test_site_recovery.py",)
 REBUILDING = ("tests/policy/test_rebuilding.py",)
 INSTANCES = ("tests/controller/test_instancing.py",)
@@ -123,6 +123,27 @@ FENCE_MUTANTS = (
         "policy/site_fencing.py",
         " or stale_copies(world, record):",
         ":",
+        FENCING,
+    ),
+    Mutant(
+        "switches off whom somebody has booted since",
+        "policy/site_fencing.py",
+        "        elif fence is not None and _is_overtaken(record, fence):",
+        "        elif fence is not None and False:",
+        FENCING,
+    ),
+    Mutant(
+        "takes for a boot what was missed before it began anew",
+        "policy/site.py",
+        "record.was_heard and record.state in SILENT",
+        "False",
+        FENCING,
+    ),
+    Mutant(
+        "takes for missed what was heard before it began anew",
+        "policy/site.py",
+        "record.was_heard and record.state in SILENT",
+        "record.was_heard",
         FENCING,
     ),
     Mutant(

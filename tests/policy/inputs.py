@@ -207,6 +207,12 @@ def overdue(ms: float, incident: str, which: Incarnation) -> came.AnswerOverdue:
     return came.AnswerOverdue(incident=incident, at=at(ms), life=which, reason=reason)
 
 
+def found_gone(world: World, ms: float) -> list[FaultRaised]:
+    """What an agent finds first in a new boot: nothing of the earlier one runs."""
+    lives = [one.life for one in world.vms.values() if one.life is not None and not one.is_gone]
+    return [failed(ms, which) for which in lives if which.boot != world.boot]
+
+
 def random_input(rng: random.Random, world: World, ms: float) -> Input:
     """Any input in any state: mostly about what is under way, sometimes about what is over."""
     vm = rng.choice(("web", "db"))
@@ -222,7 +228,9 @@ def random_input(rng: random.Random, world: World, ms: float) -> Input:
             vm=newest.vm, boot=boot, pid=newest.pid + 1, started_ticks=newest.started_ticks + 1
         )
     else:
-        which = life(number, vm, rng.choice((BOOT, boot)))
+        when = rng.choice((BOOT, boot))
+        is_over = when != boot  # Of a boot that is over nobody hears of a life that it had not.
+        which = life(min(number, newest.started_ticks) if is_over else number, vm, when)
     names = [incident for incident in world.incidents if incident.startswith(vm)] or ["web-0000"]
     incident = record.incident if record and record.incident and rng.random() < 0.8 else ""
     known = record.outranked if record else 0
@@ -249,7 +257,8 @@ def _any(
         return told.Woke(at=at(ms))
     if rng.random() < 0.5:
         return told.Restarted(at=at(ms))
-    new = rng.choice((boot, boot, f"boot-{rng.randint(1, 4)}"))
+    later = int(boot.removeprefix("boot-")) + rng.randint(1, 4)  # None comes twice.
+    new = rng.choice((boot, boot, f"boot-{later}"))
     return booted(ms if new == boot else 5, new, is_amnesiac=rng.random() < 0.2)
 
 

@@ -16,6 +16,7 @@ from holdfast.facts.verdicts import (
     VmProcessEnded,
     VmRan,
 )
+from holdfast.policy import ordered
 from holdfast.policy.decide import Decider, Input
 from holdfast.policy.vm_states import VmState
 
@@ -209,6 +210,7 @@ class Model:
         record = self.decider.world.vms.get(tenure.vm)
         is_copy = record is not None and record.is_copy
         is_held_up = is_copy or self._disarmed_until is not None
+        is_held_up |= bool(ordered.refusal(self.decider.world, order.protection))
         if not is_newest or tenure.boot != self._boot or is_held_up:
             vm.outranked = max(vm.outranked, tenure.generation)
             return

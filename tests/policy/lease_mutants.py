@@ -65,8 +65,8 @@ LEASE_MUTANTS = (
     Mutant(
         "lets a host keep its VMs that was being switched off",
         "policy/site_fencing.py",
-        "    is_open = fence.is_lease and fence.step is FenceStep.INTENDED",
-        "    is_open = fence.step is FenceStep.INTENDED",
+        "    return fence.is_lease and _is_unproven(record, fence) and record.pulses",
+        "    return _is_unproven(record, fence) and record.pulses",
         SITE,
     ),
     Mutant(

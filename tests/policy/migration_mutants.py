@@ -104,6 +104,13 @@ MIGRATION_MUTANTS = (
         SITE,
     ),
     Mutant(
+        "drains a host of what lives elsewhere",
+        DRAINS,
+        "if held_by.get(vm.vm, host) == host]",
+        "]",
+        SITE,
+    ),
+    Mutant(
         "moves several VMs of one host when asked twice",
         PROOFS,
         "    if not asked.is_found and is_busy(asked, others):",

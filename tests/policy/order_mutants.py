@@ -94,10 +94,24 @@ ORDER_MUTANTS = (
     ),
     Mutant(
         "holds a copy's end back while disarmed",
-        "policy/recovery.py",
+        "policy/holding.py",
         "    if record.is_copy:\n        return None",
         "    if False and record.is_copy:\n        return None",
         ORDERED,
+    ),
+    Mutant(
+        "forgets that it died anew while another host held it",
+        "policy/faults.py",
+        "        record.life = life  # The newest of it here",
+        "        pass  # The newest of it here",
+        ("tests/policy/test_quiet_copies.py",),
+    ),
+    Mutant(
+        "takes the second unexplained end of what was left for a failure",
+        "policy/holding.py",
+        "record.is_awaited, record.is_unexplained = False, True",
+        "record.is_awaited = False",
+        ("tests/policy/test_life_seen_late.py",),
     ),
     Mutant(
         "gives up ending a copy",

@@ -53,6 +53,9 @@ def play(rng: random.Random, lawful: Lawful, steps: int) -> list[Input]:
                 played.append(no)
         if isinstance(fact, Booted):
             ms = max(10.0, lawful.decider.world.now / NS_PER_MS)
+            for found in inputs.found_gone(lawful.decider.world, ms):
+                lawful.step(found)
+                played.append(found)
         due = lawful.deadline()
         if due is not None and rng.random() < 0.5:
             ms = max(ms, due / NS_PER_MS)

@@ -61,6 +61,31 @@ def test_what_an_earlier_life_died_of_keeps_no_incident_open() -> None:
     assert scene.open_alarms == set()
 
 
-@pytest.mark.parametrize("seed", [1509, 2988, 4793, 5289, 5930])
-def test_orders_of_inputs_that_once_broke_a_law_keep_it(seed: int) -> None:
+@pytest.mark.parametrize("is_explained", [True, False])
+def test_one_that_ended_again_is_started_only_if_it_is_known_why(is_explained: bool) -> None:
+    """Who it was left to started it; it ended once more, and from then on it is ours."""
+    scene = left()
+    scene.step(inputs.ran(scene.later(), WEB2), inputs.ended(scene.later(), WEB2))
+    assert scene.state() is VmState.LEFT
+    if is_explained:
+        scene.step(inputs.failed(scene.later(), WEB2))
+    scene.step(inputs.group_set(scene.later()))
+    wanted = VmState.PROVING if is_explained else VmState.HANDED_OVER
+    assert scene.state() is wanted
+
+
+def test_what_does_not_mend_itself_is_handed_over_once_it_is_ours() -> None:
+    scene = Scene()
+    scene.step(inputs.group_set(scene.later(), EXTERNAL))
+    trouble = inputs.failed(scene.later(), WEB1, "vm-crash-dumping", Effect.DEGRADED)
+    scene.step(trouble)
+    scene.wake()
+    assert scene.state() is VmState.RUNNING, "its owner deals with it"
+    scene.step(inputs.group_set(scene.later()))
+    scene.wake()
+    assert scene.state() is VmState.HANDED_OVER
+
+
+@pytest.mark.parametrize("seed", [1509, 2988, 4793, 5289, 5930, 10450, 20400, 31391])
+def test_long_orders_of_inputs_keep_the_laws(seed: int) -> None:
     play(random.Random(seed), Lawful(), 60)

@@ -62,7 +62,7 @@ MUTANTS = (
     ),
     Mutant(
         "ignores a disarm",
-        "policy/recovery.py",
+        "policy/holding.py",
         "    if world.disarm is not None:\n        move(world, record, VmEvent.HOLD)",
         "    if False and world.disarm is not None:\n        move(world, record, VmEvent.HOLD)",
     ),
@@ -117,7 +117,7 @@ MUTANTS = (
     Mutant(
         "ends a stuck VM while disarmed",
         "policy/recovery.py",
-        "    held = _held(world, record)\n    if held is not None:\n        return held\n"
+        "    held = holding.held(world, record)\n    if held is not None:\n        return held\n"
         "    move(world, record, VmEvent.END)",
         "    move(world, record, VmEvent.END)",
     ),

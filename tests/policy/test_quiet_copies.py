@@ -84,3 +84,12 @@ def test_its_next_case_is_told_as_any() -> None:
     scene.step(inputs.granted(scene.later(), generation=3, boot="boot-2"))
     scene.step(inputs.ran(scene.later(), NOW))
     assert TellIncident in kinds(scene.kill(NOW))
+
+
+def test_what_is_proven_before_it_starts_here_is_the_newest_that_died_here() -> None:
+    """While another host held it, it was seen to die here once more; that was nobody's news."""
+    scene, _ = back()
+    prove(scene)
+    assert not scene.step(inputs.failed(scene.later(), NOW))
+    told = scene.step(inputs.ordered(scene.later(), "web", 3, boot="boot-2"))
+    assert [a.life for a in told if isinstance(a, ProveGone)] == [NOW]

@@ -54,16 +54,6 @@ def test_who_is_heard_again_in_time_is_left_alone() -> None:
     assert scene.did == []
 
 
-def test_who_is_heard_after_the_intent_is_switched_off_all_the_same() -> None:
-    scene = FenceScene()
-    scene.wrong("h4", "host-lost")
-    scene.wait(3_100)
-    scene.not_off("h4")
-    scene.heard("h4", boot=2)
-    scene.wait(6_000)
-    assert scene.did == ["put intended of h4 (1)", "switch off h4", "switch off h4"]
-
-
 def test_a_host_in_report_mode_is_only_reported() -> None:
     scene = FenceScene()
     scene.mode("h4", HostMode.REPORT)
@@ -163,19 +153,6 @@ def test_a_controller_that_does_not_lead_does_nothing() -> None:
     scene.wait(2_900)
     assert scene.did == []
     scene.wait(200)
-    assert scene.did == ["put intended of h4 (1)", "switch off h4"]
-
-
-def test_a_host_that_was_never_heard_has_time_to_boot() -> None:
-    scene = FenceScene()
-    scene.reborn()
-    scene.begin_again()
-    scene.lead(2)
-    scene.wrong("h4", "host-lost")
-    scene.wait(100_000)
-    assert scene.did == []
-    assert "not heard since this controller began" in scene.step
-    scene.wait(250_000)
     assert scene.did == ["put intended of h4 (1)", "switch off h4"]
 
 
@@ -336,37 +313,6 @@ def test_a_store_that_does_not_answer_is_asked_again_and_nothing_is_done_meanwhi
     scene.is_stored = True
     scene.wait(3_000)
     assert scene.did[-1] == "switch off h4"
-
-
-def test_a_host_that_is_back_in_a_new_boot_rejoins() -> None:
-    scene = FenceScene()
-    scene.lose("h4")
-    scene.heard("h4", boot=2)
-    scene.runs("h4", "web4", boot=2)
-    scene.wait(5_000)
-    assert "put closed of h4 (1)" not in scene.did, "a stale copy runs there"
-    scene.runs("h4", boot=2)
-    assert "put closed of h4 (1)" in scene.did
-
-
-def test_a_dead_host_whose_kernel_answers_boots_and_is_not_frozen() -> None:
-    scene = FenceScene()
-    scene.lose("h4")
-    assert scene.wrong("h4", "host-frozen") == []
-    assert "host-lost h4" in scene.open_alarms
-
-
-def test_a_host_that_dies_again_is_fenced_again() -> None:
-    scene = FenceScene()
-    scene.lose("h4")
-    scene.heard("h4", boot=2)
-    scene.runs("h4", boot=2)
-    scene.promise("other", "h4", boot=2)
-    scene.wait(700_000)
-    scene.did.clear()
-    scene.wrong("h4", "host-lost", boot=2)
-    scene.wait(3_100)
-    assert "put intended of h4 (2)" in scene.did
 
 
 def test_a_site_may_wait_longer_before_it_fences_and_never_shorter_than_its_witnesses_need() -> (

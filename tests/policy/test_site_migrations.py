@@ -9,6 +9,7 @@ from msgspec import structs
 from holdfast.facts.cpus import CpuNeeds, HostCpu
 from holdfast.facts.migrations import End, MigrationStep
 from holdfast.facts.tenure import RESTORED, TenureState, Wanted
+from holdfast.policy import timing
 from tests.policy.fence_scene import NEEDS
 from tests.policy.migration_scene import ROOMY, SIZE, MigrationScene
 
@@ -144,6 +145,20 @@ def test_what_runs_at_both_ends_is_a_persons_until_one_is_left() -> None:
     assert "runs on h1 and on h2" in scene.open_alarms["vm-runs-twice web1"]
     scene.say("web1", AWAY, HERE)
     assert scene.holder("web1") == "h2 held (2)"
+    assert scene.open_alarms == {}
+
+
+def test_a_leader_that_comes_ends_what_was_over_before_it_came() -> None:
+    """The one before it told that web1 runs twice, and was not there when one of both ended."""
+    before = MigrationScene()
+    before.begin("web1", "h2")
+    before.say("web1", HERE, HERE)
+    [alarm] = [one for one in before.world.reported.values() if before.world.is_open(one.key)]
+    scene = MigrationScene()
+    scene.share(alarm)
+    assert "vm-runs-twice web1" in scene.open_alarms
+    scene.lead(7)
+    scene.wait(timing.TAKE_OVER_MS)
     assert scene.open_alarms == {}
 
 
@@ -288,6 +303,17 @@ def test_a_drained_host_is_left_by_one_vm_after_the_other() -> None:
     scene.say("more", AWAY, HERE)
     assert scene.world.moving["local"].stuck == "its disk is a local file"
     assert scene.holder("local") == "h1 held (1)"
+
+
+def test_what_lives_elsewhere_is_not_moved_since_its_host_of_before_is_drained() -> None:
+    """That host died, or has a copy of it still: it is listed there."""
+    scene = MigrationScene()
+    scene.promise("web4", "h4")
+    scene.runs("h4", "web4")
+    scene.runs("h1", "web4")
+    scene.drain("h1")
+    scene.wait(70_000)
+    assert scene.did == []
 
 
 def test_what_the_store_was_asked_for_counts_before_it_answers() -> None:

@@ -107,7 +107,9 @@ def test_a_target_that_does_not_answer_is_told_with_its_reason() -> None:
     scene = FenceScene()
     scene.lose("h4")
     scene.silent("web4")
-    said = "web4 is down with h4, and h1, which is to start it, does not answer: no answer"
+    said = (
+        "web4 is down with h4, and h1, which is to start it, has not said that it does: no answer"
+    )
     assert scene.open_alarms[ALARM] == said
     scene.wait(6_000)
     assert scene.open_alarms[ALARM] == said, "it is told again, and has not answered that either"

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from holdfast.controller.acting import lease_proofs
 from holdfast.controller.confirming import Confirming, Ears
 from holdfast.controller.host_rows import HostRows
 from holdfast.controller.life_signs import LifeSigns
@@ -32,6 +33,7 @@ def make_confirming(one: "SimulatedController") -> Confirming:
         planes=lambda: list(one.hearing.planes),
         probe=one.hearing.probe,
         ask_peers=one.replicas.peers.ask_peers,
+        lease_words=lease_proofs(one.registry, one.leasing).words,
     )
     return Confirming(
         registry=one.registry,

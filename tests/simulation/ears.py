@@ -10,7 +10,6 @@ from holdfast.adapters.simulated.machine import Machine
 from holdfast.adapters.simulated.virtual_loop import VirtualLoop
 from holdfast.controller.ear import Ear, EarSettings
 from holdfast.controller.ear_sockets import Clock, PlaneEar, Take
-from holdfast.facts.instants import NS_PER_S
 
 ROOM = 4_000  # Datagrams that a socket's buffer holds while nobody reads it.
 PORT = 7312
@@ -115,7 +114,7 @@ class SimulatedEar(Worker):
             self._ear.told(message)
             return
         own = self._machine.own
-        clock = Clock(own.monotonic_ns, own.utc_ns)
+        clock = Clock(own.monotonic_ns, own.utc_ns, lambda: 0.0)
         self._ear = Ear(
             EarSettings.read(message), clock, lambda plane, _address, _port: self.sockets[plane]
         )
@@ -127,11 +126,12 @@ class SimulatedEar(Worker):
         ear = self._ear
         assert ear is not None
         ear.turn(self._due)
-        for message in ear.out:
-            self._say(message)
-        ear.out.clear()
+        if ear.out:
+            for message in ear.out:
+                self._say(message)
+            ear.out.clear()
         self._due = max(self._due + ear.look_ns, self._machine.own.monotonic_ns())
-        loop.call_at(self._due / NS_PER_S, self._turn, loop)
+        loop.call_at_ns(self._due, self._turn, loop)
 
     def _say(self, message: Any) -> None:
         if self._controller is not None:

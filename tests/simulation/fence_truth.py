@@ -53,6 +53,9 @@ class FenceTruth:
     proofs: dict[str, list[Recovery]] = field(default_factory=dict)  # By VM, as committed.
     taken_back: set[tuple[str, str, int]] = field(default_factory=set)  # VM, host, generation.
     drained: dict[str, int] = field(default_factory=dict)  # Since when, by host.
+    # What was ever wanted to move: hosts that were to be left, and VMs that people named.
+    to_be_left: set[str] = field(default_factory=set)
+    to_be_moved: set[str] = field(default_factory=set)
     migrations: dict[str, list[Migration]] = field(default_factory=dict)  # By VM, as committed.
     # Each hears of a name, and of the host that the store says it is to run on next.
     placed: list[Callable[[str, str], None]] = field(default_factory=list)
@@ -66,6 +69,7 @@ class FenceTruth:
     _doubtful: set[str] = field(default_factory=set)
     _ordered: list[tuple[int, Ordered]] = field(default_factory=list)
     _read: dict[str, tuple[int, Protection]] = field(default_factory=dict)  # By key and revision.
+    _groups: dict[str, tuple[int, Group]] = field(default_factory=dict)  # By name, as well.
 
     def __post_init__(self) -> None:
         self.site.bmcs.ordered.append(self._note_order)
@@ -191,7 +195,13 @@ class FenceTruth:
 
     def _group_of(self, protection: Protection) -> Group:
         held = self.site.cluster.truth.contents.get(f"groups/{protection.group}")
-        return msgspec.json.decode(held.value, type=Group) if held else DEFAULT_GROUP
+        if held is None:
+            return DEFAULT_GROUP
+        revision, group = self._groups.get(protection.group, (None, DEFAULT_GROUP))
+        if revision != held.revision:
+            group = msgspec.json.decode(held.value, type=Group)
+            self._groups[protection.group] = held.revision, group
+        return group
 
     def leases(self) -> Iterator[HostLease]:
         for key, held in sorted(self.site.cluster.truth.contents.items()):

@@ -15,6 +15,7 @@ from tests.simulation.site_laws import LawBroken
 UNCOMMITTED_MOVE = "nothing moves that is not committed"
 ONE_PLACE = "a VM that moved is in one place, and held there, or alarmed"
 DRAINED = "nothing is placed on a drained host"
+UNWANTED_MOVE = "nothing moves that nobody wanted to move"
 TOLD_NS = 2 * NS_PER_S  # Who decided on a place had not heard of a drain for so long, at most.
 
 
@@ -39,6 +40,9 @@ class MoveLaws:
         if not move.is_by_hand and not self._is_committed(move.source.name, host, vm.uuid):
             text = f"{vm.name} came from {move.source.name} to {host}, and the store knew nothing"
             self._breach(UNCOMMITTED_MOVE, text)
+        if not move.is_by_hand and not self._is_wanted(move.source.name, vm):
+            text = f"{vm.name} left {move.source.name}, which nobody drains: nobody named it either"
+            self._breach(UNWANTED_MOVE, text)
         self.truth.note_begin(host, vm, 0)
         self.laws.vm_started(self.site.hosts[host], vm.name)
         self.fences.judge_copies()
@@ -49,6 +53,10 @@ class MoveLaws:
     def _is_committed(self, source: str, target: str, vm: str) -> bool:
         held = self.truth.migrations.get(vm)
         return held is not None and held[-1].is_open and _ends(held[-1]) == (source, target)
+
+    def _is_wanted(self, source: str, vm: SimulatedVm) -> bool:
+        named = {vm.name, vm.uuid} & self.truth.to_be_moved
+        return bool(named) or source in self.truth.to_be_left
 
     def _is_moving(self, vm: str) -> bool:
         held = self.truth.migrations.get(vm)

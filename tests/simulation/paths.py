@@ -11,7 +11,12 @@ class Paths:
     def __init__(self, network: Network) -> None:
         self._network = network
         self._known: dict[tuple[str, ...], bool] = {}
-        network.changed.append(self._known.clear)
+        self.changes = 0  # As often the network has changed: until the next one all stays so.
+        network.changed.append(self._forget)
+
+    def _forget(self) -> None:
+        self._known.clear()
+        self.changes += 1
 
     def talk_everywhere(self, one: str, other: str) -> bool:
         """Both ways, on each plane."""

@@ -110,10 +110,12 @@ class People:
     def predict(self, host: str, reason: str) -> None:
         """Without a reason it is taken back. Raises NotDone."""
         one = Prediction(host=host, name=host, reason=reason, by=WHO) if reason else None
+        self._truth.to_be_left.add(host)
         self.put({f"predictions/{host}": one})
 
     def move(self, vm: str, to: str = "", limit_s: int = 300) -> None:
         """Raises NotDone."""
+        self._truth.to_be_moved.add(vm)
         self._ask_about("vm-migrate", {"vm": vm, "to": to, "timeout_s": limit_s})
 
     def cancel_move(self, vm: str) -> None:
@@ -122,6 +124,7 @@ class People:
 
     def drain(self, host: str) -> None:
         """Raises NotDone."""
+        self._truth.to_be_left.add(host)
         self._ask_about("host-drain", {"host": host})
         self._truth.drained[host] = self._stage.site.clock.now
 

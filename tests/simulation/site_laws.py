@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from holdfast.adapters.simulated.machine import Machine
 from holdfast.detectors.host_silent import NEVER_HEARD_MS
 from holdfast.facts.alarms import Alarm, AlarmState
 from holdfast.facts.instants import NS_PER_MS, NS_PER_S
@@ -72,6 +73,7 @@ class SiteLaws:
     _controllers: dict[str, _Since] = field(default_factory=lambda: defaultdict(_Since))
     _hosts: dict[str, _Since] = field(default_factory=lambda: defaultdict(_Since))
     _ways: dict[tuple[str, str], _Since] = field(default_factory=lambda: defaultdict(_Since))
+    _ways_noted: int = -1  # After how many changes of the network.
     _dead_since: dict[str, int] = field(default_factory=dict)
     _sequences: dict[tuple[str, str], int] = field(default_factory=dict)
     _revisions: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -162,13 +164,19 @@ class SiteLaws:
             _note(self._hosts[name], now, is_well=is_alive)
             if is_alive or host.machine.can_run("agent"):
                 self._dead_since[name] = now  # Its agent may vouch for it without a pulse.
-            for other in self.site.controllers:
-                is_whole = self.paths.talk_everywhere(name, other)
-                _note(self._ways[name, other], now, is_well=is_whole)
+        if self.paths.changes != self._ways_noted:
+            self._ways_noted = self.paths.changes
+            self._note_ways(now)
         self._judge_vms()
         self._judge_states()
         self._judge_late()
         self.site.clock.later(TICK_MS, self._tick)
+
+    def _note_ways(self, now: int) -> None:
+        for name in self.site.hosts:
+            for other in self.site.controllers:
+                is_whole = self.paths.talk_everywhere(name, other)
+                _note(self._ways[name, other], now, is_well=is_whole)
 
     def _judge_order(self, arrived: Arrived) -> None:
         notice, alarm = arrived.notice, arrived.record.alarm
@@ -329,10 +337,7 @@ class SiteLaws:
         """It runs, in time, hears hosts, and reaches the VIM, over a network that is not bad."""
         machine, network = controller.machine, self.site.network
         receiver = self.site.receiver
-        runs = all(
-            machine.can_run(process) and not machine.loops[process].lag_ms
-            for process in ("controller", "ear")
-        )
+        runs = self._runs_in_time(machine, "controller") and self._runs_in_time(machine, "ear")
         if not machine.is_up or not runs or receiver.is_away or receiver.is_slow_ms > MILD_MS:
             return False
         if not network.talk(machine.name, receivers.NAME, receivers.LINKS):
@@ -342,6 +347,9 @@ class SiteLaws:
         others = [host for host in self.site.hosts.values() if host.machine is not machine]
         heard = (one for one in others if self._is_alive(one) and self._hears(machine, one))
         return any(heard) or len(others) == 1
+
+    def _runs_in_time(self, machine: Machine, process: str) -> bool:
+        return machine.can_run(process) and not machine.loops[process].lag_ms
 
     def _hears(self, machine: object, host: Host) -> bool:
         name, network = getattr(machine, "name", ""), self.site.network

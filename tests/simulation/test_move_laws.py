@@ -27,6 +27,7 @@ def stage() -> Iterator[SiteStage]:
     )
     for line in ("vm web on=h2", "advance 1 s", "protect web", "moves copy=300 switch=200"):
         play(stage, line)
+    stage.fences.truth.to_be_moved.add("web")
     yield stage
     stage.end()
 
@@ -95,6 +96,18 @@ def test_what_is_not_committed_may_not(stage: SiteStage, way: str) -> None:
     said = broken(stage)
     text = f"{move_laws.UNCOMMITTED_MOVE}: web came from h2 to h3, and the store knew nothing"
     assert said == text
+
+
+@pytest.mark.parametrize("left", ["h4", "h2"])
+def test_what_nobody_wanted_to_move_may_not(stage: SiteStage, left: str) -> None:
+    """Drained is its own host or, as of one that died before, that of another time."""
+    truth = stage.fences.truth
+    truth.to_be_moved.clear()
+    truth.to_be_left.add(left)
+    commit(stage)
+    order(stage)
+    why = "web left h2, which nobody drains: nobody named it either"
+    assert broken(stage) == ("" if left == "h2" else f"{move_laws.UNWANTED_MOVE}: {why}")
 
 
 def test_what_people_move_by_hand_is_theirs(stage: SiteStage) -> None:

@@ -12,13 +12,17 @@ from holdfast.facts.subjects import Incarnation
 from holdfast.ports.hypervisor import CallFailed, Domain, Hypervisor
 
 POLL_S = 0.05
+# What costs libvirt or the network a call is asked more rarely, and ever more so the longer it
+# takes: else thirty VMs that boot are asked six hundred times a second, and starve each other.
+ASK_EVERY_S, ASK_SHARE = 0.25, 0.05
 AGENT_LIMIT_MS = 500
 CONNECT_LIMIT_S = 0.5
 RUNNING_DEFAULT_S = 10.0
 
 
 class Answers:
-    """`runs` tells whether a life still runs; `has_agent` whether the VM's agent ever answered.
+    """`runs` tells whether a life still runs; `has_agent` whether the VM's agent ever answered,
+    `is_open` whether it may answer now, since its guest opened its channel.
 
     `see` hears of an agent's answer too: from then on its silence means something.
     """
@@ -29,11 +33,13 @@ class Answers:
         runs: Callable[[Incarnation], bool],
         has_agent: Callable[[str], bool],
         see: Callable[[Observation], None] = lambda _: None,
+        is_open: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self._hypervisor = hypervisor
         self._runs = runs
         self._has_agent = has_agent
         self._see = see
+        self._is_open = is_open
         self._console_starts: dict[str, int] = {}
 
     def still_runs(self, life: Incarnation) -> bool:
@@ -48,43 +54,26 @@ class Answers:
         promise its agent is asked even if it was never heard here: a VM that came from a dead host
         would be back ten seconds later else, and never verified.
         """
-        kind = answer.kind
+        kind, waits = answer.kind, _Wait(limit_ms)
         if kind is AnswerKind.DEFAULT and not self._has_agent(life.vm):
             kind = AnswerKind.RUNNING
-        since = Instant(time.monotonic_ns())
-        deadline = time.monotonic() + limit_ms / 1_000
+        asks_agent = kind is AnswerKind.AGENT or answer.kind is AnswerKind.DEFAULT
         seconds = float(answer.value) if answer.kind is AnswerKind.RUNNING else RUNNING_DEFAULT_S
         console = await self._console_start(life, kind)
-        while time.monotonic() < deadline and self._runs(life):
-            if answer.kind is AnswerKind.DEFAULT and (said := await self._ask_agent(life)):
+        while not waits.is_over() and self._runs(life):
+            is_due = waits.is_due()
+            may_answer = asks_agent and (is_due or self._is_open(life.vm))
+            if may_answer and (said := await self._ask_agent(life)):
                 return said, True
-            said = await self._ask(life, kind, answer.value, since, seconds, console)
-            if said:
-                return said, kind is not AnswerKind.RUNNING or answer.kind is kind
+            if kind is AnswerKind.RUNNING and waits.so_far_s() >= seconds:
+                return f"it has run for {seconds:g} s", answer.kind is kind
+            if kind is AnswerKind.CONSOLE and (said := _read_console(console, answer.value)):
+                return said, True
+            asks_port = kind is AnswerKind.TCP and is_due
+            if asks_port and (said := await self._ask_port(life.vm, answer.value)):
+                return said, True
             await asyncio.sleep(POLL_S)
         return None
-
-    async def _ask(
-        self,
-        life: Incarnation,
-        kind: AnswerKind,
-        value: str,
-        since: Instant,
-        seconds: float,
-        console: tuple[Path, int] | None,
-    ) -> str:
-        match kind:
-            case AnswerKind.DEFAULT:
-                return ""
-            case AnswerKind.AGENT:
-                return await self._ask_agent(life)
-            case AnswerKind.TCP:
-                return await self._ask_port(life.vm, value)
-            case AnswerKind.CONSOLE:
-                return _read_console(console, value)
-            case _:
-                ran_s = (time.monotonic_ns() - since) / 1e9
-                return f"it has run for {seconds:g} s" if ran_s >= seconds else ""
 
     async def _ask_agent(self, life: Incarnation) -> str:
         try:
@@ -119,6 +108,29 @@ class Answers:
             return None
         path = Path(domain.console_log)
         return path, self._console_starts.setdefault(life.key, _size(path))
+
+
+class _Wait:
+    """How long it may last, how long it has lasted, and when what costs a call is due again."""
+
+    def __init__(self, limit_ms: int) -> None:
+        self._limit_s = limit_ms / 1_000
+        self._began_s = time.monotonic()
+        self._due_s = 0.0
+
+    def so_far_s(self) -> float:
+        return time.monotonic() - self._began_s
+
+    def is_over(self) -> bool:
+        return self.so_far_s() >= self._limit_s
+
+    def is_due(self) -> bool:
+        """Asked once for each call."""
+        waited_s = self.so_far_s()
+        if waited_s < self._due_s:
+            return False
+        self._due_s = waited_s + max(ASK_EVERY_S, waited_s * ASK_SHARE)
+        return True
 
 
 def _size(path: Path) -> int:

@@ -67,6 +67,7 @@ from holdfast.policy import copies, moving, promise
 from holdfast.policy.decide import Decider
 from holdfast.ports.clock import utc_ms
 from holdfast.ports.defects import Defects, LoggedPanel
+from holdfast.ports.journal import losses_told
 from holdfast.ports.keeper import keep_running
 
 log = logging.getLogger(__name__)
@@ -117,9 +118,7 @@ class Agent:
         self.inventory.tell = self.definitions.tell = self.uplink.send
         self.definitions.changed = self.inventory.policy_moved
         self.loop.after_turn = self._policy_moved
-        self.answers = Answers(
-            self.sight.hypervisor, self.sight.runs, self.health.has_agent, self._see
-        )
+        self.answers = self._make_answers()
         self.kernel_log = KernelLog()
         self.host_records = HostRecords(self.kernel_log, me.boot, self.uplink.send)
         last_words = LastWords(
@@ -147,6 +146,11 @@ class Agent:
         self.found_moves = FoundMoves(self.loop, self.migrator)
         self.executor = self._make_executor(last_words)
         self._add_questions()
+
+    def _make_answers(self) -> Answers:
+        sight = self.sight
+        has_agent = self.health.has_agent
+        return Answers(sight.hypervisor, sight.runs, has_agent, self._see, sight.hears_agent)
 
     def _make_uplink(self) -> Uplink:
         return Uplink(
@@ -349,7 +353,7 @@ class Agent:
             "hook": self._hook_trouble(),
             "libvirt_guests": libvirt_guests.trouble() if self._protected() else "",
             "watch_mechanism": self.sight.mechanism(),
-            "records_lost": {name: lost().count for name, lost in self._losses().items()},
+            **losses_told(self._losses()),
         }
 
     def _hook_trouble(self) -> str:

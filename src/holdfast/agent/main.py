@@ -14,8 +14,8 @@ from holdfast.agent.assembly import Agent
 from holdfast.agent.identity import identify
 from holdfast.agent.memory import recall
 from holdfast.facts.settings import Settings
-from holdfast.ports.keeper import come_first
 from holdfast.ports.log import write_log
+from holdfast.ports.priority import come_first
 
 log = logging.getLogger(__name__)
 

@@ -4,11 +4,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from holdfast.facts import commands as told
 from holdfast.facts import wire
 from holdfast.facts.instants import Instant, after
 from holdfast.facts.promises import Disarm, Group, Protection, disarm_seconds, group_problem
+from holdfast.facts.typed import cleaned
 from holdfast.ports import clock
 from holdfast.ports.answers import USAGE, Unanswerable
 
@@ -33,7 +35,7 @@ class Questions:
             error = f"the agent does not know the question {question.name!r}"
             return wire.Reply(id=question.id, error=error, hint=f"it knows: {known}", code=2)
         try:
-            data = await handler(question)
+            data = await handler(structs.replace(question, args=cleaned(question.args)))
         except Unanswerable as error:
             return wire.Reply(id=question.id, error=str(error), hint=error.hint, code=error.code)
         except (msgspec.ValidationError, KeyError, TypeError, ValueError) as error:

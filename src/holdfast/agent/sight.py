@@ -63,6 +63,10 @@ class Sight:
     def runs(self, life: Incarnation) -> bool:
         return self.processes.running().get(life.vm) == life
 
+    def hears_agent(self, vm: str) -> bool:
+        """Whether its guest agent has its channel open."""
+        return self._agents.is_open(vm)
+
     def name(self, vm: str) -> str:
         return self._names.get(vm, vm)
 

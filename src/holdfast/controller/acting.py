@@ -46,7 +46,7 @@ def make_recoverer(one: "Controller") -> Recoverer:
         consume=watch.take,
         fault_age_ms=watch.fault_age_ms,
         hindrance=hindrance,
-        leases=LeaseProofs(registry, one.leasing.granted_at),
+        leases=lease_proofs(registry, one.leasing),
     )
     watch.recover = recoverer.carry_out
     SiteFeed(registry, watch.take, world)
@@ -80,6 +80,11 @@ def _recoverer_of(one: "Controller") -> Callable[[str, str], dict[str, Any] | No
     return recover_elsewhere
 
 
+def lease_proofs(registry: Registry, leasing: Leasing) -> LeaseProofs:
+    """Who waits for a lease to end, and who says before how long that is, count alike."""
+    return LeaseProofs(registry, leasing.granted_at, leasing.note_over)
+
+
 class Parts(Protocol):
     """What a controller has, of those that leases need."""
 
@@ -104,7 +109,7 @@ def make_leasing(one: Parts, kind: type[Leasing] = Leasing) -> Leasing:
     return kind(
         registry=one.registry,
         agents=one.agents,
-        hearing=one.hearing,
+        grant=one.hearing.grant,
         leadership=one.leadership,
         lives=lives,
         may_rely=one.groups.may_rely,

@@ -69,7 +69,7 @@ class ApiTokens:
         if not NAME.fullmatch(name):
             text = f"{name!r} is no name: use small letters, digits and - inside, up to 31"
             raise Unanswerable(text, "holdfast token create NAME --role ROLE", USAGE)
-        lasts_s = float(args.get("seconds") or LASTS_S)
+        lasts_s = float(args.get("seconds", LASTS_S))
         if not 1 <= lasts_s <= LONGEST_S:
             raise Unanswerable("a token lasts from 1 s to 10 years", "use --for 90d", USAGE)
         now = clock.utc_ms()

@@ -199,6 +199,7 @@ class Controller:
             self.notes.incident,
             safe=self._safe,
             leads_elsewhere=lambda: self.replicas.leads_elsewhere,
+            is_anothers=self.promises.is_anothers,
             is_alone=len(self._settings.controllers) < 2,
         )
 
@@ -340,7 +341,8 @@ class Controller:
                 timings = self.timings
                 at = time.monotonic_ns()
                 refused = "; ".join(said for one in self.couriers if (said := one.refused()))
-                await self.own_alarms.look(timings.p99_ms(), timings.count, losses, at, refused)
+                p99_ms, store = timings.p99_ms(), self.replicas.store_trouble
+                await self.own_alarms.look(p99_ms, timings.count, losses, at, refused, store)
             except (VimAway, VimRefused) as error:
                 log.warning("the VIM was not told of the controller's own state: %s", error)
 

@@ -43,6 +43,7 @@ class Ears:
     planes: Callable[[], Sequence[str]]
     probe: Callable[[str, str], Awaitable[Sign]]
     ask_peers: Callable[[str], Awaitable[Sequence[WitnessSpoke]]]
+    lease_words: Callable[[str], str]
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,8 @@ class Confirming:
             if spoke.sign in (Sign.PULSE, Sign.KERNEL):
                 lives.append(f"controller {spoke.witness} hears it now")
             shown.append(f"controller {spoke.witness}, asked now: {SAID[spoke.sign]}")
-        return Looked(tuple(lives), (*powers, *shown))
+        lease = self._ears.lease_words(host)
+        return Looked(tuple(lives), (*powers, *([lease] if lease else []), *shown))
 
     def _heard_here(self, host: str) -> Iterator[str]:
         if not self._ears.is_reliable():

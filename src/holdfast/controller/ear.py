@@ -90,6 +90,8 @@ class Ear:
         self.ears = [self.open_ear(plane, at, told.port) for plane, at in told.planes]
         self._gasps = _open_beside(told, told.gasp_port)
         self._dumps = _open_beside(told, told.kdump_port)
+        beside = ((self._gasps, self._hear_gasp), (self._dumps, self._hear_dump))
+        self._beside = [(sockets, hear) for sockets, hear in beside if sockets]
         self._dumped: dict[str, int] = {}  # When it was told of a host that it writes a dump.
         self._addresses: dict[str, str] = {}  # Of known hosts: who gasped.
         self._doubt = _Doubt()
@@ -105,22 +107,28 @@ class Ear:
         """One look at everything; `due` is when it should have begun."""
         at = self.clock.monotonic()
         late = at - due
-        self.latest_ns = max(self.latest_ns, late)
-        overflowed = [ear.has_overflowed() for ear in self.ears]
+        if late > self.latest_ns:
+            self.latest_ns = late
+        is_all = True
+        for ear in self.ears:
+            is_all = not ear.has_overflowed() and is_all
         if late > SLOW_NS:
-            emptied = self._catch_up(at, late)
+            is_all = all(self._catch_up(at, late)) and is_all
         else:
-            emptied = [ear.drain(self.hosts.take, at) for ear in self.ears]
-        if any(overflowed) or not all(emptied):
+            for ear in self.ears:
+                is_all = ear.drain(self.hosts.take, at) and is_all
+        if not is_all:
             self.overflows += 1
             self.hosts.excuse(at - self._emptied_at)
             self._begin_doubt(at, at - self._emptied_at, "more came than could be read")
         self._emptied_at = at
-        self._end_doubt(at, late)
+        if self._doubt.on_time_since is not None:
+            self._end_doubt(at, late)
         if self._doubt.on_time_since is None:
             self.hosts.judge(at)
-        self.hosts.grants.send(self._answer, self.clock.monotonic())
-        for sockets, hear in ((self._gasps, self._hear_gasp), (self._dumps, self._hear_dump)):
+        if self.hosts.grants.are_waiting:
+            self.hosts.grants.send(self._answer, self.clock.monotonic())
+        for sockets, hear in self._beside:
             _hear_beside(sockets, hear, at)
         self._now_and_then(at)
 
@@ -212,7 +220,7 @@ class Ear:
             "latest_ms": self.latest_ns / NS_PER_MS,
             "shut_out": sorted({address for address, _ in self._shut_out}),
             "let_in": sorted({address for address, _ in self._let_in}),
-            "cpu_s": time.process_time(),
+            "cpu_s": self.clock.processor_s(),
         }
 
     def _shut_out_floods(self, at: int) -> None:

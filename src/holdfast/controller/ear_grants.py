@@ -25,6 +25,10 @@ class EarGrants:
         self._granted_at: dict[tuple[str, str], int] = {}
         self._waiting: list[tuple[str, Sender, bytes]] = []
 
+    @property
+    def are_waiting(self) -> bool:
+        return bool(self._waiting)
+
     def told(self, message: dict[str, Any]) -> None:
         self._until = int(message["until"])
         self.hosts = {name: (boot, epoch) for name, (boot, epoch) in message["hosts"].items()}

@@ -174,7 +174,8 @@ class EarHosts:
         self.accepted += 1
         line.last = at
         line.due = due = at + host.patience
-        self._earliest = min(self._earliest, due)  # An excuse, or a plan, may have made it later.
+        if due < self._earliest:  # An excuse, or a plan, may have made it later.
+            self._earliest = due
         if line.is_silent or line.window is not window:
             self._heard(line, window, at)
         self._look_into(data, window, sequence, at)

@@ -47,10 +47,14 @@ def read_stamp(extra: Extra) -> int | None:
 
 @dataclass(frozen=True)
 class Clock:
-    """Both clocks of this machine, in nanoseconds. The wall clock may be set at any time."""
+    """Both clocks of this machine, in nanoseconds. The wall clock may be set at any time.
+
+    `processor_s`: for how long this process had a processor.
+    """
 
     monotonic: Callable[[], int] = time.monotonic_ns
     wall: Callable[[], int] = time.time_ns
+    processor_s: Callable[[], float] = time.process_time
 
 
 class PlaneEar:

@@ -16,8 +16,9 @@ from holdfast.controller.incident_order import Told, is_later
 from holdfast.controller.registry import NotLeading
 from holdfast.controller.streams import Stream
 from holdfast.controller.timings import Timings
+from holdfast.detectors.vm_gone.judgement import GONE
 from holdfast.facts import wire
-from holdfast.facts.alarms import Alarm, AlarmReport
+from holdfast.facts.alarms import Alarm, AlarmReport, AlarmState
 from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.tenure import Tenure
 from holdfast.ports import clock
@@ -60,9 +61,12 @@ class Entries:
         *,
         safe: Callable[[Alarm], Awaitable[None]] = _kept_here,
         leads_elsewhere: Callable[[], bool] = lambda: False,
+        is_anothers: Callable[[str, str], bool] = lambda _vm, _host: False,
         is_alone: bool = True,
     ) -> None:
-        """`safe` returns once an alarm outlives the loss of this controller."""
+        """`safe` returns once an alarm outlives the loss of this controller; `is_anothers` says
+        whether a VM is another host's than this one."""
+        self._is_anothers = is_anothers
         self._told, self._safe, self._leads_elsewhere = told, safe, leads_elsewhere
         self._is_alone = is_alone
         self.share_incident: Callable[[str, Incident, Told], None] = lambda *_: None
@@ -137,7 +141,7 @@ class Entries:
 
     async def _carry(self, entry: wire.Entry, stream: Stream, received_at: int) -> None:
         arrived_utc_ms = clock.utc_ms()
-        if entry.alarm is not None:
+        if entry.alarm is not None and not self._is_outlived(entry.host, entry.alarm.alarm):
             arrived_utc_ms = await self.report(entry.alarm, received_at)
         if entry.tenure is not None:
             await self._keep_tenure(entry.host, entry.tenure)
@@ -150,6 +154,19 @@ class Entries:
         if entry.incident is not None:
             await self._shelf.kept()
         await self._answer(entry, arrived_utc_ms)
+
+    def _is_outlived(self, host: str, alarm: Alarm) -> bool:
+        """A host that comes back finds its VMs gone, and is told only then that they live on
+        elsewhere: until that the VIM would hear of VMs that serve as of dead ones. What ended in
+        this boot may have come by a move of which the store is not told yet: that counts."""
+        agent, vm = self._agents.by_host.get(host), alarm.subject
+        is_raised = alarm.condition == GONE and alarm.state is not AlarmState.CLEARED
+        if not is_raised or agent is None or alarm.key.startswith(f"{vm.id}/{agent.boot}/"):
+            return False
+        if not self._is_anothers(vm.id, host):
+            return False
+        log.info("%s finds %s gone, which is another host's by now", host, vm.name)
+        return True
 
     async def report(self, report: AlarmReport, received_at: int) -> int:
         """Hand an alarm to the VIM, however long that takes; when it arrived there."""

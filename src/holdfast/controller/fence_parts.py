@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from holdfast.controller.acting import lease_proofs
 from holdfast.controller.agents import Agents
 from holdfast.controller.confirming import Confirming, Ears
 from holdfast.controller.fence_questions import FenceQuestions
@@ -68,6 +69,7 @@ def _make_ears(one: "Controller") -> Ears:
         planes=lambda: list(one.hearing.planes),
         probe=one.hearing.probe,
         ask_peers=one.replicas.peers.ask_peers,
+        lease_words=lease_proofs(one.registry, one.leasing).words,
     )
 
 

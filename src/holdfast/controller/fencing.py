@@ -284,7 +284,9 @@ def read_device(args: Mapping[str, Any]) -> FenceDevice:
         if is_secret(name):
             hint = f"--secret {name} asks for it without showing it"
             raise Unanswerable(f"{name} is a secret, and no option", hint, USAGE)
-    deadline_s = args.get("deadline_s") or FenceDevice(agent=agent).deadline_s
+    deadline_s = args.get("deadline_s")
+    if deadline_s is None:
+        deadline_s = FenceDevice(agent=agent).deadline_s
     least, most = DEADLINE_S
     if not isinstance(deadline_s, int) or not least <= deadline_s <= most:
         raise Unanswerable(f"a deadline is from {least} s to {most} s", HELP, USAGE)

@@ -13,6 +13,9 @@ from holdfast.ports.answers import USAGE, Unanswerable
 HOST_ID_LENGTH = 64
 
 
+NO_NAMES = ("localhost", "localhost.localdomain")  # Every host is that to itself.
+
+
 class JoinRequest(Struct, frozen=True, kw_only=True):
     """What a host that wants to join says of itself. `request` is to be signed (PEM)."""
 
@@ -40,8 +43,9 @@ def _refuse_nonsense(request: JoinRequest) -> None:
     if not wire.works_with(request.version):
         text = f"this controller speaks version {wire.VERSION}, the host {request.version}"
         raise Unanswerable(text, "install the same version on both", USAGE)
-    if not NAME.fullmatch(request.host_name):
-        text = "a host's name has letters, digits, and . _ - inside, to 63"
+    name = request.host_name
+    if not NAME.fullmatch(name) or name.endswith(".") or name.casefold() in NO_NAMES:
+        text = "a host's name has letters, digits, and . _ - inside, to 63, and is not localhost"
         raise Unanswerable(text, "holdfast join --name NAME ...", USAGE)
     if site_names.is_address(request.host_name):
         raise Unanswerable("a host's name is no address", "holdfast join --name NAME ...", USAGE)

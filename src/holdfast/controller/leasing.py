@@ -12,10 +12,9 @@ from collections.abc import Callable
 import msgspec
 
 from holdfast.controller.agents import Agent, Agents
-from holdfast.controller.hearing import Hearing
 from holdfast.controller.leadership import Leadership
 from holdfast.controller.registry import Puts, Registry
-from holdfast.facts.fencing import FenceStep
+from holdfast.facts.fencing import Fence, FenceStep
 from holdfast.facts.instants import NS_PER_MS, NS_PER_S, Instant
 from holdfast.facts.lease_times import AUTHORITY_AGAIN_MS, AUTHORITY_MS, WATCHDOG_MS
 from holdfast.facts.leases import HostLease, LeaseOrder, LeaseWord
@@ -29,11 +28,13 @@ log = logging.getLogger(__name__)
 ASK_LIMIT_S = 5.0
 LOOKS_EVERY = 4  # Words to the ear: at what hosts should have acknowledged.
 QUESTION = "lease"
+Grant = Callable[[dict[str, tuple[str, int]], int], None]
 TOO_FEW = "the site has fewer controllers than the three that a lease takes"
 
 
 class Leasing:
-    """`lives` says whether pulses of a host arrive here, `may_rely` whether the site has
+    """`grant` has the ear grant these hosts the lease of that boot and epoch, until an instant;
+    `lives` says whether pulses of a host arrive here, `may_rely` whether the site has
     controllers enough for VMs to rely on them. `trouble` is why hosts could not arm their lease."""
 
     def __init__(
@@ -41,16 +42,17 @@ class Leasing:
         *,
         registry: Registry,
         agents: Agents,
-        hearing: Hearing,
+        grant: Grant,
         leadership: Leadership,
         lives: Callable[[str], bool],
         may_rely: Callable[[], bool],
     ) -> None:
-        self._registry, self._agents, self._hearing = registry, agents, hearing
+        self._registry, self._agents, self._grant = registry, agents, grant
         self._leadership, self._lives, self._may_rely = leadership, lives, may_rely
         self._granted_until: dict[str, int] = {}
         self._term, self._led_at = 0, Instant(0)
         self._tried: dict[str, int] = {}  # The highest epoch that a host was asked to obey.
+        self._over: dict[str, int] = {}  # Hosts, with the fence that counts on their lease's end.
         self._asking: set[str] = set()
         self._cleared: set[str] = set()  # Hosts that were told in this term that none rely.
         self._tasks: set[asyncio.Task[None]] = set()
@@ -60,6 +62,10 @@ class Leasing:
         """When a lease of this host may have been granted last."""
         self._note_term()
         return Instant(max(self._granted_until.get(host, 0), self._led_at))
+
+    def note_over(self, fence: Fence) -> None:
+        """That its lease is over is about to be a proof, of which the store may not know yet."""
+        self._over[fence.host] = fence.number
 
     async def run(self) -> None:
         """Until cancelled. A loop that is stuck allows nothing: the ear's grants end with it."""
@@ -91,13 +97,17 @@ class Leasing:
         hosts = {one.host: (one.boot, one.epoch) for one in leases if self._may_grant(one.host)}
         for host in hosts:  # Before the ear is told.
             self._granted_until[host] = max(self._granted_until.get(host, 0), until)
-        self._hearing.grant(hosts, until)
+        self._grant(hosts, until)
 
     def _may_grant(self, host: str) -> bool:
-        """Not to whom is to be proven gone: that is counted from the last grant."""
+        """Not to whom is to be proven gone: that is counted from the last grant. While recovery is
+        disarmed nobody is to be, whatever was begun before; but what is proven stays so."""
         fence = self._registry.fence(host)
-        is_open = fence is not None and fence.step is not FenceStep.CLOSED
-        return not is_open and self._lives(host)
+        if fence is not None and fence.step is not FenceStep.CLOSED:
+            is_proven = fence.step is not FenceStep.INTENDED or self._over.get(host) == fence.number
+            if is_proven or self._registry.disarm() is None:
+                return False
+        return self._lives(host)
 
     # What hosts acknowledge.
 

@@ -11,8 +11,8 @@ from holdfast.adapters.drivers.only_one import NotTheOnlyOne, only_one
 from holdfast.adapters.drivers.site_watch import wait_site_changed
 from holdfast.controller.assembly import Controller, Face, no_face
 from holdfast.facts.settings import Settings
-from holdfast.ports.keeper import come_first, open_many_files
 from holdfast.ports.log import write_log
+from holdfast.ports.priority import come_first, open_many_files
 
 log = logging.getLogger(__name__)
 

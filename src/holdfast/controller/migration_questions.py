@@ -154,8 +154,7 @@ class MigrationQuestions:
 
     def _drained(self, host: str, name: str) -> dict[str, Any]:
         """Each VM that still runs there: on its way, waiting for its turn, or why it stays."""
-        agent = self._agents.by_host.get(host)
-        names = {one.vm: one.name for one in agent.vms if one.is_running} if agent else {}
+        names = {one.vm: one.name for one in site_drains.there(self._world, host)}
         moves = (one for one in self._registry.migrations().values() if one.is_open)
         names |= {one.vm: one.name for one in moves if one.source == host}
         return {

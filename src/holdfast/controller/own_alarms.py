@@ -26,9 +26,16 @@ class OwnAlarms:
         self._lost_at: int | None = None
 
     async def look(
-        self, p99_ms: float | None, timed: int, losses: Losses, at: int, refused: str = ""
+        self,
+        p99_ms: float | None,
+        timed: int,
+        losses: Losses,
+        at: int,
+        refused: str = "",
+        store: str = "",
     ) -> None:
-        """`timed` is the number of reports that the p99 stands on; `refused` says what lies aside.
+        """`timed` is the number of reports that the p99 stands on; `refused` says what lies aside,
+        and `store` what is wrong with the store's member beside this controller.
 
         Raises VimAway, VimRefused.
         """
@@ -46,6 +53,7 @@ class OwnAlarms:
         text = f"the controller could not keep {losses.count} records: {losses.reason}"
         wanted.append(self._wanted("records-lost", is_recent, text))
         wanted.append(self._wanted("notice-refused", bool(refused), refused))
+        wanted.append(self._wanted("store-member-lost", bool(store), store))
         await set_alarms(self._vim, wanted, at)
 
     def _wanted(self, condition: str, is_so: bool, text: str) -> Wanted:

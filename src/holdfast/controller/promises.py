@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, structs
 
-from holdfast.controller import restored_moves
+from holdfast.controller import restored_hosts, restored_moves
 from holdfast.controller.agents import Agent, Agents
 from holdfast.controller.disk_wishes import NO_WISH, DiskWish
 from holdfast.controller.registry import Known, Puts, Registry, Released
@@ -49,6 +49,13 @@ class Promises:
         agents.holder_of = self._holder_of
         self.admit: Admit = _admit_all
         self.on_granted: Callable[[str], None] = lambda _: None  # It must hear of it.
+        registry.on_change.append(self._store_changed)
+
+    def _store_changed(self, key: str) -> None:
+        """The last host that was awaited after a restore may have greeted, or been put out."""
+        if key.startswith("agents/"):
+            for host in restored_hosts.held_up(self._registry):
+                self.on_granted(host)
 
     async def greet(self, hello: wire.Hello) -> None:
         """Bring the store up to what the greeting says. Raises StoreAway.
@@ -66,6 +73,13 @@ class Promises:
         held = self._registry.protection(vm)
         return held.tenure.host if held is not None else ""
 
+    def is_anothers(self, vm: str, host: str) -> bool:
+        """It is held, and surely by another host; or runs there though nobody holds it any more."""
+        held = self._registry.protection(vm)
+        if held is not None and held.tenure.boot != RESTORED and held.tenure.host != host:
+            return True
+        return self._agents.runner(vm, besides=host) is not None
+
     def _waiting(self) -> set[str]:
         known = self._registry.protections().items()
         return {vm for vm, one in known if tenures.waits_for_both_ends(one.tenure)}
@@ -74,15 +88,18 @@ class Promises:
         return tuple(p for p in self._registry.protections().values() if p.tenure.host == host)
 
     def told_to(self, hello: wire.Hello) -> tuple[Protection, ...]:
-        """What the host holds, and what it believes to hold and another host does."""
+        """What the host holds, and what it believes to hold and another host does, or did to the
+        end: what is in neither it would tell people to start by hand."""
         known = self._registry.protections()
         elsewhere = [known[t.vm] for t in hello.tenures if t.vm in known]
         others = tuple(p for p in elsewhere if p.tenure.host != hello.host)
-        return self.of_host(hello.host) + others
+        outlived = (self._registry.outlives(t, hello.host) for t in hello.tenures)
+        return self.of_host(hello.host) + others + tuple(filter(None, outlived))
 
     def released(self, hello: wire.Hello) -> tuple[str, ...]:
         """Of those that the host believes to hold, or others to, with no newer generation."""
-        believed = {**hello.barred, **{t.vm: t.generation for t in hello.tenures}}
+        copies = [t for t in hello.tenures if not self._registry.outlives(t, hello.host)]
+        believed = {**hello.barred, **{t.vm: t.generation for t in copies}}
         return tuple(
             vm
             for vm, generation in believed.items()
@@ -205,7 +222,7 @@ class Promises:
         held = self._registry.protection(vm)
         if held is None:
             return {}
-        released = Released(generation=held.tenure.generation)
+        released = Released(generation=held.tenure.generation, held=held)
         return {
             f"protections/{vm}": None,
             f"released/{vm}": released,
@@ -222,7 +239,8 @@ class Promises:
         fence = self._registry.fence(hello.host)
         is_fenced = fence is not None and fence.step is FenceStep.INTENDED
         for held in self.of_host(hello.host) if not is_fenced else ():
-            if tenures.waits_for_both_ends(held.tenure):
+            both_ends = tenures.waits_for_both_ends(held.tenure)
+            if both_ends or restored_hosts.waits(self._registry, held, hello):
                 continue
             after = (
                 tenures.forgotten(held.tenure)
@@ -249,6 +267,7 @@ class Promises:
             rack=hello.rack,
             switch=hello.switch,
             zone=hello.zone,
+            boot_then=known.boot_then if known is not None else "",
         )
         return puts
 

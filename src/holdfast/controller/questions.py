@@ -26,6 +26,7 @@ from holdfast.facts import wire
 from holdfast.facts.alarms import AlarmRecord
 from holdfast.facts.incidents import Incident
 from holdfast.facts.roles import Caller, Role
+from holdfast.facts.typed import cleaned
 from holdfast.policy import timing
 from holdfast.policy.site_alarms import OF_SITES
 from holdfast.ports.answers import (
@@ -140,6 +141,7 @@ class Questions:
             raise Unanswerable(NO_SITE, MAKE_SITE, USAGE)
         if handler is None:
             raise unknown("question", name, self._table, "holdfast --help")
+        args = cleaned(args)
         question = wire.Question(id=0, name=name, args=args, by=caller.name)
         if name not in CHANGES:
             return await self._handle(handler, question)

@@ -24,6 +24,7 @@ from holdfast.facts.outcomes import SiteOutcome
 from holdfast.facts.recoveries import Recovery, RecoveryStep
 from holdfast.facts.tenure import Tenure, TenureState
 from holdfast.policy import proofs
+from holdfast.policy.site_world import boots_of
 from holdfast.ports import clock
 from holdfast.ports.answers import Unanswerable
 from holdfast.ports.fencer import Fencer
@@ -124,7 +125,7 @@ class Recoverer:
                 return {}
             return {f"fences/{asked.host}": structs.replace(asked, intended_utc_ms=utc_ms)}
         nexts = NEXT_STEPS[known.step]
-        if known.doubt or (known.is_lease and known.step is FenceStep.INTENDED):
+        if known.doubt or self._may_be_left(known):
             nexts = (FenceStep.CLOSED, *(() if known.doubt else nexts))
         if asked.step not in nexts:
             return {}
@@ -136,6 +137,13 @@ class Recoverer:
         if asked.step is FenceStep.CLOSED and lease is not None:  # Granted once it is armed anew.
             puts[f"leases/{asked.host}"] = structs.replace(lease, vms=(), is_over=True)
         return puts
+
+    def _may_be_left(self, fence: Fence) -> bool:
+        """Nothing is proven yet, and nothing need be: by its lease nobody's power is touched, and a
+        host whose agent greeted in a later boot has ended the boot in question by itself."""
+        host = self._registry.known(fence.host)
+        is_overtaken = host is not None and host.boot not in ("", *boots_of(fence))
+        return fence.step is FenceStep.INTENDED and (fence.is_lease or is_overtaken)
 
     def _why_not(self, host: str) -> str:
         """Why this host may not be switched off, as the store says now, and policy; or empty."""
@@ -259,7 +267,7 @@ class Recoverer:
         self._consume(back)
 
     def _silent(self, recovery: Recovery, reason: str) -> None:
-        log.warning("%s does not answer about %s: %s", recovery.target, recovery.name, reason)
+        log.warning("%s has not taken %s: %s", recovery.target, recovery.name, reason)
         silent = came.TargetSilent(
             incident=recovery.incident,
             at=clock.now(),

@@ -22,6 +22,7 @@ from holdfast.facts.membership import KINDS_OF_SITE
 from holdfast.facts.migrations import Drain, Migration, Prediction
 from holdfast.facts.promises import DEFAULT_GROUP, Disarm, Group, Protection
 from holdfast.facts.recoveries import Recovery
+from holdfast.facts.tenure import Tenure
 from holdfast.facts.tokens import Token
 from holdfast.ports import clock
 from holdfast.ports.store import MOST_KEYS, Changed, Held, Store, StoreAway, TxnResult
@@ -48,12 +49,16 @@ class Known(Struct, frozen=True, kw_only=True):
     rack: str = ""
     switch: str = ""
     zone: str = ""
+    is_restored: bool = False  # It has not greeted since the store came out of a backup.
+    boot_then: str = ""  # In which it was when that backup was made.
 
 
 class Released(Struct, frozen=True, kw_only=True):
-    """A VM that was unprotected. Its next grant is above this generation."""
+    """A VM that was unprotected. Its next grant is above this generation. `held` is how it was
+    until then: a host that held it before does not know that it was another's in the end."""
 
     generation: int
+    held: Protection | None = None
 
 
 class StoreName(Struct, frozen=True, kw_only=True):
@@ -191,6 +196,14 @@ class Registry:
 
     def protection(self, vm: str) -> Protection | None:
         return self._one(f"protections/{vm}", Protection)
+
+    def outlives(self, copy: Tenure, host: str) -> Protection | None:
+        """How another host held the VM when it was unprotected, after this one's copy of before."""
+        end = self._one(f"released/{copy.vm}", Released)
+        held = end.held if end is not None and self.protection(copy.vm) is None else None
+        if held is None or held.tenure.host == host:
+            return None
+        return held if held.tenure.generation > copy.generation else None
 
     def released(self, vm: str) -> int:
         """The highest generation that was released, or 0."""

@@ -20,6 +20,7 @@ from holdfast.controller.door import Door
 from holdfast.controller.entries import Entries
 from holdfast.controller.following import Following
 from holdfast.controller.leadership import Leadership
+from holdfast.controller.own_store import OwnStore, own_store
 from holdfast.controller.peers import HeardSaid, Peers
 from holdfast.controller.registry import Registry
 from holdfast.controller.shared import TELL_LIMIT_S, Missing, SharedAlarms
@@ -109,6 +110,7 @@ class Replicas:
         if not self.is_alone:
             entries.share_incident = self.incidents.note
         self._shelf = shelf
+        self.own_store: OwnStore | None = None
         self._registry = registry
         self._store_id = shelf.all(STORE_ID).get(STORE_ID, b"").decode()
         # Alarms that the store had, and at which revision.
@@ -123,6 +125,11 @@ class Replicas:
         """Where this controller is reached."""
         return self._settings.place_of(self._host_name)
 
+    @property
+    def store_trouble(self) -> str:
+        """Of the store's member on this host, or empty."""
+        return self.own_store.trouble if self.own_store is not None else ""
+
     def tasks(self, door: Door, certificates: Certificates | None) -> dict[str, Task]:
         tasks: dict[str, Task] = {}
         if not self.is_alone:
@@ -131,6 +138,9 @@ class Replicas:
             tasks["shared incidents"] = self.incidents.folder.run
             tasks["what is long over"] = self._tidy
             tasks["peers"] = self.peers.run
+        self.own_store = own_store(self._settings, self._host_name, certificates)
+        if self.own_store is not None:
+            tasks["the store here"] = self.own_store.run
         place = self.place
         if certificates is not None and place is not None:
             gate = door.gate(certificates)

@@ -11,7 +11,8 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct, structs
 
-from holdfast.controller.registry import STORE, StoreName
+from holdfast.controller import restored_hosts
+from holdfast.controller.registry import STORE, Known, StoreName
 from holdfast.facts.fencing import Fence, FenceStep
 from holdfast.facts.membership import CONTROLLERS, JOINS, JoinToken
 from holdfast.facts.migrations import Migration
@@ -22,6 +23,7 @@ from holdfast.policy.site_world import is_of_lease
 from holdfast.ports.store import MOST_KEYS, Held, Store, StoreAway, TxnResult
 
 PROTECTIONS = "protections"
+HOSTS = "agents"
 FENCES = "fences"
 MIGRATIONS = "migrations"
 LEASES = "leases"
@@ -54,7 +56,8 @@ async def restore(store: Store, place: ControllerPlace | None, utc_ms: int) -> R
     tokens = _tokens(held, utc_ms)
     others = _others(held, place)
     forgotten: dict[str, Struct | None] = {**others, **_leases(held)}
-    puts: dict[str, Struct | None] = {**promises, **tokens, **forgotten, **_fences(held)}
+    doubted = {**_fences(held), **_hosts(held)}
+    puts: dict[str, Struct | None] = {**promises, **tokens, **forgotten, **doubted}
     if place is not None:
         puts[f"{CONTROLLERS}/{place.name}"] = place
     keys = sorted(puts)
@@ -79,6 +82,10 @@ def _promises(held: Mapping[str, Held]) -> dict[str, Protection]:
         if one.tenure.boot:
             found[key] = structs.replace(one, tenure=tenures.restored(one.tenure))
     return found
+
+
+def _hosts(held: Mapping[str, Held]) -> dict[str, Known]:
+    return {key: restored_hosts.as_restored(_read(key, held, Known)) for key in _under(HOSTS, held)}
 
 
 def _moving(held: Mapping[str, Held]) -> list[str]:

@@ -18,6 +18,7 @@ from holdfast.ports.answers import USAGE, Unanswerable
 log = logging.getLogger(__name__)
 
 MOST_ADDRESSES = 256
+BROADCAST = "255.255.255.255"
 
 
 def addresses_of(peer: Peer) -> tuple[str, ...]:
@@ -48,7 +49,10 @@ def read_address(said: Any) -> str:
         address = ipaddress.ip_address(said if isinstance(said, str) else "")
     except ValueError:
         raise Unanswerable(f"addresses are IP addresses; {said!r} is none", "", USAGE) from None
-    return str(getattr(address, "ipv4_mapped", None) or address)
+    address = getattr(address, "ipv4_mapped", None) or address
+    if address.is_unspecified or address.is_multicast or str(address) == BROADCAST:
+        raise Unanswerable(f"no host has the address {address}", "", USAGE)
+    return str(address)
 
 
 def read_planes(said: Any) -> dict[str, str]:

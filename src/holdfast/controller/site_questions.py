@@ -8,6 +8,7 @@ import msgspec
 from holdfast.adapters.drivers.authority import fingerprint
 from holdfast.controller.joining import Joining
 from holdfast.facts import wire
+from holdfast.facts.membership import Issued
 from holdfast.ports.answers import Unanswerable, unknown
 
 TOKEN_S = 3_600
@@ -50,7 +51,7 @@ class SiteQuestions:
                 "this site's store is a file: it has one controller, and no room for another",
                 "first, on this host: holdfast init --controllers 3",
             )
-        for_s = int(asked.args.get("for_s") or TOKEN_S)
+        for_s = int(asked.args.get("for_s", TOKEN_S))
         return await self._joining.tokens.make(
             is_controller=is_controller, for_s=for_s, by=asked.by
         )
@@ -61,7 +62,7 @@ class SiteQuestions:
 
     async def _ask_certificates(self, _asked: wire.Question) -> Any:
         await self._joining.read()
-        issued = sorted(self._joining.members.issued.values(), key=lambda one: one.made_utc_ms)
+        issued = sorted(self._joining.members.issued.values(), key=_in_order)
         return [msgspec.to_builtins(one) for one in issued]
 
     async def _certificate_revoke(self, asked: wire.Question) -> Any:
@@ -100,3 +101,8 @@ class SiteQuestions:
             "revoked": [one.serial for one in of_host],
             "hosts": sorted({one.host_name for one in of_host}),
         }
+
+
+def _in_order(one: Issued) -> tuple[int, bool]:
+    """As they were made; of two in one millisecond, the one that the other replaced comes first."""
+    return one.made_utc_ms, not one.revoked_utc_ms

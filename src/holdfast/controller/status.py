@@ -7,6 +7,7 @@ import msgspec
 from holdfast.adapters.drivers.certificates import revoked_words
 from holdfast.controller.agents import Agents
 from holdfast.facts.incidents import IncidentState
+from holdfast.ports.journal import losses_told
 
 if TYPE_CHECKING:
     from holdfast.controller.assembly import Controller
@@ -52,7 +53,7 @@ async def status_of(controller: "Controller") -> dict[str, Any]:
         **controller.replicas.shown(),
         "unknown_frames": controller.door.unknown,
         "unreadable": controller.registry.unreadable + controller.entries.unreadable,
-        "records_lost": {name: read().count for name, read in controller.losses().items()},
+        **losses_told(controller.losses()),
     }
 
 

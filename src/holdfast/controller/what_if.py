@@ -140,6 +140,7 @@ class _Rerun:
         self._steps = 0
         self._unknown: dict[str, None] = {}
         self._led = False
+        self._names = {host: record.name for host, record in world.hosts.items()}
         self.did: list[Act] = []
         self.would: list[Act] = []
 
@@ -148,6 +149,7 @@ class _Rerun:
         return self._decider.world
 
     def run(self) -> None:
+        self._read_names()
         self._read_what_was_done()
         for place, record in enumerate(self._window.records):
             if record.kind != "input":
@@ -184,6 +186,13 @@ class _Rerun:
             self._give(fact)
 
     # What was.
+
+    def _read_names(self) -> None:
+        """Beforehand: the first snapshot of a controller knows no host yet."""
+        for record in self._window.records:
+            fact = _decoded(record) if record.kind == "input" else None
+            if isinstance(fact, told.HostSet):
+                self._names[fact.host] = fact.name
 
     def _read_what_was_done(self) -> None:
         asked: dict[str, tuple[int, str]] = {}
@@ -303,8 +312,7 @@ class _Rerun:
         return f"what {self._name(one.target)} would have made of {one.name}"
 
     def _name(self, host: str) -> str:
-        record = self._world.hosts.get(host)
-        return record.name if record is not None else host
+        return self._names.get(host, host)
 
     def notes(self) -> Iterator[str]:
         for what in self._unknown:

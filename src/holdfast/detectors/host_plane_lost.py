@@ -29,7 +29,9 @@ class _Host:
         self.host = self.name = host
         self.boot = ""
         self.is_here = False
+        self.planes: frozenset[str] = frozenset()  # Its own; empty where nobody said.
         self.heard: set[str] = set()
+        self.ever: set[str] = set()  # Heard in this boot, be it now or earlier.
         self.lost_at: dict[str, Instant] = {}  # By plane: when its last pulse came.
         self.said: set[str] = set()
 
@@ -45,7 +47,7 @@ class HostPlaneLost:
     def observe(self, seen: Observation) -> Iterable[Verdict]:
         match seen:
             case HostExpected():
-                self._expect(seen)
+                return list(self._expect(seen))
             case HostForgotten():
                 return list(self._forget(seen))
             case PlaneHeard():
@@ -71,13 +73,31 @@ class HostPlaneLost:
     def _host(self, name: str) -> _Host:
         return self._hosts.setdefault(name, _Host(name))
 
-    def _expect(self, seen: HostExpected) -> None:
+    def _expect(self, seen: HostExpected) -> Iterator[Verdict]:
         host = self._host(seen.host)
         host.name, host.is_here = seen.name, seen.is_here
+        host.planes = frozenset(seen.planes)
+        yield from self._give_up(host, seen.at)
         for plane in seen.planes:
             if plane not in host.heard and plane not in host.lost_at:
                 host.lost_at[plane] = seen.at
                 self._dues.set((host.host, plane), after(seen.at, self._never_heard_ms))
+
+    def _give_up(self, host: _Host, at: Instant) -> Iterator[Verdict]:
+        """Planes that its settings name no more: it pulses there no more, and should not."""
+        for plane in sorted(host.lost_at.keys() - host.planes) if host.planes else ():
+            host.heard.discard(plane)
+            del host.lost_at[plane]
+            self._dues.set((host.host, plane), None)
+            if plane in host.said:
+                yield from self._unsaid(host, plane, at, f"plane {plane} is none of its own now")
+
+    def _unsaid(self, host: _Host, plane: str, at: Instant, reason: str) -> Iterator[Verdict]:
+        host.said.discard(plane)
+        if host.said:  # One alarm for all its planes: what is left of it is said anew.
+            yield self._raised(host, at)
+        else:
+            yield self._cleared(host, at, reason)
 
     def _forget(self, seen: HostForgotten) -> Iterator[Verdict]:
         host = self._hosts.pop(seen.host, None)
@@ -95,25 +115,22 @@ class HostPlaneLost:
         if host.boot not in ("", seen.boot):
             yield from self._over(host, seen.at, f"{host.name} was booted since")
             host.heard.clear()
+            host.ever.clear()
         host.boot = seen.boot
         host.lost_at.pop(seen.plane, None)
         self._dues.set((host.host, seen.plane), None)
         if not host.heard:  # It is back: the other planes have their time to be, too.
             self._look_later(host, after(seen.at, self._hold_ms))
         host.heard.add(seen.plane)
+        host.ever.add(seen.plane)
         if seen.plane in self._our_end and not host.is_here:
             self._our_end.discard(seen.plane)
             yield self._ours_is_back(seen.plane, seen.at, f"{host.name} is heard on it again")
             for other in self._hosts.values():
                 self._look_later(other, after(seen.at, self._hold_ms))
         if seen.plane in host.said:
-            before = sorted(host.said)
-            host.said.discard(seen.plane)
-            if host.said:  # One alarm for all its planes: what is left of it is said anew.
-                yield self._raised(host, seen.at)
-            else:
-                reason = f"{host.name} is heard again on plane {', '.join(before)}"
-                yield self._cleared(host, seen.at, reason)
+            reason = f"{host.name} is heard again on plane {', '.join(sorted(host.said))}"
+            yield from self._unsaid(host, seen.plane, seen.at, reason)
 
     def _look_later(self, host: _Host, at: Instant) -> None:
         for plane in sorted(host.lost_at.keys() - host.said):
@@ -122,7 +139,8 @@ class HostPlaneLost:
 
     def _silent(self, seen: PlaneSilent) -> None:
         host = self._host(seen.host)
-        if seen.boot != host.boot or seen.plane in host.lost_at:
+        is_its_own = not host.planes or seen.plane in host.planes
+        if seen.boot != host.boot or seen.plane in host.lost_at or not is_its_own:
             return
         host.heard.discard(seen.plane)
         host.lost_at[seen.plane] = seen.last_heard
@@ -167,13 +185,16 @@ class HostPlaneLost:
 
     def _raised(self, host: _Host, now: Instant) -> Verdict:
         planes, heard = ", ".join(sorted(host.said)), ", ".join(sorted(host.heard))
+        fault_at = min(host.lost_at[plane] for plane in host.said)
         return FaultRaised(
             detector="host_plane_lost",
             condition=CONDITION,
             subject=self._subject(host),
             effect=Effect.DEGRADED,
             certainty=Certainty.CERTAIN,
-            fault_at=min(host.lost_at[plane] for plane in host.said),
+            fault_at=fault_at,
+            # Never heard: since when it is cut nobody knows, and the wait was on purpose.
+            not_before=None if host.said <= host.ever else fault_at,
             detected_at=now,
             reason=f"{host.name} is silent on plane {planes}, and heard on {heard}",
             boot=host.boot,

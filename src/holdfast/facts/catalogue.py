@@ -170,7 +170,7 @@ CATALOGUE: tuple[AlarmType, ...] = (
         probable_cause="STORAGE_CAPACITY_PROBLEM",
         means="A journal, outbox or recorder write failed, or a file was corrupt; losses count.",
         clears="When writing has worked again for 60 s.",
-        repair="Free space on the state directory's file system, or look at its disk.",
+        repair="As its text says: free space in the state directory, or look at that disk.",
         covers=("H5", "H8"),
     ),
     AlarmType(

@@ -137,4 +137,18 @@ ACTING: tuple[AlarmType, ...] = (
         repair="Check the VM's data where it runs now: both may have written to its disks.",
         covers=("H9", "H15"),
     ),
+    AlarmType(
+        id="store-member-lost",
+        title="A member of the store does not answer",
+        subject=SubjectKind.HOLDFAST,
+        event_type=EventType.PROCESSING,
+        severity=Severity.MAJOR,
+        probable_cause="LOSS_OF_REDUNDANCY",
+        means="The etcd beside this controller is away for 15 s: one more, and nothing is decided.",
+        clears="When it answers again.",
+        repair="On that host: holdfast status, and the log of the service holdfast-store.",
+        pushed=False,
+        period_s=25,
+        covers=("H6", "H9"),
+    ),
 )

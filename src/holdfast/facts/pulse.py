@@ -36,6 +36,7 @@ LONGEST_AGE_MS = 0xFFFF
 NAMES_AT = 6  # Before it: magic, version, kind, the length of the names.
 BODY = struct.Struct("!QQBI")
 GRANT = struct.Struct("!QQQ")
+_AGE = struct.Struct("!H")
 SAID_AT = 16  # In the body: plan, limit and layers, which seldom change, follow each other.
 
 MALFORMED, OTHER_VERSION, WRONG_KEY = "malformed", "other version", "wrong key"
@@ -133,15 +134,18 @@ def encode_each(pulse: Pulse, planes: Iterable[str], key: bytes) -> dict[str, by
 
 
 def encode_body(pulse: Pulse) -> bytes:
-    words = [(_LAYER_NUMBER[layer], word) for layer, word in pulse.layers.items()]
-    states = b"".join(bytes((number, _STATE_NUMBER[word.state])) for number, word in words)
-    ages = [min(max(0, word.age_ms), LONGEST_AGE_MS) for _, word in words]
-    return (
+    """Twenty times a second: one buffer, and no list on the way."""
+    layers = pulse.layers
+    body = bytearray(
         BODY.pack(pulse.sequence, pulse.sent_ns, _PLAN_NUMBER[pulse.plan], pulse.plan_limit_ms)
-        + bytes((len(words),))
-        + states
-        + struct.pack(f"!{len(ages)}H", *ages)
     )
+    body.append(len(layers))
+    ages = bytearray()
+    for layer, (state, age_ms) in layers.items():
+        body.append(_LAYER_NUMBER[layer])
+        body.append(_STATE_NUMBER[state])
+        ages += _AGE.pack(min(max(0, age_ms), LONGEST_AGE_MS))
+    return bytes(body + ages)
 
 
 def encode_probe(host: str, plane: str, nonce: bytes, key: bytes) -> bytes:

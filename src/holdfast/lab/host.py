@@ -274,7 +274,7 @@ def find_wire(lab: str) -> Holder:
     """The process that holds the wires of a lab; raises LabError when the lab is not up."""
     wire = Holder.load(wire_record(lab))
     if wire is None or not wire.is_alive():
-        raise LabError(f"lab {lab} is not up: `{lab_command('up', lab)}`")
+        raise LabError(f"no lab {lab} is up: `{lab_command('up', lab)}`")
     return wire
 
 

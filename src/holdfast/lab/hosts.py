@@ -84,7 +84,7 @@ class Lab:
         """Find a lab that is up; raises LabError if there is none of this name."""
         about = read_record(name)
         if about is None:
-            raise NoLab(f"lab {name} is not up: `{lab_command('up', name)}`")
+            raise NoLab(f"no lab {name} is up: `{lab_command('up', name)}`")
         disks = Path(about["disks"])
         numbers = range(1, about["hosts"] + 1)
         systemd = bool(about.get("has_systemd"))

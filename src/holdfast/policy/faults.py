@@ -18,6 +18,9 @@ def raised(world: World, fault: FaultRaised) -> list[Action]:
     record = world.record(fault.subject.id, fault.subject.name)
     if world.is_past(life, record):
         return _of_the_past(world, record, fault, life)
+    if _has_left(record, fault):
+        record.life = life  # The newest of it here, should this host be told to start it.
+        return []
     if _is_old_news(world, record, fault, life):
         return []
     told: list[Action] = []
@@ -62,13 +65,18 @@ def unjudged(world: World, record: VmRecord) -> FaultRaised | None:
     )
 
 
+def _has_left(record: VmRecord, fault: FaultRaised) -> bool:
+    """Nothing of it is left here, as was shown: so it left, and its holder has it."""
+    is_anothers = record.protection is None and record.outranked > 0
+    is_here = not record.is_gone or record.is_copy
+    return is_anothers and not is_here and fault.effect is Effect.GONE
+
+
 def _is_old_news(world: World, record: VmRecord, fault: FaultRaised, life: Incarnation) -> bool:
     """What is known to be over already, or says less than is known."""
     is_anothers = record.protection is None and record.outranked > 0
     if is_anothers and life.boot != world.boot:
         return True  # It fell with its host, and runs elsewhere since: the controllers told that.
-    if is_anothers and record.is_gone and not record.is_copy and fault.effect is Effect.GONE:
-        return True  # Nothing of it is left here, as was shown: so it left, and its holder has it.
     if record.half == life.key and fault.effect is Effect.GONE:
         return True  # It was never this host's.
     if record.life != life:

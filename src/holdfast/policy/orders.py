@@ -14,6 +14,7 @@ from holdfast.policy import (
     alarms,
     case_files,
     faults,
+    holding,
     moving,
     ordered,
     promise,
@@ -188,7 +189,7 @@ def _released(world: World, order: told.ProtectionEnded) -> list[Action]:
         given_up = "recovery-given-up"
         actions += alarms.clear_of_incident(world, record.incident, reason, given_up)
         actions += case_files.owned_by(world, record)
-        actions += recovery.leave(world, record)
+        actions += holding.leave(world, record)
     return [*actions, *promise.judge_group(world, group)]
 
 

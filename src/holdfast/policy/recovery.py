@@ -1,14 +1,13 @@
 """What is done for a VM that failed: evidence, end, proof, back-off, start, or hand-over.
 
-Before every dangerous act (an end, a start) it is asked anew whether recovery may go on: `_held`.
+Before every dangerous act (an end, a start) it is asked anew whether it may go on (`holding.held`).
 """
 
 from holdfast.facts.actions import Action, EndVm, ProveGone, RestartHere, TellIncident
 from holdfast.facts.instants import NS_PER_S, after, elapsed_ms, spoken
 from holdfast.facts.outcomes import LastWordsCaptured, LastWordsFailed
-from holdfast.facts.promises import Owner
 from holdfast.facts.tenure import LocalProof
-from holdfast.policy import case_files, promise, stages, timing
+from holdfast.policy import case_files, holding, promise, stages, timing
 from holdfast.policy.stages import give_up, move
 from holdfast.policy.vm_states import LEFT_ALONE, UNDER_WAY, VmEvent, VmState
 from holdfast.policy.world import VmRecord, World
@@ -30,7 +29,7 @@ def begin(world: World, record: VmRecord, *, is_live: bool, is_sure: bool) -> li
     record.is_unexplained = was_in_doubt and not is_sure
     if record.state is VmState.HANDED_OVER:
         return took
-    held = _held(world, record)
+    held = holding.held(world, record)
     if held is not None:
         return [*took, *held]
     if record.state is VmState.UNEXPLAINED:
@@ -42,45 +41,6 @@ def begin(world: World, record: VmRecord, *, is_live: bool, is_sure: bool) -> li
     record.wake_at = after(world.now, limit_ms)
     text = "is looked at, then ended to start again"
     return [*took, *case_files.step(world, record, text)]
-
-
-def _held(world: World, record: VmRecord) -> list[Action] | None:
-    """None if recovery may go on; else what is said when it may not, in the state for that."""
-    if record.is_copy:
-        return None  # It must end, whatever holds recoveries back; and it is not started.
-    if promise.not_ours(world, record):
-        move(world, record, VmEvent.LEAVE)
-        return _leave(world, record)
-    if world.disarm is not None:
-        move(world, record, VmEvent.HOLD)
-        text = f"is held back: {world.disarm.owner} disarmed recovery: {world.disarm.reason}"
-        return case_files.step(world, record, text, "holdfast arm")
-    until = promise.held_until(world, record)
-    if until:
-        move(world, record, VmEvent.HOLD)
-        return case_files.step(world, record, f"is held back until {until}")
-    reason = promise.obstacle(world, record)
-    return give_up(world, record, reason) if reason else None
-
-
-def _leave(world: World, record: VmRecord) -> list[Action]:
-    text = f"is not restarted: {promise.not_ours(world, record)}"
-    if record.is_awaited:
-        return case_files.step(world, record, "runs, its answer is awaited")
-    if record.protection and world.group_of(record).owner is Owner.EXTERNAL:
-        return case_files.step(world, record, text)
-    verb = "reset" if record.is_live_fault and not record.is_gone else "start"
-    return case_files.step(world, record, text, f"virsh {verb} {record.name}")
-
-
-def leave(world: World, record: VmRecord) -> list[Action]:
-    """Its protection ended while recovery was under way: from here it is its owner's."""
-    may_be_left = record.state in (VmState.FAILED, *UNDER_WAY, *LEFT_ALONE)
-    if not record.incident or not may_be_left:
-        return []
-    move(world, record, VmEvent.LEAVE)
-    record.wake_at = record.start_due = None
-    return _leave(world, record)
 
 
 def _look_for_end(world: World, record: VmRecord) -> list[Action]:
@@ -113,7 +73,7 @@ def evidence_taken(world: World, record: VmRecord) -> list[Action]:
         return []
     if record.is_gone:
         return prove(world, record)
-    held = _held(world, record)
+    held = holding.held(world, record)
     if held is not None:
         return held
     move(world, record, VmEvent.END)
@@ -180,7 +140,8 @@ def process_gone(world: World, record: VmRecord) -> list[Action]:
     if record.state in (VmState.RUNNING, VmState.ANSWERING):  # The verdict is still to come.
         record.stage_began = world.now
         record.wake_at = after(world.now, timing.JUDGED_WITHIN_MS)
-    return []
+    left = record.state is VmState.LEFT and record.is_awaited
+    return holding.left_anew(world, record) if left else []
 
 
 def prove(world: World, record: VmRecord) -> list[Action]:
@@ -220,7 +181,7 @@ def proven(world: World, record: VmRecord, proof: LocalProof) -> list[Action]:
         record.wake_at = after(world.now, timing.prove_retry_ms(record.tries))
         return []  # About another life or boot, or not about its disks: look again.
     record.is_gone = record.is_dying = True
-    held = _held(world, record)
+    held = holding.held(world, record)
     if held is not None:
         return held
     if record.start_unknown_at is not None and proof.at > record.start_unknown_at:
@@ -286,7 +247,7 @@ def _not_begun(world: World, record: VmRecord) -> list[Action]:
     """Somebody forbade it before it began: that was no attempt, and uses up no budget."""
     del record.starts[-1:]
     record.attempt = max(0, record.attempt - 1)
-    return _held(world, record) or []
+    return holding.held(world, record) or []
 
 
 def start_unknown(world: World, record: VmRecord, reason: str) -> list[Action]:
@@ -306,7 +267,7 @@ def retry(world: World, record: VmRecord) -> list[Action]:
         return []
     if record.is_awaited and not record.is_live_fault:
         return _take_over_wait(world, record)
-    held = _held(world, record)
+    held = holding.held(world, record)
     if held is not None:
         return held
     if record.is_unexplained:  # What held it back is over; the doubt is not.
@@ -335,7 +296,7 @@ def woken(world: World, record: VmRecord) -> list[Action]:
         case VmState.FAILED | VmState.PROVING | VmState.WAITING:
             return prove(world, record)
         case VmState.ENDING:
-            held = _held(world, record)
+            held = holding.held(world, record)
             return end(world, record) if held is None else held
         case VmState.UNEXPLAINED:
             return give_up(world, record, UNEXPLAINED)
@@ -349,7 +310,8 @@ def _not_mended(world: World, record: VmRecord) -> list[Action]:
     """It was left alone to mend itself, and has not: a person decides what it may cost."""
     record.is_live_fault = record.runs
     if promise.not_ours(world, record):
-        return _leave(world, record)
+        record.wake_at = after(world.now, timing.MEND_LIMIT_MS)  # It may be ours by then.
+        return holding.say_left(world, record)
     return give_up(world, record, "it did not mend itself")
 
 
@@ -371,7 +333,7 @@ def again(world: World, record: VmRecord) -> list[Action]:
         case VmState.FAILED:
             return [*took, *_look_for_end(world, record)]
         case VmState.ENDING if not record.is_gone:
-            held = _held(world, record)
+            held = holding.held(world, record)
             return [*took, *(end(world, record) if held is None else held)]
         case VmState.ENDING | VmState.PROVING | VmState.STARTING:
             return [*took, *prove(world, record)]
@@ -392,7 +354,7 @@ def over_with_boot(world: World, record: VmRecord) -> list[Action]:
     if record.state not in (VmState.FAILED, *UNDER_WAY, VmState.UNEXPLAINED):
         return []
     record.is_gone = record.is_dying = True
-    held = _held(world, record)
+    held = holding.held(world, record)
     if held is not None:
         return held
     if record.is_unexplained:

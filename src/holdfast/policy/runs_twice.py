@@ -8,12 +8,10 @@ from holdfast.facts.verdicts import Certainty, Effect, FaultRaised
 from holdfast.policy import site_alarms
 from holdfast.policy.site_world import SiteWorld
 
-RUNS_TWICE = "vm-runs-twice"
-
 
 def judge(world: SiteWorld, migration: Migration) -> list[Action]:
     """It runs at both ends, which libvirt prevents but for a moment: a person must end one."""
-    key = alarm_key(migration.vm, RUNS_TWICE)
+    key = alarm_key(migration.vm, site_alarms.RUNS_TWICE)
     if migration.step is not MigrationStep.IN_DOUBT:
         if key not in world.wanted:
             return []
@@ -22,7 +20,7 @@ def judge(world: SiteWorld, migration: Migration) -> list[Action]:
     names = [world.record(host).name for host in (migration.source, migration.target)]
     fault = FaultRaised(
         detector="policy",
-        condition=RUNS_TWICE,
+        condition=site_alarms.RUNS_TWICE,
         subject=vm_subject(migration.vm, migration.name),
         effect=Effect.DEGRADED,
         certainty=Certainty.CERTAIN,

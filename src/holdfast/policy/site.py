@@ -299,7 +299,7 @@ class SiteDecider:
         world.began_at = world.now
         site_fencing.forget_asked(world)
         for record in world.hosts.values():
-            record.was_heard = False
+            record.was_heard = record.was_heard and record.state in SILENT  # And missed: no boot.
             record.stale = [c for c, one in record.faults.items() if not _is_loss(one)]
         own = [site_alarms.own_key(world, condition) for condition in world.own_faults]
         world.own_faults.clear()

@@ -25,10 +25,12 @@ OF_HOSTS = frozenset(row.id for row in BY_ID.values() if row.subject is SubjectK
 OF_REHEARSALS = "host-unfenceable"  # The leader's own to raise and clear; nothing is heard of it.
 OF_GUARANTEES = "guarantee-lost"  # Likewise.
 ADRIFT = "vm-adrift"
+RUNS_TWICE = "vm-runs-twice"
 OF_SITES = OF_HOSTS | {
     ON_LOST_HOST,
     TOGETHER,
     ADRIFT,
+    RUNS_TWICE,
     "agent-away",
     site_deaths.BRAKED,
     OF_GUARANTEES,

@@ -45,7 +45,8 @@ def as_known(world: SiteWorld, record: HostRecord, loss: FaultRaised) -> FaultRa
     told, more = fence.proof.shown[:TOLD_AT_ONCE], fence.proof.shown[TOLD_AT_ONCE:]
     reason = f"{record.name} is dead: {'; '.join(told)}"
     if more:  # Who reads an alarm needs the proof; all that was looked at is long.
-        reason += f" (and {len(more)} things more: holdfast explain {record.name})"
+        things = "one thing" if len(more) == 1 else f"{len(more)} things"
+        reason += f" (and {things} more: holdfast explain {record.name})"
     evidence = {**loss.evidence, "looked_at": "; ".join(more)} if more else loss.evidence
     return msgspec.structs.replace(
         loss, certainty=Certainty.CERTAIN, reason=reason, evidence=evidence
@@ -197,9 +198,17 @@ def _holder(promise: Promise) -> str:
     return promise.protection.tenure.host
 
 
+def _runner(world: SiteWorld, dead: HostRecord, vm: str) -> HostRecord | None:
+    """Another host that tells that it runs there."""
+    others = (one for one in world.hosts.values() if one is not dead and one.state not in SILENT)
+    return next((one for one in others if any(seen.vm == vm for seen in one.vms)), None)
+
+
 def _word(world: SiteWorld, record: HostRecord, vm: str) -> str:
     """What becomes of it, after "is down with its host"; empty: it is over."""
     promise = world.promises.get(vm)
+    if promise is None and _runner(world, record, vm):
+        return ""
     if promise is None:
         return "and starts nowhere else: it is not protected"
     recovery = world.recovery_ahead(promise) or world.recovery_of(promise)
@@ -256,7 +265,9 @@ def _waiting(target: str, starting: Starting | None) -> str:
     if starting is not None and starting.obstacle:
         return f"and is not started on {target} yet: {starting.obstacle}"
     if starting is not None and starting.unanswered:
-        return f"and {target}, which is to start it, does not answer: {starting.unanswered}"
+        return (
+            f"and {target}, which is to start it, has not said that it does: {starting.unanswered}"
+        )
     return ""
 
 
@@ -282,7 +293,9 @@ def _why_vm_over(world: SiteWorld, record: HostRecord, alarm: Alarm) -> str:
     vm = alarm.subject
     promise = world.promises.get(vm.id)
     if promise is None:
-        return f"{vm.name} is not protected any more: nobody is to bring it back"
+        runner = _runner(world, record, vm.id)
+        where = f"runs on {runner.name}" if runner else "nobody is to bring it back"
+        return f"{vm.name} is not protected any more: {where}"
     recovery = world.recovery_of(promise)
     if recovery is None:
         return ""

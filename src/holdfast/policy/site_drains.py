@@ -12,7 +12,7 @@ from holdfast.facts.alarms import alarm_key
 from holdfast.facts.fencing import HostMode
 from holdfast.facts.instants import NS_PER_MS, Instant, after
 from holdfast.facts.migrations import Drain, Migration, Prediction
-from holdfast.facts.site import SiteFact
+from holdfast.facts.site import HostVm, SiteFact
 from holdfast.facts.subjects import Subject, SubjectKind
 from holdfast.facts.verdicts import Certainty, Effect, FaultRaised
 from holdfast.policy import brakes, site_alarms, timing
@@ -32,12 +32,19 @@ def go_on(world: SiteWorld) -> list[Action]:
     if any(_is_asked(world, vm, now) for vm, now in world.moving.items()):
         return []  # It counts among those that move when the store has it.
     for drain, is_wanted in _left(world):
-        record = world.hosts.get(drain.host)
-        for vm in record.vms if record is not None else ():
+        for vm in there(world, drain.host):
             migration = _next_away(world, drain, vm.vm, is_wanted=is_wanted)
             if migration is not None:
                 return [PutMigration(migration=migration)]  # One, then it is worked out anew.
     return []
+
+
+def there(world: SiteWorld, host: str) -> list[HostVm]:
+    """The VMs to move away from it. What a host told last, that died since, may live elsewhere by
+    now, and stays there; so does one of which it has an old copy."""
+    record = world.hosts.get(host)
+    held_by = {vm: promise.protection.tenure.host for vm, promise in world.promises.items()}
+    return [vm for vm in (record.vms if record else ()) if held_by.get(vm.vm, host) == host]
 
 
 def _left(world: SiteWorld) -> Iterator[tuple[Drain, bool]]:

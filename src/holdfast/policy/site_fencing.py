@@ -32,6 +32,8 @@ def go_on(world: SiteWorld) -> list[Action]:
         if fence is not None and _may_keep(record, fence):
             now = _of(record, fence.number)
             actions += [] if _was_just_asked(world, now) else [_put(fence, step=FenceStep.CLOSED)]
+        elif fence is not None and _is_overtaken(record, fence):
+            actions += _leave(world, record, fence)
         elif fence is not None and fence.step is FenceStep.INTENDED and not fence.doubt:
             actions += _switch_off(world, record, fence)
         elif fence is not None:
@@ -46,10 +48,32 @@ def go_on(world: SiteWorld) -> list[Action]:
 def _may_keep(record: HostRecord, fence: Fence) -> bool:
     """It is heard again before its lease is proven to be over, and nobody touched its power: it is
     granted anew, and nothing is moved."""
-    is_open = fence.is_lease and fence.step is FenceStep.INTENDED
-    proven = record.fencing is not None and record.fencing.number == fence.number
-    is_proven = proven and record.fencing is not None and record.fencing.proof is not None
-    return is_open and record.pulses and not is_proven
+    return fence.is_lease and _is_unproven(record, fence) and record.pulses
+
+
+def _is_overtaken(record: HostRecord, fence: Fence) -> bool:
+    """It was booted since: the boot that was to be proven dead is over by itself, and whoever cut
+    its power now would cut another one's. Its agent said so, and not only a pulse."""
+    is_told = record.boot == record.told_boot and record.boot not in ("", *boots_of(fence))
+    return is_told and _is_unproven(record, fence)
+
+
+def _is_unproven(record: HostRecord, fence: Fence) -> bool:
+    """It is only intended, and no proof of it is on its way to the store from here."""
+    now = record.fencing
+    has_proof = now is not None and now.number == fence.number and now.proof is not None
+    return fence.step is FenceStep.INTENDED and not has_proof
+
+
+def _leave(world: SiteWorld, record: HostRecord, fence: Fence) -> list[Action]:
+    """The store first: that ends a try that is under way. Silent anew, it gets a fence anew."""
+    now = _of(record, fence.number)
+    is_mixed = record.state not in SILENT and bool(stale_copies(world, record))
+    if is_mixed or _was_just_asked(world, now):
+        return []
+    text = "is left alone: it was booted before its power could be switched off"
+    told = site_incidents.step_of_host(world, record, text, "")
+    return [_put(fence, step=FenceStep.CLOSED, term=world.term), *told]
 
 
 def _open_fence(world: SiteWorld, record: HostRecord) -> Fence | None:

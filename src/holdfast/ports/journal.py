@@ -1,7 +1,7 @@
 """Everything policy consumed and asked for, in order: audit log and replay file in one."""
 
-from collections.abc import Iterator
-from typing import Literal, Protocol
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal, Protocol
 
 from msgspec import Raw, Struct
 
@@ -37,6 +37,15 @@ class Losses(Struct, frozen=True, kw_only=True):
 
     count: int = 0
     reason: str = ""
+
+
+def losses_told(losses: Mapping[str, Callable[[], Losses]]) -> dict[str, Any]:
+    """For who asks a program how it is: by name what it lost, and why."""
+    found = {name: read() for name, read in losses.items()}
+    return {
+        "records_lost": {name: one.count for name, one in found.items()},
+        "lost_because": {name: one.reason for name, one in found.items() if one.count},
+    }
 
 
 class Journal(Protocol):

@@ -1,5 +1,7 @@
 """A daemon that is stopped is frozen at once, one that idles soon, one that works late."""
 
+import pytest
+
 from holdfast.adapters.drivers.libvirt_daemon import Doing
 from holdfast.adapters.drivers.patience import BUSY_S, IDLE_S, STOPPED, STOPPED_S, Patience
 
@@ -41,6 +43,21 @@ def test_what_we_were_late_by_does_not_count() -> None:
     patience = Patience(0)
     assert patience.judge(5.0, None, late_s=4.6) is None
     assert patience.judge(5.3, None) == ""
+
+
+@pytest.mark.parametrize("late_s", [0.00001, 0.001, 0.015, 0.03, 0.3])
+@pytest.mark.parametrize("asked_s", [78_252.943, 1_234.567, 9_876_543.21])
+def test_who_wakes_late_each_time_comes_to_a_judgement_all_the_same(
+    asked_s: float, late_s: float
+) -> None:
+    """By a clock as it is: what is left of a wait may be less than it can show."""
+    patience, stopped = Patience(asked_s), Doing("T", 0, is_runnable=False)
+    now_s, due_s, wakes = asked_s + 0.15, asked_s + 0.15, 0
+    while patience.judge(now_s, stopped, now_s - due_s) is None:
+        due_s = now_s + patience.next_look_s(now_s)
+        now_s = due_s + late_s
+        wakes += 1
+        assert wakes < 10
 
 
 def test_where_the_process_cannot_be_seen_only_the_clock_counts() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -28,6 +29,30 @@ def test_a_token_opens_what_its_role_says_until_it_is_revoked(tmp_path: Path) ->
                 async with session.get("/v1/status") as answer:
                     assert answer.status == 401
                     assert (await answer.json())["error"] == "this token is not known"
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/tokens", {"name": "z", "role": "administer", "seconds": 0}),
+        ("/v1/joins", {"for_s": 0}),
+    ],
+)
+def test_a_token_that_is_to_last_no_time_is_refused(
+    tmp_path: Path, path: str, body: dict[str, Any]
+) -> None:
+    """And not taken for one of which nothing was said: that lasts long."""
+
+    async def work() -> None:
+        async with (
+            api(tmp_path) as site,
+            site.here() as session,
+            session.post(path, json=body) as answer,
+        ):
+            assert answer.status == 400
+            assert "from 1 s to" in (await answer.json())["error"]
 
     asyncio.run(work())
 

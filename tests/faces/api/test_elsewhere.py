@@ -90,6 +90,7 @@ def test_a_token_shows_and_changes_what_its_role_may(
         ({"HOLDFAST_API": "http://10.0.0.1"}, ["vm", "list"], 2, "use https"),
         ({"HOLDFAST_API": "ftp://h1"}, ["vm", "list"], 2, "is no address of a controller"),
         ({"HOLDFAST_API": "https://h1:x"}, ["vm", "list"], 2, "is no address of a controller"),
+        ({"HOLDFAST_API": "https://[::1"}, ["vm", "list"], 2, "is no address of a controller"),
         ({"HOLDFAST_CA": "/nothing"}, ["vm", "list"], 2, "these cannot be used for TLS: /nothing"),
         ({}, ["--token-file", "/nothing", "vm", "list"], 2, "cannot read /nothing"),
     ],

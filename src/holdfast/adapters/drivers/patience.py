@@ -12,6 +12,9 @@ STOPPED_S = 0.4
 IDLE_S = 0.65
 BUSY_S = 3.0
 LOOK_AGAIN_S = 0.25
+# Every sleep ends a little late, which puts off the moment that it waited for: without a shortest
+# one, further sleeps would come near to it by ever smaller steps, and for ever.
+SHORTEST_LOOK_S = 0.01
 BUSY_SHARE = 0.1  # Of the time that was looked at; all of its threads together.
 
 assert STOPPED_S < IDLE_S < BUSY_S
@@ -50,4 +53,5 @@ class Patience:
         """How long to sleep until there may be something to say."""
         open_s = self.open_s(now_s)
         left = [limit - open_s for limit in (STOPPED_S, IDLE_S, BUSY_S) if limit > open_s]
-        return min([*left, LOOK_AGAIN_S]) if open_s >= STOPPED_S else left[0]
+        wait_s = min([*left, LOOK_AGAIN_S]) if open_s >= STOPPED_S else left[0]
+        return max(SHORTEST_LOOK_S, wait_s)

@@ -55,6 +55,7 @@ def start(command: list[str], out: int) -> int:
         if os.getppid() != holder:
             os._exit(_CANNOT_START)
         os.setsid()
+        _weigh_session()
         os.dup2(out, 1)
         os.closerange(3, 1024)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _WATCHED)
@@ -63,6 +64,13 @@ def start(command: list[str], out: int) -> int:
         os.write(2, f"it cannot be started: {error.strerror}\n".encode())
     finally:
         os._exit(_CANNOT_START)
+
+
+def _weigh_session() -> None:
+    """A new session has no more weight than any guest: give it that of its first program, which is
+    ours (holdfast.ports.priority has the whole story, and can not be loaded here)."""
+    with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as file:
+        file.write(str(os.getpriority(os.PRIO_PROCESS, 0)))
 
 
 def wait_end(program: int, deadline: float) -> int | None:

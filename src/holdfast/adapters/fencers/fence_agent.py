@@ -61,6 +61,7 @@ NO_PLUG_HINT = (
     "It means the whole server: check its user, its password and its address, and that IPMI over"
     " LAN is on there."
 )
+KILLED_HINT = "See on this controller's host what ended it: its kernel's log (journalctl -k)."
 ANY_HINT = (
     "Check that its address is right and reached from this controller, and its user and secret."
 )
@@ -228,6 +229,7 @@ class _Errand:
         self._loop = asyncio.get_running_loop()
         self._began_s = self._loop.time()
         self.values = {**self.device.options, **self.device.secrets}
+        self._half_s = 0.0  # What ends before it, and not by itself, was not ended by us.
 
     @property
     def since_s(self) -> float:
@@ -245,6 +247,7 @@ class _Errand:
         limit_s = self.left_s if limit_s is None else min(limit_s, self.left_s)
         if limit_s < SHORTEST_S:
             raise self.overran()
+        self._half_s = self.since_s + limit_s / 2
         try:
             return await run_program([str(self.program), *words], given, limit_s, ENVIRONMENT)
         except OSError as error:
@@ -284,12 +287,16 @@ class _Errand:
 
     def failure(self, what: str, ended: Ended, hint: str = "") -> FenceFailed:
         words = last_words(ended.said, ended.complained, self.device.secrets.values())
+        is_killed = ended.code is None and self.since_s < self._half_s
         if ended.code is None:
-            how = f"it was ended after {self.since_s:.1f} s"
+            by = "something on this controller's host" if is_killed else "us"
+            how = f"it was ended by {by} after {self.since_s:.1f} s"
         else:
             how = f"signal {-ended.code}" if ended.code < 0 else f"code {ended.code}"
         said = f"{words} ({how})" if words else f"it said nothing ({how})"
         fits = [known for key, known in HINTS if key in words.lower()]
+        if is_killed or (ended.code or 0) < 0:
+            fits = [KILLED_HINT]
         if "plug status" in words.lower() and not {"plug", "port"} & self.values.keys():
             fits = [NO_PLUG_HINT]
         return FenceFailed(f"{self.device.agent} {what}: {said}. {hint or (*fits, ANY_HINT)[0]}")

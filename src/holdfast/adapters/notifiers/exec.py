@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from holdfast.adapters.drivers.held_program import memory_file
 from holdfast.adapters.drivers.notice_json import render
 from holdfast.facts.instants import NS_PER_MS
-from holdfast.ports.keeper import fall_back
 from holdfast.ports.notifier import Notice, NotifyFailed, NotifyRefused
+from holdfast.ports.priority import fall_back
 
 TIMEOUT_S = 30.0
 ERROR_BYTES = 64 << 10  # What the program may complain of; more of it cannot be written.

@@ -43,6 +43,10 @@ class GuestAgent:
             if life is not None:
                 self._see(AgentLeft(at=_now(), incarnation=life))
 
+    def is_open(self, vm: str) -> bool:
+        """Whether its agent has its channel open, as far as libvirt told."""
+        return vm in self._open
+
     async def run(self, see: See) -> None:
         self._see = see
         while True:

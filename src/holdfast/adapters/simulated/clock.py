@@ -27,6 +27,11 @@ class Clock:
     def next_due(self) -> int | None:
         return self._due[0][0] if self._due else None
 
+    @property
+    def is_idle_now(self) -> bool:
+        """Nothing more is due at this instant."""
+        return not self._due or self._due[0][0] > self.now
+
     def run_next(self) -> None:
         at, _, what = heapq.heappop(self._due)
         self.now = max(self.now, at)

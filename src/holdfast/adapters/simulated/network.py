@@ -100,6 +100,11 @@ class Network:
         return self.reaches(plane, source, target) and self.reaches(plane, target, source)
 
     @property
+    def has_all_ways(self) -> bool:
+        """Nothing is cut off, and no machine is down."""
+        return not self._cut and not self._down
+
+    @property
     def is_whole(self) -> bool:
         return not self._cut and all(one == Weather() for one in self.weather.values())
 
@@ -129,7 +134,10 @@ class Network:
             for target, hear in targets:
                 self.send(plane, source, target, functools.partial(hear, *said))
             return
-        reached = [hear for target, hear in targets if self.reaches(plane, source, target)]
+        if self.has_all_ways:
+            reached = [hear for _, hear in targets]
+        else:
+            reached = [hear for target, hear in targets if self.reaches(plane, source, target)]
         if reached:
             self._clock.later(weather.delay_ms, functools.partial(_tell_each, reached, said))
 

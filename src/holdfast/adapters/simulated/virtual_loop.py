@@ -133,7 +133,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if not self._soon:
             if not self._timers:
                 return
-            due = max(due, self._own.virtual_at(self._timers[0][0]))
+            timer_due = self._own.virtual_at(self._timers[0][0])
+            if timer_due > due:
+                due = timer_due
         if self.lag_ms:
             due += round(self.lag_ms * NS_PER_MS)
         if self._planned is not None and self._planned <= due:
@@ -152,7 +154,21 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self._turn()
 
     def _turn(self) -> None:
-        """One round: what is due joins what is ready, and all of that runs."""
+        """What is due joins what is ready, and all of that runs; and what that made ready after
+        it, where nobody else on the clock comes first."""
+        before = _get_running_loop()
+        _set_running_loop(self)
+        self._is_running = True
+        try:
+            self._round()
+            while self._soon and self._goes_on():
+                self._round()
+        finally:
+            self._is_running = False
+            _set_running_loop(before)
+        self._plan()
+
+    def _round(self) -> None:
         soon, timers = self._soon, self._timers
         if timers:
             now = self._own.monotonic_ns()
@@ -160,23 +176,18 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 soon.append(heapq.heappop(timers)[2])
         left = len(soon)
         self._count_steps(left)
-        before = _get_running_loop()
-        _set_running_loop(self)
-        self._is_running = True
-        try:
-            while left and not (self._is_dead or self.is_frozen):
-                self._run(soon.popleft())
-                left = len(soon) if self.lag_ms else left - 1
-        finally:
-            self._is_running = False
-            _set_running_loop(before)
-        self._plan()
+        while left and not (self._is_dead or self.is_frozen):
+            handle = soon.popleft()
+            try:
+                handle.context.run(handle.what, *handle.args)
+            except Exception as error:  # noqa: BLE001  Told, as every loop does.
+                self.call_exception_handler({"message": "a callback failed", "exception": error})
+            left = len(soon) if self.lag_ms else left - 1
 
-    def _run(self, handle: VirtualHandle) -> None:
-        try:
-            handle.context.run(handle.what, *handle.args)
-        except Exception as error:  # noqa: BLE001  Told, as every loop does.
-            self.call_exception_handler({"message": "a callback failed", "exception": error})
+    def _goes_on(self) -> bool:
+        """Whether it would be the next on the clock anyway: most of what ends a sleep is."""
+        can_run = not (self.lag_ms or self.is_frozen or self._is_dead)
+        return can_run and self._clock.is_idle_now
 
     def _count_steps(self, steps: int) -> None:
         if self._clock.now != self._at:
@@ -218,8 +229,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
         context: contextvars.Context | None = None,
     ) -> VirtualHandle:
         delay_ns = max(1, round(delay * NS_PER_S)) if delay > 0 else 0
-        at_ns = self._own.monotonic_ns() + delay_ns
-        return self._call_at_ns(at_ns, callback, args, context)
+        return self.call_at_ns(
+            self._own.monotonic_ns() + delay_ns, callback, *args, context=context
+        )
 
     def call_at(  # type: ignore[override]
         self,
@@ -231,15 +243,16 @@ class VirtualLoop(asyncio.BaseEventLoop):
         at_ns = round(when * NS_PER_S)
         while at_ns / NS_PER_S < when:  # Never early: who looks at the time then must see it.
             at_ns += 1
-        return self._call_at_ns(at_ns, callback, args, context)
+        return self.call_at_ns(at_ns, callback, *args, context=context)
 
-    def _call_at_ns(
+    def call_at_ns(
         self,
         at_ns: int,
         callback: Callable[..., object],
-        args: tuple[Any, ...],
-        context: contextvars.Context | None,
+        *args: Any,
+        context: contextvars.Context | None = None,
     ) -> VirtualHandle:
+        """As call_at, to the nanosecond."""
         handle = VirtualHandle(callback, args, context or self.context())
         if not self._is_dead:
             heapq.heappush(self._timers, (at_ns, next(self._count), handle))

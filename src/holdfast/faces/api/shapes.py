@@ -375,3 +375,4 @@ class Status(Struct, frozen=True, kw_only=True):
     unknown_frames: int
     unreadable: int
     records_lost: dict[str, int]
+    lost_because: dict[str, str] = {}

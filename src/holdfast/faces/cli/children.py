@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
+from holdfast.ports.priority import come_first
+
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 10.0
 CALM_S = 20.0
@@ -23,13 +25,23 @@ def _die_with_parent() -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
+def _comes_first() -> None:
+    """Before its first thread begins: each has a priority of its own. One system call more."""
+    _die_with_parent()
+    come_first()
+
+
 @dataclass
 class Child:
-    """One program. It stays in our process group, so that a Ctrl-C reaches it as well."""
+    """One program. It stays in our process group, so that a Ctrl-C reaches it as well.
+
+    `comes_first`: it is not ours, so that it would not see to that itself.
+    """
 
     name: str
     argv: Sequence[str]
     output: Callable[[], IO[bytes] | None] = lambda: None
+    comes_first: bool = False
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     wait_s: float = FIRST_WAIT_S
@@ -43,7 +55,7 @@ class Child:
                 self.argv,
                 stdout=output,
                 stderr=None if output is None else subprocess.STDOUT,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509
+                preexec_fn=_comes_first if self.comes_first else _die_with_parent,  # noqa: PLW1509
             )
         finally:
             if output is not None:

@@ -28,10 +28,13 @@ class Choices(click.Group):
 def find_vm(name: str, vms: Iterable[VmSummary]) -> VmSummary:
     """By name or uuid. Raises Failure."""
     listed = list(vms)
-    for vm in listed:
-        if name in (vm.name, vm.vm):
-            return vm
-    raise unknown("VM", name, (vm.name for vm in listed), "holdfast vm list")
+    found = {vm.vm: vm for vm in listed if name in (vm.name, vm.vm)}
+    if not found:
+        raise unknown("VM", name, (vm.name for vm in listed), "holdfast vm list")
+    if len(found) > 1:
+        named = ", ".join(f"{vm.vm} on {vm.host_name or 'this host'}" for vm in found.values())
+        raise Failure(f"there are {len(found)} VMs {name!r}: {named}", "use a uuid", Exit.USAGE)
+    return next(iter(found.values()))
 
 
 def complete_vm(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:

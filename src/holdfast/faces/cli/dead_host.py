@@ -106,7 +106,9 @@ def _type_name(host: str) -> str:
     if not sys.stdin.isatty():
         hint = f"for scripts: --yes-it-is-dead {host}"
         raise Failure("nobody can be asked here; nothing was done", hint, Exit.USAGE)
-    typed: str = click.prompt(f"Type {host} if you are sure that it is dead", default="")
+    click.echo(f"If {host} still runs, its VMs will run twice, and damage their disks.")
+    asked = f"Type {host} if you are sure that it is dead"
+    typed: str = click.prompt(asked, default="", show_default=False)
     if typed.strip() != host:
         raise Failure("that is not its name: nothing was done", "", Exit.REFUSED)
     return host

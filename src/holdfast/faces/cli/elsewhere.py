@@ -2,6 +2,7 @@
 
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -9,6 +10,7 @@ from holdfast.faces.cli.calling import Place
 from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.faces.cli.services import is_controller_here
 from holdfast.faces.cli.settings import Site
+from holdfast.faces.cli.small_files import read_named
 
 PORT = 7310
 CONNECT_LIMIT_S = 1.0
@@ -19,11 +21,10 @@ def place_elsewhere(site: Site) -> Place | None:
     """None where no URL was given: then this host is meant. Raises Failure."""
     if not site.url:
         return None
-    parts = urlsplit(site.url)
-    try:
+    parts, port = urlsplit(""), 0
+    with suppress(ValueError):  # Brackets that do not close, or a port that is no number.
+        parts = urlsplit(site.url)
         port = parts.port or PORT
-    except ValueError:
-        port = 0
     if parts.scheme not in ("https", "http") or not parts.hostname or not port:
         hint = f"write it like https://controller-1:{PORT}"
         raise Failure(f"{site.url!r} is no address of a controller", hint, Exit.USAGE)
@@ -69,11 +70,7 @@ def _listens(address: str, port: int) -> bool:
 def _token(site: Site) -> str:
     if not site.token_file:
         return os.environ.get(TOKEN, "").strip()
-    try:
-        return Path(site.token_file).read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise Failure(f"cannot read {site.token_file}: {reason}", code=Exit.USAGE) from None
+    return read_named(site.token_file).strip()
 
 
 def _ca_of_the_site(site: Site) -> str:

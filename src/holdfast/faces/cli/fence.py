@@ -3,7 +3,7 @@
 import sys
 import time
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import click
 
@@ -15,6 +15,7 @@ from holdfast.faces.cli.choosing import Choices, complete_host, rows_of
 from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.faces.cli.settings import Site, pass_site
 from holdfast.faces.cli.showing import json_option, note, show, show_json
+from holdfast.faces.cli.small_files import read_named
 
 AGENTS = Path("/usr/sbin")
 LONGEST_REHEARSAL_S = 600.0  # A ladder of slow devices, one after the other.
@@ -63,7 +64,7 @@ def list_fences(site: Site, as_json: bool) -> None:
 @click.option(
     "--secrets-from",
     "source",
-    type=click.File("r"),
+    default="",
     metavar="FILE",
     help="Lines NAME=VALUE instead; - is standard input.",
 )
@@ -77,7 +78,7 @@ def set_fence(
     agent: str,
     options: tuple[str, ...],
     secrets: tuple[str, ...],
-    source: IO[str] | None,
+    source: str,
     level: int,
     deadline: str,
     as_json: bool,
@@ -178,11 +179,12 @@ def _read_options(given: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def _read_secrets(names: tuple[str, ...], source: IO[str] | None) -> dict[str, str]:
+def _read_secrets(names: tuple[str, ...], source: str) -> dict[str, str]:
     """From lines, and then from whoever types. Raises Failure, with no secret in it."""
     found: dict[str, str] = {}
-    for number, line in enumerate(source or (), 1):
-        name, sign, value = line.rstrip("\n").partition("=")
+    lines = read_named(source).split("\n") if source else []
+    for number, line in enumerate(lines, 1):
+        name, sign, value = line.removesuffix("\r").partition("=")
         if not line.strip():
             continue
         if not sign or not name.strip():

@@ -1,6 +1,5 @@
 """Groups: VMs that share an owner of recovery and a service level."""
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -11,6 +10,7 @@ from holdfast.faces.cli.exits import unknown
 from holdfast.faces.cli.local_disks import image_option, local_disk_option, read_images
 from holdfast.faces.cli.settings import Site, pass_site
 from holdfast.faces.cli.showing import json_option, show, show_json
+from holdfast.faces.cli.small_files import read_named
 from holdfast.facts.promises import Admission, Group, Owner, Spread, Zones
 
 name_argument = click.argument("name", metavar="GROUP", shell_complete=complete_group)
@@ -99,7 +99,7 @@ def show_group(site: Site, name: str, as_json: bool) -> None:
 @image_option
 @click.option(
     "--template",
-    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
     help="Holdfast makes the VMs of this group itself, of this libvirt XML (virsh dumpxml).",
 )
 @click.option("--count", type=click.IntRange(0, 1_000), help="So many of them are promised.")
@@ -111,7 +111,7 @@ def set_group(site: Site, /, name: str, as_json: bool, **options: Any) -> None:
     options["images"] = read_images(options["images"]) or None
     given = {key: value for key, value in options.items() if value not in (None, ())}
     if "template" in given:
-        given["template"] = Path(given["template"]).read_text()
+        given["template"] = read_named(given["template"])
     data = ask(site, "group-set", name=name, **given).data
     if as_json:
         return show_json(data)

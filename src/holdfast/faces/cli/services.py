@@ -27,6 +27,7 @@ class Service(Struct, frozen=True, kw_only=True):
 
     name: str
     argv: tuple[str, ...]
+    comes_first: bool = False  # Before the guests; our own programs see to that themselves.
 
 
 class Machine(Struct, frozen=True, kw_only=True):
@@ -63,7 +64,7 @@ def services_of(settings: Settings, config: str, host_name: str) -> list[Service
     if is_controller_here(settings, host_name):
         if settings.store == "etcd":
             argv = (etcd_program(), "--config-file", str(store_file(config)))
-            found.append(Service(name=STORE, argv=argv))
+            found.append(Service(name=STORE, argv=argv, comes_first=True))
         found.append(Service(name=CONTROLLER, argv=(*program, CONTROLLER)))
     return [*found, Service(name=AGENT, argv=(*program, AGENT))]
 

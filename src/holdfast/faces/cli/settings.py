@@ -9,9 +9,9 @@ import click
 from msgspec import structs
 
 from holdfast.faces.cli.exits import Exit, Failure
+from holdfast.faces.cli.small_files import read_small, why_not
 from holdfast.facts.settings import DEFAULT_FILE, Settings
 
-LARGEST_BYTES = 1 << 20
 ONLY_ASK = (
     "status host vm group alarms events audit token incidents explain last-words disarm arm settle"
 ).split()
@@ -49,26 +49,13 @@ class Site:
 def _guess_run_dir(path: Path) -> str:
     """What the file says of it, as far as a person can still read that."""
     try:
-        found = re.search(r'^\s*run_dir\s*=\s*"([^"]+)"', _read_text(path), re.MULTILINE)
+        found = re.search(r'^\s*run_dir\s*=\s*"([^"]+)"', read_small(path), re.MULTILINE)
     except (OSError, ValueError):
         found = None
     return found.group(1) if found else Settings().run_dir
 
 
 pass_site = click.make_pass_decorator(Site, ensure=True)
-
-
-def _read_text(path: Path) -> str:
-    """Raises OSError, ValueError. A device may have no end."""
-    with path.open("rb") as file:
-        raw = file.read(LARGEST_BYTES + 1)
-    if len(raw) > LARGEST_BYTES:
-        raise ValueError(f"it is larger than {LARGEST_BYTES >> 20} MiB: no settings are")
-    return raw.decode()
-
-
-def _why_no_text(error: Exception) -> str:
-    return "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
 
 
 def load_settings(config: str | None) -> Settings:
@@ -78,7 +65,7 @@ def load_settings(config: str | None) -> Settings:
 
     path = Path(config or DEFAULT_FILE)
     try:
-        settings = read_settings(_read_text(path), str(path))
+        settings = read_settings(read_small(path), str(path))
         return structs.replace(settings, file=str(path.absolute()))
     except FileNotFoundError:
         if config is None:
@@ -89,5 +76,4 @@ def load_settings(config: str | None) -> Settings:
         what = "1 mistake" if count == 1 else f"{count} mistakes"
         raise Failure(f"{what} in the settings", str(wrong), Exit.USAGE) from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or _why_no_text(error)
-        raise Failure(f"cannot read {path}: {reason}", code=Exit.USAGE) from None
+        raise Failure(f"cannot read {path}: {why_not(error)}", code=Exit.USAGE) from None

@@ -253,9 +253,7 @@ def _deliveries(upper: Told) -> Iterator[Delivery]:
 
 
 def _controller_warnings(upper: Told) -> Iterator[str]:
-    for what, count in (upper.get("records_lost") or {}).items():
-        if count:
-            yield f"{count} records of {what} were lost"
+    yield from _lost(upper, "of")
     for host in upper.get("agents_awaited") or []:
         yield f"the agent of {host} has not been heard since the controller started"
     for name in upper.get("unknown_to_the_store") or []:
@@ -270,12 +268,18 @@ def _controller_warnings(upper: Told) -> Iterator[str]:
             yield f"{upper[key]} {words}"
 
 
+def _lost(told: Told, of: str) -> Iterator[str]:
+    reasons = told.get("lost_because") or {}
+    for what, count in (told.get("records_lost") or {}).items():
+        if count:
+            reason = f": {reasons[what]}" if reasons.get(what) else ""
+            yield f"{count} records {of} {what} were lost{reason}"
+
+
 def _warnings(here: Told) -> Iterator[str]:
     if here.get("is_amnesiac"):
         yield "the agent lost its memory: it reports, and starts nothing until VMs are granted"
-    for what, count in (here.get("records_lost") or {}).items():
-        if count:
-            yield f"{count} records of the {what} were lost"
+    yield from _lost(here, "of the")
     for name, count in (here.get("detector_defects") or {}).items():
         if count:
             yield f"detector {name} failed {count} times"

@@ -20,6 +20,7 @@ from holdfast.faces.cli.hostname import name_of_host
 from holdfast.faces.cli.services import services_of
 from holdfast.faces.cli.settings import Site, pass_site
 from holdfast.facts.settings import DEFAULT_FILE, Settings
+from holdfast.ports.priority import lead_session
 
 LOG_FOLDER = Path("/var/log/holdfast")
 LOG_BYTES = 4 << 20
@@ -112,13 +113,17 @@ def _supervise(settings: Settings, config: str) -> None:
     services = services_of(settings, config, name_of_host(settings))
     asked = threading.Event()
     _be_spared()
+    lead_session()
     try:
         with only_one("supervise", run_dir), _signals(asked):
             children = Children(say=_say)
             pids = _PidFiles(run_dir, children)
             try:
                 for service in services:
-                    children.add(Child(service.name, service.argv, _Log(service.name).pipe))
+                    pipe = _Log(service.name).pipe
+                    children.add(
+                        Child(service.name, service.argv, pipe, comes_first=service.comes_first)
+                    )
                 pids.write()
                 while not asked.wait(LOOK_S):
                     children.look()

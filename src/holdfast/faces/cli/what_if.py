@@ -10,6 +10,7 @@ from holdfast.controller.what_if import Changes, WhatIf, run, window_of
 from holdfast.faces.cli.exits import Exit, Failure
 from holdfast.faces.cli.settings import Site
 from holdfast.faces.cli.showing import show, show_json
+from holdfast.faces.cli.small_files import read_named
 from holdfast.facts.fencing import HostMode
 from holdfast.facts.instants import spoken
 from holdfast.facts.settings import Settings
@@ -56,12 +57,9 @@ def _run(folder: Path, name: str, changes: Changes) -> WhatIf:
 
 def _read(file: str) -> Settings:
     try:
-        return read_settings(Path(file).read_text(), file)
+        return read_settings(read_named(file), file)
     except SettingsWrong as wrong:
         raise Failure(str(wrong), f"holdfast config check {file}", Exit.USAGE) from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise Failure(f"cannot read {file}: {reason}", code=Exit.USAGE) from None
 
 
 def _changes(settings: Settings | None, mode: str | None) -> Changes:

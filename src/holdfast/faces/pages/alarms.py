@@ -7,11 +7,13 @@ from rich.text import Text
 
 from holdfast.faces.pages.tables import GOOD, QUIET, STRONG, clock, counted, severity, table
 from holdfast.facts.alarm_types import AlarmType
-from holdfast.facts.alarms import AlarmRecord, AlarmState, condition_of
+from holdfast.facts.alarms import Alarm, AlarmRecord, AlarmState, condition_of
 from holdfast.facts.catalogue import CATALOGUE
 from holdfast.facts.instants import spoken
+from holdfast.facts.subjects import SubjectKind
 
 OVER = "-"  # Instead of a number.
+_OF_EACH_HOST = (SubjectKind.PROCESS, SubjectKind.HOLDFAST)
 
 
 def alarms_page(records: Sequence[AlarmRecord], now_ms: int) -> Iterator[Any]:
@@ -49,10 +51,17 @@ def _row(numbers: Mapping[str, str], record: AlarmRecord, now_ms: int) -> list[s
         numbers[alarm.key],
         severity("cleared" if is_cleared else str(alarm.severity)),
         clock(record.fault_utc_ms, now_ms),
-        alarm.subject.name,
+        _subject(alarm),
         alarm.condition,
         what,
     ]
+
+
+def _subject(alarm: Alarm) -> str:
+    """Every host has a libvirt, and an agent: whose is meant."""
+    subject = alarm.subject
+    is_of_each = subject.kind in _OF_EACH_HOST and subject.id == subject.name
+    return f"{subject.name} on {alarm.host}" if is_of_each and alarm.host else subject.name
 
 
 def _beside(record: AlarmRecord, numbers: Mapping[str, str], now_ms: int) -> Iterator[str]:
@@ -79,7 +88,7 @@ def alarm_line(record: AlarmRecord, now_ms: int) -> Text:
     alarm = record.alarm
     line = Text(f"{clock(record.changed_utc_ms, now_ms)}  ")
     line.append_text(severity("cleared" if alarm.state is AlarmState.CLEARED else alarm.severity))
-    line.append(f"  {alarm.subject.name}", style=STRONG)
+    line.append(f"  {_subject(alarm)}", style=STRONG)
     line.append(f"  {alarm.text}")
     if alarm.certainty != "certain" and alarm.state is not AlarmState.CLEARED:
         line.append(f" ({alarm.certainty})")
@@ -95,7 +104,7 @@ def news_line(record: AlarmRecord, now_ms: int) -> Text:
     if not (is_open and record.acknowledged_by and seen_ms >= record.changed_utc_ms):
         return alarm_line(record, now_ms)
     line = Text(f"{clock(seen_ms, now_ms)}  acknowledged by {record.acknowledged_by}", style=QUIET)
-    return line.append(f"  {record.alarm.subject.name}  {record.alarm.text}")
+    return line.append(f"  {_subject(record.alarm)}  {record.alarm.text}")
 
 
 def catalogue_page(rows: Iterable[AlarmType] = CATALOGUE) -> Iterator[Any]:

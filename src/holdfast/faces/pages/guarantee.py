@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from msgspec import structs
 from rich.text import Text
 
 from holdfast.faces.api.guarantee_shapes import Guarantee, GuaranteeShown, Loss, Unplaced
@@ -26,8 +25,7 @@ def _hindered(one: Guarantee) -> str:
     said = _reasons(one)
     if len(one.hindered) >= one.acting:
         return f"nothing would start elsewhere now: {said}"
-    could = structs.replace(one, acting=one.acting - len(one.hindered), hindered=())
-    return f"{_absorbed(could)}; but {said}"
+    return f"{_absorbed(one)}; but {said}"
 
 
 def _reasons(one: Guarantee) -> str:
@@ -46,7 +44,12 @@ def _absorbed(one: Guarantee) -> str:
 
 
 def _of(one: Guarantee) -> str:
-    """Which losses it is about: of whom Holdfast acts on."""
+    """Which losses it is about: of whom Holdfast acts on, and could now."""
+    able = one.acting - len(one.hindered)
+    if one.hindered and able:
+        number = str(one.tolerable) if one.tolerable > 1 else "one"
+        which = "one" if able == 1 else f"any {number} of {able}"
+        return f"{which} of the {one.acting} hosts on which Holdfast acts"
     if one.acting == 1:
         return f"the one host on which Holdfast acts (of {one.hosts})"
     number = f"any {one.tolerable}" if one.tolerable > 1 else "any one"

@@ -116,8 +116,8 @@ def state_text(vm: VmSummary) -> Text:
 def protection_text(vm: VmSummary) -> Text:
     if not vm.is_protected:
         return Text("no", style=QUIET)
-    owner = "" if vm.owner == "holdfast" else f", by {vm.owner}"
-    return Text(f"{vm.group}{owner}")
+    owner = "" if vm.owner in ("holdfast", "") else f", by {vm.owner}"
+    return Text(f"{vm.group}{owner}" or "yes")
 
 
 def restart_text(vm: VmSummary) -> Text:

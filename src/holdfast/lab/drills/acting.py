@@ -2,10 +2,9 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
@@ -13,14 +12,13 @@ from holdfast.facts.fencing import FenceDevice
 from holdfast.lab.bmc.board import Bmc
 from holdfast.lab.commands import LabError
 from holdfast.lab.drills.copies import CopyWatch, LivingVms
-from holdfast.lab.drills.site_stage import SHARED_FOLDER, SiteStage
-from holdfast.lab.drills.stage import holdfast
+from holdfast.lab.drills.site_stage import SiteStage
 from holdfast.lab.drills.stand_ins import LIGHT_MIB, stand_ins
-from holdfast.lab.guest_xml import GuestDisk
-from holdfast.lab.guests import Guest, plan_guest
+from holdfast.lab.guests import Guest
 from holdfast.lab.hosts import Host
+from holdfast.lab.site import define_shared, fence_set, holdfast
+from holdfast.policy.guarantee import NOT_KNOWN
 
-DISK_BYTES = 4 << 20
 CROWD_MIB = 1_024
 COMMAND_LIMIT_S = 60.0
 KNOWN_LIMIT_S = 60.0
@@ -81,18 +79,8 @@ class ActingSite:
         with suppress(LabError):
             self.command("fence", "clear", host.name)
         for place, device in enumerate(devices, 1):
-            options = [f"--option={name}={value}" for name, value in device.options.items()]
-            self.command(
-                "fence",
-                "set",
-                host.name,
-                device.agent,
-                *options,
-                "--secrets-from=-",
-                f"--level={place}",
-                f"--deadline={device.deadline_s}s",
-                stdin="".join(f"{name}={value}\n" for name, value in device.secrets.items()),
-            )
+            words, secrets = fence_set(host, device, place)
+            self.command(*words, stdin=secrets)
 
     def act_on(self, host: Host) -> None:
         """From now on Holdfast fences it."""
@@ -108,11 +96,12 @@ class ActingSite:
         count: int,
         memory_mib: int = 128,
         *,
-        is_acted_on: bool = True,
+        but: str | None = "",
         group: str = "",
     ) -> Iterator[list[Guest]]:
-        """So many on shared disks, answering and protected (in this group); gone from everywhere at
-        the end."""
+        """So many on shared disks, answering and protected (in this group), of which the site says
+        that they would start elsewhere, `but` for that; None: or that a brake would hinder it, as
+        after the fence of another host. Gone at the end."""
         into = ("--group", group) if group else ()
         made: list[Guest] = []
         try:
@@ -124,7 +113,7 @@ class ActingSite:
             for guest in made:
                 guest.wait_answer()
                 self.command("vm", "protect", guest.name, "--answers", "agent", *into)
-            self._wait_known(made, "" if is_acted_on else f"{host.name} is in report mode")
+            self._wait_known(made, but)
             yield made
         finally:
             self._take_away(made)
@@ -140,18 +129,16 @@ class ActingSite:
         return found
 
     def _make_guest(self, host: Host, name: str, memory_mib: int) -> Guest:
-        disk = Path(SHARED_FOLDER.format(lab=self.site.lab.name)) / f"{name}.raw"
-        disk.parent.mkdir(parents=True, exist_ok=True)
-        disk.parent.chmod(0o711)
-        with disk.open("wb") as file:
-            file.truncate(DISK_BYTES)
-        plan = plan_guest(
-            host.lab, name, memory_mib=memory_mib, disk=GuestDisk(path=disk), on_crash="destroy"
-        )
-        return Guest.define(host, plan)
+        return define_shared(host, name, memory_mib)
 
-    def _wait_known(self, guests: Sequence[Guest], but: str) -> None:
-        """Until the site could start each of them elsewhere, `but` for that."""
+    def _wait_known(self, guests: Sequence[Guest], but: str | None) -> None:
+        """Until the site has reckoned that each of them would start elsewhere, `but` for that."""
+
+        def is_known(row: Mapping[str, Any] | None) -> bool:
+            if row is None or row["starts_elsewhere"] is None:
+                return False
+            why = str(row["elsewhere"])
+            return why == but if but is not None else why != NOT_KNOWN
 
         def missing() -> list[str]:
             told = json.loads(self.command("vm", "list", "--json"))["vms"]
@@ -160,7 +147,7 @@ class ActingSite:
             return [
                 f"{name} ({row['elsewhere'] if row else 'not protected'})"
                 for name, row in found.items()
-                if row is None or row["elsewhere"] != but
+                if not is_known(row)
             ]
 
         self.site.wait(

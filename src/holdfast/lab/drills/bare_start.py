@@ -9,6 +9,8 @@ from holdfast.lab.drills.figures import NS_PER_MS
 from holdfast.lab.guests import Guest
 from holdfast.lab.hosts import Host
 
+ANSWERED_LIMIT_S = 300.0  # As long as recoveries of as many may take.
+
 
 def bare_start_ms(acting: ActingSite, places: Sequence[tuple[Host, Guest]]) -> float:
     """Milliseconds from the first start to the last guest that answers. They are nobody's then."""
@@ -24,4 +26,4 @@ def bare_start_ms(acting: ActingSite, places: Sequence[tuple[Host, Guest]]) -> f
 
 def _answer_ns(guest: Guest) -> int:
     guest.start()
-    return guest.wait_answer()
+    return guest.wait_answer(ANSWERED_LIMIT_S)

@@ -18,6 +18,7 @@ from holdfast.lab.namespaces import Holder
 PERIOD_S = 0.05
 VCPU = "CPU "  # So the threads of a guest's CPUs are called, by QEMU.
 RAN_NS = 200_000  # Less is QEMU's own: a paused guest's CPU uses none at all.
+LOOKS_ALIKE, MOST_GAP_S = 3, 0.25
 
 
 class HasProcesses(Protocol):
@@ -87,26 +88,38 @@ class MovingWatch(CopyWatch):
     """The same while VMs move: then QEMU is there on both hosts, and only one may run the guest.
 
     Who runs it is the kernel's word: the CPU time that the threads of the guest's CPUs used. Of one
-    that waits for the rest of a migration it does not move. Both used some in two looks that follow
-    each other: within one look the guest may have changed hosts. The guest must be at work.
+    that waits for the rest of a migration it does not move. Both used some in `LOOKS_ALIKE` looks
+    that follow each other: within one look the guest may have changed hosts, and in the one before
+    it the CPUs of the host to which it comes may have been made. So it is, too, in one long look:
+    who was kept waiting begins anew. The guest must be at work.
     """
 
     def __init__(self, uuids: Iterable[str]) -> None:
         super().__init__(uuids)
         self._used_ns: dict[Path, int] = {}
-        self._ran_before: set[Path] = set()
+        self._ran: Counter[Path] = Counter()  # In so many looks, up to the newest.
+        self.judged = 0  # Looks that were not kept waiting.
+        self._looked_s = 0.0
 
     def look(self) -> None:
         found = self.find()
         used = {entry: ns for pids in found.values() for entry in pids if (ns := used_ns(entry))}
-        ran = {
-            entry
-            for entry, ns in used.items()
-            if entry in self._used_ns and ns - self._used_ns[entry] > RAN_NS
-        }
-        both = ran & self._ran_before
+        self.judge(found, used, time.monotonic())
+
+    def judge(
+        self, found: Mapping[str, Sequence[Path]], used: Mapping[Path, int], at_s: float
+    ) -> None:
+        """`found` are the processes of each VM, `used` the CPU time of their guests' CPUs in ns."""
+        if at_s - self._looked_s > MOST_GAP_S:
+            self._ran.clear()
+        else:
+            self.judged += 1
+            before = self._used_ns
+            ran = {one for one in used if one in before and used[one] - before[one] > RAN_NS}
+            self._ran = Counter({one: self._ran[one] + 1 for one in ran})
+        both = {one for one, looks in self._ran.items() if looks >= LOOKS_ALIKE}
         self.twice |= {uuid for uuid, pids in found.items() if len(both.intersection(pids)) > 1}
-        self._used_ns, self._ran_before = used, ran
+        self._used_ns, self._looked_s = dict(used), at_s
 
 
 def used_ns(process: Path) -> int:

@@ -115,8 +115,8 @@ class TooManyHostsLost:
             for number in range(1, runs + 1):
                 what = f"run {number} of {runs}"
                 with (
-                    acting.guests(lost, 1) as guests,
-                    acting.guests(returning, 1) as others,
+                    acting.guests(lost, 1, but=None) as guests,
+                    acting.guests(returning, 1, but=None) as others,
                     watch_copies([*guests, *others]) as copies,
                 ):
                     stays = Following(scene, acting, copies, measured, lost, guests, what)

@@ -14,10 +14,10 @@ from holdfast.lab.drills.figures import NS_PER_MS, Result, Spread, median
 from holdfast.lab.drills.following import ON_LOST_HOST, REJOINED_LIMIT_S
 from holdfast.lab.drills.inbox import Arrival
 from holdfast.lab.drills.scene import AFTERMATH_S, SiteScene
-from holdfast.lab.drills.stage import holdfast
 from holdfast.lab.drills.ticks import Ticks, keep_busy
 from holdfast.lab.guests import Guest
 from holdfast.lab.hosts import Host
+from holdfast.lab.site import holdfast
 
 VMS = 3
 DRAIN_LIMIT_S = 600.0
@@ -39,6 +39,19 @@ class Measured:
     took_ms: list[float] = field(default_factory=list)
     settled_ms: list[float] = field(default_factory=list)
     ran_twice: set[str] = field(default_factory=set)
+    looks: int = 0
+    judged: int = 0
+
+    def take(self, copies: MovingWatch) -> None:
+        """What the observer of one run saw."""
+        self.ran_twice |= copies.twice
+        self.looks += copies.looks
+        self.judged += copies.judged
+
+    @property
+    def observed_percent(self) -> int:
+        """In how much of its looks the observer could tell whether a VM ran twice."""
+        return 100 * self.judged // self.looks if self.looks else 0
 
 
 @dataclass(frozen=True)
@@ -55,9 +68,10 @@ class Drained:
         runs, vms = scene.choices.runs or self.runs, scene.choices.vms or self.vms
         measured, acting = Measured(), ActingSite(scene.site, LivingVms({}))
         host = scene.site.plain_host
+        reports = f"{host.name} is in report mode"
         for number in range(1, runs + 1):
             what = f"run {number} of {runs}"
-            with acting.guests(host, vms, is_acted_on=False) as guests, _watched(guests) as copies:
+            with acting.guests(host, vms, but=reports) as guests, _watched(guests) as copies:
                 scene.site.wait_vms(host, [guest.plan.uuid for guest in guests])
                 for guest in guests:
                     keep_busy(guest)
@@ -66,7 +80,7 @@ class Drained:
                 finally:
                     acting.command("host", "undrain", host.name)
                 compare(scene, acting, guests[0], measured, what)
-            measured.ran_twice |= copies.twice
+            measured.take(copies)
             scene.judge()
         time.sleep(AFTERMATH_S)
         scene.judge()
@@ -78,6 +92,7 @@ class Drained:
             ran_twice=len(measured.ran_twice),
             figures={
                 "vms": vms,
+                "observed_percent": measured.observed_percent,
                 "drained_ms": Spread.of(measured.took_ms),
                 "pause_by_libvirt_ms": Spread.of(measured.pause_ms),
                 "pause_seen_outside_ms": Spread.of(measured.outside_ms),
@@ -185,15 +200,17 @@ class DiesInMigration:
         # Always the same host dies: of another one the brake on many losses would take care.
         dead, other = site.plain_host, site.hosts[-2]
         source, target = (dead, other) if self.is_source else (other, dead)
+        # Of a second host, its guest's, the brake would have none act after the first is fenced.
+        but = "" if self.is_source else None
         with acting_site(site, [source, target]) as acting:
             for number in range(1, runs + 1):
                 step = STEPS[(number - 1) % len(STEPS)]
                 what = f"run {number} of {runs} (at {step} %)"
-                with acting.guests(source, 1) as [guest], _watched([guest]) as copies:
+                with acting.guests(source, 1, but=but) as [guest], _watched([guest]) as copies:
                     site.wait_vms(source, [guest.plan.uuid])
                     keep_busy(guest)
                     self._run_once(scene, acting, guest, (target, dead), step, measured, what)
-                    measured.ran_twice |= copies.twice
+                    measured.take(copies)
         time.sleep(AFTERMATH_S)
         scene.judge(lambda one: site.is_spent(one.subject))
         return Result(
@@ -202,7 +219,10 @@ class DiesInMigration:
             lost=0,
             false_alarms=0,
             ran_twice=len(measured.ran_twice),
-            figures={"power_cut_to_one_place_ms": Spread.of(measured.settled_ms)},
+            figures={
+                "power_cut_to_one_place_ms": Spread.of(measured.settled_ms),
+                "observed_percent": measured.observed_percent,
+            },
         )
 
     def _run_once(

@@ -1,6 +1,5 @@
 """A site of several hosts as people install it: `init`, `join`, and services that start at boot."""
 
-import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
@@ -13,38 +12,20 @@ from holdfast.lab.drills.asking import NotAnswered, ask
 from holdfast.lab.drills.inbox import Arrival, Inbox
 from holdfast.lab.drills.ledger import OF_ITSELF, Say
 from holdfast.lab.drills.processes import list_children
-from holdfast.lab.drills.stage import holdfast
 from holdfast.lab.hosts import Host, Lab
 from holdfast.lab.namespaces import Holder
 from holdfast.lab.network import PLANES
 from holdfast.lab.outside import Outside
+from holdfast.lab.site import INSTALL_LIMIT_S, install, write_settings
 
 RUN_FOLDER = "/run/holdfast"
 STATE_FOLDER = "/var/lib/holdfast"
-SETTINGS_FILE = "/etc/holdfast/holdfast.toml"
 SECRET_FILE = "/etc/holdfast/drill.secret"
 LOG_FOLDER = "/var/log/holdfast"
 INIT_SCRIPT = "/etc/init.d/holdfast"
-# All lab hosts see the machine's /var/tmp: it is their shared storage.
-SHARED_FOLDER = "/var/tmp/holdfast-lab-{lab}/shared"
 OF_LOST_HOST = "vm-on-lost-host"
 EAR_MODULE = b"holdfast.controller.ear"
-# Each host has a rack of its own: hosts that are lost together are not one alarm here.
-SETTINGS = """# Written by a drill.
-[host]
-name = "{name}"
-rack = "rack-of-{name}"
-watchdog = "/var/lib/holdfast/watchdog"
-
-[libvirt]
-shared_paths = ["{shared}"]
-
-[plane.a]
-address = "{a}"
-
-[plane.b]
-address = "{b}"
-
+SETTINGS = """
 [webhook.drill]
 url = "http://{receiver}/alarms"
 secret_file = "{secret}"
@@ -55,7 +36,6 @@ level = 1
 restarts = 1000
 restarts_window_s = 1
 """
-INSTALL_LIMIT_S = 120.0
 WELL_LIMIT_S = 180.0
 POLL_S = 0.1
 COMPLAINTS = 5
@@ -82,7 +62,7 @@ class SiteStage:
             began = time.monotonic()
             for host in self.hosts:
                 self._write_settings(host)
-            self._install()
+            install(self.hosts, 3 if len(self.controllers) == 3 else 1)
             for host in self.hosts:
                 self._ids[host.name] = host.path(f"{STATE_FOLDER}/host-id").read_text().strip()
             self.say(f"the site is installed after {time.monotonic() - began:.0f} s")
@@ -200,29 +180,10 @@ class SiteStage:
         return found[-COMPLAINTS:]
 
     def _write_settings(self, host: Host) -> None:
-        text = SETTINGS.format(
-            name=host.name,
-            a=host.address_on("a"),
-            b=host.address_on("b"),
-            receiver=f"{self.inbox.address}:{self.inbox.port}",
-            secret=SECRET_FILE,
-            shared=SHARED_FOLDER.format(lab=self.lab.name),
-        )
-        host.path(SETTINGS_FILE).write_text(text)
+        receiver = f"{self.inbox.address}:{self.inbox.port}"
+        write_settings(host, SETTINGS.format(receiver=receiver, secret=SECRET_FILE))
         host.path(SECRET_FILE).touch(mode=0o600)
         host.path(SECRET_FILE).write_text(self.inbox.secret)
-
-    def _install(self) -> None:
-        """As START.md says."""
-        first, *others = self.hosts
-        self._run(first, "init", "--controllers", "3" if len(self.controllers) == 3 else "1")
-        for host in others:
-            words = ["--controller"] if host in self.controllers else []
-            token = self._run(first, "ca", "token", "new", *words, "--json")
-            self._run(host, "join", first.address, "--token", json.loads(token)["token"], *words)
-
-    def _run(self, host: Host, *words: str) -> str:
-        return host.run(holdfast(*words), timeout_s=INSTALL_LIMIT_S).stdout.strip()
 
     def _list_ills(self) -> list[str]:
         ills = [f"{host.name} has no power" for host in self.hosts if not host.is_powered_on]

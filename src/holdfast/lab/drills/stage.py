@@ -4,7 +4,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -28,6 +27,7 @@ from holdfast.lab.drills.processes import (
 from holdfast.lab.guests import Guest
 from holdfast.lab.hosts import Host
 from holdfast.lab.namespaces import Holder
+from holdfast.lab.site import holdfast
 
 RUN_FOLDER = "/run/holdfast-drill"
 STATE_FOLDER = "/var/lib/holdfast/drill"
@@ -250,8 +250,3 @@ class Stage:
     def _remove_folders(self) -> None:
         for folder in (RUN_FOLDER, STATE_FOLDER):
             shutil.rmtree(self.host.path(folder), ignore_errors=True)
-
-
-def holdfast(*words: str) -> list[str]:
-    """The command line of this very Holdfast, from the environment we run in."""
-    return [str(Path(sys.executable).with_name("holdfast")), *words]

@@ -145,6 +145,12 @@ def die(pairs: dict[str, str]) -> int:
     return 0
 
 
+def is_killed_with_its_holder(pairs: dict[str, str]) -> int:
+    """As when memory runs out on the controller's host."""
+    os.kill(os.getppid(), signal.SIGKILL)
+    return hang(pairs)
+
+
 WAYS: dict[str, Callable[[dict[str, str]], int]] = {
     "hung": hang,
     "in order": end_in_order,
@@ -153,6 +159,7 @@ WAYS: dict[str, Callable[[dict[str, str]], int]] = {
     "garbage": print_garbage,
     "echo": echo,
     "dies": die,
+    "killed": is_killed_with_its_holder,
 }
 
 if __name__ == "__main__":

@@ -173,9 +173,10 @@ class TestBadAgents(Fake):
             ("two words", "Status: OFF; Status: ON (code 2)"),
             ("half", "Status: OF (code 2)"),
             ("garbage", "(code 2)"),
-            ("dies", "it said nothing (signal 11)"),
-            ("in order", "it was ended after"),
-            ("hung", "it was ended after"),
+            ("dies", "it said nothing (signal 11). See on this controller's host what ended it"),
+            ("killed", "it was ended by something on this controller's host after 0."),
+            ("in order", "it was ended by us after"),
+            ("hung", "it was ended by us after"),
             ("flood", "could not switch h4 off"),
         ],
     )

@@ -254,8 +254,10 @@ def small_cgroup() -> Iterator[str]:
         except OSError:
             folder.rmdir()
             continue
-        yield str(folder)
-        folder.rmdir()
+        try:
+            yield str(folder)
+        finally:  # Also when the test fails.
+            folder.rmdir()
         return
     pytest.skip("no memory cgroup can be made here")
 
