@@ -12,6 +12,7 @@ def test_the_deadlines_of_hosts_are_those_of_policy() -> None:
     assert host_plane_lost.HOLD_MS == timing.PLANE_HOLD_MS
     assert host_plane_lost.NEVER_HEARD_MS == timing.NEVER_HEARD_MS
     assert agent_away.AWAY_MS == timing.AGENT_AWAY_MS
+    assert agent_away.STALE_AGAIN_MS == timing.STALE_AGAIN_MS
 
 
 def test_a_link_has_the_time_to_come_back() -> None:

@@ -22,6 +22,9 @@ from holdfast.ports.dues import Dues
 
 SEAT = "controller"
 AWAY_MS = 500  # A link that is back so soon was only renewed.
+# After a machine stood still as a whole, its pulse runs before its agent, and says once or twice
+# that the agent's word is old.
+STALE_AGAIN_MS = 150
 WELL_MS = 8_000  # As long as its own word is well, a link may take that long to come back.
 STARTS_MS = 60_000  # After a boot, or since this controller began, until it has come up.
 CONDITION = "agent-away"
@@ -37,6 +40,7 @@ class _Agent:
         self.heard: set[str] = set()
         self.heard_at = Instant(0)  # Since when, without a break.
         self.word = LayerState.UNKNOWN
+        self.bad_at = Instant(0)  # Since when its word is a bad one, where it is.
         self.is_stopping = False
         self.link_boot = ""  # Of the agent that is linked now, or empty.
         self.is_linked = self.was_linked = False  # Now; in this boot.
@@ -54,7 +58,8 @@ class _Agent:
         if not self.heard or self.word in _EXPECTED or self.is_stopping:
             return ""
         if self.word in _BAD:  # Its host may have been frozen with it: then it goes on, too.
-            due, why = after(self.heard_at, AWAY_MS), "is dead or stuck: its host hears no word"
+            due = max(after(self.heard_at, AWAY_MS), after(self.bad_at, STALE_AGAIN_MS))
+            why = "is dead or stuck: its host hears no word"
         elif self.link_lost_at is None:
             return ""
         elif self.word is LayerState.WELL and self.was_linked:
@@ -120,7 +125,10 @@ class AgentAway:
             case PlaneSilent():
                 agent.heard.discard(seen.plane)
             case PulseSaid():
-                agent.word = seen.layers.get(Layer.AGENT, LayerState.UNKNOWN)
+                word = seen.layers.get(Layer.AGENT, LayerState.UNKNOWN)
+                if word in _BAD and agent.word not in _BAD:
+                    agent.bad_at = seen.at
+                agent.word = word
                 agent.has_planned |= agent.word in _EXPECTED
                 agent.is_stopping = seen.plan is Plan.HOST_STOPS
             case LinkChanged():

@@ -57,6 +57,7 @@ TOGETHER_MS = 60
 FRESH_LOOK_MS = 250  # After a doubt of the ear: who lives has been heard again by then.
 PLANE_HOLD_MS = 200  # One plane's silence waits so long for the others', to be the host's.
 AGENT_AWAY_MS = 500  # An agent whose link broke, or whose word grew stale, is missed so long.
+STALE_AGAIN_MS = 150  # So long its pulse goes on saying so before an old word means anything.
 NEVER_HEARD_MS = 10_000  # A known host is suspected when it was not heard since a start.
 WITNESS_AGAIN_MS = (2_000, 2_000, 5_000, 10_000, 30_000, 60_000)  # While a host is silent.
 WITNESS_LIVES_MS = 5_000  # Who lives by what others say alone is asked after so often.
@@ -143,7 +144,8 @@ assert SILENCE_MS + EAR_LOOKS_MS + 60 <= SUSPECTED_LIMIT_MS
 # One lost pulse, or two, is no silence; and a word is not stale for one that came late.
 assert PULSE_MISSES >= 4
 assert LAYER_LIMIT_MS >= 4 * LAYER_PERIOD_MS
-assert LAYER_LIMIT_MS + PULSE_PERIOD_MS + REPORT_MARGIN_MS < REPORT_LIMIT_MS
+assert STALE_AGAIN_MS > 2 * PULSE_PERIOD_MS
+assert LAYER_LIMIT_MS + PULSE_PERIOD_MS + STALE_AGAIN_MS + REPORT_MARGIN_MS < REPORT_LIMIT_MS
 # Whoever restarts on purpose is not taken for lost before the limit, and not forgotten after it.
 assert SILENCE_MS < PULSE_RESTART_LIMIT_MS < AGENT_RESTART_LIMIT_MS < HOST_STOP_LIMIT_MS
 assert HOST_STOP_LIMIT_MS + HOST_BOOT_MS < HOST_BACK_LIMIT_MS

@@ -25,6 +25,7 @@ from holdfast.ports.sensor import See
 PATH = Path("/dev/kmsg")
 LINES_KEPT = 1_000
 READS_AT_ONCE = 50_000
+READS_IN_A_TURN = 100  # Of the event loop, in which a flood must not hold up what else is seen.
 DRIFT_NS = NS_PER_S  # How far the kernel's stamps may be from the monotonic clock.
 NEAR_NS = 5 * NS_PER_S  # How far from a death a line without its pid may be, to be about it.
 _INITIAL_PID_NAMESPACE = 0xEFFF_FFFC  # PROC_PID_INIT_INO of the kernel.
@@ -84,7 +85,7 @@ class KernelLog:
         self._lines: deque[KernelLine] = deque(maxlen=LINES_KEPT)
         self._fd: int | None = None
         self._is_reading = threading.Lock()
-        self._is_live = False  # Whether lines are read as they come.
+        self.is_live = False  # Whether lines are read as they come.
         self._overrun = 0
         self.tail = KernelTail()
         self.on_grave: Callable[[], None] = lambda: None  # At each grave line as it comes.
@@ -92,14 +93,14 @@ class KernelLog:
     async def run(self, see: See) -> None:
         """Raises OSError when the kernel's log may not be read."""
         await asyncio.to_thread(self.read_new)
-        self._is_live = True
+        self.is_live = True
         assert self._fd is not None
         loop = asyncio.get_running_loop()
         loop.add_reader(self._fd, self._follow, see)
         try:
             await loop.create_future()
         finally:
-            self._is_live = False
+            self.is_live = False
             loop.remove_reader(self._fd)
 
     def words_about(self, life: Incarnation, since: Instant, died_at: Instant) -> list[KernelWord]:
@@ -122,19 +123,22 @@ class KernelLog:
     def read_new(self) -> None:
         """Take in what the kernel said since the last time. Raises OSError."""
         with self._is_reading:
-            if self._fd is None:
-                self._fd = self._open_log()
-            for _ in range(READS_AT_ONCE):
-                try:
-                    raw = os.read(self._fd, 8_192)
-                except BlockingIOError:
-                    break
-                except BrokenPipeError:  # The kernel overwrote lines that we had not read.
-                    self._overrun += 1
-                    continue
-                if not raw:
-                    break
-                self._take(raw)
+            self._read(READS_AT_ONCE)
+
+    def _read(self, at_once: int) -> None:
+        if self._fd is None:
+            self._fd = self._open_log()
+        for _ in range(at_once):
+            try:
+                raw = os.read(self._fd, 8_192)
+            except BlockingIOError:
+                break
+            except BrokenPipeError:  # The kernel overwrote lines that we had not read.
+                self._overrun += 1
+                continue
+            if not raw:
+                break
+            self._take(raw)
 
     def close(self) -> None:
         if self._fd is not None:
@@ -150,8 +154,13 @@ class KernelLog:
         return is_of_thread and _QEMU_NAMES.match(line.task) is not None
 
     def _follow(self, see: See) -> None:
+        if not self._is_reading.acquire(blocking=False):
+            return  # A thread takes it in; we are called again for what it leaves.
         before = self._overrun
-        self.read_new()
+        try:
+            self._read(READS_IN_A_TURN)
+        finally:
+            self._is_reading.release()
         if self._overrun > before:
             count, at = self._overrun - before, Instant(time.monotonic_ns())
             see(PieceLost(at=at, what="kernel log", count=count, reason="lines came too fast"))
@@ -165,14 +174,14 @@ class KernelLog:
             return
         line = text.split(b"\n", 1)[0].decode(errors="replace")
         is_grave = self.tail.take(int(fields[0]) & 7, int(fields[2]), line)
-        if is_grave and self._is_live:
+        if is_grave and self.is_live:
             self.on_grave()
         said = parse(line)
         if said is not None:
             # The kernel's stamps drift from the monotonic clock over weeks: our own are better
             # for lines that are read as they come.
             stamped = int(fields[2]) * 1_000
-            at = Instant(time.monotonic_ns() if self._is_live else stamped)
+            at = Instant(time.monotonic_ns() if self.is_live else stamped)
             self._lines.append(
                 KernelLine(at=at, word=said.word, text=said.text, pid=said.pid, task=said.task)
             )

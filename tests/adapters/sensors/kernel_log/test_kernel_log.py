@@ -8,12 +8,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from holdfast.adapters.sensors.kernel_log import (
     LINES_KEPT,
+    READS_IN_A_TURN,
     KernelLog,
     Word,
     has_initial_pids,
@@ -169,13 +171,32 @@ def test_a_flood_of_other_lines_drowns_nothing(kernel: Kernel) -> None:
     assert kernel.words(77) == [("machine check", True)]
 
 
+def test_a_flood_holds_up_nobody_else_on_the_loop(kernel: Kernel) -> None:
+    async def follow() -> list[int]:
+        running = asyncio.ensure_future(kernel.log.run(lambda _: None))
+        while not kernel.log.is_live:  # noqa: ASYNC110  It says so nowhere else.
+            await asyncio.sleep(0.001)
+        for number in range(2 * READS_IN_A_TURN + 10):
+            kernel.say(f"br0: port {number}(eth0) entered blocking state")
+        taken = [0]
+        while kernel.log.tail.taken < kernel.sequence:
+            await asyncio.sleep(0)
+            taken.append(kernel.log.tail.taken)
+        running.cancel()
+        await asyncio.wait([running])
+        return [after - before for before, after in pairwise(taken)]
+
+    in_a_turn = asyncio.run(asyncio.wait_for(follow(), 20))
+    assert max(in_a_turn) == READS_IN_A_TURN
+
+
 def test_it_follows_the_log_and_says_what_was_overrun() -> None:
     class Overrun(KernelLog):
         """As if the kernel had overwritten something before the next line."""
 
-        def read_new(self) -> None:
-            self._overrun += self._is_live
-            super().read_new()
+        def _read(self, at_once: int) -> None:
+            self._overrun += self.is_live
+            super()._read(at_once)
 
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     theirs.setblocking(False)
