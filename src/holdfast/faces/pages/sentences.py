@@ -6,6 +6,7 @@ from typing import Any
 from msgspec import Struct
 
 from holdfast.faces.pages.acting_sentences import ACTING
+from holdfast.faces.pages.mending_sentences import MENDING
 from holdfast.faces.pages.moving_sentences import MOVING
 from holdfast.faces.pages.site_sentences import SITE
 from holdfast.faces.pages.tables import counted, ended
@@ -236,6 +237,7 @@ _SAY: dict[type, Callable[[Any, str], str]] = {
     act.RestartHere: _restart,
     act.AwaitAnswer: _await_answer,
     **ACTING,
+    **MENDING,
     **MOVING,
     **SITE,
     Gap: lambda f, _: f"Here {f.lost} lines of the journal are missing: {ended(f.reason)}",

@@ -1,0 +1,45 @@
+"""Mends by having systemd restart a service; a process of it that is stuck is killed first."""
+
+import time
+from collections.abc import Sequence
+
+from holdfast.adapters.drivers.systemd_units import SYSTEMD, Systemd, Unit, ask_units
+from holdfast.adapters.menders.command import run_step
+from holdfast.facts.actions import TryRepair
+from holdfast.ports.mender import Mender, MendFailed
+
+
+class UnitMender:
+    def __init__(self, systemd: Systemd = SYSTEMD) -> None:
+        self._systemd = systemd
+
+    async def mend(self, asked: TryRepair) -> str:
+        """The step's `args` are units: the first that systemd knows is restarted. What somebody
+        stopped stays stopped."""
+        systemctl = self._systemd.systemctl
+        deadline = time.monotonic() + asked.limit_ms / 1_000
+        unit = await self._find(asked.step.args)
+        if unit.active in ("inactive", "deactivating"):
+            raise MendFailed(f"{unit.name} is {unit.active}: somebody stops it, or has")
+        if unit.pid and unit.active == "active":
+            kill = (systemctl, "kill", "--signal=SIGKILL", unit.name)
+            await run_step(kill, _left(deadline))
+        # Too many starts in a short time would be refused: how often we may is our own affair.
+        await run_step((systemctl, "reset-failed", unit.name), _left(deadline))
+        return await run_step((systemctl, "restart", unit.name), _left(deadline))
+
+    async def _find(self, names: Sequence[str]) -> Unit:
+        units = await ask_units(names, self._systemd)
+        if not units:
+            raise MendFailed(f"systemd knows none of {', '.join(names)}, or does not answer")
+        return next((unit for unit in units if unit.active != "inactive"), units[0])
+
+
+def _left(deadline: float) -> float:
+    left_s = deadline - time.monotonic()
+    if left_s <= 0:
+        raise TimeoutError
+    return left_s
+
+
+PLUGIN: type[Mender] = UnitMender
