@@ -62,10 +62,16 @@ class Mending:
 
     def parts(self) -> tuple[wire.HostPart, ...]:
         """What is watched here and may be mended, and what came of each step that was tried."""
-        states, counts = self._processes.shown(), self._world().mends.counts
+        mends, states = self._world().mends, self._processes.shown()
+        over = mends.handed_over()
         return tuple(
-            wire.HostPart(name=name, state=states.get(name, ""), repairs=dict(counts.get(name, {})))
-            for name in sorted({*states, *counts})
+            wire.HostPart(
+                name=name,
+                state=states.get(name, ""),
+                repairs=dict(mends.counts.get(name, {})),
+                handed_over=over.get(name, ""),
+            )
+            for name in sorted({*states, *mends.counts, *over})
         )
 
     async def try_step(self, asked: act.TryRepair) -> Outcome:

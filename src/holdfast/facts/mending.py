@@ -53,6 +53,14 @@ class RepairLadder(Struct, frozen=True, kw_only=True):
     needs: tuple[str, ...] = ()
 
 
+class HandOver(StrEnum):
+    """What the site does about a host that could not mend itself, beside telling it."""
+
+    REPORT = "report"
+    QUARANTINE = "quarantine"  # No VM is placed there, as long as it lasts.
+    DRAIN = "drain"  # And its VMs move away while they run, braked as any other act.
+
+
 class StepResult(StrEnum):
     """What came of a step, as it was seen."""
 

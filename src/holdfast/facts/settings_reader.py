@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from holdfast.facts.definitions import HostRole
 from holdfast.facts.guards import make_guard
+from holdfast.facts.mending import HandOver
 from holdfast.facts.promises import (
     Admission,
     Group,
@@ -227,6 +228,7 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, Check]]] = {
         "fence_after_s": ("fence_after_s", seconds(3, 600)),
         "brake_percent": ("brake_percent", whole_number(10, 50, "percent of the hosts")),
         "host_losses": ("host_losses", whole_number(0, 2)),
+        "hand_over": ("hand_over", word_of(HandOver)),
     },
 }
 

@@ -37,6 +37,7 @@ class HostPart(Struct, frozen=True, kw_only=True):
     name: str
     state: str = ""
     repairs: dict[str, int] = {}
+    handed_over: str = ""  # Why it could not be mended here, as long as that lasts.
 
 
 class VmSummary(Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ a program, since lab hosts have no service manager.
 
 import os
 import shutil
+import signal
 import time
 from pathlib import Path
 from typing import Self
@@ -15,6 +16,7 @@ from holdfast.lab.hosts import Host
 
 NAME = "nova-compute"
 FOLDER = "/run/holdfast-drill-processes"
+END_MARK = f"{FOLDER}-stopped"
 PROGRAM, START = f"{FOLDER}/{NAME}", f"{FOLDER}/start"
 SCRIPT = """import time
 while True:
@@ -28,6 +30,7 @@ SETTINGS = f"""
 unit = []
 program = "{PROGRAM}"
 restart = ["{START}"]
+end_mark = "{END_MARK}"
 repairs_an_hour = {{repairs}}
 needs = []
 
@@ -53,6 +56,7 @@ class StandInProcess:
     def __enter__(self) -> Self:
         folder = self._host.path(FOLDER)
         folder.mkdir(parents=True, exist_ok=True)
+        self._host.path(END_MARK).unlink(missing_ok=True)
         (folder / NAME).write_text(SCRIPT)
         start = folder / "start"
         start.write_text(START_SCRIPT)
@@ -62,9 +66,9 @@ class StandInProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        (self._host.path(FOLDER) / "start").unlink(missing_ok=True)  # Nothing begins it again.
+        self._host.path(END_MARK).touch()  # Nothing begins it again, and nobody misses it.
         for pid in self.pids():
-            os.kill(pid, 9)
+            os.kill(pid, signal.SIGTERM)
         shutil.rmtree(self._host.path(FOLDER), ignore_errors=True)
 
     def wait_pid(self, other_than: int = 0) -> int:
