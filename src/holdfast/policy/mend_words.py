@@ -49,8 +49,8 @@ def tell(world: World, mend: Mend, hindrance: str = "") -> list[Action]:
 
 def tell_handed_over(world: World, mend: Mend, reason: str) -> list[Action]:
     """All that was tried goes with it."""
-    tried = "; ".join(map(str, mend.tried)) or "nothing was tried"
-    word = f"not mended here, since {reason}. Tried: {tried}"
+    tried = "; ".join(map(str, mend.tried))
+    word = f"not mended here, since {reason}" + (f"; tried: {tried}" if tried else "")
     told = _report(world, mend, mending.HANDED_OVER, f"the VIM has it: {word}")
     return [*told, *_change(world, mend, word, f"holdfast explain {mend.incident}")]
 

@@ -12,6 +12,7 @@ from holdfast.faces.pages.site_sentences import SITE
 from holdfast.faces.pages.tables import counted, ended
 from holdfast.facts import actions as act
 from holdfast.facts import commands as told
+from holdfast.facts import mending
 from holdfast.facts import outcomes as came
 from holdfast.facts import verdicts as judged
 from holdfast.facts.alarms import Alarm, AlarmState
@@ -132,8 +133,12 @@ def _report(fact: act.Report, _name: str) -> str:
     alarm = fact.alarm
     if alarm.state is AlarmState.CLEARED:
         return f"Telling the VIM that {alarm.condition} is cleared: {ended(alarm.text)}"
+    repair = ended(alarm.repair) if mending.REPAIR in alarm.details else ""
+    if repair and alarm.state is AlarmState.CHANGED:
+        return f"Telling the VIM more of {alarm.subject.name}: {repair}"
     verb = "Reporting to the VIM" if alarm.state is AlarmState.RAISED else "Telling the VIM more"
-    return f"{verb}: {alarm.text} ({alarm.severity}, {_sure(alarm)}{alarm.condition})."
+    said = f"{verb}: {alarm.text} ({alarm.severity}, {_sure(alarm)}{alarm.condition})."
+    return f"{said} It says: {repair}" if repair else said
 
 
 def _sure(alarm: Alarm) -> str:
@@ -149,7 +154,8 @@ def _tell_tenure(fact: act.TellTenure, name: str) -> str:
 def _tell_incident(fact: act.TellIncident, name: str) -> str:
     incident = fact.incident
     if incident.state is IncidentState.OPEN:
-        joint = ": " if incident.host else " "  # What is done about a host is a clause of its own.
+        is_of_vm = not incident.host and incident.subject is None
+        joint = " " if is_of_vm else ": "  # What is done about a host is a clause of its own.
         return ended(f"{name}{joint}{incident.step}" if incident.step else incident.title)
     if incident.recovered_ms is None:
         return ended(f"The incident is closed: {incident.step or incident.title}")
