@@ -4,14 +4,15 @@ covers: H1 H19
 """
 
 import asyncio
-import os
 import pkgutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from holdfast.adapters import menders
 from holdfast.adapters.drivers import systemd_units
+from holdfast.adapters.drivers.qemu_proc import read_ticks
 from holdfast.adapters.menders.command import Command
 from holdfast.adapters.menders.process import ProcessMender
 from holdfast.adapters.menders.unit import UnitMender
@@ -80,9 +81,11 @@ echo "$@" >>{folder}/asked
 case "$1 $*" in
 "show "*hanging*) exec sleep 60 ;;
 "show "*stopped*) state=inactive ;;
+"show "*hung*) state=active; pid=$(cat {folder}/pid) ;;
 *) state=failed ;;
 esac
-[ "$1" != show ] || printf '%s\\n' Id=$3 LoadState=loaded ActiveState=$state Result=x MainPID=0
+[ "$1" = show ] || exit 0
+printf '%s\\n' Id=$3 LoadState=loaded ActiveState=$state Result=x MainPID=${{pid:-0}}
 """
 
 
@@ -108,6 +111,16 @@ class TestUnit(MenderContract):
     def hangs(self) -> tuple[str, ...]:
         return ("hanging.service",)
 
+    def test_only_the_main_process_of_a_unit_is_ended(self) -> None:
+        """VMs may be in the unit of libvirt: all of it is never killed."""
+        with subprocess.Popen(HANGS) as main, subprocess.Popen(HANGS) as beside:
+            (self.folder / "pid").write_text(str(main.pid))
+            asyncio.run(self.make().mend(asked(("hung.service",))))
+            assert main.wait(5) == -9
+            assert beside.poll() is None
+            beside.kill()
+        assert "kill" not in (self.folder / "asked").read_text()
+
     def test_what_somebody_stopped_is_not_started(self) -> None:
         self.test_it_says_why_it_could_not()
         assert "restart" not in (self.folder / "asked").read_text()
@@ -119,7 +132,12 @@ def test_no_mender_is_left_out() -> None:
 
 
 def test_only_the_very_process_of_the_fault_is_ended(tmp_path: Path) -> None:
-    """Its number may be another's by now: here that other is we."""
+    """Its number may be another's by now."""
     args = (str(tmp_path / "stopped"), "", "/bin/true")
-    evidence = {"pid": str(os.getpid()), "started_ticks": "1"}
-    assert asyncio.run(ProcessMender().mend(asked(args, evidence=evidence))) == "/bin/true"
+    with subprocess.Popen(HANGS) as other:
+        evidence = {"pid": str(other.pid), "started_ticks": "1"}
+        assert asyncio.run(ProcessMender().mend(asked(args, evidence=evidence))) == "/bin/true"
+        assert other.poll() is None
+        evidence["started_ticks"] = str(read_ticks(other.pid))
+        said = asyncio.run(ProcessMender().mend(asked(args, evidence=evidence)))
+        assert said == f"process {other.pid} was ended by SIGTERM; /bin/true"

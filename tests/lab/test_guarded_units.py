@@ -106,7 +106,7 @@ def test_what_a_person_stops_or_restarts_is_told_to_nobody(stage: Stage) -> None
 
 
 def test_vms_run_on_while_systemd_restarts_a_frozen_libvirt(stage: Stage) -> None:
-    """systemd begins a killed one again by itself: what hangs it leaves as it is."""
+    """Systemd begins a killed one again by itself: what hangs it leaves as it is."""
     with stand_ins(stage.host, 1) as vms:
         pids = find_pids(vms)
         since_ns = _signal(stage, signal.SIGSTOP, "libvirtd.service")

@@ -15,6 +15,7 @@ from tests.policy.lease_mutants import LEASE_MUTANTS
 from tests.policy.migration_mutants import MIGRATION_MUTANTS
 from tests.policy.mutant import Mutant
 from tests.policy.order_mutants import ORDER_MUTANTS
+from tests.policy.process_mutants import PROCESS_MUTANTS
 from tests.policy.site_mutants import SITE_MUTANTS
 
 MUTANTS = (
@@ -230,6 +231,7 @@ MUTANTS = (
     *SITE_MUTANTS,
     *FENCE_MUTANTS,
     *LADDER_MUTANTS,
+    *PROCESS_MUTANTS,
     *MIGRATION_MUTANTS,
     *LEASE_MUTANTS,
 )

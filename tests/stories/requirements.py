@@ -39,8 +39,8 @@ REQUIREMENTS = (
         id="H1",
         text="A hardware fault is repaired here first, else the VIM takes over.",
         state=PARTLY,
-        limits="The repair ladder is there, and mends processes; what it hands over is not answered "
-        "by fencing the host.",
+        limits="The repair ladder is there, and mends processes; that a host could not mend itself "
+        "is no reason to fence it.",
         drills=("process-killed", "process-frozen"),
     ),
     Requirement(

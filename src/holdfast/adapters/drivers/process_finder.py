@@ -1,16 +1,20 @@
 """Finds a guarded process: by its unit, its pid file, its control group, or its program."""
 
+import contextlib
 import glob
 import os
+import time
 from pathlib import Path
 from typing import NamedTuple
 
-from holdfast.adapters.drivers.qemu_proc import list_pids, read_bytes, read_pid_file
+from holdfast.adapters.drivers.qemu_proc import list_pids, read_bytes, read_pid_file, read_ticks
 from holdfast.adapters.drivers.systemd_units import ask_units, word_of
 from holdfast.facts.guards import ProcessGuard
 
 CGROUPS = Path("/sys/fs/cgroup")
 UNIFIED = ("", "unified")
+TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+CLOCK_SLACK_S = 2.0  # The wall clock may be slewed meanwhile; numbers are not used again so soon.
 
 
 class Found(NamedTuple):
@@ -42,11 +46,25 @@ def _has_other_way(guard: ProcessGuard) -> bool:
 
 
 def _by_pid_file(guard: ProcessGuard) -> int:
-    pid = read_pid_file(Path(guard.pid_file)) if guard.pid_file else 0
+    pid = read_living_pid(Path(guard.pid_file)) if guard.pid_file else 0
     if not pid:
         return 0
     argv = _argv(pid)
     return pid if argv and (not guard.program or _is_of(guard, argv)) else 0
+
+
+def read_living_pid(path: Path) -> int:
+    """The process that wrote this pid file, or for which it was written; 0 where it lives no more.
+    A process that began later has only got its number since."""
+    pid = read_pid_file(path)
+    ticks = read_ticks(pid) if pid else None
+    if not pid or ticks is None:
+        return 0
+    with contextlib.suppress(FileNotFoundError):
+        age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / TICKS_A_SECOND
+        if time.time() - age_s <= path.stat().st_mtime + CLOCK_SLACK_S:
+            return pid
+    return 0
 
 
 def _by_cgroup(guard: ProcessGuard, cgroups: Path) -> int:

@@ -1,8 +1,10 @@
 """Mends by having systemd restart a service; a process of it that is stuck is killed first."""
 
+import signal
 import time
 from collections.abc import Sequence
 
+from holdfast.adapters.drivers.ending import end_process
 from holdfast.adapters.drivers.systemd_units import SYSTEMD, Systemd, Unit, ask_units
 from holdfast.adapters.menders.command import run_step
 from holdfast.facts.actions import TryRepair
@@ -22,8 +24,8 @@ class UnitMender:
         if unit.active in ("inactive", "deactivating"):
             raise MendFailed(f"{unit.name} is {unit.active}: somebody stops it, or has")
         if unit.pid and unit.active == "active":
-            kill = (systemctl, "kill", "--signal=SIGKILL", unit.name)
-            await run_step(kill, _left(deadline))
+            # Never all of the unit: where nothing else keeps them, VMs are in that of libvirt.
+            await end_process(unit.pid, "", (signal.SIGKILL,))
         # Too many starts in a short time would be refused: how often we may is our own affair.
         await run_step((systemctl, "reset-failed", unit.name), _left(deadline))
         return await run_step((systemctl, "restart", unit.name), _left(deadline))
