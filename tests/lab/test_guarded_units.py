@@ -28,6 +28,11 @@ SETTINGS = """
 unit = "served.service"
 repairs_an_hour = 20
 
+[process.loose]
+program = "/run/loose"
+restart = ["/run/start-loose"]
+end_mark = "/run/loose-stopped"
+
 [process.libvirt]
 """
 UNIT = """[Unit]
@@ -44,6 +49,7 @@ def stage() -> Iterator[Stage]:
         host = lab.host("h1")
         host.path("/run/systemd/system/served.service").write_text(UNIT)
         host.run(["systemctl", "daemon-reload"])
+        host.path("/run/loose-stopped").touch()
         host.run(["systemctl", "start", "served.service"])
         with Stage(host, print, SETTINGS) as stage:
             _until(stage, "runs as process")
@@ -52,9 +58,12 @@ def stage() -> Iterator[Stage]:
         lab.down()
 
 
-def _until(stage: Stage, words: str) -> None:
+def _until(stage: Stage, words: str, name: str = "served") -> None:
     deadline = time.monotonic() + LIMIT_S
-    while f"served  {words}" not in (shown := stage.cli("host", "show", "h1")):
+    while True:
+        shown = " ".join(stage.cli("host", "show", "h1").split())
+        if f"Guarded: {name} {words}" in shown:
+            return
         assert time.monotonic() < deadline, shown
         time.sleep(0.1)
 
@@ -103,6 +112,26 @@ def test_what_a_person_stops_or_restarts_is_told_to_nobody(stage: Stage) -> None
     assert not stage.inbox.list_raised(since_ns)
     stage.host.run(["systemctl", "start", "served.service"])
     _until(stage, "runs as process")
+
+
+def test_what_a_program_begins_is_in_no_group_of_ours(stage: Stage) -> None:
+    """It would be killed with the agent's service, and with a libvirt its VMs."""
+    host = stage.host
+    host.path("/run/loose").write_text("import time\nwhile True:\n    time.sleep(1)\n")
+    start = host.path("/run/start-loose")
+    start.write_text("#!/bin/sh\nexec setsid -f python3 /run/loose </dev/null >/dev/null 2>&1\n")
+    start.chmod(0o755)
+    host.path("/run/loose-stopped").unlink()
+    host.run(["/run/start-loose"])
+    _until(stage, "runs as process", "loose")
+    since_ns = time.monotonic_ns()
+    host.run(["pkill", "-KILL", "-f", "python3 /run/loose"])
+    _wait(stage, since_ns, "process-failed", "cleared")
+    pid = host.run(["pgrep", "-f", "python3 /run/loose"]).stdout.split()[0]
+    assert ".scope" in host.run(["cat", f"/proc/{pid}/cgroup"]).stdout
+    host.path("/run/loose-stopped").touch()
+    host.run(["kill", pid])
+    _until(stage, "does not run", "loose")
 
 
 def test_vms_run_on_while_systemd_restarts_a_frozen_libvirt(stage: Stage) -> None:

@@ -11,6 +11,7 @@ from holdfast.adapters.drivers.short_program import run_short
 
 ASKED = "Id,LoadState,ActiveState,SubState,Result,MainPID"
 ASK_LIMIT_S = 2.0
+SCOPE = ("systemd-run", "--scope", "--collect", "--quiet", "--")
 
 
 class Unit(NamedTuple):
@@ -50,6 +51,14 @@ async def ask_units(
     blocks = [_fields(block) for block in ran.said.strip().split("\n\n")]
     units = [_unit(fields) for fields in blocks if fields.get("Id")]
     return [unit for unit in units if unit.load not in ("not-found", "masked")]
+
+
+def apart(command: Sequence[str], systemd: Systemd = SYSTEMD) -> list[str]:
+    """The command in a control group of its own. What it leaves running would else be in that of
+    the agent's service, and be killed when that is restarted: with libvirt, VMs too."""
+    if not systemd.sign.exists():
+        return [*command]
+    return [*SCOPE, *command]
 
 
 def word_of(unit: Unit) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from holdfast.adapters.drivers.short_program import run_short
+from holdfast.adapters.drivers.systemd_units import apart
 from holdfast.facts.actions import TryRepair
 from holdfast.ports.mender import Mender, MendFailed
 
@@ -12,7 +13,7 @@ class Command:
         """The step's `args` are the program's path and its arguments. It sees HOLDFAST_SUBJECT,
         and each of the fault's evidence as HOLDFAST_NAME."""
         told = {"HOLDFAST_SUBJECT": asked.subject.id, **_told(asked.evidence)}
-        return await run_step(asked.step.args, asked.limit_ms / 1_000, told)
+        return await run_step(apart(asked.step.args), asked.limit_ms / 1_000, told)
 
 
 async def run_step(

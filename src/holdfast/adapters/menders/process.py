@@ -5,6 +5,7 @@ from pathlib import Path
 
 from holdfast.adapters.drivers.ending import end_process
 from holdfast.adapters.drivers.process_finder import read_living_pid
+from holdfast.adapters.drivers.systemd_units import apart
 from holdfast.adapters.menders.command import run_step
 from holdfast.facts.actions import TryRepair
 from holdfast.ports.mender import Mender, MendFailed
@@ -25,7 +26,7 @@ class ProcessMender:
         left_s = deadline - time.monotonic()
         if left_s <= 0:
             raise TimeoutError
-        return ended + await run_step(command, left_s)
+        return ended + await run_step(apart(command), left_s)
 
 
 PLUGIN: type[Mender] = ProcessMender
