@@ -51,6 +51,13 @@ PROCESS_MUTANTS = (
         _SENSOR,
     ),
     Mutant(
+        "believes a wish that is said once",
+        "adapters/sensors/guarded_processes.py",
+        "            is_sure = found.word != ON_PURPOSE or now == before",
+        "            is_sure = True",
+        _SENSOR,
+    ),
+    Mutant(
         "believes an old pid file",
         "adapters/drivers/process_finder.py",
         "        if time.time() - age_s <= path.stat().st_mtime + CLOCK_SLACK_S:",

@@ -26,9 +26,14 @@ class UnitMender:
         if unit.pid and unit.active == "active":
             # Never all of the unit: where nothing else keeps them, VMs are in that of libvirt.
             await end_process(unit.pid, "", (signal.SIGKILL,))
-        # Too many starts in a short time would be refused: how often we may is our own affair.
-        await run_step((systemctl, "reset-failed", unit.name), _left(deadline))
-        return await run_step((systemctl, "restart", unit.name), _left(deadline))
+        restart = (systemctl, "restart", unit.name)
+        try:
+            return await run_step(restart, _left(deadline))
+        except MendFailed:
+            # It may have been started too often: how often we may is our own affair. Not before,
+            # since what is reset looks as if somebody had stopped it.
+            await run_step((systemctl, "reset-failed", unit.name), _left(deadline))
+            return await run_step(restart, _left(deadline))
 
     async def _find(self, names: Sequence[str]) -> Unit:
         units = await ask_units(names, self._systemd)

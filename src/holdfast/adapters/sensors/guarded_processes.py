@@ -28,6 +28,7 @@ SEARCH_S = (0.05, 0.1, 0.2, 0.3, 0.5, 1.0)  # After an end; then as often as the
 START_LIMIT_S = 30.0  # Until its first answer a process may only be starting.
 STATUS_TRIES, STATUS_WAIT_S = 3, 0.002  # A first thread has no status until it is reaped.
 BUSY_SHARE, BUSY_TIMES = 0.1, 3
+ON_PURPOSE = "on purpose"
 NO_TIMES = 2  # A probe that says no, and not that it hears nothing, is asked once more.
 
 
@@ -88,23 +89,29 @@ class _Watch:
             is_first = False
 
     async def _search(self, *, is_first: bool) -> Found:
-        said = ("", "")
+        said = before = ("", "")
         for tries in range(1_000_000_000):
+            self.nudge.clear()
             found = await find_process(self._guard, self._mark)
             if found.pid:
                 return found
-            if found.word and (found.word, found.reason) != said:
-                said = (found.word, found.reason)
-                self.state = f"does not run: {found.reason}"
-                name = self._guard.name
-                word = ProcessWord(at=_now(), process=name, state=found.word, reason=found.reason)
-                self._see(word)
-            self.nudge.clear()
+            now = (found.word, found.reason)
+            # A wish is believed when it is said twice: between two states a unit looks stopped.
+            is_sure = found.word != ON_PURPOSE or now == before
+            if found.word and now != said and is_sure:
+                said = now
+                self._say_word(found)
+            before = now
             wait_s = SEARCH_S[-1] if is_first else SEARCH_S[min(tries, len(SEARCH_S) - 1)]
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self.nudge.wait()
         raise AssertionError("it is looked for without an end")
+
+    def _say_word(self, found: Found) -> None:
+        self.state = f"does not run: {found.reason}"
+        name, state, reason = self._guard.name, found.word, found.reason
+        self._see(ProcessWord(at=_now(), process=name, state=state, reason=reason))
 
     async def _watch(self, daemon: Daemon, *, is_found: bool) -> None:
         loop, ended = asyncio.get_running_loop(), asyncio.Event()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from holdfast.adapters.drivers.process_finder import find_process, read_living_pid
 from holdfast.adapters.drivers.process_probe import CannotAsk, probe
-from holdfast.adapters.sensors.guarded_processes import GuardedProcesses
+from holdfast.adapters.sensors.guarded_processes import SEARCH_S, GuardedProcesses
 from holdfast.facts.guards import ProcessGuard
 from holdfast.facts.observations import (
     Observation,
@@ -22,6 +22,7 @@ from holdfast.facts.observations import (
     ProcessEnded,
     ProcessRan,
     ProcessSilent,
+    ProcessWord,
     UnknownSeen,
 )
 
@@ -155,6 +156,27 @@ def test_a_probe_that_cannot_be_run_is_said_and_says_nothing_of_the_process(tmp_
             assert len(of(seen, UnknownSeen)) == 1
             assert not of(seen, ProcessSilent)
             assert of(seen, ProcessAnswered)
+
+    asyncio.run(story())
+
+
+def test_a_wish_is_believed_when_it_is_said_twice(tmp_path: Path) -> None:
+    """Between two states a unit looks stopped, for a moment."""
+
+    async def story() -> None:
+        mark = tmp_path / "stopped"
+        guard = ProcessGuard(name="a", pid_file=str(tmp_path / "pid"), end_mark=str(mark))
+        async with served(tmp_path) as process, watched(guard) as seen:
+            await until(lambda: bool(of(seen, ProcessRan)))
+            mark.touch()
+            process.kill()
+            await process.wait()
+            ended_s = time.monotonic()
+            await until(lambda: bool(of(seen, ProcessWord)))
+            [word] = of(seen, ProcessWord)
+            assert isinstance(word, ProcessWord)
+            assert word.state == "on purpose"
+            assert time.monotonic() - ended_s >= SEARCH_S[0] / 2
 
     asyncio.run(story())
 
