@@ -9,12 +9,14 @@ import pytest
 
 from holdfast.adapters import sensors
 from holdfast.adapters.drivers.libvirt_client import LibvirtClient
+from holdfast.adapters.sensors.guarded_processes import GuardedProcesses
 from holdfast.adapters.sensors.guest_agent import GuestAgent
 from holdfast.adapters.sensors.kernel_log import KernelLog
 from holdfast.adapters.sensors.libvirt_events import LibvirtEvents
 from holdfast.adapters.sensors.qemu_processes import QemuProcesses
 from holdfast.adapters.sensors.vcpus import Vcpus
 from holdfast.adapters.simulated.sensor import SensorInMemory
+from holdfast.facts.guards import ProcessGuard
 from holdfast.facts.instants import Instant
 from holdfast.facts.observations import UnknownSeen
 from holdfast.facts.subjects import Incarnation
@@ -65,6 +67,19 @@ class TestGuestAgent(SensorContract):
     async def see_something(self) -> None:
         self.sensor.channel_changed("vm-1", connected=True)
         self.sensor.channel_changed("vm-1", connected=False)
+
+
+class TestGuardedProcesses(SensorContract):
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path: Path) -> None:
+        self.pid_file = tmp_path / "pid"
+
+    def make(self) -> Sensor:
+        guard = ProcessGuard(name="us", pid_file=str(self.pid_file))
+        return GuardedProcesses([guard], self.pid_file.parent)
+
+    async def see_something(self) -> None:
+        self.pid_file.write_text(str(os.getpid()))
 
 
 class TestQemuProcesses(SensorContract):

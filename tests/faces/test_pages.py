@@ -24,6 +24,7 @@ from holdfast.faces.pages.vms import vm_page, vms_page
 from holdfast.facts.alarm_types import AlarmType
 from holdfast.facts.alarms import AlarmRecord, EventType, Severity
 from holdfast.facts.subjects import Subject, SubjectKind
+from holdfast.facts.wire import HostPart
 from holdfast.lab.drills.figures import Goal, Result, Spread
 from tests.faces import examples as known
 from tests.faces.examples import NOW_MS
@@ -156,6 +157,25 @@ DRAINED = HostView(
     ),
 )
 
+MENDING = HostView(
+    host=HostRow(
+        host="id-5",
+        host_name="h5",
+        is_up=True,
+        said="serves",
+        parts=(
+            HostPart(name="libvirt", repairs={"restart: mended": 2, "restart: not verified": 1}),
+            HostPart(
+                name="nova-compute",
+                state="does not run: nova-compute.service failed (exit-code)",
+                repairs={"restart: failed": 2},
+                handed_over="nova-compute is gone: exit code 1",
+            ),
+            HostPart(name="virtlogd", state="runs as process 77"),
+        ),
+    )
+)
+
 PAGES: dict[str, Callable[[], Iterator[Any]]] = {
     "status_when_all_is_well": lambda: status_page(WELL, NOW_MS),
     "status_when_disarmed": lambda: status_page(replace(WELL, disarm=known.DISARM), NOW_MS),
@@ -184,6 +204,7 @@ PAGES: dict[str, Callable[[], Iterator[Any]]] = {
     "vm_of_a_site": lambda: vm_page(OF_A_SITE[0], (), NOW_MS),
     "vms_of_which_one_runs_twice": lambda: vms_page((TWICE,)),
     "host_that_is_drained": lambda: host_page(DRAINED, NOW_MS),
+    "host_that_mends_itself": lambda: host_page(MENDING, NOW_MS),
     "host_with_vms": lambda: host_page(
         replace(
             DRAINED,

@@ -178,9 +178,12 @@ class Lawful(Model):
         world = self.decider.world
         if world.defects:
             raise LawBroken(f"an impossible step: {world.newest_defect}; after {fact}")
+        mended = {mend.incident for mend in world.mends.open.values()}
         for incident in world.incidents.values():
             is_open = incident.state is IncidentState.OPEN
-            if is_open and world.vms[incident.vm].incident != incident.id:
+            record = world.vms.get(incident.vm)
+            is_known = incident.id in mended or (record and record.incident == incident.id)
+            if is_open and not is_known:
                 raise LawBroken(f"{incident.id} is open and nobody knows it; after {fact}")
         open_ones = {i.id for i in world.incidents.values() if i.state is IncidentState.OPEN}
         for alarm in world.alarms.values():

@@ -10,10 +10,12 @@ import pytest
 
 from tests.policy.breaking import survivors
 from tests.policy.fence_mutants import FENCE_MUTANTS
+from tests.policy.ladder_mutants import LADDER_MUTANTS
 from tests.policy.lease_mutants import LEASE_MUTANTS
 from tests.policy.migration_mutants import MIGRATION_MUTANTS
 from tests.policy.mutant import Mutant
 from tests.policy.order_mutants import ORDER_MUTANTS
+from tests.policy.process_mutants import PROCESS_MUTANTS
 from tests.policy.site_mutants import SITE_MUTANTS
 
 MUTANTS = (
@@ -228,6 +230,8 @@ MUTANTS = (
     *ORDER_MUTANTS,
     *SITE_MUTANTS,
     *FENCE_MUTANTS,
+    *LADDER_MUTANTS,
+    *PROCESS_MUTANTS,
     *MIGRATION_MUTANTS,
     *LEASE_MUTANTS,
 )

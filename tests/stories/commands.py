@@ -11,6 +11,7 @@ from holdfast.facts.instants import after
 from holdfast.facts.promises import Disarm, Group, Owner, Protection, parse_answer
 from holdfast.facts.tenure import Tenure, TenureState, Wanted
 from holdfast.policy import ordered
+from tests.stories.process_commands import PROCESS_COMMANDS
 from tests.stories.stage import HOST_ID, Stage
 
 Words = list[str]
@@ -293,6 +294,7 @@ def _explain(stage: Stage, _words: Words, _options: Options) -> list[str]:
 
 
 COMMANDS: dict[str, Callable[[Stage, Words, Options], list[str] | None]] = {
+    **PROCESS_COMMANDS,
     "host": _host,
     "vm": _vm,
     "group": _group,

@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable
 
+from holdfast.adapters.simulated.guarded import SimulatedProcesses
 from holdfast.adapters.simulated.host import SimulatedHost
 from holdfast.adapters.simulated.vm import NO_DISK, SimulatedVm
 from holdfast.facts import actions as act
@@ -38,6 +39,7 @@ class SimulatedExecutor:
         self._epoch = 0
         self._waiting: dict[str, int] = {}
         self.reported: list[Alarm] = []
+        self.processes: SimulatedProcesses  # Set by a story that has any.
 
     def begin_anew(self) -> None:
         self._epoch += 1
@@ -64,6 +66,8 @@ class SimulatedExecutor:
                 self._start(action)
             case act.AwaitAnswer():
                 self._await_answer(action)
+            case act.TryRepair():
+                self.processes.try_step(action)
             case _:
                 pass
 

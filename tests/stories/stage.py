@@ -189,6 +189,8 @@ class Stage:
             return known.name if known else ""
         for field in ("life", "tenure", "protection", "incident", "subject"):
             inner = plain.get(field)
+            if isinstance(inner, dict) and inner.get("subject"):
+                return str(inner["name"])  # Of an incident that is about no VM.
             if isinstance(inner, dict):
                 return self._by_uuid(inner.get("vm") or inner.get("id") or "")
         return self._by_uuid(plain.get("vm", "")) if isinstance(fact, Told) else ""

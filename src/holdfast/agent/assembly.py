@@ -36,6 +36,7 @@ from holdfast.agent.leasing import Leasing
 from holdfast.agent.loop import Loop, now
 from holdfast.agent.losses import watch_losses
 from holdfast.agent.memory import Remembered, is_in_doubt, open_journal
+from holdfast.agent.mending import Mending, ladders_set
 from holdfast.agent.migrating import Migrating
 from holdfast.agent.questions import Questions
 from holdfast.agent.recorder import Recorder, Watched
@@ -106,7 +107,10 @@ class Agent:
             lambda vm: moving.is_moving(self.decider.world, vm),
         )
         self.view = View(self.loop, self._domains, self.sight.watched_by, self.definitions.needs)
-        self.inventory = Inventory(self.sight.hypervisor, self.view.vms, settings.roles)
+        self.mending = Mending(settings, lambda: self.decider.world)
+        self.inventory = Inventory(
+            self.sight.hypervisor, self.view.vms, settings.roles, self.mending.parts
+        )
         self.outbox = DiskOutbox(state / "outbox", me.boot, settings.outbox_mib << 20)
         self.questions = Questions()
         self.site_keeper = SiteKeeper(settings)
@@ -144,6 +148,7 @@ class Agent:
         )
         self.migrating = Migrating(self.loop, self.sight.hypervisor, self.migrator, self.journal)
         self.found_moves = FoundMoves(self.loop, self.migrator)
+        self._sensors = (*self.sight.sensors, self.kernel_log, *self.mending.sensors)
         self.executor = self._make_executor(last_words)
         self._add_questions()
 
@@ -176,6 +181,8 @@ class Agent:
             may_start=lambda asked: promise.may_start(self.decider.world, asked),
             consume=self.loop.consume,
             is_kept=self.starting.is_kept,
+            mend=self.mending.try_step,
+            look_again=self.mending.look_again,
         )
 
     def _add_questions(self) -> None:
@@ -227,10 +234,7 @@ class Agent:
             self.found_moves.run,
             self.leasing.run,
             lambda: watch_losses(self._losses(), self._see),
-            *[
-                functools.partial(sensor.run, self._see)
-                for sensor in (*self.sight.sensors, self.kernel_log)
-            ],
+            *[functools.partial(one.run, self._see) for one in self._sensors],
         ]
         door = Path(self._settings.run_dir) / "agent.sock"
         try:
@@ -261,6 +265,7 @@ class Agent:
                 is_amnesiac=is_amnesiac,
             )
         )
+        self.loop.consume(ladders_set(self._settings, at))
         if self._remembered.world is not None and same_boot:
             self.loop.consume(Restarted(at=at))
         if self._remembered.lost:

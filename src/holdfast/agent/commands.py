@@ -250,4 +250,8 @@ def _is_about(record: Record, incident: Incident) -> bool:
     body = bytes(record.body)
     if any(word in body for word in OF_RECOVERY):
         return incident.closed_at is None or record.at <= incident.closed_at
-    return incident.vm.encode() in body or incident.id.encode() in body
+    if incident.id.encode() in body:
+        return True
+    if incident.subject is not None:
+        return f'"id":"{incident.subject.id}"'.encode() in body and b'"LaddersSet"' not in body
+    return incident.vm.encode() in body

@@ -16,7 +16,7 @@ from holdfast.facts import outcomes as came
 from holdfast.facts.actions import Action
 from holdfast.facts.instants import NS_PER_S
 from holdfast.facts.outcomes import Outcome
-from holdfast.facts.subjects import Incarnation
+from holdfast.facts.subjects import Incarnation, Subject
 from holdfast.facts.tenure import TenureState, Wanted
 from holdfast.ports.hypervisor import CallFailed, CallOverran, Domain, Hypervisor
 
@@ -32,6 +32,14 @@ WANTED_REASONS = {"destroyed", "migrated", "saved"}
 
 
 Failed = came.GoneNotProven | came.LastWordsFailed | came.VmNotEnded | came.StartUnknown
+
+
+async def no_mender(asked: act.TryRepair) -> Outcome:
+    """Where nobody can mend anything."""
+    reason = "this host has no menders"
+    return came.StepFailed(
+        incident=asked.incident, at=now(), key=asked.key, number=asked.number, reason=reason
+    )
 
 
 class Capture(Protocol):
@@ -66,6 +74,8 @@ class Executor:
         may_start: Callable[[act.RestartHere], str],
         consume: Callable[[Outcome], None],
         is_kept: Callable[[str], Awaitable[bool]],
+        mend: Callable[[act.TryRepair], Coroutine[Any, Any, Outcome]] = no_mender,
+        look_again: Callable[[Subject], None] = lambda _: None,
     ) -> None:
         self._hypervisor = hypervisor
         self._uplink = uplink
@@ -76,6 +86,7 @@ class Executor:
         self._may_start = may_start
         self._consume = consume
         self._is_kept = is_kept
+        self._mend, self._look_again = mend, look_again
         self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
         self._proofs = asyncio.Semaphore(PROOFS_AT_ONCE)
         self._tasks: dict[asyncio.Task[None], str] = {}
@@ -102,6 +113,10 @@ class Executor:
                 self._spawn(self._or_say(self._start(action), came.StartUnknown, action.incident))
             case act.AwaitAnswer():
                 self._await_answer(action)
+            case act.TryRepair():
+                self._spawn(self._try_repair(action), "a repair")
+            case act.LookAgain():
+                self._look_again(action.subject)
             case (
                 act.PutFence()
                 | act.SwitchOff()
@@ -143,6 +158,9 @@ class Executor:
         what = self._tasks.pop(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("%s: a defect of ours", what, exc_info=task.exception())
+
+    async def _try_repair(self, asked: act.TryRepair) -> None:
+        self._consume(await self._mend(asked))
 
     async def _capture_words(self, asked: act.CaptureLastWords) -> None:
         self._consume(await self._capture(asked))

@@ -14,6 +14,10 @@ from holdfast.facts.observations import (
     LibvirtSilent,
     LifecycleSeen,
     Observation,
+    ProcessAnswered,
+    ProcessEnded,
+    ProcessRan,
+    ProcessSilent,
 )
 from holdfast.ports.hypervisor import CallFailed, Domain, Hypervisor
 
@@ -33,7 +37,9 @@ class Inventory:
         hypervisor: Hypervisor,
         summaries: Callable[[], list[wire.VmSummary]],
         roles: tuple[HostRole, ...] = (),
+        parts: Callable[[], tuple[wire.HostPart, ...]] = tuple,
     ) -> None:
+        self._parts = parts
         self._roles = roles
         self._hypervisor = hypervisor
         self._summaries = summaries
@@ -59,6 +65,8 @@ class Inventory:
         if isinstance(seen, LifecycleSeen | LibvirtAnswered):
             self._must_read = True
             self._woken.set()
+        elif isinstance(seen, ProcessRan | ProcessEnded | ProcessSilent | ProcessAnswered):
+            self._woken.set()
         if isinstance(seen, LibvirtAnswered | LibvirtGone | LibvirtSilent):
             self._trouble = TROUBLES.get(type(seen), "")
             self._woken.set()
@@ -74,7 +82,7 @@ class Inventory:
 
     def tell_changes(self) -> None:
         size = structs.replace(self._size, trouble=self._trouble) if self._size else None
-        now = wire.Inventory(vms=tuple(self._summaries()), size=size)
+        now = wire.Inventory(vms=tuple(self._summaries()), size=size, parts=self._parts())
         if now != self._told:
             self._told = now
             self.tell(now)

@@ -85,6 +85,7 @@ class Agent:
         self.barred: dict[str, int] = {}  # Generations that others hold, as it said then.
         self.has_told_vms = False  # Since this controller started.
         self.size: HostSize | None = None  # As it said last.
+        self.parts: tuple[wire.HostPart, ...] = ()
         self.features: tuple[str, ...] = ()
 
 

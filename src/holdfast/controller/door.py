@@ -113,6 +113,7 @@ class Door:
             case wire.Reply():
                 link.replied(frame)
             case wire.Inventory():
+                agent.parts = frame.parts
                 self._agents.take_inventory(agent, frame.vms, frame.size)
             case wire.Definitions():
                 self._definitions.take(agent, frame.definitions)

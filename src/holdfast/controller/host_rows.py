@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import msgspec
+
 from holdfast.controller.agents import Agent, Agents
 from holdfast.controller.registry import Known
 from holdfast.ports.answers import unknown
@@ -75,6 +77,7 @@ def _row(
         "roles": list(heard.get("roles", ())),
         "faults": list(heard.get("faults", ())),
         "incident": str(heard.get("incident", "")),
+        "parts": msgspec.to_builtins(agent.parts) if agent else [],
     }
 
 

@@ -21,7 +21,7 @@ async def with_others(story: Any, owner: str, journals: Journals) -> Any:
     is this controller's, whose journal comes first. Records of others are put among them by cause;
     their instants are brought to the owner's clock by the wall clocks, to show about when."""
     incident = msgspec.convert(story["incident"], Incident)
-    told = await journals(incident.host or incident.vm)
+    told = await journals(incident.host or incident.vm or incident.id)
     owner = owner or next(iter(told), "")
     found, missing = {owner: list(story["records"])}, []
     for name, records in told.items():

@@ -93,7 +93,7 @@ class Watch:
         self._expected: dict[str, HostExpected] = {}
         self._unheard: dict[str, tuple[str, str, tuple[str, ...]]] = {}
         # As told last, by host: in which boot, those that run, those that were given up.
-        self._vms: dict[str, tuple[str, tuple[HostVm, ...], tuple[HostVm, ...]]] = {}
+        self._vms: dict[str, told.VmsSet] = {}  # The newest word of each host.
         self.on_seen: Callable[[Hearing], None] = lambda _: None  # Who remembers signs of life.
 
     async def run(self) -> None:
@@ -204,28 +204,30 @@ class Watch:
         """Its agent said what runs there, and what it offers."""
         if agent.size is not None:
             self.set_size(agent.host, agent.size, agent.features)
-        self.set_vms(agent.host, agent.boot, agent.vms)
+        handed_over = tuple(part.name for part in agent.parts if part.handed_over)
+        self.set_vms(agent.host, agent.boot, agent.vms, handed_over)
 
-    def set_vms(self, host: str, boot: str, vms: tuple[VmSummary, ...]) -> None:
-        runs = tuple(_host_vm(vm) for vm in vms if vm.is_running)
-        given_up = tuple(_host_vm(vm) for vm in vms if vm.is_given_up)
-        self._vms[host] = boot, runs, given_up
+    def set_vms(
+        self, host: str, boot: str, vms: tuple[VmSummary, ...], handed_over: tuple[str, ...] = ()
+    ) -> None:
+        self._vms[host] = told.VmsSet(
+            at=clock.now(),
+            host=host,
+            boot=boot,
+            vms=tuple(_host_vm(vm) for vm in vms if vm.is_running),
+            given_up=tuple(_host_vm(vm) for vm in vms if vm.is_given_up),
+            handed_over=handed_over,
+        )
         self._set_vms(host, boot)
 
     def _set_vms(self, host: str, boot: str) -> None:
         """Also when that boot is heard again: a clone that pulsed meanwhile ran none of them."""
-        told_boot, runs, given_up = self._vms.get(host, ("", (), ()))
-        known = self.decider.world.hosts.get(host)
-        news = (boot, boot, runs, given_up)
-        if told_boot != boot or (
-            # That it is told at all is news: of a host in a new boot nothing is believed to run.
-            known is not None
-            and (known.told_boot, known.vms_boot, known.vms, known.given_up) == news
-        ):
+        fact, known = self._vms.get(host), self.decider.world.hosts.get(host)
+        if fact is None or fact.boot != boot:
             return
-        self._turns.consume(
-            told.VmsSet(at=clock.now(), host=host, boot=boot, vms=runs, given_up=given_up)
-        )
+        # That it is told at all is news: of a host in a new boot nothing is believed to run.
+        if known is None or not known.has_heard(fact):
+            self._turns.consume(msgspec.structs.replace(fact, at=clock.now()))
 
     def set_size(self, host: str, size: HostSize, features: tuple[str, ...]) -> None:
         known = self.decider.world.hosts.get(host)

@@ -71,8 +71,8 @@ def forget(host: str, agents: Agents, hearing: Hearing, watch: Watch) -> None:
     agents.forget(host)
 
 
-def _numbers(fact: ActingSet) -> tuple[int, int]:
-    return fact.fence_after_ms, fact.brake_percent
+def _numbers(fact: ActingSet) -> tuple[int, int, str]:
+    return fact.fence_after_ms, fact.brake_percent, fact.hand_over
 
 
 def acting_of(settings: Settings) -> ActingSet:
@@ -80,6 +80,7 @@ def acting_of(settings: Settings) -> ActingSet:
         at=clock.now(),
         fence_after_ms=round(settings.fence_after_s * 1_000),
         brake_percent=settings.brake_percent,
+        hand_over=settings.hand_over,
     )
 
 
@@ -98,7 +99,8 @@ def begin(
     watch.begin()
     if settings is not None:
         wanted, world = acting_of(settings), watch.decider.world
-        if (world.fence_after_ms, world.brake_percent) != _numbers(wanted):
+        has = (world.fence_after_ms, world.brake_percent, world.hand_over)
+        if has != _numbers(wanted):
             watch.take(wanted)
     for one in told:
         watch.remember(one)

@@ -178,6 +178,7 @@ class _Rerun:
                 at=world.now,
                 fence_after_ms=changes.fence_after_ms or world.fence_after_ms,
                 brake_percent=changes.brake_percent or world.brake_percent,
+                hand_over=world.hand_over,
             )
         )
         for host, record in list(world.hosts.items()):

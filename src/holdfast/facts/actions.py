@@ -12,10 +12,11 @@ from holdfast.facts.definitions import Rebuild
 from holdfast.facts.fencing import Fence
 from holdfast.facts.incidents import Incident
 from holdfast.facts.instants import Instant
+from holdfast.facts.mending import RepairStep
 from holdfast.facts.migrations import Migration
 from holdfast.facts.promises import Answer
 from holdfast.facts.recoveries import Recovery
-from holdfast.facts.subjects import Incarnation
+from holdfast.facts.subjects import Incarnation, Subject
 from holdfast.facts.tenure import DeathProof, LocalProof, Tenure
 
 
@@ -182,6 +183,26 @@ class AskWitnesses(Act, frozen=True, kw_only=True):
     boot: str
 
 
+class TryRepair(Act, frozen=True, kw_only=True):
+    """Try one step of a repair ladder, `limit_ms` at most. `number` tells it from all others of
+    this fault. `evidence` is what the fault's detector told, such as the pid."""
+
+    incident: str
+    key: str
+    number: int
+    step: RepairStep
+    subject: Subject
+    evidence: dict[str, str]
+    limit_ms: int
+
+
+class LookAgain(Act, frozen=True, kw_only=True):
+    """Look at this subject now: whether a repair helped is for its detector to say."""
+
+    incident: str
+    subject: Subject
+
+
 Action = (
     Report
     | TellTenure
@@ -201,6 +222,8 @@ Action = (
     | TellEnds
     | AwaitAnswer
     | AskWitnesses
+    | TryRepair
+    | LookAgain
 )
 
 
@@ -232,4 +255,6 @@ SEATS: dict[type[Act], Seat] = {
     TellEnds: Seat.LEADER,
     AwaitAnswer: Seat.AGENT,
     AskWitnesses: Seat.CONTROLLER,
+    TryRepair: Seat.AGENT,
+    LookAgain: Seat.AGENT,
 }

@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from holdfast.facts.definitions import RebuiltDisk
 from holdfast.facts.instants import Instant
+from holdfast.facts.mending import RepairLadder
 from holdfast.facts.promises import Disarm, Group, Protection
 
 
@@ -144,6 +145,12 @@ class IncidentSettled(Told, frozen=True, kw_only=True):
     by: str
 
 
+class LaddersSet(Told, frozen=True, kw_only=True):
+    """The repairs that this host knows, as its settings say: these and no others."""
+
+    ladders: tuple[RepairLadder, ...]
+
+
 Command = (
     ProtectionGranted
     | ProtectionEnded
@@ -162,6 +169,7 @@ Command = (
     | LeaseRanOut
     | LeaseHolds
     | IncidentSettled
+    | LaddersSet
 )
 
 

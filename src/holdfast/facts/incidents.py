@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from holdfast.facts.instants import Instant
 from holdfast.facts.promises import Owner
-from holdfast.facts.subjects import Incarnation
+from holdfast.facts.subjects import Incarnation, Subject
 
 
 class IncidentState(StrEnum):
@@ -18,7 +18,7 @@ class Incident(Struct, frozen=True, kw_only=True):
     """`id` is derived from the life that failed and a counter: `web-1-3f2a`.
 
     It is about a VM, or about a host: then `host` is its id, `name` its name, `vm` and `group`
-    are empty, and `life` is none.
+    are empty, and `life` is none. Or about another `subject` of its host, as a process.
 
     `needs_you` is a command that a person should type, or empty: nothing to do.
     `recovered_ms` is from the fault to the answer; `level_ms` what the service level allows.
@@ -28,6 +28,7 @@ class Incident(Struct, frozen=True, kw_only=True):
     name: str
     vm: str = ""
     host: str = ""
+    subject: Subject | None = None
     life: Incarnation | None = None
     group: str = ""
     owner: Owner = Owner.NOBODY

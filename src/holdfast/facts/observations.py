@@ -169,6 +169,52 @@ class CallTimedOut(Seen, frozen=True, kw_only=True):
     vm: str = ""
 
 
+class ProcessRan(Seen, frozen=True, kw_only=True):
+    """A guarded process was found running. `found`: it ran before we looked. Where it `has_probe`,
+    whether it serves is said apart."""
+
+    process: str
+    pid: int
+    started_ticks: int
+    found: bool = False
+    has_probe: bool = False
+
+
+class ProcessEnded(Seen, frozen=True, kw_only=True):
+    """A guarded process ended, with its status of wait(2) where the kernel tells. Source: pidfd."""
+
+    process: str
+    pid: int
+    status: int | None = None
+
+
+class ProcessWord(Seen, frozen=True, kw_only=True):
+    """What is said of a guarded process that does not run, by its service manager or its end mark:
+    `on purpose`, `starting`, `failed`, or `absent` (it is just not there)."""
+
+    process: str
+    state: str
+    reason: str
+
+
+class ProcessSilent(Seen, frozen=True, kw_only=True):
+    """Two things show that a guarded process runs and does not serve: `why` names both."""
+
+    process: str
+    pid: int
+    started_ticks: int
+    since: Instant
+    why: str
+    is_stopped: bool = False  # Nobody lets it run: the kernel's own word.
+
+
+class ProcessAnswered(Seen, frozen=True, kw_only=True):
+    """It serves (again), or is let run again where it has no probe."""
+
+    process: str
+    pid: int
+
+
 class ReportTimed(Seen, frozen=True, kw_only=True):
     """One alarm's way: from the fault to the VIM's answer."""
 
@@ -208,6 +254,11 @@ Observation = (
     | LibvirtSilent
     | LibvirtAnswered
     | CallTimedOut
+    | ProcessRan
+    | ProcessEnded
+    | ProcessWord
+    | ProcessSilent
+    | ProcessAnswered
     | ReportTimed
     | PieceLost
     | UnknownSeen

@@ -140,6 +140,23 @@ class EndsLooked(Done, frozen=True, kw_only=True):
     pause_ms: int | None = None
 
 
+class StepDone(Done, frozen=True, kw_only=True):
+    """A step of a repair ladder says that it was done, and what it did: nothing is proven yet."""
+
+    key: str
+    number: int
+    said: str = ""
+
+
+class StepFailed(Done, frozen=True, kw_only=True):
+    """`overran`: it was ended after its limit."""
+
+    key: str
+    number: int
+    reason: str
+    overran: bool = False
+
+
 Outcome = (
     GoneProven
     | GoneNotProven
@@ -152,6 +169,8 @@ Outcome = (
     | AnswerOverdue
     | LastWordsCaptured
     | LastWordsFailed
+    | StepDone
+    | StepFailed
 )
 
 SiteOutcome = (

@@ -28,6 +28,16 @@ STEPS: dict[str, str] = {
 3. While the pulse is away, the loss of the host itself is noticed late.
 4. If the pulse runs, its way is cut: let UDP 7312 pass from the host to every controller.
 """,
+    "process-failed": """\
+1. *Local repair in progress*: wait. The host begins it again itself, and the alarm clears, or says
+   what was tried. `holdfast explain NAME` tells each step and its result.
+2. *Handed over*: its host lives, and so do the VMs there; do not reset it. Read the process's own
+   log (`journalctl -u UNIT`), mend what keeps it from running, and start it. The alarm clears when
+   it has run for a second.
+3. It was stopped on purpose, by other means than its service manager? Leave its end mark next
+   time: `touch /run/holdfast/stopped/NAME`. Whether such a host is given no VMs any more, or its
+   VMs move away, says `hand_over` in the settings ([Mending](../mending.md)).
+""",
     "host-unfenceable": """\
 1. `holdfast fence list` says of each device of the host what it answered. While this alarm is open
    the host's VMs run on, and nothing is done to it; only if it dies now they start nowhere else.

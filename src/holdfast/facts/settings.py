@@ -3,6 +3,8 @@
 from msgspec import Struct
 
 from holdfast.facts.definitions import HostRole
+from holdfast.facts.guards import ProcessGuard
+from holdfast.facts.mending import HandOver
 from holdfast.facts.promises import Group
 
 DEFAULT_FILE = "/etc/holdfast/holdfast.toml"
@@ -73,8 +75,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     webhooks: tuple[Webhook, ...] = ()
     execs: tuple[Exec, ...] = ()
     groups: tuple[Group, ...] = ()
+    processes: tuple[ProcessGuard, ...] = ()  # Guarded on this host.
     fence_after_s: float = 3.0  # A silent host is fenced after so long.
     brake_percent: int = 30  # When more hosts are silent at once, a person decides.
+    hand_over: HandOver = HandOver.REPORT  # What is done about a host that cannot mend itself.
     host_losses: int = 1  # So many hosts may be lost at once, and all their VMs start elsewhere.
     recorder_mib: int = 1  # For each VM.
     last_words_mib: int = 512

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from holdfast.facts.definitions import HostRole
+from holdfast.facts.guards import make_guard
+from holdfast.facts.mending import HandOver
 from holdfast.facts.promises import (
     Admission,
     Group,
@@ -28,7 +30,9 @@ from holdfast.facts.settings_values import (
     seconds,
     shown,
     truth,
+    units,
     word_of,
+    words,
 )
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -224,6 +228,7 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, Check]]] = {
         "fence_after_s": ("fence_after_s", seconds(3, 600)),
         "brake_percent": ("brake_percent", whole_number(10, 50, "percent of the hosts")),
         "host_losses": ("host_losses", whole_number(0, 2)),
+        "hand_over": ("hand_over", word_of(HandOver)),
     },
 }
 
@@ -259,6 +264,27 @@ KINDS: Mapping[str, tuple[Callable[..., Any], Mapping[str, Check], tuple[str, ..
         },
         (),
     ),
+    "process": (
+        make_guard,
+        {
+            "unit": units,
+            "pid_file": _absolute_path,
+            "cgroup": text_of("a control group like system.slice/docker-*.scope"),
+            "program": text_of("the name or path of its program"),
+            "args": words,
+            "probe": command,
+            "probe_socket": _absolute_path,
+            "probe_every_s": seconds(0.1, 600),
+            "probe_limit_s": seconds(0.1, 60),
+            "restart": command,
+            "repair": truth,
+            "hand_over_s": seconds(5, 3_600),
+            "repairs_an_hour": whole_number(0, 20),
+            "needs": words,
+            "end_mark": _absolute_path,
+        },
+        (),
+    ),
 }
 TABLES = [*SECTIONS, *KINDS]
 
@@ -286,6 +312,7 @@ class _Reader:
             webhooks=made["webhook"],
             execs=made["exec"],
             groups=made["group"],
+            processes=made["process"],
             planes=made["plane"],
             controllers=made["controller"],
         )
@@ -318,8 +345,17 @@ class _Reader:
                 if key not in table:
                     self._note(path, f"[{kind}.{name}] lacks {key}")
             if len(self.problems) == before:
-                made.append(make(name=name, **values))
+                made += self._made(path, make, values)
         return tuple(made)
+
+    def _made(self, path: Path, make: Callable[..., Any], values: dict[str, Any]) -> list[Any]:
+        if "unit" in values:
+            values["units"] = values.pop("unit")
+        try:
+            return [make(name=path[1], **values)]
+        except ValueError as error:
+            self._note(path, f"[{'.'.join(path)}] {error}")
+            return []
 
     def _values(self, path: Path, checks: Mapping[str, Check], table: Any) -> dict[str, Any]:
         if not isinstance(table, dict):

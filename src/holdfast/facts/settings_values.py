@@ -1,6 +1,7 @@
 """What a value of the settings file must be: each check says the rest of a sentence about it."""
 
 import difflib
+import re
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
@@ -9,6 +10,8 @@ from holdfast.facts.promises import images_problem
 
 # A check returns the value to keep, or raises ValueError with the rest of a sentence.
 Check = Callable[[Any], Any]
+
+UNIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9:_.@\\-]*\.service")
 
 
 def shown(value: Any) -> str:
@@ -47,6 +50,21 @@ def command(value: Any) -> tuple[str, ...]:
     if not value[0].startswith("/"):
         raise ValueError(f"must begin with an absolute path, and {value[0]!r} is none")
     return tuple(value)
+
+
+def words(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
+        raise ValueError('must be a list of words, like ["--config", "x"]')
+    return tuple(value)
+
+
+def units(value: Any) -> tuple[str, ...]:
+    named = [value] if isinstance(value, str) else value
+    found = words(named)
+    for one in found:
+        if not UNIT.fullmatch(one):
+            raise ValueError(f"must be a systemd service like nova-compute.service, not {one!r}")
+    return found
 
 
 def near(word: str, known: list[str]) -> str:

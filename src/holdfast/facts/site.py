@@ -16,6 +16,7 @@ from holdfast.facts.commands import (
 from holdfast.facts.definitions import HostSize, VmNeeds
 from holdfast.facts.fencing import Fence, HostMode
 from holdfast.facts.leases import HostLease
+from holdfast.facts.mending import HandOver
 from holdfast.facts.migrations import Drain, Migration, Prediction
 from holdfast.facts.outcomes import SiteOutcome
 from holdfast.facts.promises import Protection
@@ -49,10 +50,12 @@ class HostSized(Told, frozen=True, kw_only=True):
 
 class ActingSet(Told, frozen=True, kw_only=True):
     """What the settings say of acting: after how long a silence a host is fenced, and of how many
-    hosts out of a hundred that are silent at once a person decides."""
+    hosts out of a hundred that are silent at once a person decides. `hand_over`: what is done about
+    a host that could not mend itself."""
 
     fence_after_ms: int
     brake_percent: int
+    hand_over: HandOver = HandOver.REPORT
 
 
 class HostModeSet(Told, frozen=True, kw_only=True):
@@ -176,6 +179,7 @@ class VmsSet(Told, frozen=True, kw_only=True):
     boot: str
     vms: tuple[HostVm, ...]
     given_up: tuple[HostVm, ...] = ()
+    handed_over: tuple[str, ...] = ()  # What it could not mend itself.
 
 
 class LeadChanged(Told, frozen=True, kw_only=True):

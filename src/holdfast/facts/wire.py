@@ -30,6 +30,16 @@ class Frame(Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
     pass
 
 
+class HostPart(Struct, frozen=True, kw_only=True):
+    """Something of a host that is watched and may be mended there, as a guarded process. `repairs`
+    counts what came of each step that was tried: "restart: mended"."""
+
+    name: str
+    state: str = ""
+    repairs: dict[str, int] = {}
+    handed_over: str = ""  # Why it could not be mended here, as long as that lasts.
+
+
 class VmSummary(Struct, frozen=True, kw_only=True):
     """One VM as the agent sees it. `obstacle` is why it could not be restarted here, or empty."""
 
@@ -134,6 +144,7 @@ class Inventory(Frame, frozen=True, kw_only=True):
 
     vms: tuple[VmSummary, ...]
     size: HostSize | None = None
+    parts: tuple[HostPart, ...] = ()
 
 
 class Definitions(Frame, frozen=True, kw_only=True):

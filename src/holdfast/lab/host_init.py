@@ -65,11 +65,14 @@ UNITS = """
 basic sysinit multi-user local-fs local-fs-pre swap paths slices sockets timers network network-pre
 network-online remote-fs time-sync shutdown umount final poweroff reboot halt exit
 """.split()
-SERVICES = ("libvirtd", "virtlogd", "systemd-journald", "systemd-poweroff", "systemd-reboot")
-SOCKETS = (
-    *("libvirtd", "libvirtd-ro", "libvirtd-admin", "virtlogd", "virtlogd-admin"),
-    *("systemd-journald", "systemd-journald-dev-log"),
+SERVICES = (
+    *("libvirtd", "virtlogd", "virtlockd"),
+    *("systemd-journald", "systemd-poweroff", "systemd-reboot"),
 )
+SOCKETS = """
+libvirtd libvirtd-ro libvirtd-admin virtlogd virtlogd-admin virtlockd virtlockd-admin
+systemd-journald systemd-journald-dev-log
+""".split()
 SYSTEMD_SETTINGS = {
     "system.conf": "[Manager]\nShowStatus=no\n",
     "journald.conf": "[Journal]\nStorage=volatile\nReadKMsg=no\n",

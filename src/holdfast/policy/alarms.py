@@ -37,7 +37,11 @@ def key_of(world: World, fault: FaultRaised | FaultCleared) -> str:
 
 
 def raise_or_change(
-    world: World, fault: FaultRaised, incident: Incident | None = None, repair: str = ""
+    world: World,
+    fault: FaultRaised,
+    incident: Incident | None = None,
+    repair: str = "",
+    root: str = "",
 ) -> list[Report]:
     """Report the fault, unless it says nothing that is not known already."""
     row = row_of(fault.condition, fault.subject)
@@ -60,7 +64,7 @@ def raise_or_change(
         fault_at=known.fault_at if known else fault.fault_at,
         detected_at=known.detected_at if known else fault.detected_at,
         cause=fault.cause,
-        root=_root(world, incident, key),
+        root=root or _root(world, incident, key),
         incident=incident.id if incident else "",
         not_before=fault.not_before,
         repair=repair or row.repair,

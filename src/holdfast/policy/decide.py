@@ -19,7 +19,7 @@ from holdfast.facts.verdicts import (
     VmProcessEnded,
     VmRan,
 )
-from holdfast.policy import alarms, faults, orders, recovery, service, stages
+from holdfast.policy import alarms, faults, ladder, orders, recovery, service, stages
 from holdfast.policy.world import VmRecord, World
 
 Input = Verdict | Outcome | Command | Wake
@@ -62,10 +62,16 @@ class Decider:
         due = [r.wake_at for r in self.world.vms.values() if r.wake_at is not None]
         if self.world.disarmed_until is not None:
             due.append(self.world.disarmed_until)
+        mending = ladder.deadline(self.world)
+        if mending is not None:
+            due.append(mending)
         return min(due, default=None)
 
     def _on_cleared(self, fault: FaultCleared) -> list[Action]:
         world = self.world
+        mended = ladder.cleared(world, fault)
+        if mended is not None:
+            return mended
         key = alarms.key_of(world, fault)
         known = world.alarms.get(key)
         if known is None:
@@ -104,6 +110,8 @@ class Decider:
 
     def _on_outcome(self, outcome: Outcome) -> list[Action]:
         world = self.world
+        if isinstance(outcome, came.StepDone | came.StepFailed):
+            return ladder.step_ended(world, outcome)
         record = self._of_incident(outcome.incident)
         if isinstance(outcome, came.LastWordsCaptured | came.LastWordsFailed):
             return recovery.evidence_in(world, record, outcome)

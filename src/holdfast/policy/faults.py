@@ -4,7 +4,7 @@ from holdfast.facts.actions import Action, TellIncident
 from holdfast.facts.alarms import Severity
 from holdfast.facts.subjects import Incarnation, SubjectKind, vm_subject
 from holdfast.facts.verdicts import Certainty, Effect, FaultRaised
-from holdfast.policy import alarms, case_files, recovery, relying, service, stages
+from holdfast.policy import alarms, case_files, ladder, recovery, relying, service, stages
 from holdfast.policy.vm_states import VmEvent, VmState
 from holdfast.policy.world import VmRecord, World
 
@@ -14,6 +14,9 @@ def raised(world: World, fault: FaultRaised) -> list[Action]:
     life = fault.life
     row = alarms.row_of(fault.condition, fault.subject)
     if not is_vm or life is None or row.severity is Severity.INDETERMINATE:
+        mended = None if row.severity is Severity.INDETERMINATE else ladder.raised(world, fault)
+        if mended is not None:
+            return mended
         return list(alarms.raise_or_change(world, fault))  # Shown, and never acted on.
     record = world.record(fault.subject.id, fault.subject.name)
     if world.is_past(life, record):

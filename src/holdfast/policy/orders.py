@@ -15,6 +15,7 @@ from holdfast.policy import (
     case_files,
     faults,
     holding,
+    ladder,
     moving,
     ordered,
     promise,
@@ -35,15 +36,11 @@ def obey(world: World, order: Told) -> list[Action]:
             return _granted(world, order)
         case told.ProtectionEnded():
             return _released(world, order)
-        case told.GroupSet():
-            world.groups[order.group.name] = order.group
-            return _regroup(world, order.group.name)
-        case told.GroupForgotten():
-            world.groups.pop(order.name, None)
-            return _regroup(world, order.name)
+        case told.GroupSet() | told.GroupForgotten():
+            return _group(world, order)
         case told.Disarmed():
             world.disarm, world.disarmed_until = order.disarm, order.until
-            return list(_say_disarmed(world))
+            return [*_say_disarmed(world), *ladder.disarmed(world)]
         case told.Armed():
             return _arm(world, f"armed by {order.by}")
         case told.StartOrdered():
@@ -55,15 +52,31 @@ def obey(world: World, order: Told) -> list[Action]:
             return moving.told(world, order)
         case told.RecoveryAsked():
             return _recover(world, order)
+        case told.LaddersSet():
+            world.mends.ladders = order.ladders
+            return []
         case told.IncidentSettled():
-            known = world.incidents.get(order.incident)
-            record = world.vms.get(known.vm) if known else None
-            is_open = (
-                record is not None and record.incident == order.incident and not record.is_copy
-            )
-            return service.settled(world, record, order.by) if record and is_open else []
+            return _settled(world, order)
         case _:
             return _lease(world, order)
+
+
+def _group(world: World, order: told.GroupSet | told.GroupForgotten) -> list[Action]:
+    if isinstance(order, told.GroupForgotten):
+        world.groups.pop(order.name, None)
+        return _regroup(world, order.name)
+    world.groups[order.group.name] = order.group
+    return _regroup(world, order.group.name)
+
+
+def _settled(world: World, order: told.IncidentSettled) -> list[Action]:
+    mended = ladder.settled(world, order.incident, order.by)
+    if mended:
+        return mended
+    known = world.incidents.get(order.incident)
+    record = world.vms.get(known.vm) if known else None
+    is_open = record is not None and record.incident == order.incident and not record.is_copy
+    return service.settled(world, record, order.by) if record and is_open else []
 
 
 def _lease(world: World, order: Told) -> list[Action]:
@@ -98,6 +111,7 @@ def _due(world: World) -> list[Action]:
     actions: list[Action] = []
     if world.disarmed_until is not None and world.disarmed_until <= world.now:
         actions += _arm(world, "the time of the disarm is over")
+    actions += ladder.woken(world)
     for record in list(world.vms.values()):
         if record.wake_at is not None and record.wake_at <= world.now:
             unjudged = faults.unjudged(world, record)
@@ -226,7 +240,7 @@ def _arm(world: World, reason: str) -> list[Action]:
     actions: list[Action] = list(alarms.clear(world, key, reason))
     for record in list(world.vms.values()):
         actions += _reconsider(world, record)
-    return actions
+    return [*actions, *ladder.armed(world)]
 
 
 def _recover(world: World, order: told.RecoveryAsked) -> list[Action]:
@@ -280,7 +294,7 @@ def _begin_boot(world: World, fact: told.Booted) -> list[Action]:
     if world.disarmed_until is not None:
         left_ns = max(0, world.disarmed_until - before)
         world.disarmed_until = Instant(world.now + left_ns)
-    actions: list[Action] = []
+    actions: list[Action] = ladder.over_with_boot(world)
     for key in [k for k, alarm in world.alarms.items() if not alarm.incident]:
         actions += alarms.clear(world, key, "the host was booted since")
     for record in world.vms.values():
@@ -309,4 +323,4 @@ def _again(world: World) -> list[Action]:
     for record in list(world.vms.values()):
         record.start_in_flight, record.start_unknown_at = "", None
         actions += recovery.again(world, record)
-    return actions
+    return [*actions, *ladder.again(world)]

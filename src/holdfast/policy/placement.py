@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from holdfast.facts.cpus import missing, missing_live
 from holdfast.facts.definitions import HostRole, VmNeeds
+from holdfast.facts.mending import HandOver
 from holdfast.facts.promises import Spread, Zones
 from holdfast.facts.site import HostVm
 from holdfast.facts.tenure import Wanted
@@ -187,6 +188,8 @@ def refusal(
         return "it is dead"
     if record.host in world.predictions:
         return f"it is expected to fail ({world.predictions[record.host].reason})"
+    if record.handed_over and world.hand_over is not HandOver.REPORT:
+        return f"it could not mend itself ({', '.join(record.handed_over)})"
     fence = world.fences.get(record.host)
     if fence is not None and fence.step != "closed":
         return "it was fenced, and has not rejoined"

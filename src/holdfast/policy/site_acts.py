@@ -99,6 +99,7 @@ def _acting_set(world: SiteWorld, fact: told.ActingSet) -> None:
     world.fence_after_ms = min(max(fact.fence_after_ms, least), most)
     fewest, highest = timing.BRAKE_PERCENTS
     world.brake_percent = min(max(fact.brake_percent, fewest), highest)
+    world.hand_over = fact.hand_over
 
 
 def _forget(

@@ -1,6 +1,7 @@
-"""Hosts that VMs leave while they run: in maintenance, or because they are expected to fail.
+"""Hosts that VMs leave while they run: in maintenance, expected to fail, or not to be mended.
 
-A person drains a host; whoever predicts that it fails only says so. What follows from that is
+A person drains a host; whoever predicts that it fails only says so, and so does a host that could
+not mend itself. What follows from that is
 braked as any other act: in report mode, or while anything holds Holdfast back, the VMs stay.
 """
 
@@ -11,20 +12,21 @@ from holdfast.facts.actions import Action, PutMigration
 from holdfast.facts.alarms import alarm_key
 from holdfast.facts.fencing import HostMode
 from holdfast.facts.instants import NS_PER_MS, Instant, after
+from holdfast.facts.mending import HandOver
 from holdfast.facts.migrations import Drain, Migration, Prediction
 from holdfast.facts.site import HostVm, SiteFact
 from holdfast.facts.subjects import Subject, SubjectKind
 from holdfast.facts.verdicts import Certainty, Effect, FaultRaised
 from holdfast.policy import brakes, site_alarms, timing
 from holdfast.policy.site_migrations import TURNS, begin, is_moving, was_just_asked
-from holdfast.policy.site_world import Moving, SiteWorld
+from holdfast.policy.site_world import HostRecord, Moving, SiteWorld
 
 PREDICTED = "host-failure-predicted"
 PREDICTED_LIMIT_S = 300  # For each VM.
 
 
 def is_something_up(world: SiteWorld) -> bool:
-    return bool(world.drains or world.predictions)
+    return bool(world.drains or world.predictions or list(_unmended(world)))
 
 
 def go_on(world: SiteWorld) -> list[Action]:
@@ -55,6 +57,22 @@ def _left(world: SiteWorld) -> Iterator[tuple[Drain, bool]]:
         if prediction.host not in world.drains and not why_kept(world, prediction):
             by = f"the prediction of {prediction.by}"
             yield Drain(host=prediction.host, by=by, limit_s=PREDICTED_LIMIT_S), False
+    for record in _unmended(world):
+        if record.host not in world.drains and not why_unmended_kept(world, record):
+            by = f"{', '.join(record.handed_over)}, which could not be mended there"
+            yield Drain(host=record.host, by=by, limit_s=PREDICTED_LIMIT_S), False
+
+
+def _unmended(world: SiteWorld) -> Iterator[HostRecord]:
+    """The hosts that could not mend themselves, where VMs are to leave such."""
+    if world.hand_over is HandOver.DRAIN:
+        yield from (one for one in world.hosts.values() if one.handed_over)
+
+
+def why_unmended_kept(world: SiteWorld, record: HostRecord) -> str:
+    """Why VMs stay on a host that could not mend itself, or empty."""
+    names = sorted(one.name for one in _unmended(world))
+    return _why_kept(world, record, names, "could not mend themselves")
 
 
 def why_kept(world: SiteWorld, prediction: Prediction) -> str:
@@ -62,16 +80,20 @@ def why_kept(world: SiteWorld, prediction: Prediction) -> str:
     record = world.hosts.get(prediction.host)
     if record is None:
         return "it is not known here"
+    names = sorted(one.name for one in world.predictions.values())
+    return _why_kept(world, record, names, "are expected to fail")
+
+
+def _why_kept(world: SiteWorld, record: HostRecord, names: list[str], are: str) -> str:
     if record.mode is not HostMode.ACT:
         return f"{record.name} is in report mode"
     if world.disarm is not None:
         return f"{world.disarm.owner} disarmed recovery: {world.disarm.reason}"
     if world.own_faults:
         return "the controller is itself in trouble: " + ", ".join(sorted(world.own_faults))
-    names = sorted(one.name for one in world.predictions.values())
     limit = brakes.allowed(world)
     if len(names) > limit:
-        said = f"{len(names)} of {len(world.hosts)} hosts are expected to fail"
+        said = f"{len(names)} of {len(world.hosts)} hosts {are}"
         return f"{said} ({', '.join(names)}): more than {limit}, so a person decides"
     return brakes.braked(world)
 

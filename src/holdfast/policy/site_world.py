@@ -8,10 +8,11 @@ from holdfast.facts.fencing import Fence, FenceStep, HostMode
 from holdfast.facts.incidents import Incident, IncidentState
 from holdfast.facts.instants import Instant
 from holdfast.facts.leases import HostLease
+from holdfast.facts.mending import HandOver
 from holdfast.facts.migrations import Drain, End, Migration, Prediction
 from holdfast.facts.promises import DEFAULT_GROUP, Disarm, Group, Protection
 from holdfast.facts.recoveries import Recovery
-from holdfast.facts.site import HostVm
+from holdfast.facts.site import HostVm, VmsSet
 from holdfast.facts.tenure import DeathProof, ProofKind
 from holdfast.facts.verdicts import Effect, FaultRaised
 from holdfast.policy import rebuilding, timing
@@ -51,6 +52,7 @@ class HostRecord(Struct, kw_only=True):
     was_heard: bool = False  # By this controller, since it began.
     heard_at: Instant = Instant(0)  # When it was heard anew, in this boot or after a silence.
     given_up: tuple[HostVm, ...] = ()  # VMs that its agent has given up.
+    handed_over: tuple[str, ...] = ()  # What it could not mend itself.
     size: HostSize | None = None
     can_start: bool = False  # Its agent takes orders to start a VM of another host.
     can_move: bool = False  # And to move one while it runs.
@@ -59,6 +61,11 @@ class HostRecord(Struct, kw_only=True):
     dump_wait_s: int = 0  # It is left alone for so long when its kernel panicked.
     fencing: "Fencing | None" = None
     why_nothing: str = ""  # Why its VMs do not start elsewhere, as their alarms say.
+
+    def has_heard(self, fact: VmsSet) -> bool:
+        """Whether its agent has said just that already."""
+        known = (self.told_boot, self.vms_boot, self.vms, self.given_up, self.handed_over)
+        return known == (fact.boot, fact.boot, fact.vms, fact.given_up, fact.handed_over)
 
     @property
     def place(self) -> dict[str, str]:
@@ -202,6 +209,7 @@ class SiteWorld(Struct, kw_only=True):
     )  # Since when it counts for the brake.
     fence_after_ms: int = timing.FENCE_AFTER_MS  # As the settings say.
     brake_percent: int = timing.BRAKE_PERCENT
+    hand_over: HandOver = HandOver.REPORT
     acts_at: Instant | None = None  # When it must be looked again at what is under way.
     brake: str = ""  # Why nothing is done now, for the whole site.
     defects: int = 0

@@ -90,6 +90,11 @@ TRIES_HERE = 2  # Starts on one target, while another host could take the VM as 
 TARGETS_TRIED = 10  # Then another one only when something is different, or so much later:
 TARGETS_REST_MS = 600_000
 
+# The host mends itself (policy/ladder).
+STEP_SAID_MS = 2_000  # After its limit a step has been ended, and how it ended has been said.
+AFTER_CAUSE_MS = 3_000  # What came back with its cause is seen by then.
+MENDS_AN_HOUR = 20  # Of all ladders of a host together: whoever mends more is sick itself.
+
 LEADER_CHANGE_MS = 10_000  # The worst: from the death of a leader until the next one acts.
 CLOCK_DRIFT_PPM = 1_000  # No clock of a machine is that wrong, or it has been replaced.
 

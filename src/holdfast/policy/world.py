@@ -9,6 +9,7 @@ from holdfast.facts.instants import Instant
 from holdfast.facts.promises import DEFAULT_GROUP, Disarm, Group, Protection
 from holdfast.facts.subjects import Incarnation
 from holdfast.facts.verdicts import FaultRaised
+from holdfast.policy.mends import Mends
 from holdfast.policy.vm_states import VmState
 
 SCHEMA = 1  # Raised whenever a snapshot of an older version could not be read as this one.
@@ -102,6 +103,7 @@ class World(Struct, kw_only=True):
     lapsed: dict[str, int] = field(
         default_factory=dict
     )  # Ended with a lease: up to which generation.
+    mends: Mends = field(default_factory=Mends)
     defects: int = 0  # Steps that the table calls impossible: the state was kept.
     newest_defect: str = ""
 

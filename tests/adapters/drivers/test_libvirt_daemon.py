@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from holdfast.adapters.drivers import pidfds
-from holdfast.adapters.drivers.libvirt_daemon import LOCAL_URI, Daemon, find_daemon
+from holdfast.adapters.drivers.libvirt_daemon import LOCAL_URI, find_daemon
+from holdfast.adapters.drivers.one_process import Daemon
 from holdfast.facts.exits import spoken_exit
 
 LIMIT_S = 10.0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from holdfast.adapters.drivers.libvirt_daemon import Doing
+from holdfast.adapters.drivers.one_process import Doing
 from holdfast.adapters.drivers.patience import BUSY_S, IDLE_S, STOPPED, STOPPED_S, Patience
 
 A_MS = 1_000_000

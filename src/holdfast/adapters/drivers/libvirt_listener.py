@@ -15,8 +15,9 @@ import libvirt
 import libvirt_qemu
 
 from holdfast.adapters.drivers.child import Parent
-from holdfast.adapters.drivers.libvirt_daemon import Daemon, find_daemon
+from holdfast.adapters.drivers.libvirt_daemon import find_daemon
 from holdfast.adapters.drivers.libvirt_words import spoken_event, spoken_state
+from holdfast.adapters.drivers.one_process import Daemon
 from holdfast.adapters.drivers.patience import STOPPED_S, Patience
 from holdfast.facts.exits import spoken_exit
 

@@ -7,6 +7,7 @@ import msgspec
 
 from holdfast.facts.alarms import Alarm, AlarmRecord, Severity
 from holdfast.facts.catalogue import BY_ID
+from holdfast.facts.mending import HAND_OVER_AFTER_MS
 from holdfast.ports.notifier import Notice
 
 VERSION = 1
@@ -74,12 +75,19 @@ def _record(record: AlarmRecord) -> dict[str, Any]:
             "changed_utc": spoken_utc(record.changed_utc_ms),
             "cleared_utc": spoken_utc(record.cleared_utc_ms),
             "answered_utc": spoken_utc(record.answered_utc_ms),
+            "hand_over_utc": spoken_utc(_hand_over_utc_ms(record)),
             "fault_to_arrival_ms": record.fault_to_arrival_ms,
             "fault_to_answer_ms": record.fault_to_answer_ms,
             "is_estimated": record.is_estimated,
         },
         "acknowledged": acknowledged,
     }
+
+
+def _hand_over_utc_ms(record: AlarmRecord) -> int | None:
+    """While a host mends it itself: when it hands that over; by the clock of that host."""
+    after_ms = record.alarm.details.get(HAND_OVER_AFTER_MS, "")
+    return record.fault_utc_ms + int(after_ms) if after_ms.isdigit() else None
 
 
 def _x733(alarm: Alarm, fault_utc_ms: int) -> dict[str, Any]:

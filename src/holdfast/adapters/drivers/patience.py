@@ -5,7 +5,7 @@ hung; one that works, or waits for a CPU, is only slow, and gets more time. What
 late by does not count.
 """
 
-from holdfast.adapters.drivers.libvirt_daemon import STOPPED_LETTERS, Doing
+from holdfast.adapters.drivers.one_process import STOPPED_LETTERS, Doing
 
 STOPPED = "its process is stopped"
 STOPPED_S = 0.4

@@ -16,7 +16,7 @@ from holdfast.facts.membership import Issued, SitePlan
 from holdfast.facts.promises import Disarm, Group, Protection
 from holdfast.facts.roles import Role
 from holdfast.facts.tokens import TokenShown
-from holdfast.facts.wire import VmSummary
+from holdfast.facts.wire import HostPart, VmSummary
 
 __all__ = [
     "AlarmRecord",
@@ -295,7 +295,8 @@ class Host(Struct, frozen=True, kw_only=True):
     agent is linked, `since_utc_ms`. `planes_heard`: where its pulses arrive at this controller.
     `mode` act: it is fenced when it dies. `is_fenceable` now, or `why_not_fenceable`.
     `is_drained`: in maintenance. `predicted`: why it is expected to fail, or empty. `lease`: VMs
-    that rely on its lease, as it acknowledged; `lease_trouble` is why it could not."""
+    that rely on its lease, as it acknowledged; `lease_trouble` is why it could not. `parts` are
+    what is guarded there, with what came of each repair that was tried."""
 
     host: str
     host_name: str
@@ -324,6 +325,7 @@ class Host(Struct, frozen=True, kw_only=True):
     predicted: str = ""
     lease: tuple[str, ...] = ()
     lease_trouble: str = ""
+    parts: tuple[HostPart, ...] = ()
     fence_devices: tuple[str, ...] = ()
     fence: FenceShown | None = None
 

@@ -166,6 +166,8 @@ def _known(incident: Incident, elsewhere: str) -> list[tuple[str, str | Text]]:
 def _about(incident: Incident) -> tuple[str, str]:
     if incident.host:
         return "Host", f"{incident.name} ({incident.host})"
+    if incident.subject is not None:
+        return incident.subject.kind.capitalize(), incident.name
     return "VM", f"{incident.name} ({incident.vm})"
 
 

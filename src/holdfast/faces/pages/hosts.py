@@ -14,7 +14,7 @@ from holdfast.faces.pages.tables import BAD, GOOD, QUIET, UNSURE, ago, counted, 
 from holdfast.faces.pages.vms import vms_table
 from holdfast.facts.alarms import AlarmRecord
 from holdfast.facts.instants import spoken
-from holdfast.facts.wire import VmSummary
+from holdfast.facts.wire import HostPart, VmSummary
 
 NAMED = 3
 STYLES = {"well": GOOD, "odd": UNSURE, "bad": BAD}
@@ -53,6 +53,7 @@ class HostRow(Struct, frozen=True, kw_only=True):
     predicted: str = ""  # Why it is expected to fail.
     lease: tuple[str, ...] = ()  # Names of VMs that rely on its lease, as it acknowledged.
     lease_trouble: str = ""
+    parts: tuple[HostPart, ...] = ()  # What is guarded there, and may be mended there.
 
     @property
     def is_at_risk(self) -> bool:
@@ -113,6 +114,7 @@ def host_page(view: HostView, now_ms: int) -> Iterator[Any]:
     rows += [("Faults", ", ".join(one.faults))] if one.faults else []
     rows += [("Incident", f"holdfast explain {one.incident}")] if one.incident else []
     rows += [(name, value) for name, value in _place(one) if value]
+    rows += [(f"Guarded: {part.name}", _part(part)) for part in one.parts]
     yield facts(rows)
     if view.alarms:
         yield ""
@@ -129,6 +131,13 @@ def host_page(view: HostView, now_ms: int) -> Iterator[Any]:
     if view.if_lost is not None:
         yield ""
         yield from host_lines(view.if_lost)
+
+
+def _part(part: HostPart) -> str:
+    """What it does, and how its repairs went since the agent has a memory."""
+    repairs = ", ".join(f"{what} {times} times" for what, times in sorted(part.repairs.items()))
+    over = f"; handed over: {part.handed_over}" if part.handed_over else ""
+    return (part.state or "watched") + over + (f"; repairs: {repairs}" if repairs else "")
 
 
 def _left(vms: Sequence[DefinedVm]) -> str:

@@ -6,11 +6,13 @@ from typing import Any
 from msgspec import Struct
 
 from holdfast.faces.pages.acting_sentences import ACTING
+from holdfast.faces.pages.mending_sentences import MENDING
 from holdfast.faces.pages.moving_sentences import MOVING
 from holdfast.faces.pages.site_sentences import SITE
 from holdfast.faces.pages.tables import counted, ended
 from holdfast.facts import actions as act
 from holdfast.facts import commands as told
+from holdfast.facts import mending
 from holdfast.facts import outcomes as came
 from holdfast.facts import verdicts as judged
 from holdfast.facts.alarms import Alarm, AlarmState
@@ -131,8 +133,12 @@ def _report(fact: act.Report, _name: str) -> str:
     alarm = fact.alarm
     if alarm.state is AlarmState.CLEARED:
         return f"Telling the VIM that {alarm.condition} is cleared: {ended(alarm.text)}"
+    repair = ended(alarm.repair) if mending.REPAIR in alarm.details else ""
+    if repair and alarm.state is AlarmState.CHANGED:
+        return f"Telling the VIM more of {alarm.subject.name}: {repair}"
     verb = "Reporting to the VIM" if alarm.state is AlarmState.RAISED else "Telling the VIM more"
-    return f"{verb}: {alarm.text} ({alarm.severity}, {_sure(alarm)}{alarm.condition})."
+    said = f"{verb}: {alarm.text} ({alarm.severity}, {_sure(alarm)}{alarm.condition})."
+    return f"{said} It says: {repair}" if repair else said
 
 
 def _sure(alarm: Alarm) -> str:
@@ -148,7 +154,8 @@ def _tell_tenure(fact: act.TellTenure, name: str) -> str:
 def _tell_incident(fact: act.TellIncident, name: str) -> str:
     incident = fact.incident
     if incident.state is IncidentState.OPEN:
-        joint = ": " if incident.host else " "  # What is done about a host is a clause of its own.
+        is_of_vm = not incident.host and incident.subject is None
+        joint = " " if is_of_vm else ": "  # What is done about a host is a clause of its own.
         return ended(f"{name}{joint}{incident.step}" if incident.step else incident.title)
     if incident.recovered_ms is None:
         return ended(f"The incident is closed: {incident.step or incident.title}")
@@ -236,6 +243,7 @@ _SAY: dict[type, Callable[[Any, str], str]] = {
     act.RestartHere: _restart,
     act.AwaitAnswer: _await_answer,
     **ACTING,
+    **MENDING,
     **MOVING,
     **SITE,
     Gap: lambda f, _: f"Here {f.lost} lines of the journal are missing: {ended(f.reason)}",

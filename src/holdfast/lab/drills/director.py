@@ -29,6 +29,7 @@ from holdfast.lab.drills.machine import describe_machine, read_free_mib
 from holdfast.lab.drills.many_vms import AgentIdle, VmsKilledTogether
 from holdfast.lab.drills.moving import MOVING_ROWS
 from holdfast.lab.drills.one_vm import ROWS
+from holdfast.lab.drills.process_lost import PROCESS_ROWS
 from holdfast.lab.drills.quiet import Quiet
 from holdfast.lab.drills.scene import Choices, Scene, SiteScene
 from holdfast.lab.drills.site_hosts import SITE_ROWS
@@ -104,6 +105,7 @@ DRILLS: dict[str, AnyDrill] = {
         VmsKilledTogether(),
         AgentIdle(),
         *LIBVIRT_ROWS,
+        *PROCESS_ROWS,
         *HOST_ROWS,
         *LEASE_ROWS,
         *SITE_ROWS,
@@ -170,7 +172,8 @@ def _perform_somewhere(drill: AnyDrill, choices: Choices, place: Place, say: Say
 
 def perform(drill: Drill, host: Host, choices: Choices, say: Say) -> Result:
     """Set the scene on a host, run the drill, and count what was lost or false."""
-    with Stage(host, say) as stage, EventWatch(host) as events, busy_cores(host, choices.is_busy):
+    stage_of = Stage(host, say, getattr(drill, "settings", ""))
+    with stage_of as stage, EventWatch(host) as events, busy_cores(host, choices.is_busy):
         scene = Scene(
             inbox=stage.inbox, say=say, host=host, stage=stage, events=events, choices=choices
         )

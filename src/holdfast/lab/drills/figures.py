@@ -79,6 +79,7 @@ class Result(Struct, frozen=True, kw_only=True):
     fault_to_answering_ms: Spread | None = None
     ran_twice: int | None = None  # VMs of which the observer saw two copies; None: it did not look.
     vms_stopped: int | None = None  # VMs of healthy hosts that were ended by what was done.
+    outcome: str = ""  # Of what a host mends by itself: mended, or handed over.
     peers: dict[str, Any] = {}
     figures: dict[str, Any] = {}
     goals: tuple[Goal, ...] = ()

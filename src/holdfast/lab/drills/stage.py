@@ -112,8 +112,9 @@ class Program:
 class Stage:
     """For the length of a `with` block, Holdfast runs on the host and reports to `inbox`."""
 
-    def __init__(self, host: Host, say: Say) -> None:
-        """Nothing runs until the block begins."""
+    def __init__(self, host: Host, say: Say, settings: str = "") -> None:
+        """Nothing runs until the block begins. `settings` are more of them, for this stage."""
+        self._more_settings = settings
         self.host = host
         self.say = say
         self.inbox = Inbox(host)
@@ -129,7 +130,7 @@ class Stage:
                 self.host.path(folder).mkdir(parents=True, mode=0o700)
             exits.enter_context(self.inbox)
             text = SETTINGS.format(state=STATE_FOLDER, run=RUN_FOLDER, port=self.inbox.port)
-            self._inside("holdfast.toml").write_text(text)
+            self._inside("holdfast.toml").write_text(text + self._more_settings)
             self._inside("secret").touch(mode=0o600)
             self._inside("secret").write_text(self.inbox.secret)
             controller = Program(self.host, holdfast("controller"), self._inside("controller.log"))

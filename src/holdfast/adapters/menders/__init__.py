@@ -1,0 +1,1 @@
+"""Who mends: one file for each way to do something about a fault of this host."""

@@ -1,0 +1,52 @@
+"""Mends by having systemd restart a service; a process of it that is stuck is killed first."""
+
+import signal
+import time
+from collections.abc import Sequence
+
+from holdfast.adapters.drivers.ending import end_process
+from holdfast.adapters.drivers.systemd_units import SYSTEMD, Systemd, Unit, ask_units
+from holdfast.adapters.menders.command import run_step
+from holdfast.facts.actions import TryRepair
+from holdfast.ports.mender import Mender, MendFailed
+
+
+class UnitMender:
+    def __init__(self, systemd: Systemd = SYSTEMD) -> None:
+        self._systemd = systemd
+
+    async def mend(self, asked: TryRepair) -> str:
+        """The step's `args` are units: the first that systemd knows is restarted. What somebody
+        stopped stays stopped."""
+        systemctl = self._systemd.systemctl
+        deadline = time.monotonic() + asked.limit_ms / 1_000
+        unit = await self._find(asked.step.args)
+        if unit.active in ("inactive", "deactivating"):
+            raise MendFailed(f"{unit.name} is {unit.active}: somebody stops it, or has")
+        if unit.pid and unit.active == "active":
+            # Never all of the unit: where nothing else keeps them, VMs are in that of libvirt.
+            await end_process(unit.pid, "", (signal.SIGKILL,))
+        restart = (systemctl, "restart", unit.name)
+        try:
+            return await run_step(restart, _left(deadline))
+        except MendFailed:
+            # It may have been started too often: how often we may is our own affair. Not before,
+            # since what is reset looks as if somebody had stopped it.
+            await run_step((systemctl, "reset-failed", unit.name), _left(deadline))
+            return await run_step(restart, _left(deadline))
+
+    async def _find(self, names: Sequence[str]) -> Unit:
+        units = await ask_units(names, self._systemd)
+        if not units:
+            raise MendFailed(f"systemd knows none of {', '.join(names)}, or does not answer")
+        return next((unit for unit in units if unit.active != "inactive"), units[0])
+
+
+def _left(deadline: float) -> float:
+    left_s = deadline - time.monotonic()
+    if left_s <= 0:
+        raise TimeoutError
+    return left_s
+
+
+PLUGIN: type[Mender] = UnitMender
