@@ -25,6 +25,7 @@ from holdfast.agent.ends import Ends
 from holdfast.agent.executor import Executor
 from holdfast.agent.finding import found_gone
 from holdfast.agent.found_moves import FoundMoves
+from holdfast.agent.hardware import HardwareSight, left_open, of_detectors
 from holdfast.agent.health import Health, rss_mib
 from holdfast.agent.hook_files import HookFiles
 from holdfast.agent.host_records import HostRecords
@@ -88,7 +89,7 @@ class Agent:
         self.decider = Decider(remembered.world)
         self._left_at = Instant(0)  # The newest input of the agent before this one.
         self.journal = open_journal(state / "journal", self.decider, settings.journal_mib)
-        self.panel = make_panel()
+        self.panel = make_panel(of_detectors(settings.hardware))
         defects = Defects()
         panel = LoggedPanel(self.panel, defects)
         self.loop = Loop(panel, self.decider, self.journal, self._act, defects)
@@ -120,6 +121,7 @@ class Agent:
         self.loop.after_turn = self._policy_moved
         self.answers = self._make_answers()
         self.kernel_log = KernelLog()
+        self.hardware = HardwareSight(settings, me.boot, self.kernel_log)
         self.host_records = HostRecords(self.kernel_log, me.boot, self.uplink.send)
         last_words = LastWords(
             kernel_log=self.kernel_log,
@@ -229,7 +231,7 @@ class Agent:
             lambda: watch_losses(self._losses(), self._see),
             *[
                 functools.partial(sensor.run, self._see)
-                for sensor in (*self.sight.sensors, self.kernel_log)
+                for sensor in (*self.sight.sensors, self.kernel_log, *self.hardware.sensors)
             ],
         ]
         door = Path(self._settings.run_dir) / "agent.sock"
@@ -269,6 +271,7 @@ class Agent:
         seen.extend(
             found_gone(self.decider.world, self.sight.running(), me.boot, at, self._last_seen)
         )
+        seen.extend(left_open(self.decider.world, at))
         self.hook_files.begin()
         for observation in seen:
             self._see(observation)
@@ -353,6 +356,7 @@ class Agent:
             "hook": self._hook_trouble(),
             "libvirt_guests": libvirt_guests.trouble() if self._protected() else "",
             "watch_mechanism": self.sight.mechanism(),
+            "hardware": self.hardware.shown(),
             **losses_told(self._losses()),
         }
 

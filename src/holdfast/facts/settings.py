@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from holdfast.facts.definitions import HostRole
 from holdfast.facts.promises import Group
+from holdfast.facts.settings_hardware import Hardware
 
 DEFAULT_FILE = "/etc/holdfast/holdfast.toml"
 
@@ -73,6 +74,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     webhooks: tuple[Webhook, ...] = ()
     execs: tuple[Exec, ...] = ()
     groups: tuple[Group, ...] = ()
+    hardware: Hardware = Hardware()
     fence_after_s: float = 3.0  # A silent host is fenced after so long.
     brake_percent: int = 30  # When more hosts are silent at once, a person decides.
     host_losses: int = 1  # So many hosts may be lost at once, and all their VMs start elsewhere.

@@ -88,6 +88,7 @@ class KernelLog:
         self._overrun = 0
         self.tail = KernelTail()
         self.on_grave: Callable[[], None] = lambda: None  # At each grave line as it comes.
+        self.on_line: Callable[[str], None] = lambda _: None  # At each line as it comes.
 
     async def run(self, see: See) -> None:
         """Raises OSError when the kernel's log may not be read."""
@@ -167,6 +168,8 @@ class KernelLog:
         is_grave = self.tail.take(int(fields[0]) & 7, int(fields[2]), line)
         if is_grave and self._is_live:
             self.on_grave()
+        if self._is_live:
+            self.on_line(line)
         said = parse(line)
         if said is not None:
             # The kernel's stamps drift from the monotonic clock over weeks: our own are better
