@@ -5,7 +5,7 @@ works.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from holdfast.adapters.sensors.crash_records import CrashRecords
 from holdfast.adapters.sensors.disk_health import DiskHealthAsked
 from holdfast.adapters.sensors.hardware_errors import HardwareErrors
 from holdfast.adapters.sensors.hardware_list import HardwareList
-from holdfast.adapters.sensors.kernel_log import KernelLog
+from holdfast.adapters.sensors.kernel_log import KernelLog, has_initial_pids
 from holdfast.adapters.sensors.raids import Raids
 from holdfast.facts.hardware import AlarmLeft, is_part
 from holdfast.facts.instants import Instant
@@ -28,10 +28,17 @@ log = logging.getLogger(__name__)
 
 
 class HardwareSight:
-    """`sensors` are to be run by the agent; none where the settings say that nothing is watched."""
+    """`sensors` are to be run by the agent; none where nothing is to be watched."""
 
-    def __init__(self, settings: Settings, boot: str, kernel_log: KernelLog) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        boot: str,
+        kernel_log: KernelLog,
+        owns_machine: Callable[[], bool] = has_initial_pids,
+    ) -> None:
         given = settings.hardware
+        is_watched = owns_machine() if given.watch is None else given.watch
         memory = HardwareMemory(Path(settings.state_dir) / "hardware.json")
         if memory.trouble:
             log.warning("%s", memory.trouble)
@@ -44,14 +51,22 @@ class HardwareSight:
             HardwareList(memory, boot),
             CrashRecords(memory),
         )
-        self._told = told if given.watch else ()
+        self._told = told if is_watched else ()
         self.sensors: tuple[Sensor, ...] = self._told
-        if given.watch:
+        self._why_not = ""
+        if is_watched:
             kernel_log.on_line = errors.hear_line
+        elif given.watch is None:
+            self._why_not = "not watched: in a container it is not this agent's own"
+        else:
+            self._why_not = "not watched: the settings say so"
+        if self._why_not:
+            log.info("hardware is %s", self._why_not)
 
     def shown(self) -> dict[str, str]:
         """What each sensor reads, or why it does not."""
-        return {sensor.name: sensor.state for sensor in self._told}
+        told = {sensor.name: sensor.state for sensor in self._told}
+        return told or {"hardware": self._why_not}
 
 
 def of_detectors(hardware: Hardware) -> dict[str, dict[str, Any]]:

@@ -18,9 +18,12 @@ class Board(StrEnum):
 
 
 class Hardware(Struct, frozen=True, kw_only=True):
-    """`secret_file` holds the password alone, as a file that only root may read."""
+    """`secret_file` holds the password alone, as a file that only root may read.
 
-    watch: bool = True
+    `watch`: None is yes, but for an agent in a container, whose hardware is not its own.
+    """
+
+    watch: bool | None = None
     period_s: float = 25.0  # Twice within a minute: a board is believed when it says it twice.
     corrected_per_hour: int = 10
     board: Board = Board.LOCAL

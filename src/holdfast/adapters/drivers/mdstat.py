@@ -9,9 +9,7 @@ from pathlib import Path
 from holdfast.facts.hardware import RaidState
 from holdfast.facts.instants import Instant
 
-_ARRAY = re.compile(
-    r"^(?P<array>md\S+) : (?P<state>active(?: \([a-z-]+\))?|inactive) ?(?P<rest>.*)$"
-)
+_ARRAY = re.compile(r"^(?P<array>md\S+) : (?P<state>\w+)(?: \([a-z-]+\))? ?(?P<rest>.*)$")
 _MEMBER = re.compile(r"(?P<name>[^\s\[]+)\[\d+\](?P<flags>(?:\([A-Z]\))*)")
 _COUNT = re.compile(r"\[(?P<wanted>\d+)/(?P<working>\d+)\] \[[U_]+\]")
 _PROGRESS = re.compile(
