@@ -63,7 +63,8 @@ class CpuIsSuspect:
             effect=Effect.DOOMED,
             certainty=certainty,
             reason=reason,
-            fault_at=seen.at if self._was_uncorrected else self._errors.first_at,
+            fault_at=seen.at,
+            not_before=None if self._was_uncorrected else self._errors.first_at,
             evidence={
                 "errors": str(total),
                 "cpu": str(seen.cpu),

@@ -63,7 +63,8 @@ class MemoryCorrects:
             effect=Effect.DOOMED,
             certainty=Certainty.PREDICTED,
             reason=f"memory had to correct {self._limit} errors within an hour, or more",
-            fault_at=self._errors.first_at,
+            fault_at=at,
+            not_before=self._errors.first_at,
             evidence={
                 "errors": str(total),
                 "where": ", ".join(worst),

@@ -76,7 +76,8 @@ class MemoryIsFatal:
             certainty=Certainty.CERTAIN,
             reason="memory that is in use lost its content, and could not be taken out of use: the"
             " host may crash at any time",
-            fault_at=at,
+            fault_at=now,
+            not_before=at if at < now else None,
             evidence=evidence | {"advice": Advice.DRAIN},
         )
         return self._standing.wrong(wrong, now)

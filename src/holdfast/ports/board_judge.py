@@ -76,7 +76,8 @@ class BoardJudge:
             effect=meaning.effect,
             certainty=meaning.certainty,
             reason=f"{seen.name} {meaning.text}",
-            fault_at=since,
+            fault_at=seen.at,
+            not_before=since,
             evidence={"reading": value, "state": seen.state, "advice": meaning.advice},
         )
         return self._standing.wrong(wrong, seen.at)

@@ -13,13 +13,17 @@ from holdfast.ports.dues import Dues
 
 
 class Wrong(Struct, frozen=True, kw_only=True):
-    """What is wrong with a part; `evidence` may change without being news."""
+    """What is wrong with a part; `evidence` may change without being news.
+
+    `fault_at` is when it began to be wrong enough; `not_before` when the first sign of it was seen.
+    """
 
     part: Part
     effect: Effect
     certainty: Certainty
     reason: str
     fault_at: Instant
+    not_before: Instant | None = None
     evidence: dict[str, str] = {}
 
 
@@ -48,8 +52,9 @@ class Standing:
         known = self._said.get(key)
         if known is not None and _is_same(known, wrong):
             return []
-        fault_at = known.fault_at if known is not None else wrong.fault_at
-        self._said[key] = structs.replace(wrong, fault_at=fault_at)
+        if known is not None:
+            wrong = structs.replace(wrong, fault_at=known.fault_at, not_before=known.not_before)
+        self._said[key] = wrong
         self._raised[key] = part_subject(wrong.part)
         return [
             FaultRaised(
@@ -58,7 +63,8 @@ class Standing:
                 subject=self._raised[key],
                 effect=wrong.effect,
                 certainty=wrong.certainty,
-                fault_at=fault_at,
+                fault_at=wrong.fault_at,
+                not_before=wrong.not_before,
                 detected_at=now,
                 reason=wrong.reason,
                 cause=wrong.reason,

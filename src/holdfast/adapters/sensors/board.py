@@ -5,6 +5,7 @@ The password goes to ipmitool as the name of its file, so that no list of proces
 """
 
 import asyncio
+import base64
 import logging
 import time
 from collections.abc import Sequence
@@ -109,19 +110,20 @@ class BoardAsked:
             password = (await asyncio.to_thread(Path(given.secret_file).read_text)).strip()
         except (OSError, UnicodeDecodeError) as error:
             raise NotAsked(f"its secret cannot be read: {error}") from None
+        login = base64.b64encode(f"{given.user}:{password}".encode()).decode()
         base = given.address if "://" in given.address else f"https://{given.address}"
         try:
             async with (
                 asyncio.timeout(self._limit_s),
                 aiohttp.ClientSession(
-                    auth=aiohttp.BasicAuth(given.user, password),
+                    headers={"Authorization": f"Basic {login}"},
                     connector=aiohttp.TCPConnector(ssl=not given.insecure),
                 ) as session,
             ):
                 return await _read_redfish(session, base.rstrip("/"))
         except TimeoutError:
             raise NotAsked(f"Redfish had no answer within {self._limit_s:g} s") from None
-        except (aiohttp.ClientError, ValueError) as error:
+        except (aiohttp.ClientError, msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise NotAsked(f"Redfish says: {error}") from None
 
     def _say(self, state: str) -> None:
