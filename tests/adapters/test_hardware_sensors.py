@@ -3,6 +3,7 @@
 import asyncio
 import os
 import stat
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from holdfast.adapters.drivers.hardware_memory import HardwareMemory, Remembered
 from holdfast.adapters.drivers.hardware_words import TRACED
 from holdfast.adapters.drivers.pstore import CrashRecord
-from holdfast.adapters.drivers.trace_instance import NoTracing, TraceInstance
+from holdfast.adapters.drivers.trace_instance import FOLDERS, NoTracing, TraceInstance
 from holdfast.adapters.sensors.board import BoardAsked
 from holdfast.adapters.sensors.crash_records import CrashRecords
 from holdfast.adapters.sensors.disk_health import DiskHealthAsked
@@ -41,6 +42,11 @@ CPU = Part(kind=PartKind.CPU, id="0", name="CPU 0")
 
 def recorded(name: str, source: str) -> list[Record]:
     return [one for one in read_records_of(FOLDER / f"{name}.records") if one.source == source]
+
+
+def crash(name: str, text: str, age_days: float) -> CrashRecord:
+    written_utc_ms = round(time.time() * 1_000 - age_days * 86_400_000)
+    return CrashRecord(name=name, text=text, written_utc_ms=written_utc_ms)
 
 
 def script(path: Path, text: str) -> str:
@@ -157,6 +163,20 @@ class TestHardwareErrors(SensorContract):
             assert self.interval.read_text() == "300"
 
         asyncio.run(story())
+
+
+@pytest.mark.skipif(
+    not any((one / "instances").is_dir() for one in FOLDERS), reason="no tracefs on this machine"
+)
+def test_a_real_trace_buffer_is_made_and_taken_away() -> None:
+    trace = TraceInstance(f"holdfast-test-{os.getpid()}", TRACED)
+    try:
+        assert trace.on
+        assert trace.lines() == []
+        assert trace.lost() == 0
+    finally:
+        trace.close()
+    assert not trace.folder.exists()
 
 
 class TestDiskHealth(SensorContract):
@@ -325,9 +345,10 @@ class TestCrashRecords(SensorContract):
     def _file(self, tmp_path: Path) -> None:
         self.path = tmp_path / "hardware.json"
         self.records = [
-            CrashRecord(name="dmesg-erst-2", text="Oops#1 Part2", written_utc_ms=1_000),
-            CrashRecord(name="dmesg-erst-1", text="Kernel panic - not syncing", written_utc_ms=900),
-            CrashRecord(name="console-ramoops-0", text="a console", written_utc_ms=2_000),
+            crash("dmesg-erst-2", "Oops#1 Part2", age_days=1),
+            crash("dmesg-erst-1", "Kernel panic - not syncing", age_days=1),
+            crash("console-ramoops-0", "a console", age_days=0),
+            crash("dmesg-erst-0", "Kernel panic of last year", age_days=300),
         ]
 
     def make(self) -> CrashRecords:
@@ -342,8 +363,16 @@ class TestCrashRecords(SensorContract):
             [crash] = seen
             assert isinstance(crash, KernelCrashed)
             assert crash.record == "dmesg-erst-1"
-            assert len(msgspec.json.decode(self.path.read_bytes())["crashes"]) == 2
+            assert len(msgspec.json.decode(self.path.read_bytes())["crashes"]) == 3
             again = self.make()
-            assert not await watch(again, lambda _: again.state == "2 crash records are here")
+            assert not await watch(again, lambda _: again.state == "3 crash records are here")
+
+        asyncio.run(story())
+
+    def test_what_is_old_when_it_is_first_seen_is_history(self) -> None:
+        self.records = [crash("dmesg-erst-0", "Kernel panic of last year", age_days=300)]
+
+        async def story() -> None:
+            assert not await watch(self.make(), lambda _: self.path.exists())
 
         asyncio.run(story())

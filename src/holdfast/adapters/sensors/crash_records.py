@@ -9,17 +9,19 @@ from holdfast.adapters.drivers.hardware_memory import HardwareMemory
 from holdfast.adapters.drivers.pstore import CrashRecord, read_records
 from holdfast.facts.hardware import KernelCrashed
 from holdfast.facts.instants import Instant
+from holdfast.ports.clock import utc_ms
 from holdfast.ports.sensor import See, Sensor
 
 log = logging.getLogger(__name__)
 
 LOOKS = (0.0, 5.0, 30.0, 120.0)  # systemd moves the records while the host boots.
 KEPT = 64
+NEWS_MS = 7 * 24 * 3_600_000  # What is older when it is first seen is history.
 CRASH = ("dmesg-", "mce-")  # Kinds of records. Source: fs/pstore/inode.c.
 
 
 class CrashRecords:
-    """A record of before this agent was installed is told, too: it says when it was written."""
+    """A record of before this agent was installed is told, too, unless it is old."""
 
     name = "crash_records"
 
@@ -45,15 +47,17 @@ class CrashRecords:
         new = [one for one in records if _key(one) not in known]
         if not new:
             return
-        told = next((one for one in new if "panic" in one.text.lower()), new[0])
-        see(
-            KernelCrashed(
-                at=Instant(time.monotonic_ns()),
-                record=told.name,
-                last_words=told.text,
-                written_utc_ms=told.written_utc_ms,
+        news = [one for one in new if utc_ms() - one.written_utc_ms < NEWS_MS]
+        if news:
+            told = next((one for one in news if "panic" in one.text.lower()), news[0])
+            see(
+                KernelCrashed(
+                    at=Instant(time.monotonic_ns()),
+                    record=told.name,
+                    last_words=told.text,
+                    written_utc_ms=told.written_utc_ms,
+                )
             )
-        )
         kept = [*self._memory.known.crashes, *(_key(one) for one in new)][-KEPT:]
         try:
             await asyncio.to_thread(lambda: self._memory.change(crashes=tuple(kept)))
