@@ -154,6 +154,24 @@ class TestHardwareErrors(SensorContract):
 
         asyncio.run(story())
 
+    def test_a_storm_of_corrected_errors_is_not_told_one_by_one(self) -> None:
+        """A fatal one in its midst is."""
+
+        async def story() -> None:
+            sensor = self.make()
+            line = recorded("pcie_corrected", "trace")[0].text
+            [fatal] = recorded("pcie_fatal", "trace")
+
+            def is_enough(seen: list[Observation]) -> bool:
+                if not seen and sensor.state.startswith("reads"):
+                    self.say(*[line] * 200, fatal.text)
+                return any(getattr(one, "severity", "") == "fatal" for one in seen)
+
+            seen = await watch(sensor, is_enough)
+            assert 20 <= len(seen) <= 62  # It may fall into three seconds.
+
+        asyncio.run(story())
+
     def test_the_kernel_looks_each_half_minute_only_while_it_runs(self) -> None:
         async def story() -> None:
             task = asyncio.create_task(self.make().run(lambda _: None))

@@ -210,6 +210,10 @@ def sys(tmp_path: Path) -> Path:
     put(tmp_path, "bus/pci/devices/0000:01:00.0/device", "0x10d3")
     put(tmp_path, "bus/pci/devices/0000:01:10.0/physfn/x", "")  # A virtual function.
     put(tmp_path, "block/nvme0n1/device/serial", "NV1  ")
+    put(tmp_path, "class/nvme/nvme0/serial", "NV1  ")
+    put(tmp_path, "class/nvme/nvme0/transport", "pcie")
+    put(tmp_path, "class/nvme/nvme1/serial", "FAR")
+    put(tmp_path, "class/nvme/nvme1/transport", "tcp")
     (tmp_path / "block/sda/device").mkdir(parents=True)
     (tmp_path / "block/sda/device/vpd_pg80").write_bytes(b"\0\x80\0\x06  WD-1\0")
     put(tmp_path, "block/sdb/device/wwid", "naa.5000")

@@ -12,8 +12,7 @@ from holdfast.facts.hardware import Part, PartKind
 
 SYS = Path("/sys")
 MEMINFO = Path("/proc/meminfo")
-_NAMESPACE = re.compile(r"^(nvme\d+)(?:c\d+)?n\d+$")
-_OF_A_NETWORK = re.compile(r"/session\d+/|/rport-|/nvme-fabrics/|/nvme-subsystem/")
+_OF_A_NETWORK = re.compile(r"/session\d+/|/rport-")
 
 
 def list_parts(sys: Path = SYS) -> tuple[Part, ...]:
@@ -28,9 +27,18 @@ def memory_mib(meminfo: Path = MEMINFO) -> int:
 
 
 def disk_names(sys: Path = SYS) -> dict[str, str]:
-    """Disks with a health of their own: the kernel's name of the device, and what stays with it."""
+    """Disks with a health of their own: the kernel's name of the device, and what stays with it.
+
+    Of an NVMe disk its controller: its namespaces may be many, or hidden behind several paths.
+    """
     disks = [path for path in _folders(sys / "block") if _is_disk(path)]
-    return {_NAMESPACE.sub(r"\1", path.name): serial_of(path) for path in disks}
+    controllers = [
+        one for one in _folders(sys / "class/nvme") if _text(one / "transport") == "pcie"
+    ]
+    return {
+        **{path.name: serial_of(path) for path in disks},
+        **{path.name: _text(path / "serial") or path.name for path in controllers},
+    }
 
 
 def _cpus(sys: Path) -> list[Part]:
@@ -53,11 +61,8 @@ def _pci(sys: Path) -> list[Part]:
 
 def _disks(sys: Path) -> list[Part]:
     found: dict[str, Part] = {}
-    for path in _folders(sys / "block"):
-        if not _is_disk(path):
-            continue
-        serial = serial_of(path)
-        name = path.name if serial == path.name else f"{path.name} ({serial})"
+    for disk, serial in disk_names(sys).items():
+        name = disk if serial == disk else f"{disk} ({serial})"
         found.setdefault(serial, Part(kind=PartKind.DISK, id=serial, name=name))
     return list(found.values())
 
@@ -78,7 +83,8 @@ def serial_of(path: Path) -> str:
 
 
 def _is_disk(path: Path) -> bool:
-    if not (path / "device").exists() or _text(path / "removable") == "1":
+    is_there = (path / "device").exists() and _text(path / "removable") != "1"
+    if not is_there or path.name.startswith("nvme"):
         return False
     return _OF_A_NETWORK.search(f"{path.resolve()}/") is None
 

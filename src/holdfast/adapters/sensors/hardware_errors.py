@@ -12,8 +12,8 @@ from pathlib import Path
 
 from holdfast.adapters.drivers.hardware_words import TRACED, read_logged, read_traced
 from holdfast.adapters.drivers.trace_instance import NoTracing, TraceInstance
-from holdfast.facts.hardware import MachineCheck, Severity
-from holdfast.facts.instants import Instant
+from holdfast.facts.hardware import MachineCheck, PcieError, Severity
+from holdfast.facts.instants import NS_PER_S, Instant
 from holdfast.facts.observations import Observation, PieceLost, UnknownSeen
 from holdfast.ports.sensor import See, Sensor
 
@@ -26,6 +26,8 @@ EDAC = Path("/sys/devices/system/edac/mc")
 CHECK_INTERVAL = Path("/sys/devices/system/machinecheck/machinecheck0/check_interval")
 LOOK_EACH_S = 30
 LOSS_LOOK_S = 10.0
+# A bad link has thousands corrected in a second; who judges it has heard enough after these.
+CORRECTED_EACH_S = 20
 
 
 class HardwareErrors:
@@ -43,6 +45,7 @@ class HardwareErrors:
         self._see: See = lambda _: None
         self._traced: frozenset[str] = frozenset()
         self._has_modules = False
+        self._second, self._in_second = 0, 0
         self.state = "not looked yet"
 
     async def run(self, see: See) -> None:
@@ -95,6 +98,12 @@ class HardwareErrors:
             if not seen.part:  # Loud beside being judged: somebody should teach us this one.
                 what = f"a machine check of bank {seen.bank} with status {seen.status}"
                 self._see(UnknownSeen(at=seen.at, what=what))
+        if isinstance(seen, PcieError) and seen.severity is Severity.CORRECTED:
+            second = seen.at // NS_PER_S
+            self._in_second = self._in_second + 1 if second == self._second else 1
+            self._second = second
+            if self._in_second > CORRECTED_EACH_S:
+                return
         self._see(seen)
 
     async def _watch_losses(self, trace: TraceInstance) -> None:
