@@ -63,7 +63,9 @@ _PATTERNS = (
     ),
     (
         Word.MACHINE_CHECK,
-        re.compile(r"Memory failure: .*(?:Killing|SIGBUS to) (?P<task>.*):(?P<pid>\d+) "),
+        re.compile(
+            r"(?:Memory failure: .*(?:Killing|SIGBUS to)|MCE: Killing) (?P<task>.*):(?P<pid>\d+) "
+        ),
     ),
     (Word.MACHINE_CHECK, re.compile(r"\[Hardware Error\]|^mce: |Uncorrected hardware memory")),
     (Word.SEGFAULT, re.compile(r"^(?:traps: )?(?P<task>.*)\[(?P<pid>\d+)\]:? segfault at ")),
