@@ -32,7 +32,7 @@ class MemoryIsFatal:
     def __init__(self, *, page_wait_ms: float = PAGE_WAIT_MS) -> None:
         self._page_wait_ms = page_wait_ms
         self._standing = Standing("memory_fatal", CONDITION, 0)
-        self._waits: MachineCheck | None = None
+        self._waits: MachineCheck | MemoryErrors | None = None
         self._told_at: Instant | None = None  # When the kernel last said what became of a page.
 
     def observe(self, seen: Observation) -> Iterable[Verdict]:
@@ -44,14 +44,18 @@ class MemoryIsFatal:
                 if seen.result not in OUT_OF_USE:
                     what = f"page {seen.page} ({seen.used_for}): {seen.result}"
                     return self._say(seen.at, seen.at, {"page": what})
-            case MachineCheck(part="memory", severity=Severity.RECOVERABLE):
+            case (
+                MachineCheck(part="memory", severity=Severity.RECOVERABLE)
+                | MemoryErrors(severity=Severity.RECOVERABLE)
+            ):
                 told_at = self._told_at
                 if told_at is None or abs(elapsed_ms(told_at, seen.at)) > self._page_wait_ms:
                     self._waits = self._waits or seen
-            case MachineCheck(part="memory", severity=Severity.FATAL):
-                return self._on_check(seen, seen.at)
-            case MemoryErrors(severity=Severity.FATAL):
-                return self._say(seen.at, seen.at, {"module": seen.module})
+            case (
+                MachineCheck(part="memory", severity=Severity.FATAL)
+                | MemoryErrors(severity=Severity.FATAL)
+            ):
+                return self._on_error(seen, seen.at)
             case _:
                 pass
         return ()
@@ -61,13 +65,15 @@ class MemoryIsFatal:
         if waits is None or due is None or due > now:
             return []
         self._waits = None
-        return self._on_check(waits, now)
+        return self._on_error(waits, now)
 
     def deadline(self) -> Instant | None:
         return after(self._waits.at, self._page_wait_ms) if self._waits else None
 
-    def _on_check(self, check: MachineCheck, now: Instant) -> list[Verdict]:
-        return self._say(check.at, now, {"status": check.status, "address": check.address})
+    def _on_error(self, error: MachineCheck | MemoryErrors, now: Instant) -> list[Verdict]:
+        if isinstance(error, MemoryErrors):
+            return self._say(error.at, now, {"module": error.module})
+        return self._say(error.at, now, {"status": error.status, "address": error.address})
 
     def _say(self, at: Instant, now: Instant, evidence: dict[str, str]) -> list[Verdict]:
         wrong = Wrong(
