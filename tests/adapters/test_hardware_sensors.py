@@ -326,7 +326,7 @@ class TestHardwareList(SensorContract):
         self.path = tmp_path / "hardware.json"
 
     def make(self) -> HardwareList:
-        return HardwareList(HardwareMemory(self.path), "boot-1", 0.1, lambda: ((CPU,), 1_024))
+        return HardwareList(HardwareMemory(self.path), 0.1, lambda: ((CPU,), 1_024))
 
     async def see_something(self) -> None:
         """It looks by itself."""
@@ -334,10 +334,10 @@ class TestHardwareList(SensorContract):
     def test_what_was_there_before_is_told_first(self) -> None:
         async def story() -> None:
             await watch(self.make(), lambda seen: bool(seen) and self.path.exists())
-            gone = HardwareList(HardwareMemory(self.path), "boot-2", 0.1, lambda: ((), 1_024))
+            gone = HardwareList(HardwareMemory(self.path), 0.1, lambda: ((), 1_024))
             before, now, *_ = await watch(gone, lambda seen: len(seen) >= 2)
             assert isinstance(before, HardwareListed)
-            assert (before.is_of_before, before.parts, before.boot) == (True, (CPU,), "boot-1")
+            assert (before.is_of_before, before.parts) == (True, (CPU,))
             assert isinstance(now, HardwareListed)
             assert not now.parts
 
@@ -352,7 +352,7 @@ class TestHardwareList(SensorContract):
     def test_a_list_that_cannot_be_kept_is_told_all_the_same(self) -> None:
         async def story() -> None:
             memory = HardwareMemory(self.path / "no-folder" / "x")
-            sensor = HardwareList(memory, "b", 0.1, lambda: ((CPU,), 1))
+            sensor = HardwareList(memory, 0.1, lambda: ((CPU,), 1))
             await watch(sensor, lambda seen: len(seen) >= 2 and "cannot be kept" in sensor.state)
 
         asyncio.run(story())

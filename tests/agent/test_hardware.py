@@ -90,7 +90,7 @@ def test_only_hardware_of_its_own_is_watched(
 ) -> None:
     settings = Settings(state_dir=str(tmp_path), hardware=Hardware(watch=watch))
     kernel_log = KernelLog()
-    sight = HardwareSight(settings, "b1", kernel_log, lambda: owns_machine)
+    sight = HardwareSight(settings, kernel_log, lambda: owns_machine)
     assert bool(sight.sensors) is is_watched
     shown = sight.shown()
     assert set(shown) == ({one.name for one in sight.sensors} or {"hardware"})

@@ -121,7 +121,7 @@ class Agent:
         self.loop.after_turn = self._policy_moved
         self.answers = self._make_answers()
         self.kernel_log = KernelLog()
-        self.hardware = HardwareSight(settings, me.boot, self.kernel_log)
+        self.hardware = HardwareSight(settings, self.kernel_log)
         self.host_records = HostRecords(self.kernel_log, me.boot, self.uplink.send)
         last_words = LastWords(
             kernel_log=self.kernel_log,

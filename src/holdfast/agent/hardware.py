@@ -33,7 +33,6 @@ class HardwareSight:
     def __init__(
         self,
         settings: Settings,
-        boot: str,
         kernel_log: KernelLog,
         owns_machine: Callable[[], bool] = has_initial_pids,
     ) -> None:
@@ -48,7 +47,7 @@ class HardwareSight:
             DiskHealthAsked(given.period_s),
             Raids(period_s=given.period_s),
             BoardAsked(given),
-            HardwareList(memory, boot),
+            HardwareList(memory),
             CrashRecords(memory),
         )
         self._told = told if is_watched else ()

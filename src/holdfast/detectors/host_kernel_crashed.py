@@ -33,6 +33,7 @@ class HostKernelCrashed:
                     fault_at=seen.at,
                     evidence={
                         "record": seen.record,
+                        "written_utc_ms": str(seen.written_utc_ms),
                         "last_words": seen.last_words[-LAST_WORDS_CHARS:],
                         "advice": Advice.QUARANTINE,
                     },

@@ -179,7 +179,6 @@ class HardwareListed(Seen, frozen=True, kw_only=True):
     parts: tuple[Part, ...]
     memory_mib: int = 0
     is_of_before: bool = False
-    boot: str = ""
 
 
 class KernelCrashed(Seen, frozen=True, kw_only=True):

@@ -11,7 +11,6 @@ from holdfast.facts.hardware import Part
 
 
 class Remembered(Struct, frozen=True, kw_only=True):
-    boot: str = ""
     parts: tuple[Part, ...] = ()
     memory_mib: int = 0
     crashes: tuple[str, ...] = ()

@@ -22,11 +22,10 @@ class HardwareList:
     def __init__(
         self,
         memory: HardwareMemory,
-        boot: str = "",
         period_s: float = PERIOD_S,
         look: Callable[[], tuple[tuple[Part, ...], int]] = lambda: (list_parts(), memory_mib()),
     ) -> None:
-        self._memory, self._boot, self._period_s, self._look = memory, boot, period_s, look
+        self._memory, self._period_s, self._look = memory, period_s, look
         self.state = "not looked yet"
 
     async def run(self, see: See) -> None:
@@ -39,22 +38,19 @@ class HardwareList:
                     parts=known.parts,
                     memory_mib=known.memory_mib,
                     is_of_before=True,
-                    boot=known.boot,
                 )
             )
         while True:
             parts, size_mib = await asyncio.to_thread(self._look)
             at = Instant(time.monotonic_ns())
-            see(HardwareListed(at=at, parts=parts, memory_mib=size_mib, boot=self._boot))
+            see(HardwareListed(at=at, parts=parts, memory_mib=size_mib))
             self.state = f"{len(parts)} parts, {size_mib} MiB of memory"
             await self._keep(parts, size_mib)
             await asyncio.sleep(self._period_s)
 
     async def _keep(self, parts: tuple[Part, ...], size_mib: int) -> None:
         try:
-            await asyncio.to_thread(
-                lambda: self._memory.change(boot=self._boot, parts=parts, memory_mib=size_mib)
-            )
+            await asyncio.to_thread(lambda: self._memory.change(parts=parts, memory_mib=size_mib))
         except OSError as error:
             self.state += f"; the list cannot be kept: {error}"
             log.warning("the list of hardware cannot be kept: %s", error)
