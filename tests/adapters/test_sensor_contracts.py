@@ -21,6 +21,7 @@ from holdfast.facts.instants import Instant
 from holdfast.facts.observations import UnknownSeen
 from holdfast.facts.subjects import Incarnation
 from holdfast.ports.sensor import Sensor
+from tests.adapters import test_hardware_sensors
 from tests.adapters.contract_sensor import SensorContract
 
 NOWHERE = "qemu:///system?socket=/nowhere"
@@ -101,7 +102,8 @@ class TestKernelLog(SensorContract):
 
 
 def test_no_sensor_is_left_out() -> None:
-    here = {name.removeprefix("Test") for name in globals() if name.startswith("Test")}
+    names = [*globals(), *dir(test_hardware_sensors)]
+    here = {name.removeprefix("Test") for name in names if name.startswith("Test")}
     plugins = {
         "".join(word.title() for word in one.name.split("_"))
         for one in pkgutil.iter_modules(sensors.__path__)

@@ -102,10 +102,24 @@ class Desk:
         "agent/boot-2:libvirt-silent",
         "gamma/controller:records-lost",
         "gamma/controller:controller-cut-off",
+        "disk:S1/boot-2:nvme-warning",
     ],
 )
 def test_an_alarm_of_another_host_or_of_a_controller_is_not_taken(tmp_path: Path, key: str) -> None:
     assert not Desk(tmp_path).takes(alarm=alarm_of(key, revision=HIGH))
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "disk:S1/boot-1:nvme-warning",
+        "pci:0000:01:00.0/8086:10d3/boot-1:hardware-missing",
+        "kernel:crash/boot-1:host-kernel-crashed",
+    ],
+)
+def test_an_alarm_of_a_part_of_its_host_is_taken(tmp_path: Path, key: str) -> None:
+    """Whoever is not that host cannot see its disks."""
+    assert Desk(tmp_path).takes(alarm=alarm_of(key))
 
 
 def test_an_alarm_under_a_key_of_one_condition_says_no_other(tmp_path: Path) -> None:

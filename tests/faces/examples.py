@@ -220,6 +220,10 @@ AGENT_STATUS = {
     "open_alarms": 1,
     "libvirt": "answers",
     "watch_mechanism": "threads",
+    "hardware": {
+        "disk_health": "2 of 2 disks tell their health",
+        "board": "the board is not asked: this host shows no IPMI device",
+    },
     "records_lost": {"journal": 0, "outbox": 0},
     "detector_defects": {},
     "unknown_events": 0,

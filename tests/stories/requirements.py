@@ -47,7 +47,7 @@ REQUIREMENTS = (
         id="H2",
         text="VMs migrate: by command, by drain, and before a failure foreseen.",
         state=PARTLY,
-        limits="That a host will fail a person or another tool must say: nothing here foresees it.",
+        limits="The hardware's alarms foresee it; that VMs move away a person must still say.",
         drills=("drain", "source-dies-in-migration", "target-dies-in-migration"),
     ),
     Requirement(id="H3", text="The hypervisor isolates VMs: CPU, memory, storage."),
@@ -57,7 +57,7 @@ REQUIREMENTS = (
         text="Every fault is an alarm with time, place, kind and severity: raised, changed, "
         "cleared; none is lost while the VIM is away.",
         state=PARTLY,
-        limits="Hosts, VMs, libvirt and Holdfast itself; hardware is not watched yet.",
+        limits="Hosts, their hardware, VMs, libvirt and Holdfast itself; no network yet.",
         drills=("vm-killed",),
     ),
     Requirement(

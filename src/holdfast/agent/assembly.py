@@ -23,8 +23,9 @@ from holdfast.agent.definitions import Definitions
 from holdfast.agent.door import open_door
 from holdfast.agent.ends import Ends
 from holdfast.agent.executor import Executor
-from holdfast.agent.finding import found_gone
+from holdfast.agent.finding import found_gone, last_alive
 from holdfast.agent.found_moves import FoundMoves
+from holdfast.agent.hardware import HardwareSight, left_open, of_detectors
 from holdfast.agent.health import Health, rss_mib
 from holdfast.agent.hook_files import HookFiles
 from holdfast.agent.host_records import HostRecords
@@ -53,8 +54,6 @@ from holdfast.detectors.panel import make_panel
 from holdfast.facts import wire
 from holdfast.facts.commands import Booted, Restarted
 from holdfast.facts.incidents import Incident
-from holdfast.facts.instants import NS_PER_MS, Instant
-from holdfast.facts.last_words import Sample
 from holdfast.facts.observations import (
     AgentAnswered,
     LifecycleSeen,
@@ -63,10 +62,8 @@ from holdfast.facts.observations import (
     QmpEventSeen,
 )
 from holdfast.facts.settings import Settings
-from holdfast.facts.subjects import Incarnation
 from holdfast.policy import copies, moving, promise
 from holdfast.policy.decide import Decider
-from holdfast.ports.clock import utc_ms
 from holdfast.ports.defects import Defects, LoggedPanel
 from holdfast.ports.journal import losses_told
 from holdfast.ports.keeper import keep_running
@@ -74,7 +71,6 @@ from holdfast.ports.keeper import keep_running
 log = logging.getLogger(__name__)
 
 COPY_PERIOD_S = 10.0
-LONGEST_AWAY_MS = 7 * 24 * 3_600_000  # What wall clocks tell beyond that is not believed.
 SYNC_PERIOD_S = 1.0
 
 
@@ -87,9 +83,8 @@ class Agent:
         self._run = secrets.token_hex(4)
         self._state = state
         self.decider = Decider(remembered.world)
-        self._left_at = Instant(0)  # The newest input of the agent before this one.
         self.journal = open_journal(state / "journal", self.decider, settings.journal_mib)
-        self.panel = make_panel()
+        self.panel = make_panel(of_detectors(settings.hardware))
         defects = Defects()
         panel = LoggedPanel(self.panel, defects)
         self.loop = Loop(panel, self.decider, self.journal, self._act, defects)
@@ -124,6 +119,7 @@ class Agent:
         self.loop.after_turn = self._policy_moved
         self.answers = self._make_answers()
         self.kernel_log = KernelLog()
+        self.hardware = HardwareSight(settings, self.kernel_log)
         self.host_records = HostRecords(self.kernel_log, me.boot, self.uplink.send)
         last_words = LastWords(
             kernel_log=self.kernel_log,
@@ -148,7 +144,8 @@ class Agent:
         )
         self.migrating = Migrating(self.loop, self.sight.hypervisor, self.migrator, self.journal)
         self.found_moves = FoundMoves(self.loop, self.migrator)
-        self._sensors = (*self.sight.sensors, self.kernel_log, *self.mending.sensors)
+        own = (self.kernel_log, *self.mending.sensors, *self.hardware.sensors)
+        self._sensors = (*self.sight.sensors, *own)
         self.executor = self._make_executor(last_words)
         self._add_questions()
 
@@ -253,7 +250,8 @@ class Agent:
         self.sight.look(seen.append)
         at, me, was = now(), self._me, self.decider.world
         same_boot = was.boot == me.boot
-        self._left_at = was.now
+        # What it knew last tells when a VM of this boot was last seen.
+        last_seen = functools.partial(last_alive, self.recorder, me.boot, was.now)
         is_amnesiac = is_in_doubt(self._remembered)
         self.loop.consume(
             Booted(
@@ -271,22 +269,11 @@ class Agent:
         if self._remembered.lost:
             lost, why = self._remembered.lost, "lines of it were damaged or missing at the start"
             seen.append(PieceLost(at=at, what="journal", count=lost, reason=why))
-        seen.extend(
-            found_gone(self.decider.world, self.sight.running(), me.boot, at, self._last_seen)
-        )
+        seen.extend(found_gone(self.decider.world, self.sight.running(), me.boot, at, last_seen))
+        seen.extend(left_open(self.decider.world, at))
         self.hook_files.begin()
         for observation in seen:
             self._see(observation)
-
-    def _last_seen(self, life: Incarnation) -> Instant:
-        """When it was last recorded alive, or policy last heard anything. Of an earlier boot, whose
-        clock means nothing now, wall clocks tell how long ago that was."""
-        if life.boot == self._me.boot:
-            kept = self.recorder.since(life.vm, Instant(0))
-            return max([self._left_at, *(one.at for one in kept if isinstance(one, Sample))])
-        at, seen_utc_ms = now(), self.recorder.seen_utc_ms(life.vm)
-        age_ms = max(0, utc_ms() - seen_utc_ms) if seen_utc_ms is not None else 0
-        return Instant(at - min(age_ms, LONGEST_AWAY_MS) * NS_PER_MS)
 
     def _see(self, seen: Observation) -> None:
         """The fast path first: judged, decided and reported before anybody notes it."""
@@ -358,6 +345,7 @@ class Agent:
             "hook": self._hook_trouble(),
             "libvirt_guests": libvirt_guests.trouble() if self._protected() else "",
             "watch_mechanism": self.sight.mechanism(),
+            "hardware": self.hardware.shown(),
             **losses_told(self._losses()),
         }
 

@@ -7,6 +7,7 @@ Probable causes are those of X.733 / 3GPP TS 28.111.
 from holdfast.facts.alarm_types import AlarmType
 from holdfast.facts.alarms import EventType, Severity
 from holdfast.facts.catalogue_acting import ACTING
+from holdfast.facts.catalogue_hardware import HARDWARE
 from holdfast.facts.catalogue_processes import PROCESSES
 from holdfast.facts.subjects import SubjectKind
 
@@ -385,6 +386,7 @@ CATALOGUE: tuple[AlarmType, ...] = (
     ),
     *ACTING,
     *PROCESSES,
+    *HARDWARE,
 )
 
 BY_ID: dict[str, AlarmType] = {row.id: row for row in CATALOGUE}

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from holdfast.facts.hardware import HardwareSeen
 from holdfast.facts.hearing import Hearing
 from holdfast.facts.instants import Instant
 from holdfast.facts.seen import Seen
@@ -263,4 +264,5 @@ Observation = (
     | PieceLost
     | UnknownSeen
     | Hearing
+    | HardwareSeen
 )

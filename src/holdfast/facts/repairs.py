@@ -1,7 +1,10 @@
 """What to do about an alarm, step by step, where the sentence of the catalogue is too little."""
 
+from holdfast.facts.repairs_hardware import HARDWARE_STEPS
+
 # Markdown, for the page of each.
 STEPS: dict[str, str] = {
+    **HARDWARE_STEPS,
     "disarmed": """\
 1. Look who switched recovery off, why, and until when: `holdfast status`. Leave it off while that
    work lasts; it comes back by itself.

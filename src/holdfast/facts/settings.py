@@ -6,6 +6,7 @@ from holdfast.facts.definitions import HostRole
 from holdfast.facts.guards import ProcessGuard
 from holdfast.facts.mending import HandOver
 from holdfast.facts.promises import Group
+from holdfast.facts.settings_hardware import Hardware
 
 DEFAULT_FILE = "/etc/holdfast/holdfast.toml"
 
@@ -76,6 +77,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     execs: tuple[Exec, ...] = ()
     groups: tuple[Group, ...] = ()
     processes: tuple[ProcessGuard, ...] = ()  # Guarded on this host.
+    hardware: Hardware = Hardware()
     fence_after_s: float = 3.0  # A silent host is fenced after so long.
     brake_percent: int = 30  # When more hosts are silent at once, a person decides.
     hand_over: HandOver = HandOver.REPORT  # What is done about a host that cannot mend itself.

@@ -21,6 +21,7 @@ from holdfast.facts.promises import (
     Zones,
 )
 from holdfast.facts.settings import ControllerPlace, Exec, Plane, Settings, Webhook
+from holdfast.facts.settings_hardware import HARDWARE, Hardware, board_problem
 from holdfast.facts.settings_lines import Lines, Path
 from holdfast.facts.settings_values import (
     Check,
@@ -286,7 +287,7 @@ KINDS: Mapping[str, tuple[Callable[..., Any], Mapping[str, Check], tuple[str, ..
         (),
     ),
 }
-TABLES = [*SECTIONS, *KINDS]
+TABLES = [*SECTIONS, "hardware", *KINDS]
 
 
 class _Reader:
@@ -303,6 +304,9 @@ class _Reader:
         for section, checks in SECTIONS.items():
             fields |= self._section(section, checks, tree.get(section, {}))
         made = {kind: self._kind(kind, tree.get(kind, {})) for kind in KINDS}
+        hardware = Hardware(**self._values(("hardware",), HARDWARE, tree.get("hardware", {})))
+        if problem := board_problem(hardware):
+            self._note(("hardware", "board"), problem)
         self._refuse_shared_names(tree)
         self._refuse_shared_addresses(made["plane"])
         if self.problems:
@@ -313,6 +317,7 @@ class _Reader:
             execs=made["exec"],
             groups=made["group"],
             processes=made["process"],
+            hardware=hardware,
             planes=made["plane"],
             controllers=made["controller"],
         )

@@ -11,6 +11,7 @@ import msgspec
 from holdfast.facts.actions import Report
 from holdfast.facts.alarms import Alarm, AlarmState, Severity, alarm_key
 from holdfast.facts.catalogue import BY_ID
+from holdfast.facts.catalogue_hardware import HARDWARE
 from holdfast.facts.instants import after
 from holdfast.facts.subjects import Subject, SubjectKind, vm_subject
 from holdfast.facts.verdicts import Certainty, Effect, FaultCleared, FaultRaised
@@ -21,7 +22,9 @@ from holdfast.policy.timing import SHARE_WAIT_MS
 
 ON_LOST_HOST = site_deaths.ON_LOST_HOST
 TOGETHER = "racks-lost"
-OF_HOSTS = frozenset(row.id for row in BY_ID.values() if row.subject is SubjectKind.HOST)
+# Of its parts a host's own agent tells: nobody else sees them.
+OF_PARTS = frozenset(row.id for row in HARDWARE)
+OF_HOSTS = frozenset(row.id for row in BY_ID.values() if row.subject is SubjectKind.HOST) - OF_PARTS
 OF_REHEARSALS = "host-unfenceable"  # The leader's own to raise and clear; nothing is heard of it.
 OF_GUARANTEES = "guarantee-lost"  # Likewise.
 ADRIFT = "vm-adrift"

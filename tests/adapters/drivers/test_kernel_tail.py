@@ -26,6 +26,7 @@ INFO, WARN, ERROR = 6, 4, 3
         "bond0: (slave eth1): link status definitely down, lost carrier",
         "NETDEV WATCHDOG: eth0 (ixgbe): transmit queue 3 timed out 5280 ms",
         "Memory failure: 0x1a2b: Killing qemu-kvm:4242 due to hardware memory corruption",
+        "MCE: Killing python3:313 due to hardware memory corruption fault at 7f0e2a7f6000",
     ],
 )
 def test_lines_about_the_hardware_are_grave_and_kept_apart(text: str) -> None:

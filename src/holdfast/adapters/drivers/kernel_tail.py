@@ -15,7 +15,7 @@ GRAVE_LEVEL = 3  # KERN_ERR and worse. Source: include/linux/kern_levels.h.
 # memory by drivers/edac and mm/memory-failure.c, firmware's by drivers/acpi/apei, then drivers/pci,
 # nvme, ata, block, and those of network cards.
 _HARDWARE = re.compile(
-    r"\[Hardware Error\]|\bmce: |Machine check|\bEDAC \w+|\bGHES: |Memory failure: "
+    r"\[Hardware Error\]|\bmce: |Machine check|\bEDAC \w+|\bGHES: |Memory failure: |MCE: Killing"
     r"|\bAER: |pcieport .*error|PCIe Bus Error|DPC: "
     r"|\bnvme\d*.*(?:timeout|abort|reset|error|fail|down|dead|remov)"
     r"|temperature.*(?:above|critical|throttl)|thermal.*(?:critical|shut)"

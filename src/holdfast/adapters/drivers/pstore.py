@@ -4,6 +4,7 @@ Source: /sys/fs/pstore (Documentation/admin-guide/pstore-blk.rst); systemd moves
 at boot, into its own folder.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 FOLDERS = (Path("/sys/fs/pstore"), Path("/var/lib/systemd/pstore"))
@@ -11,8 +12,22 @@ MOST_FILES = 4
 FILE_BYTES = 8 << 10
 
 
+@dataclass(frozen=True)
+class CrashRecord:
+    """`text` is its end."""
+
+    name: str
+    text: str
+    written_utc_ms: int
+
+
 def read_earlier(folders: tuple[Path, ...] = FOLDERS) -> dict[str, str]:
     """The newest records by name, each with its end. Blocks: call it in a thread."""
+    return {record.name: record.text for record in read_records(folders)}
+
+
+def read_records(folders: tuple[Path, ...] = FOLDERS) -> list[CrashRecord]:
+    """The newest records, newest first. Blocks: call it in a thread."""
     found = []
     for folder in folders:
         try:
@@ -21,7 +36,11 @@ def read_earlier(folders: tuple[Path, ...] = FOLDERS) -> dict[str, str]:
         except OSError:
             continue
     newest = sorted(found, reverse=True)[:MOST_FILES]
-    return {name: text for _, name, path in newest if (text := _end_of(path))}
+    return [
+        CrashRecord(name=name, text=text, written_utc_ms=round(written * 1_000))
+        for written, name, path in newest
+        if (text := _end_of(path))
+    ]
 
 
 def _end_of(path: Path) -> str:

@@ -64,7 +64,9 @@ _PATTERNS = (
     ),
     (
         Word.MACHINE_CHECK,
-        re.compile(r"Memory failure: .*(?:Killing|SIGBUS to) (?P<task>.*):(?P<pid>\d+) "),
+        re.compile(
+            r"(?:Memory failure: .*(?:Killing|SIGBUS to)|MCE: Killing) (?P<task>.*):(?P<pid>\d+) "
+        ),
     ),
     (Word.MACHINE_CHECK, re.compile(r"\[Hardware Error\]|^mce: |Uncorrected hardware memory")),
     (Word.SEGFAULT, re.compile(r"^(?:traps: )?(?P<task>.*)\[(?P<pid>\d+)\]:? segfault at ")),
@@ -89,6 +91,7 @@ class KernelLog:
         self._overrun = 0
         self.tail = KernelTail()
         self.on_grave: Callable[[], None] = lambda: None  # At each grave line as it comes.
+        self.on_line: Callable[[str], None] = lambda _: None  # At each line as it comes.
 
     async def run(self, see: See) -> None:
         """Raises OSError when the kernel's log may not be read."""
@@ -176,6 +179,8 @@ class KernelLog:
         is_grave = self.tail.take(int(fields[0]) & 7, int(fields[2]), line)
         if is_grave and self.is_live:
             self.on_grave()
+        if self._is_live:
+            self.on_line(line)
         said = parse(line)
         if said is not None:
             # The kernel's stamps drift from the monotonic clock over weeks: our own are better

@@ -172,6 +172,10 @@ def _parts_here(told: Told | None, away: str, around: Around) -> Iterator[Part]:
     if watching:
         said = WATCHING.get(watching, watching)
         yield Part(name=f"watching{of}", is_well=True, said=said)
+    hardware = told.get("hardware")
+    if isinstance(hardware, dict) and hardware:
+        # What is not read is said, and nothing is wrong by that: not every host has all of it.
+        yield Part(name=f"hardware{of}", is_well=True, said="; ".join(map(str, hardware.values())))
 
 
 def _missed(up: dict[str, str], hosts: list[HostRow]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from holdfast.faces.pages.tables import GOOD, QUIET, STRONG, clock, counted, sev
 from holdfast.facts.alarm_types import AlarmType
 from holdfast.facts.alarms import Alarm, AlarmRecord, AlarmState, condition_of
 from holdfast.facts.catalogue import CATALOGUE
+from holdfast.facts.hardware import is_part
 from holdfast.facts.instants import spoken
 from holdfast.facts.subjects import SubjectKind
 
@@ -61,6 +62,7 @@ def _subject(alarm: Alarm) -> str:
     """Every host has a libvirt, and an agent: whose is meant."""
     subject = alarm.subject
     is_of_each = subject.kind in _OF_EACH_HOST and subject.id == subject.name
+    is_of_each |= is_part(subject)
     return f"{subject.name} on {alarm.host}" if is_of_each and alarm.host else subject.name
 
 

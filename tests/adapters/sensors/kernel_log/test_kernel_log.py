@@ -70,6 +70,12 @@ def life(pid: int) -> Incarnation:
             42,
             "qemu-kvm",
         ),
+        (
+            "MCE: Killing python3:313 due to hardware memory corruption fault at 7f0e2a7f6000",
+            Word.MACHINE_CHECK,
+            313,
+            "python3",
+        ),
         ("mce: [Hardware Error]: Machine check events logged", Word.MACHINE_CHECK, 0, ""),
     ],
 )
