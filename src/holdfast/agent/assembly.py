@@ -42,6 +42,7 @@ from holdfast.agent.recorder import Recorder, Watched
 from holdfast.agent.sight import Sight
 from holdfast.agent.site_keeper import SiteKeeper
 from holdfast.agent.starting import Starting
+from holdfast.agent.switches import Switches
 from holdfast.agent.terms import Terms
 from holdfast.agent.uplink import Uplink
 from holdfast.agent.view import View
@@ -94,6 +95,7 @@ class Agent:
         self.loop = Loop(panel, self.decider, self.journal, self._act, defects)
         self.vitals = Vitals(settings, me)
         self.sight = Sight(settings.libvirt_uri, me.boot, self._see, settings.shared_paths)
+        self.switches = Switches(has_canaries=settings.has_canaries)
         self.health = Health(state / "memo.json", self._shown)
         self.ends = Ends()
         self.archive = LocalDisk(state / "last-words", settings.last_words_mib << 20)
@@ -229,7 +231,7 @@ class Agent:
             lambda: watch_losses(self._losses(), self._see),
             *[
                 functools.partial(sensor.run, self._see)
-                for sensor in (*self.sight.sensors, self.kernel_log)
+                for sensor in (*self.sight.sensors, self.kernel_log, *self.switches.sensors)
             ],
         ]
         door = Path(self._settings.run_dir) / "agent.sock"
@@ -353,6 +355,7 @@ class Agent:
             "hook": self._hook_trouble(),
             "libvirt_guests": libvirt_guests.trouble() if self._protected() else "",
             "watch_mechanism": self.sight.mechanism(),
+            "vswitch": self.switches.shown(),
             **losses_told(self._losses()),
         }
 

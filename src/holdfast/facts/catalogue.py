@@ -7,6 +7,7 @@ Probable causes are those of X.733 / 3GPP TS 28.111.
 from holdfast.facts.alarm_types import AlarmType
 from holdfast.facts.alarms import EventType, Severity
 from holdfast.facts.catalogue_acting import ACTING
+from holdfast.facts.catalogue_vswitch import VSWITCH
 from holdfast.facts.subjects import SubjectKind
 
 _VM = SubjectKind.VM
@@ -383,6 +384,7 @@ CATALOGUE: tuple[AlarmType, ...] = (
         covers=("H5", "H6", "H7", "H9"),
     ),
     *ACTING,
+    *VSWITCH,
 )
 
 BY_ID: dict[str, AlarmType] = {row.id: row for row in CATALOGUE}

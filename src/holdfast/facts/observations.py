@@ -8,6 +8,7 @@ from holdfast.facts.hearing import Hearing
 from holdfast.facts.instants import Instant
 from holdfast.facts.seen import Seen
 from holdfast.facts.subjects import Incarnation
+from holdfast.facts.vswitch import Vswitch
 
 
 class VmAppeared(Seen, frozen=True, kw_only=True):
@@ -212,4 +213,5 @@ Observation = (
     | PieceLost
     | UnknownSeen
     | Hearing
+    | Vswitch
 )

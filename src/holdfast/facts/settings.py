@@ -73,6 +73,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     webhooks: tuple[Webhook, ...] = ()
     execs: tuple[Exec, ...] = ()
     groups: tuple[Group, ...] = ()
+    has_canaries: bool = False  # Frames of ours cross each bridge of the virtual switch.
     fence_after_s: float = 3.0  # A silent host is fenced after so long.
     brake_percent: int = 30  # When more hosts are silent at once, a person decides.
     host_losses: int = 1  # So many hosts may be lost at once, and all their VMs start elsewhere.
