@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from pathlib import Path
 
 import msgspec
 
@@ -17,7 +18,9 @@ def see(seen: Observation) -> None:
 
 async def main() -> None:
     """Until it is killed."""
-    await asyncio.gather(*(sensor.run(see) for sensor in Switches(has_canaries=True).sensors))
+    await asyncio.gather(
+        *(sensor.run(see) for sensor in Switches(Path("/run"), has_canaries=True).sensors)
+    )
 
 
 if __name__ == "__main__":

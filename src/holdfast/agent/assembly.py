@@ -95,7 +95,7 @@ class Agent:
         self.loop = Loop(panel, self.decider, self.journal, self._act, defects)
         self.vitals = Vitals(settings, me)
         self.sight = Sight(settings.libvirt_uri, me.boot, self._see, settings.shared_paths)
-        self.switches = Switches(has_canaries=settings.has_canaries)
+        self.switches = Switches(state, has_canaries=settings.has_canaries)
         self.health = Health(state / "memo.json", self._shown)
         self.ends = Ends()
         self.archive = LocalDisk(state / "last-words", settings.last_words_mib << 20)
@@ -226,6 +226,7 @@ class Agent:
             self._sync,
             self.site_keeper.run,
             self.vitals.run,
+            self.switches.run,
             self.found_moves.run,
             self.leasing.run,
             lambda: watch_losses(self._losses(), self._see),
@@ -293,6 +294,7 @@ class Agent:
         self.inventory.see(seen)
         self.definitions.see(seen)
         self.vitals.see(seen)
+        self.switches.see(seen)
         self.found_moves.see(seen)
         if isinstance(seen, LifecycleSeen):
             self.recorder.note(seen.vm, "lifecycle", f"{seen.event} {seen.detail}", seen.at)

@@ -140,6 +140,23 @@ def delete_flows(host: Host) -> int:
     return at
 
 
+def be_secure(host: Host) -> None:
+    """The bridge carries only what flows say, which name its ports, as OpenStack's do."""
+    vsctl(host, "set-fail-mode", BRIDGE, "secure")
+    ways = [
+        f"priority=5,in_port={first},actions={second}"
+        for first, second in ((GUEST, UPLINK), (UPLINK, GUEST))
+    ]
+    text = "\n".join((*FLOWS, *ways, ""))  # The change of its mode took all that it had.
+    host.run(["ovs-ofctl", "replace-flows", BRIDGE, "-"], stdin_text=text)
+
+
+def count_flows(host: Host) -> int:
+    """How many flows the bridge has."""
+    said = host.run(["ovs-ofctl", "dump-aggregate", BRIDGE]).stdout
+    return int(said.rpartition("flow_count=")[2].split()[0])
+
+
 def add_flows(host: Host) -> None:
     """Make the flows anew, as whoever owns them would."""
     text = "\n".join((*FLOWS, "priority=0,actions=NORMAL", ""))

@@ -5,19 +5,17 @@ our own flow carries it: it floods nobody, also when that flow is gone, and leav
 way. Its ethertype is one for experiments (IEEE 802, local experimental 1).
 """
 
-import fcntl
 import hashlib
 import os
 import socket
 import struct
-from pathlib import Path
 
+from holdfast.adapters.drivers.net_devices import switch_on
 from holdfast.adapters.drivers.ovs_tools import ofctl, vsctl
 
 ETHERTYPE = 0x88B5
 COOKIE = 0x486F_6C64_6661_7374  # Of our flows alone: "Holdfast".
 _NOBODY = bytes.fromhex("0180c200000a")
-_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP, _IFF_NOARP = 0x8913, 0x8914, 0x1, 0x80
 _SOL_PACKET, _PACKET_OUTGOING = 263, 4
 _FRAME_BYTES = 256
 MARK = "external_ids:holdfast=canary"
@@ -61,7 +59,7 @@ class Canary:
         """Listen at its ports anew. Raises OSError: they are not there (yet)."""
         self.close()
         for port in self.ports:
-            _switch_on(port)
+            switch_on(port, is_quiet=True)
         first = _door(self.ports[0], 0)
         try:
             self._doors = (first, _door(self.ports[1], ETHERTYPE))
@@ -106,15 +104,3 @@ def _door(port: str, kind: int) -> socket.socket:
         door.close()
         raise
     return door
-
-
-def _switch_on(port: str) -> None:
-    """Without an address, or any word of its own: what a tenant would see of it is nothing."""
-    quiet = Path(f"/proc/sys/net/ipv6/conf/{port}/disable_ipv6")
-    if quiet.exists():
-        quiet.write_text("1")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as door:
-        asked = struct.pack("16sH14x", port.encode(), 0)
-        flags = struct.unpack("16xH14x", fcntl.ioctl(door, _SIOCGIFFLAGS, asked))[0]
-        wanted = struct.pack("16sH14x", port.encode(), flags | _IFF_UP | _IFF_NOARP)
-        fcntl.ioctl(door, _SIOCSIFFLAGS, wanted)

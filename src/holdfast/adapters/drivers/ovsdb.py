@@ -77,6 +77,21 @@ class Ovsdb:
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
+    async def read(self) -> Tables:
+        """What the database has now. Raises OSError."""
+        came = asyncio.Event()
+        following = asyncio.create_task(self.follow(came.set))
+        coming = asyncio.create_task(came.wait())
+        try:
+            await asyncio.wait((following, coming), return_when=asyncio.FIRST_COMPLETED)
+            if following.done():
+                await following  # It never returns: this raises why.
+            return self.rows
+        finally:
+            for task in (following, coming):
+                task.cancel()
+            await asyncio.gather(following, coming, return_exceptions=True)
+
     async def _listen(
         self,
         reader: asyncio.StreamReader,

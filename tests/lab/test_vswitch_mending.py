@@ -1,0 +1,94 @@
+"""A real Open vSwitch is mended from what was recorded of it, and each act looks again."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from holdfast.lab import vswitch
+from holdfast.lab.commands import LabError
+from holdfast.lab.drills.switch_mended import mend, restarted_after_death
+from holdfast.lab.host import Host
+from holdfast.lab.hosts import Lab
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[Host]:
+    lab = Lab.up(1, name=f"mending-{os.getpid()}")
+    try:
+        host = lab.host("h1")
+        vswitch.start_vswitch(host)
+        yield host
+    finally:
+        lab.down()
+
+
+@pytest.mark.parametrize("has_ordinary_flow", [True, False])
+def test_a_killed_switch_has_its_flows_back_beside_a_plain_restart(
+    host: Host, has_ordinary_flow: bool
+) -> None:
+    """Without the ordinary flow, as under OpenStack, a plain restart carries something else."""
+    if not has_ordinary_flow:
+        vswitch.be_secure(host)
+    mended = restarted_after_death(host, "mended")
+    plain = restarted_after_death(host, "plain")
+    print(f"ordinary flow: {has_ordinary_flow}; mended: {mended}; plain: {plain}")
+    assert mended.longest_ms is not None
+    assert (mended.flows, mended.of) == (mended.of, mended.of)
+    assert plain.flows < plain.of
+    assert (plain.longest_ms is not None) is has_ordinary_flow
+    assert "flow-restore-wait" not in vswitch.vsctl(
+        host, "get", "open_vswitch", ".", "other_config"
+    )
+    assert mend(host, "restore_flows", vswitch.BRIDGE)
+    assert vswitch.count_flows(host) >= mended.of
+
+
+def test_deleted_flows_are_put_back(host: Host) -> None:
+    mend(host, "record")
+    had = vswitch.count_flows(host)
+    vswitch.delete_flows(host)
+    said = mend(host, "restore_flows", vswitch.BRIDGE)
+    assert said == f"br-vm has its {had} recorded flows back"
+    assert vswitch.count_flows(host) == had
+
+
+def test_a_port_is_made_anew_with_its_number_and_its_tag(host: Host) -> None:
+    vswitch.vsctl(host, "set", "port", vswitch.GUEST, "tag=7", 'external_ids={a="b c",d="7"}')
+    number = vswitch.vsctl(host, "get", "interface", vswitch.GUEST, "ofport")
+    mend(host, "record")
+    vswitch.vsctl(host, "del-port", vswitch.GUEST)
+    mend(host, "record")  # What is missing stays on record.
+    said = mend(host, "rebuild_port", vswitch.GUEST)
+    assert said == "port vm1 of br-vm was made anew as it was recorded"
+    assert vswitch.vsctl(host, "get", "interface", vswitch.GUEST, "ofport") == number
+    assert vswitch.vsctl(host, "get", "port", vswitch.GUEST, "tag").strip() == "7"
+    ids = vswitch.vsctl(host, "get", "port", vswitch.GUEST, "external_ids").strip()
+    assert ids == '{a="b c", d="7"}'
+    vswitch.vsctl(host, "clear", "port", vswitch.GUEST, "tag")
+
+
+def test_a_link_is_switched_on_and_one_without_a_cable_is_not_mended(host: Host) -> None:
+    host.run(["ip", "link", "set", vswitch.UPLINK, "down"])
+    assert mend(host, "raise_link", vswitch.UPLINK) == "up1 was switched on, and has a carrier"
+    vswitch.cut_uplink(host)
+    with pytest.raises(LabError, match="not mended: up1 is switched on, and has no carrier"):
+        mend(host, "raise_link", vswitch.UPLINK)
+    vswitch.mend_uplink(host)
+
+
+def test_what_is_not_on_record_or_has_no_device_is_not_mended(host: Host) -> None:
+    with pytest.raises(LabError, match="no port with eth77 is on record"):
+        mend(host, "rebuild_port", "eth77")
+    with pytest.raises(LabError, match="no flows of br77 are on record"):
+        mend(host, "restore_flows", "br77")
+
+
+def test_a_restart_that_fails_leaves_the_switch_carrying(host: Host) -> None:
+    with pytest.raises(LabError, match="not mended: ovs-vswitchd was to be restarted: false"):
+        mend(host, "restart", "false")
+    assert "flow-restore-wait" not in vswitch.vsctl(
+        host, "get", "open_vswitch", ".", "other_config"
+    )
