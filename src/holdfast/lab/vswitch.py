@@ -8,7 +8,8 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,36 @@ def start_vswitch(host: Host) -> None:
     _make_guest(host)
     for flow in FLOWS:
         host.run(["ovs-ofctl", "add-flow", BRIDGE, flow])
+
+
+@contextmanager
+def vswitch_on(host: Host) -> Iterator[None]:
+    """A switch for the length of a block; nothing of it is left then."""
+    if host.path(SWITCH_PID).exists():
+        raise LabError(f"{host.name} has a virtual switch: this makes one of its own")
+    try:
+        start_vswitch(host)
+        yield
+    finally:
+        stop_vswitch(host)
+
+
+def stop_vswitch(host: Host) -> None:
+    """Take away all that start_vswitch made, as far as it is there, in an order that is no fault:
+    the bridge leads nowhere any more, then it is gone, and its devices soon after it."""
+    with suppress(LabError):
+        vsctl(host, "--if-exists", "remove", "interface", UPLINK, "external_ids", "holdfast")
+        vsctl(host, "--if-exists", "del-br", BRIDGE)
+    with suppress(LabError):  # Its cable goes with the device at this end.
+        run_ip(host.holder, f"link del {UPLINK}")
+    host.run(["ip", "link", "del", GUEST], check=False)
+    for pid_file in (SWITCH_PID, DATABASE_PID):
+        with suppress(LabError, FileNotFoundError):
+            kill_daemon(host, pid_file)
+    host.run(["ip", "netns", "del", GUEST], check=False)
+    host.run(["rm", "-rf", RUN, DATABASE], check=False)
+    for device in ("ovs-netdev", BRIDGE):  # What a daemon that is killed leaves.
+        host.run(["ip", "link", "del", device], check=False)
 
 
 def start_daemon(host: Host) -> None:
