@@ -29,6 +29,7 @@ COMMANDS = (
     "agent-idle --runs 1",
     "libvirt-killed --runs 20",
     "libvirt-frozen --runs 10",
+    "vswitch-killed --runs 10",
     "vswitch-uplink-lost --runs 20",
     "vswitch-flows-lost --runs 10",
     "host-power-cut --runs 20",

@@ -1,4 +1,7 @@
-"""A real Open vSwitch on a lab host: what befalls it arrives at the VIM, through the real agent."""
+"""A real Open vSwitch on a lab host: what befalls it arrives at the VIM, through the real agent.
+
+covers: H18
+"""
 
 import os
 import signal

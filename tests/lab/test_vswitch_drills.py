@@ -1,4 +1,7 @@
-"""The drills of the virtual switch run for real, and leave nothing on the host."""
+"""The drills of the virtual switch run for real, and leave nothing on the host.
+
+covers: H18
+"""
 
 import os
 from collections.abc import Iterator
@@ -20,6 +23,17 @@ def host() -> Iterator[Host]:
     lab = Lab.up(1, name=f"vswitch-drills-{os.getpid()}")
     yield lab.hosts[0]
     lab.down()
+
+
+def test_a_killed_switch_keeps_its_flows_where_it_is_mended(host: Host) -> None:
+    drill = DRILLS["vswitch-killed"]
+    assert not isinstance(drill, SiteDrill | AloneDrill)
+    said: list[str] = []
+    result = perform(drill, host, Choices(runs=1), said.append)
+    assert result.is_passed, "\n".join([*said, *result.notes])
+    assert result.figures["flows_left"] == result.figures["flows"]
+    assert result.figures["flows_left_plain"] < result.figures["flows"]
+    assert result.figures["cut_off_ms"] is not None
 
 
 @pytest.mark.parametrize("name", ["vswitch-uplink-lost", "vswitch-flows-lost"])

@@ -1,4 +1,7 @@
-"""A real Open vSwitch is mended from what was recorded of it, and each act looks again."""
+"""A real Open vSwitch is mended from what was recorded of it, and each act looks again.
+
+covers: H18
+"""
 
 import os
 from collections.abc import Iterator

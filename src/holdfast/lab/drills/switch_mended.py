@@ -26,6 +26,7 @@ class Outage:
     """`longest_ms`: how long nothing came through; None: nothing came any more while it was looked
     at. `flows`: how many of them the bridge has afterwards, and `of` how many it had."""
 
+    killed_ns: int
     longest_ms: float | None
     flows: int
     of: int
@@ -52,6 +53,7 @@ def restarted_after_death(host: Host, how: str) -> Outage:
     told = json.loads(out.splitlines()[-1])
     has_ended = told["longest_from_ns"] >= killed_ns - SLACK_NS
     return Outage(
+        killed_ns=killed_ns,
         longest_ms=told["longest_ms"] if has_ended else None,
         flows=vswitch.count_flows(host),
         of=had,

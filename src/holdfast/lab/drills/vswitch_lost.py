@@ -10,7 +10,7 @@ from holdfast.lab.drills.asking import ask
 from holdfast.lab.drills.figures import NS_PER_MS, Goal, Result, Spread
 from holdfast.lab.drills.scene import AFTERMATH_S, Scene
 from holdfast.lab.drills.stage import RUN_FOLDER
-from holdfast.lab.drills.switch_mended import mend
+from holdfast.lab.drills.switch_mended import mend, restarted_after_death
 from holdfast.lab.drills.this_machine import ThisMachine
 from holdfast.lab.hosts import Host
 
@@ -18,6 +18,7 @@ ALARM_LIMIT_S = 10.0
 CLEARED_LIMIT_S = 30.0
 READY_LIMIT_S = 20.0
 POLL_S = 0.05
+FLOWS_LOST = "vswitch-flows-lost"
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,61 @@ class VswitchLost:
         return getattr(arrival, "condition", "") == self.condition
 
 
+@dataclass(frozen=True)
+class VswitchKilled:
+    """ovs-vswitchd is killed and restarted at once: with what was recorded of it, and by its own
+    command alone. What is told is that flows are lost, which only the second does."""
+
+    name: str = "vswitch-killed"
+    about: str = "ovs-vswitchd is killed; how long a guest is cut off, beside a plain restart"
+    runs: int = 10
+
+    def run(self, scene: Scene) -> Result:
+        """Both ways in turn, with somebody who talks through the switch all the time."""
+        if isinstance(scene.host, ThisMachine):
+            raise LabError("this drill makes a virtual switch, and breaks it: only on a lab host")
+        runs = scene.choices.runs or self.runs
+        cut_off_ms: dict[str, list[float]] = {"mended": [], "plain": []}
+        flows_left: dict[str, list[int]] = {"mended": [], "plain": []}
+        to_vim_ms: list[float] = []
+        with vswitch.vswitch_on(scene.host):
+            for number in range(1, runs + 1):
+                for how in ("mended", "plain"):
+                    _wait_watched(scene)
+                    what = f"run {number} of {runs}, {how}"
+                    outage = restarted_after_death(scene.host, how)
+                    if outage.longest_ms is None:
+                        scene.overrun(f"{what}: nothing comes through any more")
+                        continue
+                    cut_off_ms[how].append(outage.longest_ms)
+                    flows_left[how].append(outage.flows - 2)  # Without the canary's own.
+                    scene.say(f"{what}: cut off for {outage.longest_ms:.0f} ms")
+                    if how == "plain":
+                        said = scene.wait_alarm(
+                            "", (FLOWS_LOST,), outage.killed_ns, ALARM_LIMIT_S, what
+                        )
+                        if said is not None:
+                            to_vim_ms.append((said.at_ns - outage.killed_ns) / NS_PER_MS)
+                        mend(scene.host, "restore_flows", vswitch.BRIDGE)
+                    scene.judge(lambda one: one.condition == FLOWS_LOST)
+            _wait_watched(scene)
+        return Result(
+            drill=self.name,
+            runs=runs,
+            lost=0,
+            false_alarms=0,
+            fault_to_vim_ms=Spread.of(to_vim_ms),
+            peers={"plain_restart_ms": Spread.of(cut_off_ms["plain"])},
+            figures={
+                "cut_off_ms": Spread.of(cut_off_ms["mended"]),
+                "flows": len(vswitch.FLOWS) + 1,
+                "flows_left": min(flows_left["mended"], default=None),
+                "flows_left_plain": min(flows_left["plain"], default=None),
+            },
+            notes=("a stand-in guards it: the agent restarts no virtual switch by itself yet",),
+        )
+
+
 def _wait_watched(scene: Scene) -> None:
     """Until the agent sees the switch, and its canary crosses beside every flow of the guest's."""
     deadline = time.monotonic() + READY_LIMIT_S
@@ -101,6 +157,7 @@ def _wait_watched(scene: Scene) -> None:
 
 
 VSWITCH_ROWS = (
+    VswitchKilled(),
     VswitchLost(
         name="vswitch-uplink-lost",
         about="the uplink of the virtual switch loses its carrier, and gets it back",
@@ -112,7 +169,7 @@ VSWITCH_ROWS = (
     VswitchLost(
         name="vswitch-flows-lost",
         about="all flows of a bridge are deleted, and put back from what was recorded",
-        condition="vswitch-flows-lost",
+        condition=FLOWS_LOST,
         inject=vswitch.delete_flows,
         mend=lambda host: mend(host, "restore_flows", vswitch.BRIDGE),
         goal_ms=1_000,
