@@ -19,6 +19,7 @@ from holdfast.facts.verdicts import Verdict
 from holdfast.facts.vswitch import (
     BridgeGone,
     CanaryLost,
+    FlowsCounted,
     InterfaceGone,
     InterfaceSeen,
     LinkGone,
@@ -81,6 +82,13 @@ def takes_every_port_for_an_uplink(seen: Observation) -> Observation:
     return seen
 
 
+def knows_no_record(seen: Observation) -> Observation:
+    """An agent that is begun anew takes what it finds for what should be."""
+    if isinstance(seen, FlowsCounted):
+        return FlowsCounted(at=seen.at, bridge=seen.bridge, flows=seen.flows)
+    return seen
+
+
 MUTANTS: dict[str, tuple[str, Callable[[], Detector]]] = {
     "an uplink is cleared at once": ("vswitch_uplink_lost", lambda: VswitchUplinkLost(clear_ms=0)),
     "a boot's links have no time": (
@@ -140,6 +148,10 @@ MUTANTS: dict[str, tuple[str, Callable[[], Detector]]] = {
     "any flow less is a loss": ("vswitch_flows_lost", lambda: VswitchFlowsLost(kept_share=1)),
     "no flow less is a loss": ("vswitch_flows_lost", lambda: VswitchFlowsLost(kept_share=0)),
     "flows are cleared at once": ("vswitch_flows_lost", lambda: VswitchFlowsLost(clear_ms=0)),
+    "no record is known": (
+        "vswitch_flows_lost",
+        lambda: Deaf(VswitchFlowsLost(), knows_no_record),
+    ),
     "nobody looks for the canary": (
         "vswitch_flows_lost",
         lambda: Deaf(VswitchFlowsLost(), deaf_to(CanaryLost)),

@@ -3,19 +3,24 @@
 covers: H18
 """
 
+import contextlib
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from holdfast.adapters.drivers.canary import COOKIE
 from holdfast.lab import vswitch
 from holdfast.lab.drills.asking import ask
 from holdfast.lab.drills.figures import NS_PER_MS
 from holdfast.lab.drills.inbox import Arrival
 from holdfast.lab.drills.processes import signal_holder
 from holdfast.lab.drills.stage import RUN_FOLDER, Stage
+from holdfast.lab.host import find_wire
 from holdfast.lab.hosts import Lab
 from holdfast.lab.namespaces import Holder
 
@@ -23,6 +28,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(300)]
 LIMIT_S = 20.0
 # Figures are the drills' to judge: this only tells apart what is pushed and what is polled.
 PUSHED_MS = 1_000
+WITH_CANARY = len(vswitch.FLOWS) + 1 + 2
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +91,99 @@ def test_a_data_path_that_stopped_is_told_though_its_flows_are_there(stage: Stag
     assert "no frame crosses it" in arrival.text
     assert took_ms < 2 * PUSHED_MS
     _wait_told(stage, "vswitch-flows-lost", "cleared", frozen_ns)
+
+
+SNIFF = """
+import select, socket, sys, time
+door = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(int(sys.argv[2], 16)))
+door.bind((sys.argv[1], int(sys.argv[2], 16)))
+print("sniffs", flush=True)
+end, count = time.monotonic() + float(sys.argv[3]), 0
+while (left := end - time.monotonic()) > 0:
+    if select.select([door], [], [], left)[0]:
+        count += door.recvfrom(2048)[1][2] != socket.PACKET_OUTGOING
+print(count)
+"""
+FLOOD = """
+import socket, sys
+door = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+door.bind((sys.argv[1], 0))
+door.send(b"\\xff" * 6 + b"\\2" + bytes(5) + bytes.fromhex(sys.argv[2]) + bytes(46))
+"""
+
+
+@contextlib.contextmanager
+def _sniffing(stage: Stage, ethertype: str, seconds: float) -> Iterator[Callable[[], int]]:
+    """Counts frames that leave the host by its uplink."""
+    wire = ["nsenter", "--target", str(find_wire(stage.host.lab).pid), "--net", "--"]
+    device = vswitch.cable_of(stage.host)
+    argv = [*wire, sys.executable, "-c", SNIFF, device, ethertype, str(seconds)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "sniffs\n"
+        yield lambda: int(process.communicate(timeout=LIMIT_S)[0])
+
+
+def _canary_port(stage: Stage) -> str:
+    ports = vswitch.vsctl(stage.host, "list-ports", vswitch.BRIDGE).split()
+    return next(port for port in ports if port.startswith("hfa-"))
+
+
+def test_no_frame_of_the_canary_leaves_the_host_also_without_its_flow(stage: Stage) -> None:
+    """Nor is it a fault that its flow is taken away: it is made again."""
+    _until(lambda: vswitch.count_flows(stage.host) == WITH_CANARY, "the canary crosses")
+    began_ns = time.monotonic_ns()
+    with _sniffing(stage, "88b6", 2) as count:  # That the sniffer would see it.
+        flood = [sys.executable, "-c", FLOOD, _canary_port(stage), "88b6"]
+        stage.host.run(flood)
+        assert count() == 1
+    with _sniffing(stage, "88b5", 5) as count:
+        for _ in range(4):
+            cookie = f"cookie={COOKIE:#x}/-1"
+            stage.host.run(["ovs-ofctl", "del-flows", vswitch.BRIDGE, cookie])
+            time.sleep(1)
+        assert count() == 0
+    _until(lambda: vswitch.count_flows(stage.host) == WITH_CANARY, "its flows are made again")
+    assert [one for one in stage.inbox.list_raised(began_ns) if "vswitch" in one.condition] == []
+
+
+def test_what_is_lost_stays_told_when_the_agent_is_begun_anew(stage: Stage) -> None:
+    record = stage.host.path("/var/lib/holdfast/drill/vswitch.json")
+    _until(lambda: record.exists() and b"up1" in record.read_bytes(), "it is recorded")
+    lost_ns = vswitch.delete_flows(stage.host)
+    vswitch.vsctl(stage.host, "del-port", vswitch.GUEST)
+    for condition in ("vswitch-flows-lost", "vswitch-port-missing"):
+        _wait_told(stage, condition, "raised", lost_ns)
+    stage.kill_agent()
+    stage.start_agent()
+    _until(lambda: vswitch.count_flows(stage.host) == 2, "its canary is there again")
+    time.sleep(2.5)  # Whatever it takes for well would be cleared by then.
+    assert not _told(stage, "cleared", lost_ns)
+    vswitch.add_flows(stage.host)
+    vswitch.vsctl(stage.host, "add-port", vswitch.BRIDGE, vswitch.GUEST)
+    for condition in ("vswitch-flows-lost", "vswitch-port-missing"):
+        _wait_told(stage, condition, "cleared", lost_ns)
+
+
+def _told(stage: Stage, state: str, since_ns: int) -> list[str]:
+    return [
+        one.condition
+        for one in stage.inbox.list_since(since_ns)
+        if one.state == state and "vswitch" in one.condition
+    ]
+
+
+def test_a_canary_that_is_wanted_no_more_is_taken_away(stage: Stage) -> None:
+    """And made again when it is wanted: here last, since the agent is begun anew."""
+    settings = stage.host.path(f"{RUN_FOLDER}/holdfast.toml")
+    text = settings.read_text()
+    for wanted, flows in (("false", WITH_CANARY - 2), ("true", WITH_CANARY)):
+        settings.write_text(text.replace("canary = true", f"canary = {wanted}"))
+        stage.kill_agent()
+        stage.start_agent()
+        _until(lambda flows=flows: vswitch.count_flows(stage.host) == flows, "it is as wanted")  # type: ignore[misc]
+        ports = vswitch.vsctl(stage.host, "list-ports", vswitch.BRIDGE)
+        assert ("hfa-" in ports) is (wanted == "true")
 
 
 def _bridges(stage: Stage) -> list[str]:

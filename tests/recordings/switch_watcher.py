@@ -19,7 +19,7 @@ def see(seen: Observation) -> None:
 async def main() -> None:
     """Until it is killed."""
     await asyncio.gather(
-        *(sensor.run(see) for sensor in Switches(Path("/run"), has_canaries=True).sensors)
+        *(sensor.run(see) for sensor in Switches(Path("/run"), "boot", has_canaries=True).sensors)
     )
 
 

@@ -95,7 +95,7 @@ class Agent:
         self.loop = Loop(panel, self.decider, self.journal, self._act, defects)
         self.vitals = Vitals(settings, me)
         self.sight = Sight(settings.libvirt_uri, me.boot, self._see, settings.shared_paths)
-        self.switches = Switches(state, has_canaries=settings.has_canaries)
+        self.switches = Switches(state, me.boot, has_canaries=settings.has_canaries)
         self.health = Health(state / "memo.json", self._shown)
         self.ends = Ends()
         self.archive = LocalDisk(state / "last-words", settings.last_words_mib << 20)

@@ -19,17 +19,21 @@ from holdfast.ports.sensor import Sensor
 log = logging.getLogger(__name__)
 
 SETTLES_S = 2.0  # What is being changed is recorded when it is done.
-RECORD_EVERY_S = 10.0
+RECORD_EVERY_S = 60.0  # Some bridges learn flows all the time, and have thousands.
 
 
 class Switches:
     """Its sensors run with the others; `see` is handed what they saw."""
 
-    def __init__(self, state: Path, *, has_canaries: bool = False) -> None:
-        self.mender = OpenVswitchMender(state / "vswitch.json")
+    def __init__(self, state: Path, boot: str, *, has_canaries: bool = False) -> None:
+        self.mender = OpenVswitchMender(state / "vswitch.json", boot)
         self._is_new = asyncio.Event()
-        self._open_vswitch = OpenVswitch()
-        flows = VswitchFlows(lambda: self._open_vswitch.bridges, canaries=has_canaries)
+        self._open_vswitch = OpenVswitch(recorded=self.mender.recorded_ports)
+        flows = VswitchFlows(
+            lambda: self._open_vswitch.bridges,
+            canaries=has_canaries,
+            recorded=self.mender.recorded_flows,
+        )
         self.sensors: tuple[Sensor, ...] = (Links(), self._open_vswitch, flows)
 
     def see(self, seen: Observation) -> None:

@@ -48,7 +48,7 @@ class VswitchFlowsLost:
     def observe(self, seen: Observation) -> Iterable[Verdict]:
         match seen:
             case FlowsCounted():
-                self._count(self._bridge(seen.bridge), seen.flows)
+                self._count(self._bridge(seen.bridge), seen)
             case CanaryCrossed():
                 self._bridge(seen.bridge).uncrossed = ""
             case CanaryLost():
@@ -71,10 +71,12 @@ class VswitchFlowsLost:
     def _bridge(self, name: str) -> _Bridge:
         return self._bridges.setdefault(name, _Bridge())
 
-    def _count(self, bridge: _Bridge, flows: int) -> None:
-        """What is left is measured by what was there last, until there is as much again."""
-        least = bridge.had if bridge.has_few else bridge.flows
-        bridge.flows = flows
+    def _count(self, bridge: _Bridge, seen: FlowsCounted) -> None:
+        """What is left is measured by what was there last, until there is as much again; at first
+        by what was recorded: they may have gone while no agent looked."""
+        is_first = bridge.flows < 0
+        least = bridge.had if bridge.has_few else seen.recorded if is_first else bridge.flows
+        bridge.flows = flows = seen.flows
         if flows >= least * self._kept_share:
             bridge.had = 0
         elif not bridge.had:
@@ -84,7 +86,7 @@ class VswitchFlowsLost:
         bridge = self._bridge(name)
         if bridge.has_few or bridge.uncrossed:
             self._held.bad(name, at)
-        else:
+        elif bridge.flows >= 0 or name in self._held:  # Before the first count nobody knows.
             self._held.good(name, at)
         turns = list(self._held.take(at))
         is_said = name in self._held and bool(bridge.reasons) and not turns

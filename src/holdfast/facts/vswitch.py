@@ -76,10 +76,14 @@ class LinkGone(Seen, frozen=True, kw_only=True):
 
 
 class FlowsCounted(Seen, frozen=True, kw_only=True):
-    """How many flows a bridge has, without those of our canary. Source: OpenFlow, aggregate."""
+    """How many flows a bridge has, without those of our canary. Source: OpenFlow, aggregate.
+
+    `recorded`: how many it had when that was last recorded, maybe by an agent before this one.
+    """
 
     bridge: str
     flows: int
+    recorded: int = 0
 
 
 class CanaryCrossed(Seen, frozen=True, kw_only=True):

@@ -95,4 +95,5 @@ def test_no_whole_record_is_none(tmp_path: Path, content: bytes | None) -> None:
     assert load(path) == SwitchRecord()
     save(path, record(3, "a"))
     assert load(path) == record(3, "a")
+    assert load(path, "another boot") == SwitchRecord(boot="another boot")
     assert [each.name for each in tmp_path.iterdir()] == ["vswitch.json"]

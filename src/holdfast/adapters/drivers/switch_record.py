@@ -44,9 +44,11 @@ class BridgeRecord(Struct, frozen=True, kw_only=True):
 
 
 class SwitchRecord(Struct, frozen=True, kw_only=True):
-    """By the bridges' names."""
+    """By the bridges' names. `boot` is the host's when it was recorded: another one begins with
+    whatever its programs make."""
 
     bridges: dict[str, BridgeRecord] = {}
+    boot: str = ""
 
     def port_of(self, interface: str) -> tuple[BridgeRecord, PortRecord] | None:
         """The bridge and the port that this interface belongs to."""
@@ -112,7 +114,7 @@ def merged(
             flows=of_flows.flows,
             groups=of_flows.groups,
         )
-    return SwitchRecord(bridges=bridges)
+    return SwitchRecord(bridges=bridges, boot=now.boot)
 
 
 def assignments(columns: Columns) -> list[str]:
@@ -131,12 +133,13 @@ def _written(value: Any) -> str:
     return json.dumps(value) if isinstance(value, str) else str(value)
 
 
-def load(path: Path) -> SwitchRecord:
-    """What was kept; nothing where there is no whole record."""
+def load(path: Path, boot: str = "") -> SwitchRecord:
+    """What was kept in this boot; nothing where there is no whole record of it."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=SwitchRecord)
+        kept = msgspec.json.decode(path.read_bytes(), type=SwitchRecord)
     except (OSError, msgspec.DecodeError, msgspec.ValidationError):
-        return SwitchRecord()
+        return SwitchRecord(boot=boot)
+    return kept if kept.boot == boot else SwitchRecord(boot=boot)
 
 
 def save(path: Path, record: SwitchRecord) -> None:

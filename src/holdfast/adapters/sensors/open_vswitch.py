@@ -6,7 +6,7 @@ looked for again every few seconds.
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,16 +42,22 @@ MARK = "holdfast"  # external_ids:holdfast=uplink says of an interface that it l
 
 
 class OpenVswitch:
-    """`state` says in a word how it is with the switch, for status."""
+    """`state` says in a word how it is with the switch, for status. `recorded` names bridge, port
+    and interface of each device that was in it."""
 
     name = "open_vswitch"
 
-    def __init__(self, path: Path = SOCKET) -> None:
-        self._path = path
+    def __init__(
+        self,
+        path: Path = SOCKET,
+        *,
+        recorded: Callable[[], Iterable[tuple[str, str, str]]] = tuple,
+    ) -> None:
+        self._path, self._recorded = path, recorded
         self._ovsdb = Ovsdb(COLUMNS, path)
         self._see: See = lambda _: None
         self._known: dict[str, InterfaceSeen] = {}
-        self._is_connected = False
+        self._is_connected = self._has_looked = False
         self._said = ""
         self.state = "not asked yet"
 
@@ -76,10 +82,12 @@ class OpenVswitch:
     def _changed(self) -> None:
         at = now()
         found = {each.interface: each for each in interfaces(self._ovsdb.rows)}
+        is_first = not self._has_looked
+        self._has_looked = True
         if not self._is_connected:
             self._is_connected = True
             version = one(_only(self._ovsdb.rows).get("ovs_version", ""))
-            self.state = self._said = f"Open vSwitch {version} answers"
+            self.state = self._said = f"answers: Open vSwitch {version}"
             self._see(SwitchAnswered(at=at, version=version))
             news = list(found.values())
         else:
@@ -100,8 +108,21 @@ class OpenVswitch:
                     has_device=each.kind == "system" and has_device(each.interface),
                 )
             )
+        if is_first:
+            self._compare(found, at)
         for name in gone_bridges:
             self._see(BridgeGone(at=at, bridge=name))
+
+    def _compare(self, found: Mapping[str, InterfaceSeen], at: Instant) -> None:
+        """What was taken out while no agent looked is seen by what was recorded."""
+        for bridge, port, interface in self._recorded():
+            if interface not in found:
+                is_there = has_device(interface)
+                self._see(
+                    InterfaceGone(
+                        at=at, bridge=bridge, port=port, interface=interface, has_device=is_there
+                    )
+                )
 
     def _lost(self, reason: str) -> None:
         if self._is_connected:

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 EVERY_S = 0.2
 CROSSES = "crosses"
+LITTLE, LITTLE_EVERY_S = 0.2, 5.0
 LOST_FRAMES = 3  # In a row: one may be late where every core is busy.
 CHANGE_EVERY_S = 2.0  # What cannot be laid is tried again, and is not hammered at.
 
@@ -28,11 +29,14 @@ CHANGE_EVERY_S = 2.0  # What cannot be laid is tried again, and is not hammered 
 class _Bridge:
     """What is watched of one bridge."""
 
-    def __init__(self, name: str, folder: Path, *, has_canary: bool) -> None:
-        self.name = name
+    def __init__(
+        self, name: str, folder: Path, recorded: Callable[[str], int], *, has_canary: bool
+    ) -> None:
+        self.name, self._recorded = name, recorded
         self._openflow = Openflow(name, folder)
         self._canary = Canary(name) if has_canary else None
         self._flows: int | None = None
+        self._said_at = -math.inf
         self._own: int | None = None  # How many of its flows are ours; None: not known.
         self._trouble = ""  # With its daemon.
         self._is_laid = False
@@ -63,10 +67,19 @@ class _Bridge:
             return
         self._trouble = ""
         flows = (every or 0) - (self._own or 0)
-        if flows != self._flows:
-            self._flows = flows
-            see(FlowsCounted(at=now(), bridge=self.name, flows=flows))
+        if self._is_worth_saying(flows):
+            self._flows, self._said_at = flows, asyncio.get_running_loop().time()
+            recorded = self._recorded(self.name)
+            see(FlowsCounted(at=now(), bridge=self.name, flows=flows, recorded=recorded))
         await self._see_to_canary()
+
+    def _is_worth_saying(self, flows: int) -> bool:
+        """Bridges that learn change all the time: of little changes the newest is enough."""
+        if self._flows is None:
+            return True
+        is_much = abs(flows - self._flows) > LITTLE * self._flows
+        is_late = asyncio.get_running_loop().time() - self._said_at > LITTLE_EVERY_S
+        return flows != self._flows and (is_much or is_late)
 
     async def _see_to_canary(self) -> None:
         """That its flow is there, or is not, as the settings say."""
@@ -127,7 +140,8 @@ async def _each(period_s: float, look: Callable[[See], Awaitable[None]], see: Se
 
 
 class VswitchFlows:
-    """`bridges` names those there are now; `canaries` says whether frames are to cross them."""
+    """`bridges` names those there are now; `canaries` says whether frames are to cross them, and
+    `recorded` how many flows a bridge had."""
 
     name = "vswitch_flows"
 
@@ -137,8 +151,13 @@ class VswitchFlows:
         *,
         canaries: bool = False,
         folder: Path = RUN_FOLDER,
+        recorded: Callable[[str], int] = lambda _: 0,
     ) -> None:
         self._bridges, self._has_canaries, self._folder = bridges, canaries, folder
+        self._recorded = recorded
+
+    def _make(self, name: str) -> _Bridge:
+        return _Bridge(name, self._folder, self._recorded, has_canary=self._has_canaries)
 
     async def run(self, see: See) -> None:
         """Until cancelled. A bridge that hangs delays no other one."""
@@ -149,9 +168,7 @@ class VswitchFlows:
                 for name in watched.keys() - names:
                     watched.pop(name).cancel()
                 for name in names - watched.keys():
-                    watched[name] = asyncio.create_task(
-                        _Bridge(name, self._folder, has_canary=self._has_canaries).watch(see)
-                    )
+                    watched[name] = asyncio.create_task(self._make(name).watch(see))
                 for task in watched.values():
                     if task.done():
                         task.result()  # A defect of ours: said, and begun again.

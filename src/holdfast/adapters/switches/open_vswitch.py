@@ -1,10 +1,11 @@
 """Open vSwitch, mended by its own tools from what was recorded of it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
 from holdfast.adapters.drivers import switch_record
+from holdfast.adapters.drivers.canary import COOKIE
 from holdfast.adapters.drivers.net_devices import has_carrier, has_device, switch_on
 from holdfast.adapters.drivers.openflow import RUN_FOLDER, Openflow
 from holdfast.adapters.drivers.ovs_tools import ToolFailed, ofctl, run_tool, vsctl
@@ -25,6 +26,7 @@ FLOWS_LIMIT_S = 10.0
 CARRIER_LIMIT_S = 5.0
 PORT_LIMIT_S = 3.0
 POLL_S = 0.01
+OURS = f"cookie={COOKIE:#x},"
 COLUMNS = {
     "Bridge": ("name", "ports"),
     "Port": ("name", "interfaces", *PORT_COLUMNS),
@@ -36,13 +38,29 @@ MARK = "external_ids:holdfast-restores"  # That it was us: whoever comes after u
 
 
 class OpenVswitchMender:
-    """What it records is kept at `path`, also for the agent that comes after this one."""
+    """What it records is kept at `path`, also for the agent that comes after this one, in this
+    boot."""
 
-    def __init__(self, path: Path, *, socket: Path = SOCKET, folder: Path = RUN_FOLDER) -> None:
+    def __init__(
+        self, path: Path, boot: str = "", *, socket: Path = SOCKET, folder: Path = RUN_FOLDER
+    ) -> None:
         self._path, self._folder = path, folder
         self._ovsdb = Ovsdb(COLUMNS, socket)
         self._turn = asyncio.Lock()
-        self.kept: SwitchRecord = switch_record.load(path)
+        self.kept: SwitchRecord = switch_record.load(path, boot)
+
+    def recorded_flows(self, bridge: str) -> int:
+        """How many flows it had, without our own."""
+        kept = self.kept.bridges.get(bridge)
+        return sum(1 for line in kept.flows if OURS not in line) if kept else 0
+
+    def recorded_ports(self) -> Iterator[tuple[str, str, str]]:
+        """Bridge, port and interface of each that is a device of the kernel's."""
+        for bridge in self.kept.bridges.values():
+            for port in bridge.ports.values():
+                for interface, columns in port.interfaces.items():
+                    if columns.get("type", "system") == "system":
+                        yield bridge.name, port.name, interface
 
     async def record(self) -> None:
         """A bridge that lost most of its flows keeps those that it had in the record."""
@@ -54,7 +72,8 @@ class OpenVswitchMender:
                 flows, groups = await _dump(name)
                 ports = switch_record.ports_of(rows, name)
                 bridges[name] = BridgeRecord(name=name, ports=ports, flows=flows, groups=groups)
-            kept = switch_record.merged(self.kept, SwitchRecord(bridges=bridges), has_device)
+            now = SwitchRecord(bridges=bridges, boot=self.kept.boot)
+            kept = switch_record.merged(self.kept, now, has_device)
             if kept != self.kept:
                 self.kept = kept
                 await asyncio.to_thread(switch_record.save, self._path, kept)

@@ -70,6 +70,24 @@ def test_a_host_without_a_switch_says_so_once_and_looks_again(
     ) == 1
 
 
+def test_what_was_taken_out_while_nobody_looked_is_said_once(tmp_path: Path) -> None:
+    async def story() -> None:
+        seen = Seen()
+        known = [("br", "eth9", "eth9"), ("br", "eth8", "eth8")]
+        sensor = OpenVswitch(tmp_path / "db.sock", recorded=lambda: known)
+        task = asyncio.create_task(sensor.run(seen.append))
+        stand_in = SwitchStandIn(tmp_path)
+        for _ in range(2):
+            async with stand_in.serving():
+                await seen.until_one(lambda one: isinstance(one, InterfaceSeen))
+            await seen.until_one(lambda one: isinstance(one, SwitchAway))
+        [gone] = [one for one in seen if isinstance(one, InterfaceGone)]
+        assert (gone.interface, gone.has_device) == ("eth8", False)
+        await end(task)
+
+    asyncio.run(story())
+
+
 def rows(**interface: object) -> dict[str, dict[str, dict[str, object]]]:
     return {
         "Bridge": {"b": {"name": "br", "ports": ["p"]}},

@@ -31,6 +31,26 @@ def test_counts_are_said_when_they_change(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+def test_little_changes_of_a_bridge_that_learns_are_not_said_each(tmp_path: Path) -> None:
+    async def story() -> None:
+        seen = Seen()
+        async with SwitchStandIn(tmp_path).serving() as switch:
+            switch.flows = {None: 100}
+            sensor = VswitchFlows(lambda: ["br"], folder=tmp_path, recorded=lambda _: 90)
+            task = asyncio.create_task(sensor.run(seen.append))
+            await counted(seen, [100])
+            for flows in (101, 99, 82):
+                switch.flows[None] = flows
+                await asyncio.sleep(0.3)
+            await counted(seen, [100])
+            switch.flows[None] = 79
+            await counted(seen, [100, 79])
+            assert all(one.recorded == 90 for one in seen if isinstance(one, FlowsCounted))
+            await end(task)
+
+    asyncio.run(story())
+
+
 def test_a_bridge_that_is_no_more_is_watched_no_more(tmp_path: Path) -> None:
     async def story() -> None:
         seen = Seen()
