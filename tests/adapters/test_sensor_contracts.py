@@ -104,7 +104,7 @@ class _OfSwitch(SensorContract):
 
     async def see_something(self) -> None:
         async with SwitchStandIn(self.folder).serving():
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(1.5)
 
 
 class TestOpenVswitch(_OfSwitch):

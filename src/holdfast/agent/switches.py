@@ -5,6 +5,7 @@ It keeps on record what the switch is, so that it can be mended.
 
 import asyncio
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,12 @@ from holdfast.adapters.sensors.open_vswitch import OpenVswitch
 from holdfast.adapters.sensors.vswitch_flows import VswitchFlows
 from holdfast.adapters.switches.open_vswitch import OpenVswitchMender
 from holdfast.facts.observations import Observation
-from holdfast.facts.vswitch import FlowsCounted, InterfaceGone, InterfaceSeen
+from holdfast.facts.vswitch import InterfaceGone, InterfaceSeen
 from holdfast.ports.sensor import Sensor
 
 log = logging.getLogger(__name__)
 
-SETTLES_S = 2.0  # What is being changed is recorded when it is done.
+SOON_S = 1.0
 RECORD_EVERY_S = 60.0  # Some bridges learn flows all the time, and have thousands.
 
 
@@ -27,7 +28,8 @@ class Switches:
 
     def __init__(self, state: Path, boot: str, *, has_canaries: bool = False) -> None:
         self.mender = OpenVswitchMender(state / "vswitch.json", boot)
-        self._is_new = asyncio.Event()
+        self._is_new = False
+        self._ports: set[str] = set()
         self._open_vswitch = OpenVswitch(recorded=self.mender.recorded_ports)
         flows = VswitchFlows(
             lambda: self._open_vswitch.bridges,
@@ -37,17 +39,28 @@ class Switches:
         self.sensors: tuple[Sensor, ...] = (Links(), self._open_vswitch, flows)
 
     def see(self, seen: Observation) -> None:
-        """What is new of the switch is to be recorded."""
-        if isinstance(seen, InterfaceSeen | InterfaceGone | FlowsCounted):
-            self._is_new.set()
+        """A port that comes or goes is to be recorded soon."""
+        match seen:
+            case InterfaceSeen():
+                self._is_new |= seen.interface not in self._ports
+                self._ports.add(seen.interface)
+            case InterfaceGone():
+                self._is_new = True
+                self._ports.discard(seen.interface)
+            case _:
+                pass
 
     async def run(self) -> None:
-        """Record what the switch is, some time after it changed; until cancelled."""
-        is_begun = False
+        """Record what the switch is: soon after its ports changed, and now and then all the same,
+        since of flows and settings nobody tells each change. Until cancelled."""
+        loop = asyncio.get_running_loop()
+        recorded_at, is_begun = -math.inf, False
         while True:
-            await self._is_new.wait()
-            await asyncio.sleep(SETTLES_S)
-            self._is_new.clear()
+            await asyncio.sleep(SOON_S)
+            is_due = bool(self._ports) and loop.time() - recorded_at > RECORD_EVERY_S
+            if not self._is_new and not is_due:
+                continue
+            self._is_new, recorded_at = False, loop.time()
             try:
                 if not is_begun:
                     await self.mender.clean_up()
@@ -55,7 +68,6 @@ class Switches:
                 await self.mender.record()
             except OSError as trouble:
                 log.warning("what the virtual switch is cannot be recorded: %s", trouble)
-            await asyncio.sleep(RECORD_EVERY_S)
 
     def shown(self) -> dict[str, Any]:
         """For status."""

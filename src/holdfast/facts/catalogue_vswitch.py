@@ -76,7 +76,7 @@ VSWITCH: tuple[AlarmType, ...] = (
         reported="within a second of BFD's own verdict (three of its intervals); 10 s where it has"
         " never been up.",
         repair="Look at the path and at the other end: ovs-appctl bfd/show.",
-        covers=("H5", "H14", "H18"),
+        covers=("H5", "H18"),
     ),
     AlarmType(
         id="bond-member-lost",

@@ -96,6 +96,8 @@ class OpenVswitch:
         bridges = {each.bridge for each in found.values()}
         gone_bridges = sorted({each.bridge for each in gone} - bridges)
         self._known = found
+        if is_first:
+            self._compare(found, at)
         for each in news:
             self._see(structs.replace(each, at=at))
         for each in gone:
@@ -108,13 +110,12 @@ class OpenVswitch:
                     has_device=each.kind == "system" and has_device(each.interface),
                 )
             )
-        if is_first:
-            self._compare(found, at)
         for name in gone_bridges:
             self._see(BridgeGone(at=at, bridge=name))
 
     def _compare(self, found: Mapping[str, InterfaceSeen], at: Instant) -> None:
-        """What was taken out while no agent looked is seen by what was recorded."""
+        """What was taken out while no agent looked is known from the record, and said first: else
+        what is there would be taken for all."""
         for bridge, port, interface in self._recorded():
             if interface not in found:
                 is_there = has_device(interface)

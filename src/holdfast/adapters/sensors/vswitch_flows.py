@@ -20,6 +20,7 @@ from holdfast.ports.sensor import See, Sensor
 log = logging.getLogger(__name__)
 
 EVERY_S = 0.2
+LOOK_EVERY_S = 1.0  # For bridges that came or went.
 CROSSES = "crosses"
 LITTLE, LITTLE_EVERY_S = 0.2, 5.0
 LOST_FRAMES = 3  # In a row: one may be late where every core is busy.
@@ -35,7 +36,8 @@ class _Bridge:
         self.name, self._recorded = name, recorded
         self._openflow = Openflow(name, folder)
         self._canary = Canary(name) if has_canary else None
-        self._flows: int | None = None
+        self._flows: int | None = None  # As they were said.
+        self._every: int | None = None  # As they were counted, ours too.
         self._said_at = -math.inf
         self._own: int | None = None  # How many of its flows are ours; None: not known.
         self._trouble = ""  # With its daemon.
@@ -59,14 +61,15 @@ class _Bridge:
 
     async def _count(self, see: See) -> None:
         try:
-            self._own = await self._openflow.count(COOKIE)
-            every = await self._openflow.count()
+            every = await self._openflow.count() or 0
+            if every != self._every:  # Else ours are as many as they were.
+                self._own = await self._openflow.count(COOKIE)
         except OSError as trouble:
             self._trouble, self._own = str(trouble), None
-            self._flows = None  # Whoever answers next may have other ones.
+            self._flows = self._every = None  # Whoever answers next may have other ones.
             return
-        self._trouble = ""
-        flows = (every or 0) - (self._own or 0)
+        self._trouble, self._every = "", every
+        flows = every - (self._own or 0)
         if self._is_worth_saying(flows):
             self._flows, self._said_at = flows, asyncio.get_running_loop().time()
             recorded = self._recorded(self.name)
@@ -87,12 +90,13 @@ class _Bridge:
         if canary is None:
             if own:
                 await self._try(Canary(self.name).take_away)
-        elif own or (own is None and self._is_laid):  # None: this bridge cannot say it.
+            return
+        if own or (own is None and self._is_laid):  # None: this bridge cannot say it.
             self._is_laid = True
-        elif await self._try(canary.lay):
-            # The first time, or somebody took its flow away: that alone is no fault.
-            self._is_laid = True
-            self._crossed = self._sent  # Those under way were lost with its flow.
+            return
+        # The first time, or somebody took its flow away: that alone is no fault.
+        self._is_laid = await self._try(canary.lay)
+        self._crossed = self._sent  # Those under way were lost with its flow.
 
     async def _cross(self, see: See) -> None:
         canary = self._canary
@@ -172,7 +176,7 @@ class VswitchFlows:
                 for task in watched.values():
                     if task.done():
                         task.result()  # A defect of ours: said, and begun again.
-                await asyncio.sleep(EVERY_S)
+                await asyncio.sleep(LOOK_EVERY_S)
         finally:
             for task in watched.values():
                 task.cancel()

@@ -89,7 +89,7 @@ class OpenVswitchMender:
                         await self._wait_up(bridge.name)
                         await _put_back(bridge)
                 finally:
-                    await self.clean_up()
+                    await _let_go()
                 for bridge in self.kept.bridges.values():
                     await self._see_flows(bridge)
             except OSError as trouble:
@@ -146,12 +146,7 @@ class OpenVswitchMender:
         """Only what is ours: others (ovs-ctl) use the same word, and take theirs back."""
         rows = await vsctl("--if-exists", "get", "open_vswitch", ".", MARK)
         if rows.strip():
-            key = MARK.partition(":")[2]
-            wait = WAIT.partition(":")[2]
-            await vsctl(
-                *("remove", "open_vswitch", ".", "other_config", wait, "--"),
-                *("remove", "open_vswitch", ".", "external_ids", key),
-            )
+            await _let_go()
 
     async def _wait_up(self, bridge: str) -> None:
         async def answers() -> bool:
@@ -180,6 +175,15 @@ class OpenVswitchMender:
         rows = await self._ovsdb.read()
         named = [row for row in rows.get("Interface", {}).values() if row.get("name") == interface]
         return any(isinstance(row.get("ofport"), int) and row["ofport"] > 0 for row in named)
+
+
+async def _let_go() -> None:
+    """The switch carries again."""
+    wait, mark = WAIT.partition(":")[2], MARK.partition(":")[2]
+    await vsctl(
+        *("remove", "open_vswitch", ".", "other_config", wait, "--"),
+        *("remove", "open_vswitch", ".", "external_ids", mark),
+    )
 
 
 async def _dump(bridge: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -83,6 +83,7 @@ def test_what_was_taken_out_while_nobody_looked_is_said_once(tmp_path: Path) -> 
             await seen.until_one(lambda one: isinstance(one, SwitchAway))
         [gone] = [one for one in seen if isinstance(one, InterfaceGone)]
         assert (gone.interface, gone.has_device) == ("eth8", False)
+        assert seen.index(gone) == 1, "before what is there is taken for all"
         await end(task)
 
     asyncio.run(story())

@@ -61,7 +61,7 @@ def test_a_bridge_that_is_no_more_is_watched_no_more(tmp_path: Path) -> None:
             )
             await counted(seen, [5])
             bridges.clear()
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(1.5)
             switch.flows[None] = 1
             await asyncio.sleep(0.5)
             await counted(seen, [5])
