@@ -13,8 +13,11 @@ from holdfast.adapters.sensors.guarded_processes import GuardedProcesses
 from holdfast.adapters.sensors.guest_agent import GuestAgent
 from holdfast.adapters.sensors.kernel_log import KernelLog
 from holdfast.adapters.sensors.libvirt_events import LibvirtEvents
+from holdfast.adapters.sensors.links import Links
+from holdfast.adapters.sensors.open_vswitch import OpenVswitch
 from holdfast.adapters.sensors.qemu_processes import QemuProcesses
 from holdfast.adapters.sensors.vcpus import Vcpus
+from holdfast.adapters.sensors.vswitch_flows import VswitchFlows
 from holdfast.adapters.simulated.sensor import SensorInMemory
 from holdfast.facts.guards import ProcessGuard
 from holdfast.facts.instants import Instant
@@ -23,6 +26,7 @@ from holdfast.facts.subjects import Incarnation
 from holdfast.ports.sensor import Sensor
 from tests.adapters import test_hardware_sensors
 from tests.adapters.contract_sensor import SensorContract
+from tests.adapters.switch_stand_in import SwitchStandIn
 
 NOWHERE = "qemu:///system?socket=/nowhere"
 
@@ -99,6 +103,34 @@ class TestKernelLog(SensorContract):
 
     def make(self) -> Sensor:
         return KernelLog(lambda: os.dup(self.reads))
+
+
+class TestLinks(SensorContract):
+    def make(self) -> Sensor:
+        return Links()
+
+    async def see_something(self) -> None:
+        """What is there at the beginning is said."""
+
+
+class _OfSwitch(SensorContract):
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path: Path) -> None:
+        self.folder = tmp_path
+
+    async def see_something(self) -> None:
+        async with SwitchStandIn(self.folder).serving():
+            await asyncio.sleep(1.5)
+
+
+class TestOpenVswitch(_OfSwitch):
+    def make(self) -> Sensor:
+        return OpenVswitch(self.folder / "db.sock")
+
+
+class TestVswitchFlows(_OfSwitch):
+    def make(self) -> Sensor:
+        return VswitchFlows(lambda: ["br"], folder=self.folder)
 
 
 def test_no_sensor_is_left_out() -> None:

@@ -173,7 +173,10 @@ def test_an_unknown_wish_is_answered_with_the_known_ones(machine: Machine) -> No
 
 @pytest.mark.parametrize(
     ("what", "services"),
-    [("controller", {"etcd", "ipmievd"}), ("test", {"etcd", "ipmievd", "openipmi"})],
+    [
+        ("controller", {"etcd", "ipmievd"}),
+        ("test", {"etcd", "ipmievd", "openipmi", "openvswitch-switch"}),
+    ],
 )
 def test_what_it_brings_along_does_not_start(
     machine: Machine, what: str, services: set[str]

@@ -14,7 +14,7 @@ from tests.architecture.sources import PROJECT, write_tree
 
 # Folders of adapters that are no port's: a data centre in memory, and how to talk to one product.
 NO_PLUGINS = {"simulated", "drivers"}
-IRREGULAR = {"outboxes": "outbox"}
+IRREGULAR = {"outboxes": "outbox", "switches": "switch"}
 
 
 def plugins(root: Path) -> Iterator[tuple[str, str]]:

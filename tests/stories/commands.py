@@ -4,6 +4,8 @@ import shlex
 from collections.abc import Callable
 from uuid import NAMESPACE_DNS, uuid5
 
+from msgspec import structs
+
 from holdfast.adapters.simulated.vm import SimulatedVm
 from holdfast.facts import commands as told
 from holdfast.facts.incidents import IncidentState
@@ -12,6 +14,7 @@ from holdfast.facts.promises import Disarm, Group, Owner, Protection, parse_answ
 from holdfast.facts.tenure import Tenure, TenureState, Wanted
 from holdfast.policy import ordered
 from tests.stories.process_commands import PROCESS_COMMANDS
+from tests.detectors.cases import parse_seen
 from tests.stories.stage import HOST_ID, Stage
 
 Words = list[str]
@@ -42,6 +45,15 @@ def play(stage: Stage, line: str) -> list[str]:
 def _host(stage: Stage, _words: Words, _options: Options) -> None:
     stage.advance(1_000)
     stage.begin_agent()
+
+
+def _see(stage: Stage, words: Words, options: Options) -> None:
+    """`see LinkSeen device=eth1 has_carrier=false`: what no simulated part of the host says."""
+    if not stage.is_agent_up:
+        return
+    fields = [shlex.quote(f"{key}={value}") for key, value in options.items()]
+    seen = parse_seen(" ".join(["0 ms", *words, *fields]))
+    stage.see(structs.replace(seen, at=stage.host.now()))
 
 
 def _vm(stage: Stage, words: Words, options: Options) -> None:
@@ -331,6 +343,7 @@ COMMANDS: dict[str, Callable[[Stage, Words, Options], list[str] | None]] = {
     "freeze-libvirt": _on_host("freeze_libvirt"),
     "kill-libvirt": _on_host("kill_libvirt"),
     "thaw-libvirt": _on_host("restore_libvirt"),
+    "see": _see,
     "kill-agent": _kill_agent,
     "start-agent": _start_agent,
     "power-cut": _power_cut,

@@ -135,7 +135,14 @@ REQUIREMENTS = (
     ),
     Requirement(id="H16", text="Storage has a second site, with its lag watched."),
     Requirement(id="H17", text="Storage states are told: in sync, rebuilding, degraded."),
-    Requirement(id="H18", text="The virtual switch is watched, and repaired without losing flows."),
+    Requirement(
+        id="H18",
+        text="The virtual switch is watched, and repaired without losing flows.",
+        state=PARTLY,
+        limits="It is watched, and recorded; the repairs are there, and nothing starts them by "
+        "itself. No VM is moved because its host lost their network. Only Open vSwitch is known.",
+        drills=("vswitch-killed", "vswitch-uplink-lost", "vswitch-flows-lost"),
+    ),
     Requirement(
         id="H19",
         text="The VIM's own process on the host is watched and restarted.",

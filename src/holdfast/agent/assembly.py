@@ -44,6 +44,7 @@ from holdfast.agent.recorder import Recorder, Watched
 from holdfast.agent.sight import Sight
 from holdfast.agent.site_keeper import SiteKeeper
 from holdfast.agent.starting import Starting
+from holdfast.agent.switches import Switches
 from holdfast.agent.terms import Terms
 from holdfast.agent.uplink import Uplink
 from holdfast.agent.view import View
@@ -90,6 +91,7 @@ class Agent:
         self.loop = Loop(panel, self.decider, self.journal, self._act, defects)
         self.vitals = Vitals(settings, me)
         self.sight = Sight(settings.libvirt_uri, me.boot, self._see, settings.shared_paths)
+        self.switches = Switches(state, me.boot, has_canaries=settings.has_canaries)
         self.health = Health(state / "memo.json", self._shown)
         self.ends = Ends()
         self.archive = LocalDisk(state / "last-words", settings.last_words_mib << 20)
@@ -144,7 +146,8 @@ class Agent:
         )
         self.migrating = Migrating(self.loop, self.sight.hypervisor, self.migrator, self.journal)
         self.found_moves = FoundMoves(self.loop, self.migrator)
-        own = (self.kernel_log, *self.mending.sensors, *self.hardware.sensors)
+        parts = (*self.hardware.sensors, *self.switches.sensors)
+        own = (self.kernel_log, *self.mending.sensors, *parts)
         self._sensors = (*self.sight.sensors, *own)
         self.executor = self._make_executor(last_words)
         self._add_questions()
@@ -228,6 +231,7 @@ class Agent:
             self._sync,
             self.site_keeper.run,
             self.vitals.run,
+            self.switches.run,
             self.found_moves.run,
             self.leasing.run,
             lambda: watch_losses(self._losses(), self._see),
@@ -283,6 +287,7 @@ class Agent:
         self.inventory.see(seen)
         self.definitions.see(seen)
         self.vitals.see(seen)
+        self.switches.see(seen)
         self.found_moves.see(seen)
         if isinstance(seen, LifecycleSeen):
             self.recorder.note(seen.vm, "lifecycle", f"{seen.event} {seen.detail}", seen.at)
@@ -346,6 +351,7 @@ class Agent:
             "libvirt_guests": libvirt_guests.trouble() if self._protected() else "",
             "watch_mechanism": self.sight.mechanism(),
             "hardware": self.hardware.shown(),
+            "vswitch": self.switches.shown(),
             **losses_told(self._losses()),
         }
 

@@ -9,6 +9,7 @@ from holdfast.facts.alarms import EventType, Severity
 from holdfast.facts.catalogue_acting import ACTING
 from holdfast.facts.catalogue_hardware import HARDWARE
 from holdfast.facts.catalogue_processes import PROCESSES
+from holdfast.facts.catalogue_vswitch import VSWITCH
 from holdfast.facts.subjects import SubjectKind
 
 _VM = SubjectKind.VM
@@ -387,6 +388,7 @@ CATALOGUE: tuple[AlarmType, ...] = (
     *ACTING,
     *PROCESSES,
     *HARDWARE,
+    *VSWITCH,
 )
 
 BY_ID: dict[str, AlarmType] = {row.id: row for row in CATALOGUE}

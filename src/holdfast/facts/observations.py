@@ -9,6 +9,7 @@ from holdfast.facts.hearing import Hearing
 from holdfast.facts.instants import Instant
 from holdfast.facts.seen import Seen
 from holdfast.facts.subjects import Incarnation
+from holdfast.facts.vswitch import Vswitch
 
 
 class VmAppeared(Seen, frozen=True, kw_only=True):
@@ -265,4 +266,5 @@ Observation = (
     | UnknownSeen
     | Hearing
     | HardwareSeen
+    | Vswitch
 )

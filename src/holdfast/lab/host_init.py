@@ -34,6 +34,8 @@ DISK_FOLDERS = (
     "/var/lib/holdfast",
     "/var/log/holdfast",
     "/var/lib/etcd",
+    "/etc/openvswitch",
+    "/var/log/openvswitch",
 )
 # Beside them on the disks; it covers /etc/hosts.
 HOSTS_FILE = "etc/hosts"

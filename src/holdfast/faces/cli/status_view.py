@@ -38,6 +38,7 @@ NOT_ASKED = "not asked yet"  # For a moment after the agent began; it is no trou
 PORT_IS_TAKEN = "once that is mended it listens by itself; which programs have UDP ports: ss -lunp"
 LIBVIRT = "VMs run on; restart libvirt when convenient: systemctl restart libvirtd"
 
+SWITCH = "see /var/log/openvswitch on that host, and start openvswitch-switch there"
 GUESTS = "or let nothing be saved at all: systemctl disable libvirt-guests"
 HOOK = "on that host: sudo holdfast host hook"
 
@@ -168,6 +169,10 @@ def _parts_here(told: Told | None, away: str, around: Around) -> Iterator[Part]:
     if told.get("libvirt_guests"):
         said = str(told["libvirt_guests"])
         yield Part(name=f"libvirt-guests{of}", is_well=False, said=said, hint=GUESTS)
+    switch = told.get("vswitch") or {}
+    if switch.get("bridges"):
+        said, is_well = str(switch["state"]), str(switch["state"]).startswith(WELL)
+        yield Part(name=f"virtual switch{of}", is_well=is_well, said=said, hint=SWITCH)
     watching = str(told.get("watch_mechanism", ""))
     if watching:
         said = WATCHING.get(watching, watching)

@@ -14,7 +14,7 @@ from holdfast.facts.instants import spoken
 from holdfast.facts.subjects import SubjectKind
 
 OVER = "-"  # Instead of a number.
-_OF_EACH_HOST = (SubjectKind.PROCESS, SubjectKind.HOLDFAST)
+_OF_EACH_HOST = (SubjectKind.PROCESS, SubjectKind.HOLDFAST, SubjectKind.PORT)
 
 
 def alarms_page(records: Sequence[AlarmRecord], now_ms: int) -> Iterator[Any]:
@@ -59,7 +59,7 @@ def _row(numbers: Mapping[str, str], record: AlarmRecord, now_ms: int) -> list[s
 
 
 def _subject(alarm: Alarm) -> str:
-    """Every host has a libvirt, and an agent: whose is meant."""
+    """Every host has a libvirt, an agent, a bridge br0: whose is meant."""
     subject = alarm.subject
     is_of_each = subject.kind in _OF_EACH_HOST and subject.id == subject.name
     is_of_each |= is_part(subject)

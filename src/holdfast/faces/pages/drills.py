@@ -8,7 +8,11 @@ from rich.text import Text
 from holdfast.faces.pages.tables import BAD, GOOD, QUIET, STRONG, counted, facts, table
 from holdfast.lab.drills.figures import Goal, Result, Spread
 
-SPREADS = {"libvirt_event_ms": "libvirt's own event", "plain_start_ms": "a plain libvirt start"}
+SPREADS = {
+    "libvirt_event_ms": "libvirt's own event",
+    "plain_start_ms": "a plain libvirt start",
+    "plain_restart_ms": "cut off by a plain restart",
+}
 RATIOS = {
     "libvirt_event_ratio_median": "libvirt's event against ours, median of the runs",
     "restart_ratio_median": "our restart against a plain start, median of the runs",

@@ -40,6 +40,7 @@ from holdfast.lab.drills.stopped_on_purpose import StoppedOnPurpose
 from holdfast.lab.drills.storm import Storm
 from holdfast.lab.drills.this_machine import ThisMachine
 from holdfast.lab.drills.thousand_agents import ThousandAgents
+from holdfast.lab.drills.vswitch_lost import VSWITCH_ROWS
 from holdfast.lab.event_watch import EventWatch
 from holdfast.lab.guest_image import build_guest_image
 from holdfast.lab.hosts import STATE_FOLDER, Host, Lab
@@ -106,6 +107,7 @@ DRILLS: dict[str, AnyDrill] = {
         AgentIdle(),
         *LIBVIRT_ROWS,
         *PROCESS_ROWS,
+        *VSWITCH_ROWS,
         *HOST_ROWS,
         *LEASE_ROWS,
         *SITE_ROWS,

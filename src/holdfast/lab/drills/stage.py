@@ -38,6 +38,9 @@ SETTINGS = """# Written by a drill.
 state_dir = "{state}"
 run_dir = "{run}"
 
+[vswitch]
+canary = true
+
 [webhook.drill]
 url = "http://127.0.0.1:{port}/alarms"
 secret_file = "{run}/secret"

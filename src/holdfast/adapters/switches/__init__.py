@@ -1,0 +1,1 @@
+"""Virtual switches that can be mended: each file is one product (ports.switch)."""
