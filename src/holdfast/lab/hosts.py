@@ -173,6 +173,17 @@ class HostStatus:
         return cls(host.name, host.address, True, holder.pid, guests)
 
 
+def make_lab_folder(name: str) -> Path:
+    """Where the state of a lab is kept that has no hosts of its own; `take_down` removes it."""
+    with _only_one_at_a_time():
+        folder = STATE_FOLDER / name
+        folder.mkdir(parents=True, exist_ok=True)
+        about = {"hosts": 0, "disks": str(_default_disks(name)), "of": sys.prefix}
+        if not (folder / "lab.json").exists():
+            (folder / "lab.json").write_text(json.dumps(about))
+    return folder
+
+
 def split_by_maker(made: Mapping[str, str], me: str) -> tuple[list[str], list[str]]:
     """Whose maker is not known is not ours."""
     own = [name for name, maker in made.items() if maker == me]
