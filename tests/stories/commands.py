@@ -13,8 +13,8 @@ from holdfast.facts.instants import after
 from holdfast.facts.promises import Disarm, Group, Owner, Protection, parse_answer
 from holdfast.facts.tenure import Tenure, TenureState, Wanted
 from holdfast.policy import ordered
-from tests.stories.process_commands import PROCESS_COMMANDS
 from tests.detectors.cases import parse_seen
+from tests.stories.process_commands import PROCESS_COMMANDS
 from tests.stories.stage import HOST_ID, Stage
 
 Words = list[str]

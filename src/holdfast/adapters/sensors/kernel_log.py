@@ -179,7 +179,7 @@ class KernelLog:
         is_grave = self.tail.take(int(fields[0]) & 7, int(fields[2]), line)
         if is_grave and self.is_live:
             self.on_grave()
-        if self._is_live:
+        if self.is_live:
             self.on_line(line)
         said = parse(line)
         if said is not None:
