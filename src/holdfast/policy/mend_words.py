@@ -16,8 +16,9 @@ from holdfast.policy.world import World
 
 
 def open_incident(world: World, key: str, fault: FaultRaised) -> str:
-    number = zlib.crc32(f"{key}:{fault.fault_at}".encode())
-    while (found := f"{fault.subject.name}-{number % 0x10000:04x}") in world.incidents:
+    """Its id names the host, since others have processes of the same name."""
+    number, where = zlib.crc32(f"{key}:{fault.fault_at}".encode()), world.host_name or "host"
+    while (found := f"{where}-{fault.subject.id}-{number % 0x10000:04x}") in world.incidents:
         number += 1
     world.incidents[found] = Incident(
         id=found,
