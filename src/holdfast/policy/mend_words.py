@@ -16,8 +16,11 @@ from holdfast.policy.world import World
 
 
 def open_incident(world: World, key: str, fault: FaultRaised) -> str:
+    """Its id names the host, since others have processes of the same name."""
     number = zlib.crc32(f"{key}:{fault.fault_at}".encode())
-    while (found := f"{fault.subject.name}-{number % 0x10000:04x}") in world.incidents:
+    named = f"{world.host_name or 'host'}-{fault.subject.id}"
+    plain = "".join(c if c.isalnum() or c in "-_." else "-" for c in named)
+    while (found := f"{plain[:60]}-{number % 0x10000:04x}") in world.incidents:
         number += 1
     world.incidents[found] = Incident(
         id=found,
