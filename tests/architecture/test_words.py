@@ -18,6 +18,10 @@ NOT_HERE = {
 def words_out_of_place(root: Path) -> list[str]:
     found = []
     for path in files(root):
+        if (
+            path == root / ".git"
+        ):  # Of a second work tree, it is a file that says where the first is.
+            continue
         try:
             text = path.read_text()
         except UnicodeDecodeError:

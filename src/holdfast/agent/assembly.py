@@ -123,17 +123,6 @@ class Agent:
         self.kernel_log = KernelLog()
         self.hardware = HardwareSight(settings, self.kernel_log)
         self.host_records = HostRecords(self.kernel_log, me.boot, self.uplink.send)
-        last_words = LastWords(
-            kernel_log=self.kernel_log,
-            recorder=self.recorder,
-            archive=self.archive,
-            hypervisor=self.sight.hypervisor,
-            host_name=me.host_name,
-            boot=me.boot,
-            domain=self.inventory.domain,
-            incident=self._incident,
-            observations=lambda: self.loop.observations,
-        )
         self.hook_files = HookFiles(state, Path(settings.run_dir), lambda: self.decider.world)
         self.lease_board = SharedLeaseBoard(Path(settings.run_dir) / LEASE_BOARD)
         self.leasing = Leasing(self.loop, self.sight.hypervisor, self.lease_board, self.journal)
@@ -149,8 +138,21 @@ class Agent:
         parts = (*self.hardware.sensors, *self.switches.sensors)
         own = (self.kernel_log, *self.mending.sensors, *parts)
         self._sensors = (*self.sight.sensors, *own)
-        self.executor = self._make_executor(last_words)
+        self.executor = self._make_executor(self._make_last_words())
         self._add_questions()
+
+    def _make_last_words(self) -> LastWords:
+        return LastWords(
+            kernel_log=self.kernel_log,
+            recorder=self.recorder,
+            archive=self.archive,
+            hypervisor=self.sight.hypervisor,
+            host_name=me.host_name,
+            boot=me.boot,
+            domain=self.inventory.domain,
+            incident=self._incident,
+            observations=lambda: self.loop.observations,
+        )
 
     def _make_answers(self) -> Answers:
         sight = self.sight

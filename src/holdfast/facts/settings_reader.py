@@ -243,11 +243,7 @@ KINDS: Mapping[str, tuple[Callable[..., Any], Mapping[str, Check], tuple[str, ..
     ),
     "exec": (Exec, {"command": command, "timeout_s": seconds(0.1, 600)}, ("command",)),
     "plane": (Plane, {"address": _address}, ("address",)),
-    "controller": (
-        ControllerPlace,
-        {"address": _address, "planes": _addresses},
-        ("address",),
-    ),
+    "controller": (ControllerPlace, {"address": _address, "planes": _addresses}, ("address",)),
     "group": (
         Group,
         {
