@@ -65,6 +65,8 @@ class _Bridge:
             if every != self._every:  # Else ours are as many as they were.
                 self._own = await self._openflow.count(COOKIE)
         except OSError as trouble:
+            if str(trouble) != self._trouble:
+                log.warning("the flows of %s cannot be counted: %s", self.name, trouble)
             self._trouble, self._own = str(trouble), None
             self._flows = self._every = None  # Whoever answers next may have other ones.
             return

@@ -1,7 +1,10 @@
 """Flows are counted as they change, without ours; a bridge that hangs delays no other one."""
 
 import asyncio
+import logging
 from pathlib import Path
+
+import pytest
 
 from holdfast.adapters.drivers.canary import COOKIE
 from holdfast.adapters.sensors.vswitch_flows import VswitchFlows
@@ -14,7 +17,7 @@ async def counted(seen: Seen, flows: list[int]) -> None:
     await seen.until(lambda all_: [o.flows for o in all_ if isinstance(o, FlowsCounted)] == flows)
 
 
-def test_counts_are_said_when_they_change(tmp_path: Path) -> None:
+def test_counts_are_said_when_they_change(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def story() -> None:
         seen = Seen()
         async with SwitchStandIn(tmp_path).serving() as switch:
@@ -28,7 +31,11 @@ def test_counts_are_said_when_they_change(tmp_path: Path) -> None:
             await counted(seen, [10, 0, 0])
             await end(task)
 
-    asyncio.run(story())
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(story())
+    # Named once, however often it is tried.
+    told = [one.message for one in caplog.records if "of nobody" in one.message]
+    assert told == ["the flows of of nobody cannot be counted: its daemon is not there"]
 
 
 def test_little_changes_of_a_bridge_that_learns_are_not_said_each(tmp_path: Path) -> None:
