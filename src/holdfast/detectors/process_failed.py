@@ -126,10 +126,8 @@ class ProcessFailed:
             case _ if one.ended_at is None and one.effect is None:
                 one.ended_at, one.ended_how = seen.at, seen.reason  # It may be about to start.
                 one.due = after(seen.at, self._start_limit_ms)
-            case _ if one.due is not None:
-                yield from self._lost(one, seen.at, seen.reason)
             case _:
-                pass
+                pass  # Who restarts it without a service manager is given the time to do so.
 
     def _lost(self, one: _Process, now: Instant, reason: str) -> Iterator[Verdict]:
         at = one.ended_at or now
