@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from holdfast.adapters.drivers.shelf import Shelf
-from holdfast.controller.hearing import SHELF, Hearing
+from holdfast.adapters.drivers.worker_link import Worker
+from holdfast.controller.hearing import MUTE_LIMIT_S, SHELF, Hearing
 from holdfast.facts import hearing as heard
 from holdfast.facts import wire
 from holdfast.facts.hearing import Plan, Sign
@@ -213,6 +214,27 @@ def test_an_ear_that_dies_is_begun_again_and_doubts_until_it_listens(site: Site)
                 process.kill()
                 await site.wait(heard.PlaneSilent, 2)
             assert hearing.counts()["restarts"] == 1
+
+    run(work())
+
+
+class SlowToStart(Worker):
+    """As on a busy host: it says its first word later than an ear may be mute."""
+
+    async def start(self) -> None:
+        await super().start()
+        os.kill(self.pid, signal.SIGSTOP)
+        loop = asyncio.get_running_loop()
+        loop.call_later(MUTE_LIMIT_S + 0.5, os.kill, self.pid, signal.SIGCONT)
+
+
+@pytest.mark.slow
+def test_an_ear_that_starts_slowly_is_waited_for(site: Site) -> None:
+    async def work() -> None:
+        hearing = Hearing(site.settings, site.seen.append, host_name="c1", make_ear=SlowToStart)
+        async with site.running(hearing):
+            await site.wait(heard.EarBegan)
+            assert hearing.restarts == 0
 
     run(work())
 

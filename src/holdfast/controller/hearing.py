@@ -51,6 +51,7 @@ KNOWN_GRACE_MS = 1_000  # One that was heard before is missed soon after the ear
 BEGIN_AGAIN_S = 0.1
 LONGEST_WAIT_S = 5.0
 MUTE_LIMIT_S = 2.0  # The ear ticks ten times a second.
+STARTS_LIMIT_S = 30.0  # Until its first word: a host that is busy takes its time to start it.
 FRESH_S = 0.3
 SLOW_MS = 250.0  # A message that waited longer: the controller was slow.
 
@@ -241,7 +242,7 @@ class Hearing:
 
     async def _listen(self) -> None:
         """Until this ear ended, or said nothing for too long."""
-        self._heard_at = clock.monotonic_s()
+        began = self._heard_at = clock.monotonic_s()
         worker = self._worker = self._make_ear(MODULE, [], self._heard)
         await worker.start()
         self._tell(
@@ -259,7 +260,10 @@ class Hearing:
         self._tell({"is": "own", "host": self._own_host})
         for host, known in self._known.items():
             self._tell(_know(host, known, KNOWN_GRACE_MS))
-        while not worker.gone.is_set() and clock.monotonic_s() - self._heard_at < MUTE_LIMIT_S:
+        while not worker.gone.is_set():
+            limit_s = STARTS_LIMIT_S if self._heard_at == began else MUTE_LIMIT_S
+            if clock.monotonic_s() - self._heard_at >= limit_s:
+                break
             try:
                 async with asyncio.timeout(MUTE_LIMIT_S / 4):
                     await worker.gone.wait()
