@@ -9,6 +9,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from holdfast.adapters.menders.switch import SwitchMender
 from holdfast.adapters.sensors.links import Links
 from holdfast.adapters.sensors.open_vswitch import OpenVswitch
 from holdfast.adapters.sensors.vswitch_flows import VswitchFlows
@@ -28,15 +29,21 @@ class Switches:
 
     def __init__(self, state: Path, boot: str, *, has_canaries: bool = False) -> None:
         self.mender = OpenVswitchMender(state / "vswitch.json", boot)
+        self.menders = {"switch": SwitchMender(self.mender)}
         self._is_new = False
         self._ports: set[str] = set()
-        self._open_vswitch = OpenVswitch(recorded=self.mender.recorded_ports)
+        self._open_vswitch = OpenVswitch(
+            recorded=self.mender.recorded_ports, port_set=self._note_change
+        )
         flows = VswitchFlows(
             lambda: self._open_vswitch.bridges,
             canaries=has_canaries,
             recorded=self.mender.recorded_flows,
         )
         self.sensors: tuple[Sensor, ...] = (Links(), self._open_vswitch, flows)
+
+    def _note_change(self) -> None:
+        self._is_new = True
 
     def see(self, seen: Observation) -> None:
         """A port that comes or goes is to be recorded soon."""

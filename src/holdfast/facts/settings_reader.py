@@ -225,7 +225,11 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, Check]]] = {
         "uri": ("libvirt_uri", text_of("a libvirt URI like qemu:///system")),
         "shared_paths": ("shared_paths", _absolute_paths),
     },
-    "vswitch": {"canary": ("has_canaries", truth)},
+    "vswitch": {
+        "canary": ("has_canaries", truth),
+        "repair": ("mends_vswitch", truth),
+        "repairs_an_hour": ("vswitch_repairs_an_hour", whole_number(0, 20)),
+    },
     "acting": {
         "fence_after_s": ("fence_after_s", seconds(3, 600)),
         "brake_percent": ("brake_percent", whole_number(10, 50, "percent of the hosts")),

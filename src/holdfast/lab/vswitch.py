@@ -34,11 +34,16 @@ FLOWS = tuple(
 )
 # Names of the daemon's own log and of its socket are fixed, so that tools find them.
 START_DATABASE = (
-    *("ovsdb-server", DATABASE, f"--remote=punix:{RUN}/db.sock", f"--pidfile={DATABASE_PID}"),
-    *("--detach", "--log-file=/var/log/openvswitch/ovsdb-server.log", "--no-chdir"),
+    *("/usr/sbin/ovsdb-server", DATABASE, f"--remote=punix:{RUN}/db.sock"),
+    *(
+        f"--pidfile={DATABASE_PID}",
+        "--detach",
+        "--log-file=/var/log/openvswitch/ovsdb-server.log",
+        "--no-chdir",
+    ),
 )
 START_SWITCH = (
-    *("ovs-vswitchd", f"unix:{RUN}/db.sock", f"--pidfile={SWITCH_PID}", "--detach"),
+    *("/usr/sbin/ovs-vswitchd", f"unix:{RUN}/db.sock", f"--pidfile={SWITCH_PID}", "--detach"),
     *("--log-file=/var/log/openvswitch/ovs-vswitchd.log", "--no-chdir"),
 )
 
@@ -161,6 +166,13 @@ def kill_daemon(host: Host, pid_file: str = SWITCH_PID) -> int:
     at = time.monotonic_ns()
     os.kill(daemon.pid, signal.SIGKILL)
     wait_until_dead([daemon])
+    return at
+
+
+def lower_uplink(host: Host, device: str = UPLINK) -> int:
+    """Switch the uplink off on the host itself; the ns just before."""
+    at = time.monotonic_ns()
+    host.run(["ip", "link", "set", device, "down"])
     return at
 
 

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Self
 
+from holdfast.lab import vswitch
 from holdfast.lab.commands import LabError
 from holdfast.lab.hosts import Host
 
@@ -38,6 +39,20 @@ needs = []
 restart = ["/usr/sbin/libvirtd", "--daemon", "--listen"]
 repairs_an_hour = {{repairs}}
 """
+# First of [vswitch], which the stage's own settings end with.
+SWITCH_SETTINGS = f"""repair = true
+repairs_an_hour = {{repairs}}
+
+[process.ovs-vswitchd]
+unit = []
+restart = {[*vswitch.START_SWITCH]}
+repairs_an_hour = {{repairs}}
+
+[process.ovsdb-server]
+unit = []
+restart = {[*vswitch.START_DATABASE]}
+repairs_an_hour = {{repairs}}
+"""
 LIMIT_S = 10.0
 POLL_S = 0.005
 
@@ -45,6 +60,11 @@ POLL_S = 0.005
 def settings(repairs: int = 20) -> str:
     """The guards of a drill's stage: that of the stand-in, and that of libvirt."""
     return SETTINGS.format(repairs=repairs)
+
+
+def switch_settings(repairs: int = 20) -> str:
+    """That the virtual switch is mended, and its two daemons are guarded."""
+    return SWITCH_SETTINGS.format(repairs=repairs)
 
 
 class StandInProcess:
