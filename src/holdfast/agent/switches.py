@@ -15,12 +15,13 @@ from holdfast.adapters.sensors.open_vswitch import OpenVswitch
 from holdfast.adapters.sensors.vswitch_flows import VswitchFlows
 from holdfast.adapters.switches.open_vswitch import OpenVswitchMender
 from holdfast.facts.observations import Observation
-from holdfast.facts.vswitch import InterfaceGone, InterfaceSeen
+from holdfast.facts.vswitch import FlowsCounted, InterfaceGone, InterfaceSeen
 from holdfast.ports.sensor import Sensor
 
 log = logging.getLogger(__name__)
 
 SOON_S = 1.0
+GROWN = 1.2  # So many more flows than on record are recorded soon.
 RECORD_EVERY_S = 60.0  # Some bridges learn flows all the time, and have thousands.
 
 
@@ -54,6 +55,8 @@ class Switches:
             case InterfaceGone():
                 self._is_new = True
                 self._ports.discard(seen.interface)
+            case FlowsCounted() if seen.flows > seen.recorded * GROWN:
+                self._is_new = True
             case _:
                 pass
 
@@ -78,4 +81,9 @@ class Switches:
 
     def shown(self) -> dict[str, Any]:
         """For status."""
-        return {"state": self._open_vswitch.state, "bridges": self._open_vswitch.bridges}
+        bridges = self._open_vswitch.bridges
+        return {
+            "state": self._open_vswitch.state,
+            "bridges": bridges,
+            "flows_on_record": {name: self.mender.recorded_flows(name) for name in bridges},
+        }

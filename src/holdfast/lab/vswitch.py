@@ -89,7 +89,7 @@ def stop_vswitch(host: Host) -> None:
     host.run(["ip", "link", "del", GUEST], check=False)
     for pid_file in (SWITCH_PID, DATABASE_PID):
         with suppress(LabError, FileNotFoundError):
-            kill_daemon(host, pid_file)
+            kill_daemon(host, pid_file, signal.SIGTERM)  # As somebody who wants it.
     host.run(["ip", "netns", "del", GUEST], check=False)
     host.run(["rm", "-rf", RUN, DATABASE], check=False)
     for device in ("ovs-netdev", BRIDGE):  # What a daemon that is killed leaves.
@@ -160,11 +160,13 @@ def mend_uplink(host: Host, device: str = UPLINK) -> None:
     run_ip(find_wire(host.lab), f"link set {cable_of(host, device)} up")
 
 
-def kill_daemon(host: Host, pid_file: str = SWITCH_PID) -> int:
+def kill_daemon(
+    host: Host, pid_file: str = SWITCH_PID, how: signal.Signals = signal.SIGKILL
+) -> int:
     """Kill ovs-vswitchd, or the database; returns the ns just before."""
     daemon = Holder.of_pid(host.read_pid(pid_file))
     at = time.monotonic_ns()
-    os.kill(daemon.pid, signal.SIGKILL)
+    os.kill(daemon.pid, how)
     wait_until_dead([daemon])
     return at
 
