@@ -60,3 +60,15 @@ def test_a_broken_switch_is_told_and_mended_or_handed_over(
     assert not host.path(vswitch.RUN).exists()
     devices = host.run(["ls", "/sys/class/net"]).stdout.split()
     assert {vswitch.UPLINK, vswitch.GUEST, vswitch.BRIDGE}.isdisjoint(devices)
+
+
+@pytest.mark.parametrize("name", ["process-killed", "process-frozen"])
+def test_every_guarded_process_is_told_and_mended(host: Host, name: str) -> None:
+    drill = DRILLS[name]
+    assert not isinstance(drill, SiteDrill | AloneDrill)
+    said: list[str] = []
+    result = perform(drill, host, Choices(runs=1), said.append)
+    assert result.is_passed, "\n".join([*said, *result.notes])
+    assert (result.outcome, result.runs) == ("mended", 4)
+    assert result.figures["ovs_vswitchd_mended_ms"] is not None
+    assert result.figures["ovsdb_server_mended_ms"] is not None

@@ -3,8 +3,11 @@
 covers: H1 H5 H18
 """
 
+import contextlib
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -128,6 +131,56 @@ def test_its_database_is_begun_again_and_costs_no_flow(stage: Stage, how: signal
     assert stage.host.read_pid(vswitch.DATABASE_PID) != pid
     assert stage.host.read_pid(vswitch.SWITCH_PID) == daemon
     assert vswitch.count_flows(stage.host) == WITH_CANARY
+
+
+CONTROLLER = """
+import socket
+door = socket.create_server(("127.0.0.1", 6653))
+print("listens", flush=True)
+link, _ = door.accept()
+link.sendall(bytes.fromhex("0100000800000001"))  # OpenFlow 1.0: hello.
+while head := link.recv(8, socket.MSG_WAITALL):
+    body = link.recv(int.from_bytes(head[2:4]) - 8, socket.MSG_WAITALL)
+    if head[1] == 2:  # An echo is answered.
+        link.sendall(head[:1] + b"\\3" + head[2:] + body)
+"""
+
+
+@contextlib.contextmanager
+def _controlled(stage: Stage) -> Iterator[None]:
+    """By somebody who is connected, and does nothing."""
+    with stage.host.popen([sys.executable, "-c", CONTROLLER], stdout=subprocess.PIPE) as program:
+        try:
+            assert program.stdout is not None
+            assert program.stdout.readline().strip() == b"listens"
+            vswitch.vsctl(stage.host, "set-controller", vswitch.BRIDGE, "tcp:127.0.0.1:6653")
+            words = ("get", "controller", vswitch.BRIDGE, "is_connected")
+            deadline = time.monotonic() + LIMIT_S
+            while vswitch.vsctl(stage.host, *words).strip() != "true":
+                assert time.monotonic() < deadline, "the controller is not connected"
+                time.sleep(0.1)
+            yield
+        finally:
+            vswitch.vsctl(stage.host, "del-controller", vswitch.BRIDGE)
+            program.kill()
+
+
+def test_flows_of_a_controller_that_is_there_are_left_to_it(stage: Stage) -> None:
+    with _controlled(stage):
+        vswitch.add_flows(stage.host)
+        time.sleep(3)  # What its coming changed is no fault, or is over.
+        deleted_ns = vswitch.delete_flows(stage.host)
+        told = stage.inbox.wait(
+            lambda one: one.condition == "vswitch-flows-lost" and "the VIM has it" in one.repair,
+            since_ns=deleted_ns,
+            limit_s=LIMIT_S,
+        )
+        count = vswitch.count_flows(stage.host)
+    vswitch.add_flows(stage.host)
+    assert told is not None
+    assert "tcp:127.0.0.1:6653 controls br-vm, and is there: flows are its" in told.repair
+    assert count < len(vswitch.FLOWS)
+    _wait(stage, "vswitch-flows-lost", "cleared", deleted_ns)
 
 
 def test_while_somebody_works_on_it_nothing_is_mended(stage: Stage) -> None:
