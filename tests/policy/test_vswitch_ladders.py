@@ -5,7 +5,7 @@ covers: H1 H18
 
 from holdfast.facts.actions import Action, Report, TryRepair
 from holdfast.facts.guards import READY_MADE
-from holdfast.facts.mending import HANDED_OVER, REPAIR, RepairLadder
+from holdfast.facts.mending import HANDED_OVER, HELD_BACK, REPAIR, RepairLadder
 from holdfast.facts.subjects import Subject
 from holdfast.facts.verdicts import Certainty, Effect, FaultCleared, FaultRaised
 from holdfast.facts.vswitch import bridge_subject, port_subject
@@ -110,6 +110,15 @@ def test_all_that_a_dead_daemon_causes_waits_for_it_and_comes_back_with_it() -> 
             scene.step(back(4_000, condition, subject))
         assert len(scene.orders) == 1
         assert scene.decider.world.mends.open == {}
+
+
+def test_what_has_no_repair_waits_for_its_cause_whatever_the_budget_is() -> None:
+    scene = Scene(ladders(runs=0))
+    scene.step(raised(1_000, DAEMON))
+    scene.step(lost(1_100, "bfd-down", TUNNEL))
+    scene.step(lost(1_101, FLOWS))
+    assert scene.repair_of("bfd-down") == HELD_BACK
+    assert scene.repair_of(FLOWS) == HANDED_OVER
 
 
 def test_what_does_not_come_back_with_the_daemon_is_mended_or_handed_over_itself() -> None:

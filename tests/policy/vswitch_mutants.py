@@ -64,6 +64,13 @@ VSWITCH_MUTANTS = (
         _LADDERS,
     ),
     Mutant(
+        "has what nothing mends wait for no cause where the budget is spent",
+        "policy/ladder.py",
+        '_spent(world, mend) if ladder.steps else ""',
+        "_spent(world, mend)",
+        _LADDERS,
+    ),
+    Mutant(
         "mends under the hands of somebody who works on the switch",
         _SWITCH,
         "                if Path(first).exists():",

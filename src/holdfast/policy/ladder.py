@@ -127,7 +127,7 @@ def _begin(world: World, key: str, fault: FaultRaised, ladder: RepairLadder) -> 
         due=after(world.now, ladder.total_ms),
     )
     world.mends.open[key] = mend
-    spent = _spent(world, mend)
+    spent = _spent(world, mend) if ladder.steps else ""
     if spent:
         return _hand_over(world, mend, spent)
     return _next(world, mend)

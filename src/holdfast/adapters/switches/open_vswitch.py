@@ -105,7 +105,8 @@ class OpenVswitchMender:
                 for bridge in self.kept.bridges.values():
                     await self._see_flows(bridge)
             except OSError as trouble:
-                raise NotMended(f"ovs-vswitchd was to be restarted: {trouble}") from None
+                why = str(trouble) or f"it took longer than {RESTART_LIMIT_S:g} s"
+                raise NotMended(f"ovs-vswitchd was to be restarted: {why}") from None
             count = sum(len(bridge.flows) for bridge in self.kept.bridges.values())
             return f"ovs-vswitchd was restarted, and has its {count} flows back"
 
@@ -170,9 +171,10 @@ class OpenVswitchMender:
 
     async def clean_up(self) -> None:
         """Only what is ours: others (ovs-ctl) use the same word, and take theirs back."""
-        rows = await vsctl("--if-exists", "get", "open_vswitch", ".", MARK)
-        if rows.strip():
-            await _let_go()
+        async with self._turn:
+            rows = await vsctl("--if-exists", "get", "open_vswitch", ".", MARK)
+            if rows.strip():
+                await _let_go()
 
     async def _controller_of(self, bridge: str) -> str:
         """One that is connected to it, or empty."""
