@@ -57,7 +57,7 @@ REQUIREMENTS = (
         text="Every fault is an alarm with time, place, kind and severity: raised, changed, "
         "cleared; none is lost while the VIM is away.",
         state=PARTLY,
-        limits="Hosts, their hardware and virtual switch, VMs, libvirt, Holdfast; no other network.",
+        limits="Hosts, their hardware and virtual switch, VMs, libvirt, itself; no other network.",
         drills=("vm-killed",),
     ),
     Requirement(
