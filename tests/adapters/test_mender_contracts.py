@@ -15,8 +15,10 @@ from holdfast.adapters.drivers import systemd_units
 from holdfast.adapters.drivers.qemu_proc import read_ticks
 from holdfast.adapters.menders.command import Command
 from holdfast.adapters.menders.process import ProcessMender
+from holdfast.adapters.menders.switch import SwitchMender
 from holdfast.adapters.menders.unit import UnitMender
 from holdfast.adapters.simulated.mender import MenderInMemory
+from holdfast.adapters.simulated.switch import SwitchInMemory
 from holdfast.ports.mender import Mender
 from tests.adapters.contract_mender import MenderContract, asked
 
@@ -76,6 +78,26 @@ class TestProcess(MenderContract):
         return (str(self.mark), "", *HANGS)
 
 
+class TestSwitch(MenderContract):
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path: Path) -> None:
+        self.mark, self.switch = tmp_path / "vswitch", SwitchInMemory({"br-vm": 10}, set(), set())
+        asyncio.run(self.switch.record())
+
+    def make(self) -> Mender:
+        return SwitchMender(self.switch)
+
+    def works(self) -> tuple[str, ...]:
+        return ("restart", "process", str(self.mark), "", "/bin/true")
+
+    def cannot(self) -> tuple[str, ...]:
+        self.mark.touch()
+        return ("flows", str(self.mark))
+
+    def hangs(self) -> tuple[str, ...]:
+        return ("restart", "process", str(self.mark), "", *HANGS)
+
+
 SYSTEMCTL = """#!/bin/sh
 echo "$@" >>{folder}/asked
 case "$1 $*" in
@@ -110,6 +132,13 @@ class TestUnit(MenderContract):
 
     def hangs(self) -> tuple[str, ...]:
         return ("hanging.service",)
+
+    def test_it_may_be_told_to_start_only(self) -> None:
+        systemd = systemd_units.Systemd(str(self.folder / "systemctl"), self.folder)
+        asyncio.run(UnitMender(systemd, verb="start").mend(asked(("served.service",))))
+        words = (self.folder / "asked").read_text()
+        assert "start served.service" in words
+        assert "restart" not in words
 
     def test_only_the_main_process_of_a_unit_is_ended(self) -> None:
         """VMs may be in the unit of libvirt: all of it is never killed."""

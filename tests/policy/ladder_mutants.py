@@ -66,8 +66,8 @@ LADDER_MUTANTS = (
     Mutant(
         "counts no runs",
         _LADDER,
-        "        world.mends.runs.setdefault(mend.fault.subject.id, []).append(world.now)",
-        "        world.mends.runs.setdefault(mend.fault.subject.id, [])",
+        "        world.mends.runs.setdefault(mend.key, []).append(world.now)",
+        "        world.mends.runs.setdefault(mend.key, [])",
         _LAWS,
     ),
     Mutant(
@@ -124,7 +124,7 @@ LADDER_MUTANTS = (
     Mutant(
         "mends on a suspicion what VMs may feel",
         _LADDER,
-        "    if step.risk is Risk.GUESTS and",
+        "    if ahead and ahead[0].risk is Risk.GUESTS and",
         "    if False and",
         _TESTS,
     ),

@@ -17,6 +17,7 @@ from tests.policy.mutant import Mutant
 from tests.policy.order_mutants import ORDER_MUTANTS
 from tests.policy.process_mutants import PROCESS_MUTANTS
 from tests.policy.site_mutants import SITE_MUTANTS
+from tests.policy.vswitch_mutants import VSWITCH_MUTANTS
 
 MUTANTS = (
     Mutant(
@@ -232,6 +233,7 @@ MUTANTS = (
     *FENCE_MUTANTS,
     *LADDER_MUTANTS,
     *PROCESS_MUTANTS,
+    *VSWITCH_MUTANTS,
     *MIGRATION_MUTANTS,
     *LEASE_MUTANTS,
 )

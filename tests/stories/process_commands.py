@@ -6,7 +6,10 @@ from holdfast.adapters.simulated.guarded import SimulatedProcesses
 from holdfast.facts import commands as told
 from holdfast.facts.guards import make_guard
 from holdfast.policy.process_ladders import ladders_of
+from holdfast.policy.vswitch_ladders import with_switch
 from tests.stories.stage import Stage
+
+MARKS = "/run/stopped"
 
 Words = list[str]
 Options = dict[str, str]
@@ -14,7 +17,8 @@ Command = Callable[[Stage, Words, Options], list[str] | None]
 
 
 def _guard(stage: Stage, words: Words, options: Options) -> None:
-    """`guard NAME... [needs=NAME] [restart=mends|fails|hangs|does-nothing] [hand-over=SECONDS]`."""
+    """`guard NAME... [needs=NAME] [restart=mends|fails|hangs|does-nothing] [hand-over=SECONDS]
+    [switch=repair]`."""
     guards = tuple(
         make_guard(
             name,
@@ -29,7 +33,10 @@ def _guard(stage: Stage, words: Words, options: Options) -> None:
     processes = SimulatedProcesses(stage.host.later, stage.host.now, stage.see, stage.hear)
     processes.restart = options.get("restart", "mends")
     stage.executor.processes = processes
-    stage.hear(told.LaddersSet(at=stage.at(), ladders=ladders_of(guards, "/run/stopped")))
+    ladders = with_switch(
+        ladders_of(guards, MARKS), MARKS, repair="switch" in options, runs_an_hour=1
+    )
+    stage.hear(told.LaddersSet(at=stage.at(), ladders=ladders))
     for name in words:
         processes.begin(name)
     stage.advance(1_500)

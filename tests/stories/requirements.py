@@ -39,8 +39,8 @@ REQUIREMENTS = (
         id="H1",
         text="A hardware fault is repaired here first, else the VIM takes over.",
         state=PARTLY,
-        limits="The repair ladder is there, and mends processes; that a host could not mend itself "
-        "is no reason to fence it.",
+        limits="The repair ladder is there, and mends processes and the virtual switch; that a "
+        "host could not mend itself is no reason to fence it.",
         drills=("process-killed", "process-frozen"),
     ),
     Requirement(
@@ -57,7 +57,7 @@ REQUIREMENTS = (
         text="Every fault is an alarm with time, place, kind and severity: raised, changed, "
         "cleared; none is lost while the VIM is away.",
         state=PARTLY,
-        limits="Hosts, their hardware, VMs, libvirt and Holdfast itself; no network yet.",
+        limits="Hosts, their hardware and virtual switch, VMs, libvirt, itself; no other network.",
         drills=("vm-killed",),
     ),
     Requirement(
@@ -139,9 +139,14 @@ REQUIREMENTS = (
         id="H18",
         text="The virtual switch is watched, and repaired without losing flows.",
         state=PARTLY,
-        limits="It is watched, and recorded; the repairs are there, and nothing starts them by "
-        "itself. No VM is moved because its host lost their network. Only Open vSwitch is known.",
-        drills=("vswitch-killed", "vswitch-uplink-lost", "vswitch-flows-lost"),
+        limits="It is mended from its record where the settings ask for it; flows of the last "
+        "minute may be missing. Only Open vSwitch is known, and its data path in user space tried.",
+        drills=(
+            "vswitch-killed",
+            "vswitch-uplink-lost",
+            "vswitch-uplink-off",
+            "vswitch-flows-lost",
+        ),
     ),
     Requirement(
         id="H19",

@@ -104,7 +104,8 @@ class Agent:
             lambda vm: moving.is_moving(self.decider.world, vm),
         )
         self.view = View(self.loop, self._domains, self.sight.watched_by, self.definitions.needs)
-        self.mending = Mending(settings, lambda: self.decider.world)
+        menders = self.switches.menders
+        self.mending = Mending(settings, lambda: self.decider.world, own=menders)
         self.inventory = Inventory(
             self.sight.hypervisor, self.view.vms, settings.roles, self.mending.parts
         )

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from holdfast.adapters.sensors.guarded_processes import GuardedProcesses
@@ -16,6 +16,7 @@ from holdfast.facts.outcomes import Outcome
 from holdfast.facts.settings import Settings
 from holdfast.facts.subjects import Subject, SubjectKind
 from holdfast.policy.process_ladders import ladders_of
+from holdfast.policy.vswitch_ladders import with_switch
 from holdfast.policy.world import World
 from holdfast.ports.mender import Mender, MendFailed
 from holdfast.ports.plugins import UnknownPlugin, load
@@ -33,7 +34,14 @@ def _marks(settings: Settings) -> Path:
 
 def ladders_set(settings: Settings, at: Instant) -> LaddersSet:
     """The repairs that this host's settings ask for, as policy hears of them."""
-    return LaddersSet(at=at, ladders=ladders_of(settings.processes, str(_marks(settings))))
+    marks = str(_marks(settings))
+    ladders = with_switch(
+        ladders_of(settings.processes, marks),
+        marks,
+        repair=settings.mends_vswitch,
+        runs_an_hour=settings.vswitch_repairs_an_hour,
+    )
+    return LaddersSet(at=at, ladders=ladders)
 
 
 def load_mender(name: str) -> Mender:
@@ -43,15 +51,17 @@ def load_mender(name: str) -> Mender:
 
 
 class Mending:
-    """A step that overruns is cancelled, and what it left is ended by its mender."""
+    """A step that overruns is cancelled, and what it left is ended by its mender. `own` are menders
+    that need what only the agent has."""
 
     def __init__(
         self,
         settings: Settings,
         world: Callable[[], World] = World,
         find: Callable[[str], Mender] = load_mender,
+        own: Mapping[str, Mender] | None = None,
     ) -> None:
-        self._find, self._world = find, world
+        self._find, self._world, self._own = find, world, own or {}
         self._processes = GuardedProcesses(settings.processes, _marks(settings))
         self.sensors: tuple[Sensor, ...] = (self._processes,)
 
@@ -77,7 +87,8 @@ class Mending:
     async def try_step(self, asked: act.TryRepair) -> Outcome:
         limit_s = asked.limit_ms / 1_000
         try:
-            mender = self._find(asked.step.mender)
+            name = asked.step.mender
+            mender = self._own.get(name) or self._find(name)
             async with asyncio.timeout(limit_s):
                 said = await mender.mend(asked)
         except TimeoutError:

@@ -9,17 +9,19 @@ import math
 from pathlib import Path
 from typing import Any
 
+from holdfast.adapters.menders.switch import SwitchMender
 from holdfast.adapters.sensors.links import Links
 from holdfast.adapters.sensors.open_vswitch import OpenVswitch
 from holdfast.adapters.sensors.vswitch_flows import VswitchFlows
 from holdfast.adapters.switches.open_vswitch import OpenVswitchMender
 from holdfast.facts.observations import Observation
-from holdfast.facts.vswitch import InterfaceGone, InterfaceSeen
+from holdfast.facts.vswitch import FlowsCounted, InterfaceGone, InterfaceSeen
 from holdfast.ports.sensor import Sensor
 
 log = logging.getLogger(__name__)
 
 SOON_S = 1.0
+GROWN = 1.2  # So many more flows than on record are recorded soon.
 RECORD_EVERY_S = 60.0  # Some bridges learn flows all the time, and have thousands.
 
 
@@ -28,15 +30,21 @@ class Switches:
 
     def __init__(self, state: Path, boot: str, *, has_canaries: bool = False) -> None:
         self.mender = OpenVswitchMender(state / "vswitch.json", boot)
+        self.menders = {"switch": SwitchMender(self.mender)}
         self._is_new = False
         self._ports: set[str] = set()
-        self._open_vswitch = OpenVswitch(recorded=self.mender.recorded_ports)
+        self._open_vswitch = OpenVswitch(
+            recorded=self.mender.recorded_ports, port_set=self._note_change
+        )
         flows = VswitchFlows(
             lambda: self._open_vswitch.bridges,
             canaries=has_canaries,
             recorded=self.mender.recorded_flows,
         )
         self.sensors: tuple[Sensor, ...] = (Links(), self._open_vswitch, flows)
+
+    def _note_change(self) -> None:
+        self._is_new = True
 
     def see(self, seen: Observation) -> None:
         """A port that comes or goes is to be recorded soon."""
@@ -47,6 +55,8 @@ class Switches:
             case InterfaceGone():
                 self._is_new = True
                 self._ports.discard(seen.interface)
+            case FlowsCounted() if seen.flows > seen.recorded * GROWN:
+                self._is_new = True
             case _:
                 pass
 
@@ -71,4 +81,9 @@ class Switches:
 
     def shown(self) -> dict[str, Any]:
         """For status."""
-        return {"state": self._open_vswitch.state, "bridges": self._open_vswitch.bridges}
+        bridges = self._open_vswitch.bridges
+        return {
+            "state": self._open_vswitch.state,
+            "bridges": bridges,
+            "flows_on_record": {name: self.mender.recorded_flows(name) for name in bridges},
+        }

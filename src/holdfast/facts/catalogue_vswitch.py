@@ -5,7 +5,7 @@ from holdfast.facts.alarms import EventType, Severity
 from holdfast.facts.subjects import SubjectKind
 
 _PORT = SubjectKind.PORT
-_DOES_NOTHING = "Holdfast moves nothing because of it yet; the VIM should place no VM there."
+_ONCE = "A host whose settings say so (repair, in [vswitch]) tries that itself first."
 
 VSWITCH: tuple[AlarmType, ...] = (
     AlarmType(
@@ -19,8 +19,9 @@ VSWITCH: tuple[AlarmType, ...] = (
         " out of the bridge. The host is degraded: it lives, and its VMs reach nothing there.",
         clears="When an uplink has had a carrier for 1 s, or the bridge has none any more.",
         reported="within 50 ms of the carrier's loss; 10 s where it never had one.",
-        repair="Look at its cable, its transceiver and its port of the switch outside; on the"
-        f" host: ip link, ovs-vsctl show. {_DOES_NOTHING}",
+        repair="Switch it on, where it is switched off; else look at its cable, its transceiver"
+        " and its port of the switch outside; on the host: ip link, ovs-vsctl show."
+        f" {_ONCE}",
         covers=("H5", "H18"),
     ),
     AlarmType(
@@ -34,7 +35,7 @@ VSWITCH: tuple[AlarmType, ...] = (
         " A VM that stops takes its device along, and is none of this.",
         clears="When each port is in a bridge again, or its device is gone too.",
         repair="Put it back as it was: ovs-vsctl add-port BRIDGE PORT, with its tag. Then find out"
-        " who took it out: ovsdb-tool -mm show-log.",
+        f" who took it out: ovsdb-tool -mm show-log. {_ONCE}",
         covers=("H5", "H18"),
     ),
     AlarmType(
@@ -48,7 +49,7 @@ VSWITCH: tuple[AlarmType, ...] = (
         " or somebody deleted them; or a frame that should cross it does not come out.",
         clears="When there are more than half of them again and frames cross it, for 1 s.",
         repair="Have whoever made the flows make them again (in OpenStack: restart its Open"
-        f" vSwitch agent there). {_DOES_NOTHING}",
+        f" vSwitch agent there). {_ONCE}",
         covers=("H5", "H18"),
     ),
     AlarmType(

@@ -66,13 +66,12 @@ READY_MADE: dict[str, ProcessGuard] = {
             probe_socket="/run/openvswitch/db.sock",
             probe_every_s=0.2,
             probe_limit_s=0.6,
-            repair=False,
         ),
         ProcessGuard(
             name="ovs-vswitchd",
             units=("ovs-vswitchd.service",),
             pid_file="/run/openvswitch/ovs-vswitchd.pid",
-            repair=False,
+            needs=("ovsdb-server",),
         ),
         ProcessGuard(name="holdfast-pulse", units=("holdfast-pulse.service",)),
     )

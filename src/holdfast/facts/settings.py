@@ -79,6 +79,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     processes: tuple[ProcessGuard, ...] = ()  # Guarded on this host.
     hardware: Hardware = Hardware()
     has_canaries: bool = False  # Frames of ours cross each bridge of the virtual switch.
+    mends_vswitch: bool = False  # Flows are somebody else's: who wants it says so.
+    vswitch_repairs_an_hour: int = 1  # Of one bridge; what goes a second time is meant.
     fence_after_s: float = 3.0  # A silent host is fenced after so long.
     brake_percent: int = 30  # When more hosts are silent at once, a person decides.
     hand_over: HandOver = HandOver.REPORT  # What is done about a host that cannot mend itself.

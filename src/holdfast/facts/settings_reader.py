@@ -29,9 +29,9 @@ from holdfast.facts.settings_values import (
     images,
     near,
     seconds,
-    shown,
     truth,
     units,
+    whole_number,
     word_of,
     words,
 )
@@ -119,17 +119,6 @@ def _is_web_address(url: str) -> bool:
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
-
-
-def whole_number(least: int, most: int, unit: str = "") -> Check:
-    allowed = f"must be a whole number from {least} to {most}" + (f" ({unit})" if unit else "")
-
-    def check(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise ValueError(f"{allowed}, not {shown(value)}")
-        return value
-
-    return check
 
 
 def _store(value: Any) -> str:
@@ -225,7 +214,11 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, Check]]] = {
         "uri": ("libvirt_uri", text_of("a libvirt URI like qemu:///system")),
         "shared_paths": ("shared_paths", _absolute_paths),
     },
-    "vswitch": {"canary": ("has_canaries", truth)},
+    "vswitch": {
+        "canary": ("has_canaries", truth),
+        "repair": ("mends_vswitch", truth),
+        "repairs_an_hour": ("vswitch_repairs_an_hour", whole_number(0, 20)),
+    },
     "acting": {
         "fence_after_s": ("fence_after_s", seconds(3, 600)),
         "brake_percent": ("brake_percent", whole_number(10, 50, "percent of the hosts")),

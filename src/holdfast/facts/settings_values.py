@@ -80,3 +80,14 @@ def seconds(least: float, most: float) -> Check:
         return float(value)
 
     return check
+
+
+def whole_number(least: int, most: int, unit: str = "") -> Check:
+    allowed = f"must be a whole number from {least} to {most}" + (f" ({unit})" if unit else "")
+
+    def check(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise ValueError(f"{allowed}, not {shown(value)}")
+        return value
+
+    return check

@@ -119,6 +119,12 @@ def bridge_subject(bridge: str) -> Subject:
     return Subject(kind=SubjectKind.PORT, id=words, name=words)
 
 
+def bridge_of(subject: Subject) -> str:
+    """The name of a bridge that is a subject; empty where it is none."""
+    head, _, name = subject.id.partition(" ")
+    return name if subject.kind is SubjectKind.PORT and head == "bridge" else ""
+
+
 def port_subject(bridge: str, port: str) -> Subject:
     """A port of a bridge of the switch of this host; also one interface of a bond."""
     words = f"port {port} of bridge {bridge}"

@@ -23,12 +23,14 @@ async def mend(record: Path, act: str, words: list[str]) -> str:
         await mender.record()
         return f"{len(mender.kept.bridges)} bridges are on record"
     if act == "restart":
-        return await mender.restart(words)
+        return await mender.restart(lambda: run_tool(words))
     if act == "after_death":
         how, pid_file, *command = words
         await mender.record()
         await death_of(int(Path(pid_file).read_text()))
-        return await (mender.restart(command) if how == "mended" else run_tool(command))
+        if how == "mended":
+            return await mender.restart(lambda: run_tool(command))
+        return await run_tool(command)
     acts = {
         "restore_flows": mender.restore_flows,
         "rebuild_port": mender.rebuild_port,

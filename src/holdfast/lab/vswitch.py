@@ -34,11 +34,16 @@ FLOWS = tuple(
 )
 # Names of the daemon's own log and of its socket are fixed, so that tools find them.
 START_DATABASE = (
-    *("ovsdb-server", DATABASE, f"--remote=punix:{RUN}/db.sock", f"--pidfile={DATABASE_PID}"),
-    *("--detach", "--log-file=/var/log/openvswitch/ovsdb-server.log", "--no-chdir"),
+    *("/usr/sbin/ovsdb-server", DATABASE, f"--remote=punix:{RUN}/db.sock"),
+    *(
+        f"--pidfile={DATABASE_PID}",
+        "--detach",
+        "--log-file=/var/log/openvswitch/ovsdb-server.log",
+        "--no-chdir",
+    ),
 )
 START_SWITCH = (
-    *("ovs-vswitchd", f"unix:{RUN}/db.sock", f"--pidfile={SWITCH_PID}", "--detach"),
+    *("/usr/sbin/ovs-vswitchd", f"unix:{RUN}/db.sock", f"--pidfile={SWITCH_PID}", "--detach"),
     *("--log-file=/var/log/openvswitch/ovs-vswitchd.log", "--no-chdir"),
 )
 
@@ -84,7 +89,7 @@ def stop_vswitch(host: Host) -> None:
     host.run(["ip", "link", "del", GUEST], check=False)
     for pid_file in (SWITCH_PID, DATABASE_PID):
         with suppress(LabError, FileNotFoundError):
-            kill_daemon(host, pid_file)
+            kill_daemon(host, pid_file, signal.SIGTERM)  # As somebody who wants it.
     host.run(["ip", "netns", "del", GUEST], check=False)
     host.run(["rm", "-rf", RUN, DATABASE], check=False)
     for device in ("ovs-netdev", BRIDGE):  # What a daemon that is killed leaves.
@@ -155,12 +160,21 @@ def mend_uplink(host: Host, device: str = UPLINK) -> None:
     run_ip(find_wire(host.lab), f"link set {cable_of(host, device)} up")
 
 
-def kill_daemon(host: Host, pid_file: str = SWITCH_PID) -> int:
+def kill_daemon(
+    host: Host, pid_file: str = SWITCH_PID, how: signal.Signals = signal.SIGKILL
+) -> int:
     """Kill ovs-vswitchd, or the database; returns the ns just before."""
     daemon = Holder.of_pid(host.read_pid(pid_file))
     at = time.monotonic_ns()
-    os.kill(daemon.pid, signal.SIGKILL)
+    os.kill(daemon.pid, how)
     wait_until_dead([daemon])
+    return at
+
+
+def lower_uplink(host: Host, device: str = UPLINK) -> int:
+    """Switch the uplink off on the host itself; the ns just before."""
+    at = time.monotonic_ns()
+    host.run(["ip", "link", "set", device, "down"])
     return at
 
 

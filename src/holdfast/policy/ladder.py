@@ -127,7 +127,7 @@ def _begin(world: World, key: str, fault: FaultRaised, ladder: RepairLadder) -> 
         due=after(world.now, ladder.total_ms),
     )
     world.mends.open[key] = mend
-    spent = _spent(world, mend)
+    spent = _spent(world, mend) if ladder.steps else ""
     if spent:
         return _hand_over(world, mend, spent)
     return _next(world, mend)
@@ -151,12 +151,15 @@ def _next(world: World, mend: Mend) -> list[Action]:
     if cause is not None and cause.stage is MendStage.HANDED_OVER:
         reason = f"what it needs could not be mended: {cause.fault.subject.name}"
         return _hand_over(world, mend, reason)
-    if mend.place + 1 >= len(mend.ladder.steps):
+    steps = len(mend.ladder.steps)
+    if steps and mend.place + 1 >= steps:
         return _hand_over(world, mend, "no step is left")
     if mend.due <= world.now:
         return _hand_over(world, mend, "its time is over")
     if cause is not None:
         return _wait_for(world, mend, cause)
+    if not steps:
+        return _hand_over(world, mend, "it did not come back with what it needs")
     if hindrance(world, mend):
         mend.stage, mend.step_due = MendStage.HELD, None
         return _tell(world, mend)
@@ -165,7 +168,7 @@ def _next(world: World, mend: Mend) -> list[Action]:
 
 def _try(world: World, mend: Mend) -> list[Action]:
     if mend.place < 0:
-        world.mends.runs.setdefault(mend.fault.subject.id, []).append(world.now)
+        world.mends.runs.setdefault(mend.key, []).append(world.now)
     mend.place += 1
     mend.number += 1
     mend.stage, mend.is_well, mend.waits_for = MendStage.TRYING, False, ""
@@ -187,21 +190,25 @@ def hindrance(world: World, mend: Mend) -> str:
     """Why no step is tried now, or empty."""
     if world.disarm is not None:
         return f"{world.disarm.owner} disarmed recovery: {world.disarm.reason}"
-    step = mend.ladder.steps[mend.place + 1]
-    if step.risk is Risk.GUESTS and mend.fault.certainty is not Certainty.CERTAIN:
+    ahead = mend.ladder.steps[mend.place + 1 :]
+    if ahead and ahead[0].risk is Risk.GUESTS and mend.fault.certainty is not Certainty.CERTAIN:
         return "it is only suspected, and the next step may be felt by VMs"
     return ""
 
 
 def _spent(world: World, mend: Mend) -> str:
     """Why it is not even begun: what is mended again and again is not mended."""
-    mends, subject = world.mends, mend.fault.subject
-    runs = mends.runs_of(subject.id, world.now)
+    mends = world.mends
+    runs = mends.runs_of(mend.key, world.now)
     if runs >= mend.ladder.runs_an_hour:
-        return f"it was mended {runs} times within the last hour, and failed again"
+        return f"it was mended {runs} {_times(runs)} within the last hour, and failed again"
     if mends.runs_of_all(world.now) >= timing.MENDS_AN_HOUR:
         return f"this host mended itself {timing.MENDS_AN_HOUR} times within the last hour"
     return ""
+
+
+def _times(count: int) -> str:
+    return "time" if count == 1 else "times"
 
 
 def _cause(world: World, mend: Mend) -> Mend | None:

@@ -48,8 +48,8 @@ class Mend(Struct, kw_only=True):
 
 
 class Mends(Struct, kw_only=True):
-    """`open` by the keys of their alarms; `runs` are the instants at which ladders were begun, by
-    their subjects; `counts` what came of each step, by subject and step."""
+    """`open` and `runs` by the keys of their alarms: these are the instants at which ladders were
+    begun; `counts` what came of each step, by subject and step."""
 
     ladders: tuple[RepairLadder, ...] = ()
     open: dict[str, Mend] = field(default_factory=dict)
@@ -57,14 +57,15 @@ class Mends(Struct, kw_only=True):
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def ladder_for(self, fault: FaultRaised) -> RepairLadder | None:
-        """That of the very subject before one for any."""
+        """That of the very subject before one for any; one without steps only while what it needs
+        is broken: it may come back with that."""
         fit = [
             one
             for one in self.ladders
             if one.condition == fault.condition
             and one.subject in ("", fault.subject.id)
             and fault.effect in one.effects
-            and one.steps
+            and (one.steps or any(map(self.of_subject, one.needs)))
         ]
         return max(fit, key=lambda one: bool(one.subject), default=None)
 
@@ -76,17 +77,17 @@ class Mends(Struct, kw_only=True):
     def of_subject(self, subject: str) -> Mend | None:
         return next((m for m in self.open.values() if m.fault.subject.id == subject), None)
 
-    def runs_of(self, subject: str, now: Instant) -> int:
+    def runs_of(self, key: str, now: Instant) -> int:
         """Within the last hour; older ones are forgotten."""
-        kept = [at for at in self.runs.get(subject, ()) if now - at < HOUR_NS]
+        kept = [at for at in self.runs.get(key, ()) if now - at < HOUR_NS]
         if kept:
-            self.runs[subject] = kept
+            self.runs[key] = kept
         else:
-            self.runs.pop(subject, None)
+            self.runs.pop(key, None)
         return len(kept)
 
     def runs_of_all(self, now: Instant) -> int:
-        return sum(self.runs_of(subject, now) for subject in list(self.runs))
+        return sum(self.runs_of(key, now) for key in list(self.runs))
 
     def count(self, mend: Mend, tried: Tried) -> None:
         mend.tried.append(tried)

@@ -3,6 +3,7 @@
 from holdfast.facts.guards import LIBVIRT, ProcessGuard
 from holdfast.facts.mending import RepairLadder, RepairStep
 from holdfast.facts.verdicts import Effect
+from holdfast.policy.vswitch_ladders import kept_by_switch
 
 FIRST_BUDGET_MS = 20_000
 VERIFY_MS = 5_000
@@ -26,12 +27,13 @@ def _ladder(guard: ProcessGuard, mark: str) -> RepairLadder | None:
         says = f"have systemd restart {' or '.join(guard.units)}"
     else:
         return None  # Nothing says how to begin it: it is only reported.
+    mender, args, also = kept_by_switch(guard.name, mender, args)
     total_ms = round(guard.hand_over_s * 1_000)
     probed = "it runs for a second, and its probe is answered"
     verify_ms = VERIFY_MS + round(1_000 * (guard.probe_every_s + guard.probe_limit_s))
     step = RepairStep(
         name="restart",
-        says=says,
+        says=says + also,
         mender=mender,
         args=args,
         budget_ms=min(FIRST_BUDGET_MS, max(1_000, total_ms // 2)),

@@ -3,7 +3,7 @@
 Each act is bounded, looks again at what it did, and returns what was done as a sentence.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
 
@@ -16,18 +16,32 @@ class Switch(Protocol):
         """Keep what the switch is now, unless most of it is lost. Raises OSError."""
         ...
 
-    async def restart(self, command: Sequence[str]) -> str:
-        """Run this command, which restarts the switch's daemon, and give it its flows back before
-        it carries anything. Raises NotMended."""
+    @property
+    def has_record(self) -> bool:
+        """Whether anything is on record that a restart would lose."""
+        ...
+
+    async def restart(self, begin: Callable[[], Awaitable[object]]) -> str:
+        """Have the switch's daemon restarted by `begin`, and give it its flows back before it
+        carries anything. Raises NotMended, and what `begin` raises."""
         ...
 
     async def restore_flows(self, bridge: str) -> str:
-        """Give a bridge back the flows that were recorded, beside those it has. Raises
-        NotMended."""
+        """Give a bridge back the flows that were recorded, beside those it has, unless somebody
+        owns them who is there. Raises NotMended."""
+        ...
+
+    async def missing_ports(self, bridge: str) -> tuple[str, ...]:
+        """Interfaces on record that the switch has no more, while their device is there still.
+        Raises OSError."""
         ...
 
     async def rebuild_port(self, interface: str) -> str:
         """Make the port of this interface anew, as it was recorded. Raises NotMended."""
+        ...
+
+    def switched_off(self, devices: Iterable[str]) -> tuple[str, ...]:
+        """Which of these network devices are there, and switched off here."""
         ...
 
     async def raise_link(self, device: str) -> str:

@@ -29,6 +29,14 @@ def has_carrier(name: str) -> bool:
         return False
 
 
+def is_switched_off(name: str) -> bool:
+    """Whether it is there, and somebody switched it off here (`ip link set NAME down`)."""
+    try:
+        return not int((FOLDER / name / "flags").read_text(), 16) & _IFF_UP
+    except (OSError, ValueError):
+        return False
+
+
 def switch_on(name: str, *, is_quiet: bool = False) -> None:
     """`ip link set NAME up`. `is_quiet`: it never says a word of its own. Raises OSError."""
     quiet = IPV6 / name / "disable_ipv6"

@@ -12,8 +12,10 @@ from holdfast.ports.mender import Mender, MendFailed
 
 
 class UnitMender:
-    def __init__(self, systemd: Systemd = SYSTEMD) -> None:
-        self._systemd = systemd
+    """`verb` is what systemd is told: a restart takes along what requires the service."""
+
+    def __init__(self, systemd: Systemd = SYSTEMD, *, verb: str = "restart") -> None:
+        self._systemd, self._verb = systemd, verb
 
     async def mend(self, asked: TryRepair) -> str:
         """The step's `args` are units: the first that systemd knows is restarted. What somebody
@@ -26,7 +28,7 @@ class UnitMender:
         if unit.pid and unit.active == "active":
             # Never all of the unit: where nothing else keeps them, VMs are in that of libvirt.
             await end_process(unit.pid, "", (signal.SIGKILL,))
-        restart = (systemctl, "restart", unit.name)
+        restart = (systemctl, self._verb, unit.name)
         try:
             return await run_step(restart, _left(deadline))
         except MendFailed:

@@ -14,6 +14,7 @@ from msgspec import structs
 
 from holdfast.adapters.drivers.net_devices import has_device, is_physical
 from holdfast.adapters.drivers.ovsdb import SOCKET, Ovsdb, Tables, one, several
+from holdfast.adapters.drivers.switch_record import PORT_COLUMNS
 from holdfast.facts.instants import Instant
 from holdfast.facts.vswitch import (
     BridgeGone,
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 
 COLUMNS = {
     "Bridge": ("name", "ports"),
-    "Port": ("name", "interfaces"),
+    "Port": ("name", "interfaces", *PORT_COLUMNS),
     "Interface": (
         *("name", "type", "link_state", "error", "bfd", "bfd_status", "lacp_current"),
         *("external_ids", "ofport"),
@@ -43,7 +44,8 @@ MARK = "holdfast"  # external_ids:holdfast=uplink says of an interface that it l
 
 class OpenVswitch:
     """`state` says in a word how it is with the switch, for status. `recorded` names bridge, port
-    and interface of each device that was in it."""
+    and interface of each device that was in it; `port_set` is told that settings of a port, its tag
+    for example, are not what they were."""
 
     name = "open_vswitch"
 
@@ -52,8 +54,10 @@ class OpenVswitch:
         path: Path = SOCKET,
         *,
         recorded: Callable[[], Iterable[tuple[str, str, str]]] = tuple,
+        port_set: Callable[[], None] = lambda: None,
     ) -> None:
-        self._path, self._recorded = path, recorded
+        self._path, self._recorded, self._port_set = path, recorded, port_set
+        self._port_settings: list[list[Any]] = []
         self._ovsdb = Ovsdb(COLUMNS, path)
         self._see: See = lambda _: None
         self._known: dict[str, InterfaceSeen] = {}
@@ -96,6 +100,7 @@ class OpenVswitch:
         bridges = {each.bridge for each in found.values()}
         gone_bridges = sorted({each.bridge for each in gone} - bridges)
         self._known = found
+        self._see_settings()
         if is_first:
             self._compare(found, at)
         for each in news:
@@ -112,6 +117,13 @@ class OpenVswitch:
             )
         for name in gone_bridges:
             self._see(BridgeGone(at=at, bridge=name))
+
+    def _see_settings(self) -> None:
+        rows = self._ovsdb.rows.get("Port", {}).values()
+        settings = [[row.get(column) for column in ("name", *PORT_COLUMNS)] for row in rows]
+        if settings != self._port_settings:
+            self._port_settings = settings
+            self._port_set()
 
     def _compare(self, found: Mapping[str, InterfaceSeen], at: Instant) -> None:
         """What was taken out while no agent looked is known from the record, and said first: else

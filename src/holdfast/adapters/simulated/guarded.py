@@ -12,6 +12,7 @@ from holdfast.facts.observations import (
     ProcessWord,
 )
 from holdfast.facts.outcomes import Outcome, StepDone, StepFailed
+from holdfast.facts.subjects import SubjectKind
 
 FROZEN_MS, WORD_MS, STEP_MS = 450.0, 20.0, 80.0
 SIGKILL, SIGTERM = 9, 15
@@ -59,7 +60,8 @@ class SimulatedProcesses:
 
     def _did(self, asked: TryRepair) -> None:
         name = asked.subject.id
-        if self.restart == "mends":
+        is_process = asked.subject.kind is SubjectKind.PROCESS  # What else there is, stories show.
+        if self.restart == "mends" and is_process:
             if name in self._pids:
                 self._end(name, SIGKILL)
             self.begin(name)
@@ -79,7 +81,7 @@ class SimulatedProcesses:
                 )
             )
             return
-        said = f"systemctl restart {name}.service"
+        said = f"systemctl restart {name}.service" if is_process else asked.step.says
         done = StepDone(incident=asked.incident, at=at, key=asked.key, number=number, said=said)
         self._hear(done)
 

@@ -1,6 +1,6 @@
 """A virtual switch in memory: it loses what a test takes from it, and can be mended."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterable
 
 from holdfast.ports.switch import NotMended
 
@@ -23,12 +23,17 @@ class SwitchInMemory:
                 self._kept_flows[bridge] = flows
         self._kept_ports |= self.ports
 
-    async def restart(self, command: Sequence[str]) -> str:
+    @property
+    def has_record(self) -> bool:
+        return any(self._kept_flows.values())
+
+    async def restart(self, begin: Callable[[], Awaitable[object]]) -> str:
         """It comes back with what is on record."""
         self._see_obstacle()
+        await begin()
         self.is_running = True
         self.flows |= self._kept_flows
-        return f"{command[0]} was done, and it has its flows back"
+        return "it was restarted, and has its flows back"
 
     async def restore_flows(self, bridge: str) -> str:
         """Only those that are on record."""
@@ -38,6 +43,10 @@ class SwitchInMemory:
         self.flows[bridge] = max(self.flows.get(bridge, 0), self._kept_flows[bridge])
         return f"{bridge} has its flows back"
 
+    async def missing_ports(self, bridge: str) -> tuple[str, ...]:
+        """All of its ports are of its only bridge."""
+        return tuple(sorted(self._kept_ports - self.ports)) if bridge in self.flows else ()
+
     async def rebuild_port(self, interface: str) -> str:
         """Only one that is on record."""
         self._see_obstacle()
@@ -45,6 +54,10 @@ class SwitchInMemory:
             raise NotMended(f"no port with {interface} is on record")
         self.ports.add(interface)
         return f"port {interface} was made anew"
+
+    def switched_off(self, devices: Iterable[str]) -> tuple[str, ...]:
+        """Each link that is not up."""
+        return tuple(one for one in devices if one in self._links - self.links_up)
 
     async def raise_link(self, device: str) -> str:
         """Only one that there is."""

@@ -1,15 +1,20 @@
 """Open vSwitch, mended by its own tools from what was recorded of it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 
 from holdfast.adapters.drivers import switch_record
 from holdfast.adapters.drivers.canary import COOKIE
-from holdfast.adapters.drivers.net_devices import has_carrier, has_device, switch_on
+from holdfast.adapters.drivers.net_devices import (
+    has_carrier,
+    has_device,
+    is_switched_off,
+    switch_on,
+)
 from holdfast.adapters.drivers.openflow import RUN_FOLDER, Openflow
-from holdfast.adapters.drivers.ovs_tools import ToolFailed, ofctl, run_tool, vsctl
-from holdfast.adapters.drivers.ovsdb import SOCKET, Ovsdb
+from holdfast.adapters.drivers.ovs_tools import ToolFailed, ofctl, vsctl
+from holdfast.adapters.drivers.ovsdb import SOCKET, Ovsdb, several
 from holdfast.adapters.drivers.switch_record import (
     INTERFACE_COLUMNS,
     PORT_COLUMNS,
@@ -24,11 +29,13 @@ RESTART_LIMIT_S = 15.0
 UP_LIMIT_S = 10.0  # Until its daemon answers for a bridge after it was started.
 FLOWS_LIMIT_S = 10.0
 CARRIER_LIMIT_S = 5.0
+OTHERS_LIMIT_S = 5.0  # Until somebody else who restarts the switch has done so.
 PORT_LIMIT_S = 3.0
 POLL_S = 0.01
 OURS = f"cookie={COOKIE:#x},"
 COLUMNS = {
-    "Bridge": ("name", "ports"),
+    "Bridge": ("name", "ports", "controller"),
+    "Controller": ("target", "is_connected"),
     "Port": ("name", "interfaces", *PORT_COLUMNS),
     "Interface": ("name", "ofport", "error", *INTERFACE_COLUMNS),
 }
@@ -78,13 +85,18 @@ class OpenVswitchMender:
                 self.kept = kept
                 await asyncio.to_thread(switch_record.save, self._path, kept)
 
-    async def restart(self, command: Sequence[str]) -> str:
+    @property
+    def has_record(self) -> bool:
+        return any(bridge.flows for bridge in self.kept.bridges.values())
+
+    async def restart(self, begin: Callable[[], Awaitable[object]]) -> str:
         """The word to wait is taken back in any case: with it the switch would carry nothing."""
         async with self._turn:
             try:
                 try:
                     await vsctl("set", "open_vswitch", ".", f"{WAIT}=true", f"{MARK}=true")
-                    await run_tool(command, limit_s=RESTART_LIMIT_S)
+                    async with asyncio.timeout(RESTART_LIMIT_S):
+                        await begin()
                     for bridge in self.kept.bridges.values():
                         await self._wait_up(bridge.name)
                         await _put_back(bridge)
@@ -93,23 +105,35 @@ class OpenVswitchMender:
                 for bridge in self.kept.bridges.values():
                     await self._see_flows(bridge)
             except OSError as trouble:
-                raise NotMended(f"ovs-vswitchd was to be restarted: {trouble}") from None
+                why = str(trouble) or f"it took longer than {RESTART_LIMIT_S:g} s"
+                raise NotMended(f"ovs-vswitchd was to be restarted: {why}") from None
             count = sum(len(bridge.flows) for bridge in self.kept.bridges.values())
             return f"ovs-vswitchd was restarted, and has its {count} flows back"
 
     async def restore_flows(self, bridge: str) -> str:
-        """Those that somebody made since stay."""
+        """Those that somebody made since stay. A controller that is connected sees what is lost,
+        and makes its flows itself; what it deleted it does not want."""
         async with self._turn:
             kept = self.kept.bridges.get(bridge)
             if kept is None or not kept.flows:
                 raise NotMended(f"no flows of {bridge} are on record")
             try:
+                owner = await self._controller_of(bridge)
+                if owner:
+                    raise NotMended(f"{owner} controls {bridge}, and is there: flows are its")
+                await _until(OTHERS_LIMIT_S, _carries, "somebody else restarts the switch")
                 text = "\n".join((*kept.flows, ""))
                 await ofctl("add-flows", bridge, "-", text=text, limit_s=FLOWS_LIMIT_S)
                 await self._see_flows(kept)
             except OSError as trouble:
                 raise NotMended(f"flows of {bridge} were to be restored: {trouble}") from None
             return f"{bridge} has its {len(kept.flows)} recorded flows back"
+
+    async def missing_ports(self, bridge: str) -> tuple[str, ...]:
+        rows = await self._ovsdb.read()
+        there = {row.get("name") for row in rows.get("Interface", {}).values()}
+        recorded = (name for of, _, name in self.recorded_ports() if of == bridge)
+        return tuple(name for name in recorded if name not in there and has_device(name))
 
     async def rebuild_port(self, interface: str) -> str:
         """Its number among the ports is asked for again, since flows name it."""
@@ -129,6 +153,9 @@ class OpenVswitchMender:
                 raise NotMended(f"port {port.name} was to be made anew: {trouble}") from None
             return f"port {port.name} of {bridge.name} was made anew as it was recorded"
 
+    def switched_off(self, devices: Iterable[str]) -> tuple[str, ...]:
+        return tuple(device for device in devices if is_switched_off(device))
+
     async def raise_link(self, device: str) -> str:
         """What is switched off at the other end, or has no cable, is not mended by that."""
         try:
@@ -144,9 +171,21 @@ class OpenVswitchMender:
 
     async def clean_up(self) -> None:
         """Only what is ours: others (ovs-ctl) use the same word, and take theirs back."""
-        rows = await vsctl("--if-exists", "get", "open_vswitch", ".", MARK)
-        if rows.strip():
-            await _let_go()
+        async with self._turn:
+            rows = await vsctl("--if-exists", "get", "open_vswitch", ".", MARK)
+            if rows.strip():
+                await _let_go()
+
+    async def _controller_of(self, bridge: str) -> str:
+        """One that is connected to it, or empty."""
+        rows = await self._ovsdb.read()
+        known = rows.get("Controller", {})
+        for row in rows.get("Bridge", {}).values():
+            if row.get("name") == bridge:
+                for one in several(row.get("controller", [])):
+                    if known.get(one, {}).get("is_connected") is True:
+                        return str(known[one].get("target", ""))
+        return ""
 
     async def _wait_up(self, bridge: str) -> None:
         async def answers() -> bool:
@@ -175,6 +214,12 @@ class OpenVswitchMender:
         rows = await self._ovsdb.read()
         named = [row for row in rows.get("Interface", {}).values() if row.get("name") == interface]
         return any(isinstance(row.get("ofport"), int) and row["ofport"] > 0 for row in named)
+
+
+async def _carries() -> bool:
+    """Nobody has it wait for flows (ovs-ctl does, who gives them back itself)."""
+    said = await vsctl("--if-exists", "get", "open_vswitch", ".", WAIT)
+    return "true" not in said
 
 
 async def _let_go() -> None:

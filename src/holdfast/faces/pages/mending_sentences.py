@@ -19,12 +19,16 @@ def _failed(fact: came.StepFailed, _name: str) -> str:
     return f"The step {how}: {ended(fact.reason)}"
 
 
+def _ladders(fact: told.LaddersSet, _name: str) -> str:
+    """One without steps mends nothing: it only waits for another."""
+    known = counted(sum(bool(one.steps) for one in fact.ladders), "repair")
+    return f"This host knows {known} of its own."
+
+
 MENDING: dict[type, Callable[[Any, str], str]] = {
     act.TryRepair: lambda f, _: f"Trying to {f.step.says} (at most {spoken(f.limit_ms)}).",
     act.LookAgain: lambda f, _: f"Looking whether that helped {f.subject.name}.",
     came.StepDone: _done,
     came.StepFailed: _failed,
-    told.LaddersSet: lambda f, _: (
-        f"This host knows {counted(len(f.ladders), 'repair')} of its own."
-    ),
+    told.LaddersSet: _ladders,
 }

@@ -8,10 +8,14 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
+from holdfast.lab import vswitch
 from holdfast.lab.commands import LabError
+from holdfast.lab.drills.stage import RUN_FOLDER
 from holdfast.lab.hosts import Host
 
 NAME = "nova-compute"
@@ -38,6 +42,20 @@ needs = []
 restart = ["/usr/sbin/libvirtd", "--daemon", "--listen"]
 repairs_an_hour = {{repairs}}
 """
+# First of [vswitch], which the stage's own settings end with.
+SWITCH_SETTINGS = f"""repair = true
+repairs_an_hour = {{repairs}}
+
+[process.ovs-vswitchd]
+unit = []
+restart = {[*vswitch.START_SWITCH]}
+repairs_an_hour = {{repairs}}
+
+[process.ovsdb-server]
+unit = []
+restart = {[*vswitch.START_DATABASE]}
+repairs_an_hour = {{repairs}}
+"""
 LIMIT_S = 10.0
 POLL_S = 0.005
 
@@ -45,6 +63,32 @@ POLL_S = 0.005
 def settings(repairs: int = 20) -> str:
     """The guards of a drill's stage: that of the stand-in, and that of libvirt."""
     return SETTINGS.format(repairs=repairs)
+
+
+def switch_settings(repairs: int = 20) -> str:
+    """That the virtual switch is mended, and its two daemons are guarded."""
+    return SWITCH_SETTINGS.format(repairs=repairs)
+
+
+def works_on(host: Host, *, is_so: bool) -> None:
+    """Whether somebody works on the host's switch: then nobody mends it, nor its daemons."""
+    for name in ("vswitch", "ovs-vswitchd", "ovsdb-server"):
+        mark = host.path(f"{RUN_FOLDER}/stopped/{name}")
+        mark.parent.mkdir(exist_ok=True)
+        if is_so:
+            mark.touch()
+        else:
+            mark.unlink(missing_ok=True)
+
+
+@contextmanager
+def mended_vswitch(host: Host) -> Iterator[None]:
+    """A virtual switch for the length of a block, which the host mends until it is taken away."""
+    works_on(host, is_so=False)
+    with ExitStack() as exits:
+        exits.enter_context(vswitch.vswitch_on(host))
+        exits.callback(works_on, host, is_so=True)
+        yield
 
 
 class StandInProcess:

@@ -46,6 +46,11 @@ class Arrival:
         return self.subject
 
     @property
+    def repair(self) -> str:
+        """What is done about it, in words."""
+        return str(self.record.get("repair") or "")
+
+    @property
     def is_raised(self) -> bool:
         """Whether it tells of a fault for the first time."""
         return self.state == "raised"

@@ -3,14 +3,26 @@
 import os
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from holdfast.lab import vswitch
 from holdfast.lab.commands import LabError
 from holdfast.lab.drills.figures import NS_PER_MS, Goal, Result, Spread
-from holdfast.lab.drills.guarded import NAME, StandInProcess, settings
+from holdfast.lab.drills.guarded import (
+    NAME,
+    StandInProcess,
+    mended_vswitch,
+    settings,
+    switch_settings,
+)
+from holdfast.lab.drills.inbox import Arrival
 from holdfast.lab.drills.many_vms import find_pids, wait_watched
 from holdfast.lab.drills.scene import AFTERMATH_S, Scene
 from holdfast.lab.drills.stand_ins import stand_ins
+from holdfast.lab.drills.this_machine import ThisMachine
+from holdfast.lab.drills.vswitch_lost import wait_vswitch_watched
 from holdfast.lab.problem_makers.libvirtd_killed import LIBVIRTD_PID_FILE
 
 ALARM_LIMIT_S = 10.0
@@ -18,7 +30,14 @@ CLEARED_LIMIT_S = 60.0
 LIGHT_VMS = 2
 LIGHT_MIB = 4
 MENDED, HANDED_OVER = "mended", "handed over"
-CONDITIONS = {NAME: "process-failed", "libvirt": "libvirt-silent"}
+SWITCH = {"ovs-vswitchd": vswitch.SWITCH_PID, "ovsdb-server": vswitch.DATABASE_PID}
+PID_FILES = {"libvirt": LIBVIRTD_PID_FILE, **SWITCH}
+CONDITIONS = {
+    NAME: "process-failed",
+    "libvirt": "libvirt-silent",
+    **dict.fromkeys(SWITCH, "process-failed"),
+}
+MOST_RUNS = 16  # A host mends itself 20 times an hour, also what the switch loses meanwhile.
 
 
 @dataclass
@@ -42,13 +61,19 @@ class ProcessLost:
     @property
     def settings(self) -> str:
         """What the stage needs: the guards, with as many repairs an hour as there can be."""
-        return settings()
+        return switch_settings() + settings()
 
     def run(self, scene: Scene) -> Result:
         """Each kind so often; the VMs' processes must be the same afterwards."""
-        runs, count = min(scene.choices.runs or self.runs, 10), scene.choices.vms or LIGHT_VMS
-        taken = {kind: _Taken() for kind in CONDITIONS}
-        with stand_ins(scene.host, count) as vms, StandInProcess(scene.host) as process:
+        kinds = [one for one in CONDITIONS if one not in SWITCH or _has_switch(scene)]
+        runs = min(scene.choices.runs or self.runs, MOST_RUNS // len(kinds))
+        count = scene.choices.vms or LIGHT_VMS
+        taken = {kind: _Taken() for kind in kinds}
+        with (
+            _switch(scene),
+            stand_ins(scene.host, count) as vms,
+            StandInProcess(scene.host) as process,
+        ):
             wait_watched(scene, vms)
             time.sleep(AFTERMATH_S)  # Until the guard has found the stand-in.
             pids = find_pids(vms)
@@ -58,7 +83,9 @@ class ProcessLost:
                     self._break(scene, kind, process, what, found)
                     if kind == "libvirt":
                         wait_watched(scene, vms)
-                    scene.judge()
+                    if kind in SWITCH:
+                        wait_vswitch_watched(scene)
+                    scene.judge(_is_of_switch if kind in SWITCH else _is_nothing)
             time.sleep(AFTERMATH_S)
             scene.judge()
             if find_pids(vms) != pids:
@@ -68,7 +95,7 @@ class ProcessLost:
     def _break(
         self, scene: Scene, kind: str, process: StandInProcess, what: str, found: _Taken
     ) -> None:
-        pid = process.wait_pid() if kind == NAME else scene.host.read_pid(LIBVIRTD_PID_FILE)
+        pid = process.wait_pid() if kind == NAME else scene.host.read_pid(PID_FILES[kind])
         injected_ns = time.monotonic_ns()
         os.kill(pid, self.signal)
         arrival = scene.wait_alarm("", (CONDITIONS[kind],), injected_ns, ALARM_LIMIT_S, what)
@@ -90,7 +117,7 @@ class ProcessLost:
         told = Spread.of(ms for one in taken.values() for ms in one.to_vim_ms)
         is_mended = all(len(one.mended_ms) == runs for one in taken.values())
         figures = {
-            f"{kind}_{what}_ms": Spread.of(values)
+            f"{kind.replace('-', '_')}_{what}_ms": Spread.of(values)
             for kind, one in taken.items()
             for what, values in (("told", one.to_vim_ms), ("mended", one.mended_ms))
         }
@@ -109,16 +136,42 @@ class ProcessLost:
         )
 
 
+def _is_of_switch(one: Arrival) -> bool:
+    """What it loses while its daemon is away, or reads its database anew, is told, and waits."""
+    return one.condition.startswith("vswitch-")
+
+
+def _is_nothing(_: Arrival) -> bool:
+    return False
+
+
+def _has_switch(scene: Scene) -> bool:
+    """This machine's own is left alone."""
+    return not isinstance(scene.host, ThisMachine)
+
+
+@contextmanager
+def _switch(scene: Scene) -> Iterator[None]:
+    if not _has_switch(scene):
+        yield
+        return
+    with mended_vswitch(scene.host):
+        wait_vswitch_watched(scene)
+        yield
+
+
 PROCESS_ROWS = (
     ProcessLost(
         name="process-killed",
-        about="libvirt and a stand-in for nova-compute are killed; the host mends itself",
+        about="libvirt, Open vSwitch and a stand-in for nova-compute are killed; the host mends"
+        " itself",
         signal=signal.SIGKILL,
         goal_ms=50,
     ),
     ProcessLost(
         name="process-frozen",
-        about="libvirt and a stand-in for nova-compute are frozen; the host mends itself",
+        about="libvirt, Open vSwitch and a stand-in for nova-compute are frozen; the host mends"
+        " itself",
         signal=signal.SIGSTOP,
         goal_ms=900,
     ),

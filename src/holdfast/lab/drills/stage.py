@@ -38,9 +38,6 @@ SETTINGS = """# Written by a drill.
 state_dir = "{state}"
 run_dir = "{run}"
 
-[vswitch]
-canary = true
-
 [webhook.drill]
 url = "http://127.0.0.1:{port}/alarms"
 secret_file = "{run}/secret"
@@ -50,6 +47,9 @@ owner = "holdfast"
 level = 1
 restarts = 1000
 restarts_window_s = 1
+
+[vswitch]
+canary = true
 """
 START_LIMIT_S = 60.0
 END_LIMIT_S = 10.0
@@ -116,7 +116,8 @@ class Stage:
     """For the length of a `with` block, Holdfast runs on the host and reports to `inbox`."""
 
     def __init__(self, host: Host, say: Say, settings: str = "") -> None:
-        """Nothing runs until the block begins. `settings` are more of them, for this stage."""
+        """Nothing runs until the block begins. `settings` are more of them, for this stage,
+        first of [vswitch]."""
         self._more_settings = settings
         self.host = host
         self.say = say

@@ -39,17 +39,26 @@ def mend(host: Host, act: str, *words: str) -> str:
 
 
 def restarted_after_death(host: Host, how: str) -> Outage:
-    """Kill ovs-vswitchd while its guard waits, which restarts it: `mended` or `plain`."""
+    """Kill ovs-vswitchd while its guard waits, which restarts it: `mended`, `plain`, or `agent`:
+    the host's own."""
     had = vswitch.count_flows(host)
+    if how == "agent":
+        with _asking(host) as asking:
+            return _killed(host, asking, had)
     words = ["after_death", how, vswitch.SWITCH_PID, *vswitch.START_SWITCH]
     argv = [sys.executable, "-m", "holdfast.lab.switch_mending", RECORD, *words]
     with _asking(host) as asking, _begun(host.popen(argv, **_PIPES), "waits") as guard:
-        time.sleep(BEFORE_S)
-        killed_ns = vswitch.kill_daemon(host)
-        out, _ = asking.communicate(timeout=LIMIT_S)
+        outage = _killed(host, asking, had)
         said, words_ = guard.communicate(timeout=LIMIT_S)
         if guard.returncode != 0:
             raise LabError(f"{host.name}: {said.strip()} {words_.strip()}")
+        return outage
+
+
+def _killed(host: Host, asking: subprocess.Popen[str], had: int) -> Outage:
+    time.sleep(BEFORE_S)
+    killed_ns = vswitch.kill_daemon(host)
+    out, _ = asking.communicate(timeout=LIMIT_S)
     told = json.loads(out.splitlines()[-1])
     has_ended = told["longest_from_ns"] >= killed_ns - SLACK_NS
     return Outage(

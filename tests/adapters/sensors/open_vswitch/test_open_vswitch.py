@@ -124,3 +124,26 @@ def test_columns_mean(columns: dict[str, object], field: str, value: object) -> 
     assert set(found) == {"eth8", "eth9"}
     assert getattr(found["eth8"], field) == value
     assert found["eth9"].members == 2
+
+
+def test_a_port_that_gets_another_tag_is_worth_recording_and_a_link_is_not(tmp_path: Path) -> None:
+    """Made anew with the tag that it had before, it would reach somebody else's network."""
+
+    async def story() -> None:
+        stand_in, seen, told = SwitchStandIn(tmp_path), Seen(), asyncio.Event()
+        sensor = OpenVswitch(stand_in.path, port_set=told.set)
+        task = asyncio.create_task(sensor.run(seen.append))
+        async with stand_in.serving() as switch:
+            await seen.until_one(lambda one: isinstance(one, InterfaceSeen))
+            told.clear()
+            row = switch.state["Interface"]["i"]["new"]
+            switch.tell({"Interface": {"i": {"new": row | {"error": "no such device"}}}})
+            await seen.until_one(lambda one: isinstance(one, InterfaceSeen) and bool(one.error))
+            assert not told.is_set()
+            port = switch.state["Port"]["p"]["new"]
+            switch.tell({"Port": {"p": {"new": port | {"tag": 7}}}})
+            async with asyncio.timeout(10):
+                await told.wait()
+        await end(task)
+
+    asyncio.run(story())
