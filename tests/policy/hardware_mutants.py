@@ -75,7 +75,7 @@ HARDWARE_MUTANTS = (
     Mutant(
         "blames a page for any end",
         "detectors/vm_gone/judgement.py",
-        '    if end == signal.SIGBUS and life.has("page-lost"):',
+        '    if end and signal_name(end) == "SIGBUS" and life.has("page-lost"):',
         '    if life.has("page-lost"):',
         _CASES,
     ),

@@ -1,6 +1,5 @@
 """What one life's witnesses said, and what follows from it, in whatever order they spoke."""
 
-import signal
 from typing import Any
 
 from msgspec import Struct, field
@@ -218,7 +217,7 @@ def _guest_stop() -> Stop:
 
 def _violent_cause(life: Life) -> str:
     end = life.core_signal or (life.status or 0) & SIGNAL_BITS
-    if end == signal.SIGBUS and life.has("page-lost"):
+    if end and signal_name(end) == "SIGBUS" and life.has("page-lost"):
         return "killed by SIGBUS, since a page of its memory lost its content"
     if life.status:
         return spoken_exit(life.status)
