@@ -89,8 +89,7 @@ async def _wait(process: asyncio.subprocess.Process, limit_s: float) -> str:
             process.terminate()
         raise
     finally:
-        if process.returncode is None:
-            await _bury(process)
+        await _bury(process)
 
 
 async def _bury(process: asyncio.subprocess.Process) -> None:
@@ -98,7 +97,7 @@ async def _bury(process: asyncio.subprocess.Process) -> None:
     machine that is far too busy this takes a little more than the limit, rather than that."""
     try:
         async with asyncio.timeout(LONGEST_LAST_S):
-            await process.wait()
+            await process.wait()  # At once, where it has ended.
     except TimeoutError:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
@@ -107,6 +106,7 @@ async def _bury(process: asyncio.subprocess.Process) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(LONGEST_LAST_S):
             await process.stdout.read()  # Its end closes the pipe, which nobody else would.
+            await asyncio.sleep(0)  # asyncio closes its part of it in its next turn.
 
 
 @contextlib.contextmanager

@@ -8,7 +8,8 @@ from holdfast.adapters.drivers.hardware_repairs import RepairFailed, Repairs
 from holdfast.facts.actions import TryRepair
 from holdfast.ports.mender import MendFailed
 
-OF_ONE_WAIT = 0.8  # Of the limit, so that what was waited for in vain can still be said.
+# Of the limit, so that what was waited for in vain can still be said, and by us.
+OF_ONE_WAIT, OF_ALL = 0.8, 0.9
 
 
 async def carry_out(
@@ -17,7 +18,7 @@ async def carry_out(
     """Raises MendFailed, TimeoutError."""
     limit_s = asked.limit_ms / 1_000
     try:
-        async with asyncio.timeout(limit_s):
+        async with asyncio.timeout(limit_s * OF_ALL):
             return await act(replace(repairs, limit_s=limit_s * OF_ONE_WAIT))
     except RepairFailed as reason:
         raise MendFailed(str(reason)) from None
