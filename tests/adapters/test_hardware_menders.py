@@ -35,6 +35,7 @@ from holdfast.facts.observations import Observation
 from holdfast.facts.subjects import Subject
 from holdfast.ports.mender import Mender, MendFailed
 from tests.adapters.contract_mender import MenderContract, asked
+from tests.adapters.contract_sensor import SensorContract
 from tests.agent.scene import wait_for
 
 DEVICE = "0000:02:00.0"
@@ -90,7 +91,7 @@ class HardwareHost:
 class HardwareContract(HardwareHost, MenderContract):
     def refused(self, *args: str) -> str:
         with pytest.raises(MendFailed) as caught:
-            asyncio.run(self.make().mend(self.asked(args, limit_ms=1_500)))
+            asyncio.run(self.make().mend(self.asked(args, limit_ms=4_000)))
         return str(caught.value)
 
     def works(self) -> tuple[str, ...]:
@@ -301,13 +302,20 @@ class TestCpu(HardwareContract):
         return self.repairs.sys / "devices/system/cpu/cpu3/online"
 
 
-class TestLooking(HardwareHost):
+class TestRepairedParts(HardwareHost, SensorContract):
     """What is told after a repair, on the same host in a folder."""
+
+    def make(self) -> RepairedParts:
+        self.sensor = RepairedParts(self.repairs)
+        return self.sensor
+
+    async def see_something(self) -> None:
+        self.sensor.look_again(part_subject(MEMORY), {PAGE: "0x3"})
 
     def look(self, part: Subject, evidence: dict[str, str]) -> list[Observation]:
         async def story() -> list[Observation]:
             seen: list[Observation] = []
-            sensor = RepairedParts(self.repairs)
+            sensor = self.make()
             sensor.look_again(part, evidence)
             run = asyncio.create_task(sensor.run(seen.append))
             await wait_for(lambda: sensor.state != NEVER, "a look")

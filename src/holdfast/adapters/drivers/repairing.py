@@ -9,7 +9,7 @@ from holdfast.facts.actions import TryRepair
 from holdfast.ports.mender import MendFailed
 
 # Of the limit, so that what was waited for in vain can still be said, and by us.
-OF_ONE_WAIT, OF_ALL = 0.8, 0.9
+OF_ONE_WAIT, OF_ALL = 0.4, 0.9
 
 
 async def carry_out(
