@@ -102,11 +102,10 @@ async def _bury(process: asyncio.subprocess.Process) -> None:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
-    assert process.stdout is not None
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(LONGEST_LAST_S):
-            await process.stdout.read()  # Its end closes the pipe, which nobody else would.
-            await asyncio.sleep(0)  # asyncio closes its part of it in its next turn.
+    finally:
+        if process.returncode is not None:
+            # asyncio does so in a later turn of the loop: for who was cancelled it may not come.
+            process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 @contextlib.contextmanager
