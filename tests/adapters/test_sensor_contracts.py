@@ -24,7 +24,7 @@ from holdfast.facts.instants import Instant
 from holdfast.facts.observations import UnknownSeen
 from holdfast.facts.subjects import Incarnation
 from holdfast.ports.sensor import Sensor
-from tests.adapters import test_hardware_sensors
+from tests.adapters import test_hardware_menders, test_hardware_sensors
 from tests.adapters.contract_sensor import SensorContract
 from tests.adapters.switch_stand_in import SwitchStandIn
 
@@ -134,7 +134,7 @@ class TestVswitchFlows(_OfSwitch):
 
 
 def test_no_sensor_is_left_out() -> None:
-    names = [*globals(), *dir(test_hardware_sensors)]
+    names = [*globals(), *dir(test_hardware_sensors), *dir(test_hardware_menders)]
     here = {name.removeprefix("Test") for name in names if name.startswith("Test")}
     plugins = {
         "".join(word.title() for word in one.name.split("_"))

@@ -10,6 +10,7 @@ import pytest
 
 from tests.policy.breaking import survivors
 from tests.policy.fence_mutants import FENCE_MUTANTS
+from tests.policy.hardware_mutants import HARDWARE_MUTANTS
 from tests.policy.ladder_mutants import LADDER_MUTANTS
 from tests.policy.lease_mutants import LEASE_MUTANTS
 from tests.policy.migration_mutants import MIGRATION_MUTANTS
@@ -234,6 +235,7 @@ MUTANTS = (
     *LADDER_MUTANTS,
     *PROCESS_MUTANTS,
     *VSWITCH_MUTANTS,
+    *HARDWARE_MUTANTS,
     *MIGRATION_MUTANTS,
     *LEASE_MUTANTS,
 )

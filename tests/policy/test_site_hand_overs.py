@@ -3,6 +3,7 @@
 covers: H1
 """
 
+import pytest
 from msgspec import structs
 
 from holdfast.facts import site as told
@@ -20,11 +21,13 @@ def made(answer: HandOver) -> MigrationScene:
     return scene
 
 
-def hands_over(scene: MigrationScene, host: str, *what: str) -> None:
+def hands_over(
+    scene: MigrationScene, host: str, *what: str, may_stay: tuple[str, ...] = ()
+) -> None:
     """Its agent says what it could not mend; with nothing, that all is well again."""
     record = scene.world.hosts[host]
     vms = told.VmsSet(at=scene.now, host=host, boot=record.boot, vms=record.vms)
-    scene.give(structs.replace(vms, handed_over=what))
+    scene.give(structs.replace(vms, handed_over=what, may_stay=may_stay))
 
 
 def test_by_default_it_is_only_told() -> None:
@@ -68,3 +71,36 @@ def test_a_drain_is_braked_as_any_other_act() -> None:
     hands_over(scene, "h2")
     scene.wait(60_000)
     assert scene.did == [], "in report mode its VMs stay"
+
+
+def warns(scene: MigrationScene, host: str) -> None:
+    """Its memory corrects too much: the advice is to place no new VM there."""
+    hands_over(scene, host, "memory:all", may_stay=("memory:all",))
+
+
+@pytest.mark.parametrize("answer", [*HandOver])
+def test_a_mere_warning_drains_nothing_whatever_is_set(answer: HandOver) -> None:
+    scene = made(answer)
+    warns(scene, "h1")
+    warns(scene, "h3")
+    scene.wait(60_000)
+    assert scene.did == []
+    refused = "not to h3: it could not mend itself (memory:all)"
+    assert scene.begin("web1", "h3") == ("" if answer is HandOver.REPORT else refused)
+
+
+@pytest.mark.parametrize("answer", [HandOver.REPORT, HandOver.QUARANTINE])
+def test_an_advice_to_drain_is_obeyed_no_further_than_is_set(answer: HandOver) -> None:
+    scene = made(answer)
+    hands_over(scene, "h1", "memory:all")
+    scene.wait(60_000)
+    assert scene.did == []
+
+
+def test_a_warning_that_becomes_worse_drains_where_that_is_set() -> None:
+    scene = made(HandOver.DRAIN)
+    warns(scene, "h1")
+    assert scene.did == []
+    hands_over(scene, "h1", "fan:1", "memory:all", may_stay=("fan:1",))
+    assert scene.did[0] == "put begun of web1 to h3"
+    assert scene.world.migrations["web1"].by == "memory:all, which could not be mended there"

@@ -14,6 +14,7 @@ from holdfast.facts.promises import Disarm, Group, Owner, Protection, parse_answ
 from holdfast.facts.tenure import Tenure, TenureState, Wanted
 from holdfast.policy import ordered
 from tests.detectors.cases import parse_seen
+from tests.stories.hardware_commands import HARDWARE_COMMANDS
 from tests.stories.process_commands import PROCESS_COMMANDS
 from tests.stories.stage import HOST_ID, Stage
 
@@ -307,6 +308,7 @@ def _explain(stage: Stage, _words: Words, _options: Options) -> list[str]:
 
 COMMANDS: dict[str, Callable[[Stage, Words, Options], list[str] | None]] = {
     **PROCESS_COMMANDS,
+    **HARDWARE_COMMANDS,
     "host": _host,
     "vm": _vm,
     "group": _group,

@@ -5,11 +5,13 @@ from collections.abc import Callable
 
 from holdfast.adapters.simulated.guarded import SimulatedProcesses
 from holdfast.adapters.simulated.host import SimulatedHost
+from holdfast.adapters.simulated.parts import SimulatedParts
 from holdfast.adapters.simulated.vm import NO_DISK, SimulatedVm
 from holdfast.facts import actions as act
 from holdfast.facts import outcomes as came
 from holdfast.facts.actions import Action
 from holdfast.facts.alarms import Alarm
+from holdfast.facts.hardware import is_part
 from holdfast.facts.instants import NS_PER_MS
 from holdfast.facts.outcomes import Outcome
 from holdfast.facts.promises import AnswerKind
@@ -40,6 +42,7 @@ class SimulatedExecutor:
         self._waiting: dict[str, int] = {}
         self.reported: list[Alarm] = []
         self.processes: SimulatedProcesses  # Set by a story that has any.
+        self.parts: SimulatedParts
 
     def begin_anew(self) -> None:
         self._epoch += 1
@@ -67,7 +70,12 @@ class SimulatedExecutor:
             case act.AwaitAnswer():
                 self._await_answer(action)
             case act.TryRepair():
-                self.processes.try_step(action)
+                if is_part(action.subject):
+                    self.parts.try_step(action)
+                else:
+                    self.processes.try_step(action)
+            case act.LookAgain() if is_part(action.subject):
+                self.parts.look_again(action)
             case _:
                 pass
 

@@ -6,15 +6,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from holdfast.adapters.sensors.guarded_processes import GuardedProcesses
+from holdfast.adapters.sensors.repaired_parts import RepairedParts
 from holdfast.agent.loop import now
 from holdfast.facts import actions as act
 from holdfast.facts import outcomes as came
 from holdfast.facts import wire
 from holdfast.facts.commands import LaddersSet
+from holdfast.facts.hardware import is_part
 from holdfast.facts.instants import Instant
 from holdfast.facts.outcomes import Outcome
 from holdfast.facts.settings import Settings
 from holdfast.facts.subjects import Subject, SubjectKind
+from holdfast.policy.hand_overs import handed_over
+from holdfast.policy.hardware_ladders import hardware_ladders
 from holdfast.policy.process_ladders import ladders_of
 from holdfast.policy.vswitch_ladders import with_switch
 from holdfast.policy.world import World
@@ -41,7 +45,8 @@ def ladders_set(settings: Settings, at: Instant) -> LaddersSet:
         repair=settings.mends_vswitch,
         runs_an_hour=settings.vswitch_repairs_an_hour,
     )
-    return LaddersSet(at=at, ladders=ladders)
+    hardware = hardware_ladders(settings.hardware.repair)
+    return LaddersSet(at=at, ladders=(*ladders, *hardware))
 
 
 def load_mender(name: str) -> Mender:
@@ -63,23 +68,29 @@ class Mending:
     ) -> None:
         self._find, self._world, self._own = find, world, own or {}
         self._processes = GuardedProcesses(settings.processes, _marks(settings))
-        self.sensors: tuple[Sensor, ...] = (self._processes,)
+        self._parts = RepairedParts()
+        self.sensors: tuple[Sensor, ...] = (self._processes, self._parts)
 
     def look_again(self, subject: Subject) -> None:
         """A repair may have helped: those who see it look at once."""
         if subject.kind is SubjectKind.PROCESS:
             self._processes.look_again(subject.id)
+        elif is_part(subject):
+            for mend in self._world().mends.open.values():
+                if mend.fault.subject == subject:
+                    self._parts.look_again(subject, mend.fault.evidence)
 
     def parts(self) -> tuple[wire.HostPart, ...]:
         """What is watched here and may be mended, and what came of each step that was tried."""
-        mends, states = self._world().mends, self._processes.shown()
-        over = mends.handed_over()
+        world, states = self._world(), self._processes.shown()
+        mends, over = world.mends, handed_over(world)
         return tuple(
             wire.HostPart(
                 name=name,
                 state=states.get(name, ""),
                 repairs=dict(mends.counts.get(name, {})),
-                handed_over=over.get(name, ""),
+                handed_over=over[name].reason if name in over else "",
+                advice=over[name].advice if name in over else "",
             )
             for name in sorted({*states, *mends.counts, *over})
         )

@@ -23,11 +23,12 @@ from holdfast.facts.actions import Action, AskWitnesses, Report, TellIncident
 from holdfast.facts.alarms import Alarm, AlarmRecord, AlarmReport, condition_of
 from holdfast.facts.commands import IncidentSettled
 from holdfast.facts.definitions import HostSize
+from holdfast.facts.hardware import Advice
 from holdfast.facts.hearing import Hearing, HostExpected, HostForgotten, LinkChanged, Sign
 from holdfast.facts.incidents import Incident
 from holdfast.facts.instants import NS_PER_MS, NS_PER_S, Instant
 from holdfast.facts.site import HostVm, SiteFact
-from holdfast.facts.wire import VmSummary
+from holdfast.facts.wire import HostPart, VmSummary
 from holdfast.policy import timing
 from holdfast.policy.host_states import SILENT
 from holdfast.policy.site import SiteDecider
@@ -204,19 +205,20 @@ class Watch:
         """Its agent said what runs there, and what it offers."""
         if agent.size is not None:
             self.set_size(agent.host, agent.size, agent.features)
-        handed_over = tuple(part.name for part in agent.parts if part.handed_over)
-        self.set_vms(agent.host, agent.boot, agent.vms, handed_over)
+        self.set_vms(agent.host, agent.boot, agent.vms, agent.parts)
 
     def set_vms(
-        self, host: str, boot: str, vms: tuple[VmSummary, ...], handed_over: tuple[str, ...] = ()
+        self, host: str, boot: str, vms: tuple[VmSummary, ...], parts: tuple[HostPart, ...] = ()
     ) -> None:
+        over = [part for part in parts if part.handed_over]
         self._vms[host] = told.VmsSet(
             at=clock.now(),
             host=host,
             boot=boot,
             vms=tuple(_host_vm(vm) for vm in vms if vm.is_running),
             given_up=tuple(_host_vm(vm) for vm in vms if vm.is_given_up),
-            handed_over=handed_over,
+            handed_over=tuple(part.name for part in over),
+            may_stay=tuple(part.name for part in over if part.advice == Advice.QUARANTINE),
         )
         self._set_vms(host, boot)
 

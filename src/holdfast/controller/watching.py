@@ -112,4 +112,4 @@ def begin(
         tell = watch.expect if known.should_pulse_here else watch.know
         tell(host, name, boot, tuple(sorted(known.addresses)))
         if agent is not None:
-            watch.set_vms(host, boot, agent.vms)
+            watch.set_vms(host, boot, agent.vms, agent.parts)

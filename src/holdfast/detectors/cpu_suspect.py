@@ -2,7 +2,15 @@
 
 from collections.abc import Iterable
 
-from holdfast.facts.hardware import PROCESSORS, Advice, AlarmLeft, MachineCheck, Severity
+from holdfast.facts.hardware import (
+    ONE_CPU,
+    PROCESSORS,
+    Advice,
+    AlarmLeft,
+    CpuOffline,
+    MachineCheck,
+    Severity,
+)
 from holdfast.facts.instants import Instant
 from holdfast.facts.observations import Observation
 from holdfast.facts.verdicts import Certainty, Effect, Verdict
@@ -14,6 +22,8 @@ CONDITION = "cpu-suspect"
 HOUR_MS = 3_600_000
 QUIET_MS = 24 * HOUR_MS
 ERRORS_PER_HOUR = 10
+UNKNOWN = -1
+CPUS_KEPT = 2  # Whether it is one, or more.
 OVER = "no more errors for a day"
 
 
@@ -27,21 +37,29 @@ class CpuIsSuspect:
         self._errors = Window(HOUR_MS)
         self._standing = Standing("cpu_suspect", CONDITION, quiet_ms)
         self._was_uncorrected = False
+        self._cpus: set[int] = set()  # Those that erred since all was well.
 
     def observe(self, seen: Observation) -> Iterable[Verdict]:
         match seen:
             case AlarmLeft(condition="cpu-suspect"):
                 self._standing.adopt(seen.subject)
+                self._cpus.add(UNKNOWN)  # Which CPUs erred before, nobody remembers.
                 self._standing.well(seen.subject.id, seen.at, OVER)
             case MachineCheck() if seen.part != "memory":
                 return self._on_check(seen)
+            case CpuOffline() if self._cpus == {seen.cpu}:
+                reason = f"CPU {seen.cpu}, which alone erred, is offline"
+                self._standing.over(PROCESSORS.key, seen.at, reason)
             case _:
                 pass
         return ()
 
     def wake(self, now: Instant) -> Iterable[Verdict]:
         said = self._standing.wake(now)
-        self._was_uncorrected &= not said
+        if said:
+            self._was_uncorrected = False
+            self._cpus.clear()
+            self._errors = Window(HOUR_MS)
         return said
 
     def deadline(self) -> Instant | None:
@@ -49,6 +67,8 @@ class CpuIsSuspect:
 
     def _on_check(self, seen: MachineCheck) -> list[Verdict]:
         total = self._errors.add(seen.at)
+        if len(self._cpus) < CPUS_KEPT:
+            self._cpus.add(seen.cpu)
         self._was_uncorrected |= seen.severity is not Severity.CORRECTED
         if self._was_uncorrected:
             certainty, advice = Certainty.CERTAIN, Advice.DRAIN
@@ -58,6 +78,7 @@ class CpuIsSuspect:
             reason = f"processors had to correct {self._limit} errors within an hour, or more"
         else:
             return []
+        is_one = self._cpus == {seen.cpu}
         wrong = Wrong(
             part=PROCESSORS,
             effect=Effect.DOOMED,
@@ -68,6 +89,7 @@ class CpuIsSuspect:
             evidence={
                 "errors": str(total),
                 "cpu": str(seen.cpu),
+                **({ONE_CPU: str(seen.cpu)} if is_one else {}),
                 "socket": str(seen.socket),
                 "bank": str(seen.bank),
                 "status": seen.status,

@@ -10,6 +10,7 @@ from holdfast.facts.hardware import (
     AlarmLeft,
     Part,
     PartKind,
+    PcieAnswers,
     PcieError,
     PcieRecovered,
     Severity,
@@ -58,6 +59,8 @@ class PcieErrs:
                 return self._on_error(seen)
             case PcieRecovered():
                 return self._on_recovered(seen)
+            case PcieAnswers():
+                self._on_answer(seen)
             case _:
                 pass
         return ()
@@ -96,6 +99,13 @@ class PcieErrs:
         self._recoveries.append(seen)
         changed = [one for one in self._devices.values() if self._apply(seen, one)]
         return [verdict for device in changed for verdict in self._say(device, seen.at)]
+
+    def _on_answer(self, seen: PcieAnswers) -> None:
+        """Only what was gone is back by that: a device that errs answers all the time."""
+        device = self._devices.get(seen.device)
+        key = Part(kind=PartKind.PCI, id=seen.device, name=seen.device).key
+        if device is not None and device.is_off:
+            self._standing.over(key, seen.at, f"PCIe device {seen.device} answers again")
 
     def _apply(self, recovery: PcieRecovered, device: _Device) -> bool:
         """Whether this recovery was that of the device, after its newest error."""

@@ -22,7 +22,8 @@ HARDWARE: tuple[AlarmType, ...] = (
         probable_cause="CORRUPT_DATA",
         means="Failure predicted: a module corrected ten errors or more within an hour (setting"
         " corrected_per_hour). Nothing was lost. Advice to the VIM: quarantine.",
-        clears=f"When an hour passed without such an error{_BOOT}.",
+        clears="When an hour passed without such an error, when the page whose errors repeated is"
+        f" out of use and too few are left{_BOOT}.",
         reported="within a minute: the agent has the kernel look each 30 s for errors that do not"
         " interrupt it.",
         repair="Drain the host when its VMs allow it; replace the module that the details name.",
@@ -64,7 +65,8 @@ HARDWARE: tuple[AlarmType, ...] = (
         probable_cause="PROCESSOR_PROBLEM",
         means="A cache, a bus or a part that Holdfast does not know erred: once without being"
         " corrected, or ten times within an hour. Failure predicted. Advice: quarantine or drain.",
-        clears=f"When a day passed without such an error{_BOOT}.",
+        clears="When a day passed without such an error, when the only CPU that erred is offline"
+        f"{_BOOT}.",
         repair="Drain the host; the details name the CPU, its socket and the bank. Replace it.",
         covers=("H1", "H2", "H5"),
     ),
@@ -78,7 +80,8 @@ HARDWARE: tuple[AlarmType, ...] = (
         means="Degraded: the device, or its link, had an error that was not corrected, or a hundred"
         " that were. Where the kernel could not bring it back, it is gone until it is reset."
         " Advice: quarantine; drain where it is gone.",
-        clears=f"When an hour passed without an error{_BOOT}; what is gone, when the host boots.",
+        clears=f"When an hour passed without an error{_BOOT}; what is gone, when"
+        " it answers after a repair, or the host boots.",
         repair="Look which device it is: lspci -s DEVICE. Seat it anew, or replace it.",
         covers=("H1", "H5"),
     ),

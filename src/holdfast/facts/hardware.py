@@ -24,8 +24,11 @@ class PartKind(StrEnum):
     KERNEL = "kernel"
 
 
+ADVICE = "advice"  # In the evidence of a verdict, and in the details of its alarm.
+
+
 class Advice(StrEnum):
-    """What the VIM should do about it, in the evidence of a verdict as `advice`."""
+    """What the VIM should do about it, the mildest first."""
 
     NOTHING = "nothing"
     QUARANTINE = "quarantine"  # Place no new VM on the host.
@@ -78,6 +81,7 @@ class MemoryErrors(Seen, frozen=True, kw_only=True):
     severity: Severity
     count: int
     module: str
+    address: str = ""  # Physical; empty where it is not known to the page.
 
 
 class MemoryFailure(Seen, frozen=True, kw_only=True):
@@ -90,6 +94,24 @@ class MemoryFailure(Seen, frozen=True, kw_only=True):
     page: str
     used_for: str
     result: str
+
+
+class PageRetired(Seen, frozen=True, kw_only=True):
+    """A page was looked at after its repair, and is out of use. Source: /proc/kpageflags."""
+
+    page: str
+
+
+class CpuOffline(Seen, frozen=True, kw_only=True):
+    """A CPU was looked at after its repair, and nothing runs on it any more."""
+
+    cpu: int
+
+
+class PcieAnswers(Seen, frozen=True, kw_only=True):
+    """A device was looked at after its repair: it answers, and has a driver."""
+
+    device: str
 
 
 class PageOwnerKilled(Seen, frozen=True, kw_only=True):
@@ -194,6 +216,9 @@ HardwareSeen = (
     | MachineCheck
     | MemoryErrors
     | MemoryFailure
+    | PageRetired
+    | CpuOffline
+    | PcieAnswers
     | PageOwnerKilled
     | PcieError
     | PcieRecovered
@@ -204,6 +229,19 @@ HardwareSeen = (
     | HardwareListed
     | KernelCrashed
 )
+
+PAGE_BYTES = 4_096
+ONE_CPU = "one_cpu"  # In the evidence of a verdict: the only CPU of all that erred.
+PAGE = "page"  # In the evidence of a verdict: the page that can be taken out of use.
+
+
+def page_of(address: str) -> str:
+    """The number of the page that a physical address is in; empty where it is none."""
+    try:
+        return f"0x{int(address, 16) // PAGE_BYTES:x}"
+    except ValueError:
+        return ""
+
 
 MEMORY = Part(kind=PartKind.MEMORY, id="all", name="memory")
 PROCESSORS = Part(kind=PartKind.CPU, id="all", name="processors")

@@ -40,12 +40,14 @@ class RepairStep(Struct, frozen=True, kw_only=True):
 class RepairLadder(Struct, frozen=True, kw_only=True):
     """The repair of one kind of fault: `condition`, of this `subject` (empty: of any).
 
+    Without `evidence` of that name its steps can do nothing: then it is no repair of that fault.
     After `total_ms`, or after `runs_an_hour` of them, the VIM has it. While what it `needs` (ids of
     subjects) is itself broken, that is mended first.
     """
 
     condition: str
     subject: str = ""
+    evidence: str = ""
     effects: tuple[Effect, ...] = (Effect.GONE, Effect.STUCK, Effect.DEGRADED)
     steps: tuple[RepairStep, ...]
     total_ms: int

@@ -23,16 +23,25 @@ HARDWARE_STEPS: dict[str, str] = {
 2. `advice: quarantine`: it corrects itself, too often. Look whether it is too hot (`overheated`).
 3. `part: unknown to Holdfast`: look the bank and the status up in the maker's manual, and tell us.
 """,
+    "memory-corrected": """\
+1. *those of page ... repeat*: it is taken out of use by itself (`repair` in `[hardware]`), and the
+   alarm clears when that was enough.
+2. Else, or when it comes back: `where` names the modules, or the addresses. Place no new VM there.
+3. Drain the host when its VMs allow it (`holdfast host drain HOST`), and replace the module.
+""",
     "pcie-error": """\
 1. What is it: `lspci -s DEVICE`. A network card: the vSwitch or bond above it has its own alarm.
-2. *could not bring it back*: it is gone until it is reset. Nothing of it is used by a VM? Then
+2. *could not bring it back*: it is gone until it is reset, which is done by itself only with
+   `repair = "all"` in `[hardware]`. Nothing of it is used by a VM? Then
    `echo 1 > /sys/bus/pci/devices/DEVICE/remove`, and `echo 1 > /sys/bus/pci/rescan`.
 3. Errors that are corrected, and many: seat the card anew, try another slot, then another card.
 """,
     "raid-degraded": """\
 1. *it is being rebuilt*: wait. `cat /proc/mdstat` says how far it is.
-2. *nothing replaces it yet*: take the failed member out, `mdadm /dev/ARRAY --remove /dev/DISK`,
-   replace the disk, and put the new one in: `mdadm /dev/ARRAY --add /dev/DISK`.
+2. *nothing replaces it yet*: a member whose disk is well is put back by itself, and a spare takes
+   its place. `tried` in the details says why that did not help. Take the failed member out,
+   `mdadm /dev/ARRAY --remove /dev/DISK`, replace the disk, and put the new one in:
+   `mdadm /dev/ARRAY --add /dev/DISK`.
 3. One that only lost its cable can be put back: `mdadm /dev/ARRAY --re-add /dev/DISK`.
 """,
     "hardware-missing": """\

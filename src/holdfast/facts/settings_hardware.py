@@ -17,6 +17,14 @@ class Board(StrEnum):
     NONE = "none"
 
 
+class Repair(StrEnum):
+    """Which repairs of its hardware a host begins by itself."""
+
+    NONE = "none"
+    HARMLESS = "harmless"  # Those that nothing which works can feel.
+    ALL = "all"  # And those that VMs may feel, when the fault is certain.
+
+
 class Hardware(Struct, frozen=True, kw_only=True):
     """`secret_file` holds the password alone, as a file that only root may read.
 
@@ -26,6 +34,7 @@ class Hardware(Struct, frozen=True, kw_only=True):
     watch: bool | None = None
     period_s: float = 25.0  # Twice within a minute: a board is believed when it says it twice.
     corrected_per_hour: int = 10
+    repair: Repair = Repair.HARMLESS
     board: Board = Board.LOCAL
     address: str = ""
     user: str = ""
@@ -58,6 +67,7 @@ HARDWARE: dict[str, Check] = {
     "watch": truth,
     "period_s": seconds(10, 28),
     "corrected_per_hour": _whole(1, 1_000_000),
+    "repair": word_of(Repair),
     "board": word_of(Board),
     "address": _text,
     "user": _text,

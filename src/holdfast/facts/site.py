@@ -180,6 +180,7 @@ class VmsSet(Told, frozen=True, kw_only=True):
     vms: tuple[HostVm, ...]
     given_up: tuple[HostVm, ...] = ()
     handed_over: tuple[str, ...] = ()  # What it could not mend itself.
+    may_stay: tuple[str, ...] = ()  # Those of it for which no VM has to leave.
 
 
 class LeadChanged(Told, frozen=True, kw_only=True):

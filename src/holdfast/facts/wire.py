@@ -38,6 +38,7 @@ class HostPart(Struct, frozen=True, kw_only=True):
     state: str = ""
     repairs: dict[str, int] = {}
     handed_over: str = ""  # Why it could not be mended here, as long as that lasts.
+    advice: str = ""  # What should be done then: quarantine or drain; empty is as drain.
 
 
 class VmSummary(Struct, frozen=True, kw_only=True):

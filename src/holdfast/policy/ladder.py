@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from holdfast.facts import outcomes as came
 from holdfast.facts.actions import Action, LookAgain, TryRepair
+from holdfast.facts.hardware import ADVICE, Advice
 from holdfast.facts.instants import Instant, after, elapsed_ms
 from holdfast.facts.mending import RepairLadder, Risk, StepResult, Tried
 from holdfast.facts.verdicts import Certainty, Effect, FaultCleared, FaultRaised
@@ -135,14 +136,21 @@ def _begin(world: World, key: str, fault: FaultRaised, ladder: RepairLadder) -> 
 
 def _raised_again(world: World, mend: Mend, fault: FaultRaised) -> list[Action]:
     """It is the same fault, in the middle of its repair: more is known of it, or it is worse."""
-    was, mend.fault, mend.is_well = mend.fault.effect, fault, False
-    is_worse = fault.effect is Effect.GONE and was is not Effect.GONE
+    was, mend.fault, mend.is_well = mend.fault, fault, False
+    is_worse = fault.effect is Effect.GONE and was.effect is not Effect.GONE
     is_verified = mend.stage is MendStage.VERIFYING and not mend.waits_for
     if is_verified and is_worse:
         return _did_not_help(world, mend, StepResult.WORSE, fault.reason)
+    if is_verified and _mends_itself(was) and not _mends_itself(fault):
+        return _did_not_help(world, mend, StepResult.NOT_VERIFIED, fault.reason)
     if mend.stage is MendStage.HELD:
         return _next(world, mend)
     return _tell(world, mend)
+
+
+def _mends_itself(fault: FaultRaised) -> bool:
+    """Its detector says so: as of a RAID that is being rebuilt, which takes hours."""
+    return fault.evidence.get(ADVICE) == Advice.NOTHING
 
 
 def _next(world: World, mend: Mend) -> list[Action]:

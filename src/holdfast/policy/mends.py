@@ -65,14 +65,10 @@ class Mends(Struct, kw_only=True):
             if one.condition == fault.condition
             and one.subject in ("", fault.subject.id)
             and fault.effect in one.effects
+            and (not one.evidence or fault.evidence.get(one.evidence))
             and (one.steps or any(map(self.of_subject, one.needs)))
         ]
         return max(fit, key=lambda one: bool(one.subject), default=None)
-
-    def handed_over(self) -> dict[str, str]:
-        """What the VIM has by now, by subject: what was wrong with it."""
-        found = (m for m in self.open.values() if m.stage is MendStage.HANDED_OVER)
-        return {mend.fault.subject.id: mend.fault.reason for mend in found}
 
     def of_subject(self, subject: str) -> Mend | None:
         return next((m for m in self.open.values() if m.fault.subject.id == subject), None)

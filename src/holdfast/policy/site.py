@@ -218,8 +218,7 @@ class SiteDecider:
         if record.boot not in ("", fact.boot) and record.vms_boot == record.boot:
             return []  # Of an earlier boot, late.
         before = {vm.vm for vm in record.vms}
-        record.vms, record.vms_boot, record.given_up = fact.vms, fact.boot, fact.given_up
-        record.told_boot, record.handed_over = fact.boot, fact.handed_over
+        record.hear(fact)
         if loss_of(record) is None or before == {vm.vm for vm in fact.vms}:
             return []
         keys = site_alarms.want_host(world, record, "it does not run there")

@@ -59,14 +59,14 @@ def _left(world: SiteWorld) -> Iterator[tuple[Drain, bool]]:
             yield Drain(host=prediction.host, by=by, limit_s=PREDICTED_LIMIT_S), False
     for record in _unmended(world):
         if record.host not in world.drains and not why_unmended_kept(world, record):
-            by = f"{', '.join(record.handed_over)}, which could not be mended there"
+            by = f"{', '.join(record.to_leave_for)}, which could not be mended there"
             yield Drain(host=record.host, by=by, limit_s=PREDICTED_LIMIT_S), False
 
 
 def _unmended(world: SiteWorld) -> Iterator[HostRecord]:
     """The hosts that could not mend themselves, where VMs are to leave such."""
     if world.hand_over is HandOver.DRAIN:
-        yield from (one for one in world.hosts.values() if one.handed_over)
+        yield from (one for one in world.hosts.values() if one.to_leave_for)
 
 
 def why_unmended_kept(world: SiteWorld, record: HostRecord) -> str:

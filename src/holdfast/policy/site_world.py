@@ -53,6 +53,7 @@ class HostRecord(Struct, kw_only=True):
     heard_at: Instant = Instant(0)  # When it was heard anew, in this boot or after a silence.
     given_up: tuple[HostVm, ...] = ()  # VMs that its agent has given up.
     handed_over: tuple[str, ...] = ()  # What it could not mend itself.
+    may_stay: tuple[str, ...] = ()  # Those of it for which no VM has to leave.
     size: HostSize | None = None
     can_start: bool = False  # Its agent takes orders to start a VM of another host.
     can_move: bool = False  # And to move one while it runs.
@@ -64,8 +65,20 @@ class HostRecord(Struct, kw_only=True):
 
     def has_heard(self, fact: VmsSet) -> bool:
         """Whether its agent has said just that already."""
-        known = (self.told_boot, self.vms_boot, self.vms, self.given_up, self.handed_over)
-        return known == (fact.boot, fact.boot, fact.vms, fact.given_up, fact.handed_over)
+        known = (self.told_boot, self.vms_boot, self.vms, self.given_up)
+        unmended = (self.handed_over, self.may_stay) == (fact.handed_over, fact.may_stay)
+        return unmended and known == (fact.boot, fact.boot, fact.vms, fact.given_up)
+
+    def hear(self, fact: VmsSet) -> None:
+        """Believe all that its agent says of it."""
+        self.vms, self.vms_boot, self.given_up = fact.vms, fact.boot, fact.given_up
+        self.told_boot, self.handed_over = fact.boot, fact.handed_over
+        self.may_stay = fact.may_stay
+
+    @property
+    def to_leave_for(self) -> tuple[str, ...]:
+        """What it could not mend itself, and for which its VMs should leave."""
+        return tuple(one for one in self.handed_over if one not in self.may_stay)
 
     @property
     def place(self) -> dict[str, str]:

@@ -84,6 +84,12 @@ class Standing:
             self._over[key] = reason
             self._dues.set(key, after(at, self.quiet_ms))
 
+    def over(self, key: str, at: Instant, reason: str) -> None:
+        """It is over now: it was looked at, and nothing has to be waited for."""
+        if key in self._raised:
+            self._over[key] = reason
+            self._dues.set(key, at)
+
     def wake(self, now: Instant) -> list[FaultCleared]:
         return [self._clear(key, now) for key in self._dues.take(now)]
 

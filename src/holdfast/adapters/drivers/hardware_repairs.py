@@ -14,7 +14,7 @@ from pathlib import Path
 
 from holdfast.adapters.drivers.held_program import run_program
 from holdfast.adapters.drivers.mdstat import MDSTAT, read_mdstat
-from holdfast.facts.hardware import RaidState
+from holdfast.facts.hardware import PAGE_BYTES, RaidState
 from holdfast.facts.instants import Instant
 
 SYS, PROC, DEV = Path("/sys"), Path("/proc"), Path("/dev")
@@ -24,7 +24,6 @@ ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 LIMIT_S = 10.0
 LOOK_S = 0.05
 HWPOISON = 1 << 19  # KPF_HWPOISON. Source: include/uapi/linux/kernel-page-flags.h.
-PAGE_BYTES = 4_096
 _WRITE = 'printf %s "$1" > "$2"'
 _PCI = re.compile(r"[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -49,11 +48,11 @@ class Repairs:
     async def soft_offline(self, address: int) -> str:
         """Move what is in the page at this physical address elsewhere, and use the page no more."""
         number = address // PAGE_BYTES
-        if self._is_poisoned(number):
+        if self.is_retired(number):
             return f"page 0x{number:x} is out of use already"
         memory = self.sys / "devices/system/memory/soft_offline_page"
         await self._write(memory, f"0x{number * PAGE_BYTES:x}")
-        await self._wait(lambda: self._is_poisoned(number), f"page 0x{number:x} is still in use")
+        await self._wait(lambda: self.is_retired(number), f"page 0x{number:x} is still in use")
         return f"page 0x{number:x} is out of use, and its content moved elsewhere"
 
     async def take_cpu_offline(self, cpu: int) -> str:
@@ -71,25 +70,45 @@ class Repairs:
         for name in (array, failed, member):
             _check(_NAME, name, "a device")
         device = str(self.dev / array)
-        if failed in self._raid(array).failed:
+        if failed in self.raid(array).failed:
             await self._mdadm(device, "--remove", str(self.dev / failed))
         if spare:
             await self._mdadm(device, "--add", str(self.dev / spare))
         else:
             await self._put_back(device, str(self.dev / failed))
+        return await self.await_rebuild(array, member)
+
+    async def await_rebuild(self, array: str, member: str) -> str:
+        """See that it is being rebuilt, or whole again."""
         await self._wait(
-            lambda: _is_in_use(self._raid(array)), f"{array} does not rebuild onto {member}"
+            lambda: _is_in_use(self.raid(array)), f"{array} does not rebuild onto {member}"
         )
-        state = self._raid(array)
+        state = self.raid(array)
         return f"{array} rebuilds onto {member}" if state.missing else f"{array} is whole again"
+
+    def is_offline(self, cpu: int) -> bool:
+        return _text(self.sys / f"devices/system/cpu/cpu{cpu}/online") == "0"
+
+    def answers(self, device: str) -> bool:
+        """Whether a PCI device does, and has a driver. May block as long as its bus does."""
+        folder = self.sys / "bus/pci/devices" / device
+        return (folder / "driver").exists() and _answers(folder)
 
     async def reset_pci(self, device: str) -> str:
         _check(_PCI, device, "a PCI device")
         folder = self.sys / "bus/pci/devices" / device
         if not (folder / "reset").exists():
             raise RepairFailed(f"the kernel knows no way to reset {device}")
+        driver = folder / "driver"
+        has_driver = driver.exists()
+        if has_driver:  # It has given the device up, and has to begin anew.
+            await self._write(driver / "unbind", device)
+            await self._wait(lambda: not driver.exists(), f"its driver does not let go of {device}")
         await self._write(folder / "reset", "1")
         await self._wait(lambda: _answers(folder), f"{device} does not answer after its reset")
+        if has_driver:
+            await self._write(self.sys / "bus/pci/drivers_probe", device)
+            await self._wait(driver.exists, f"no driver takes {device} after its reset")
         return f"{device} was reset and answers"
 
     async def rescan_pci(self, device: str) -> str:
@@ -123,13 +142,15 @@ class Repairs:
     async def _mdadm(self, array: str, *words: str) -> None:
         await self._run([self.mdadm, array, *words])
 
-    def _raid(self, array: str) -> RaidState:
+    def raid(self, array: str) -> RaidState:
+        """What is true of it now. Raises RepairFailed where there is none of this name."""
         for state in read_mdstat(_text(self.mdstat), Instant(0)):
             if state.array == array:
                 return state
         raise RepairFailed(f"there is no RAID {array}")
 
-    def _is_poisoned(self, page: int) -> bool:
+    def is_retired(self, page: int) -> bool:
+        """Whether this page is out of use. Raises RepairFailed where nobody can say."""
         try:
             with (self.proc / "kpageflags").open("rb") as opened:
                 opened.seek(page * 8)

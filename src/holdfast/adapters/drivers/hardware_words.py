@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from holdfast.adapters.drivers import machine_checks
 from holdfast.facts.hardware import (
+    PAGE_BYTES,
     DiskIoFailed,
     MachineCheck,
     MemoryErrors,
@@ -25,6 +26,10 @@ Read = Callable[[Instant, re.Match[str]], Observation]
 # The buffer's clock is the monotonic one, so that its stamps are instants.
 _EVENT = re.compile(
     r"^.*? \[\d+\] \S* *(?P<s>\d+)\.(?P<us>\d{6}): (?P<event>[a-z_]+): (?P<words>.*)$"
+)
+# Where, and how exactly that is known: the address is one of so many bytes (`grain`).
+_EDAC_PLACE = re.compile(
+    r"grain:(?P<grain>[1-9]\d*) .*?address:0x(?P<address>[0-9a-f]*[1-9a-f]\w*)"
 )
 STAMPS_BELIEVED_NS = 60 * NS_PER_S
 _DEVICE = r"(?P<device>[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])"
@@ -74,7 +79,15 @@ def _memory_errors(at: Instant, match: re.Match[str]) -> Observation:
     if severity is None:
         return UnknownSeen(at=at, what=f"memory errors of severity {match['severity']}")
     module = match["module"].strip()
-    return MemoryErrors(at=at, severity=severity, count=int(match["count"]), module=module)
+    found = _EDAC_PLACE.search(match.string)
+    is_page_known = found is not None and int(found["grain"]) <= PAGE_BYTES
+    return MemoryErrors(
+        at=at,
+        severity=severity,
+        count=int(match["count"]),
+        module=module,
+        address=f"0x{int(found['address'], 16):x}" if found and is_page_known else "",
+    )
 
 
 def _memory_failure(at: Instant, match: re.Match[str]) -> Observation:

@@ -45,7 +45,7 @@ async def run_program(
         memory_file(bytes(MOST_SAID_BYTES)) as out,
         memory_file(bytes(MOST_COMPLAINED_BYTES)) as err,
     ):
-        process = await asyncio.create_subprocess_exec(
+        making = asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", program_holder.__file__),
             *(str(os.getpid()), str(out), str(limit_s - last_s), str(last_s / 3), *command),
             stdin=stdin,
@@ -56,9 +56,22 @@ async def run_program(
             cwd="/",
             start_new_session=True,
         )
+        process = await _made(asyncio.ensure_future(making))
         told = await _wait(process, limit_s)
         code = int(told.removeprefix("code ")) if told.startswith("code ") else None
         return Ended(code, _written(out, MOST_SAID_BYTES), _written(err, MOST_COMPLAINED_BYTES))
+
+
+async def _made(making: asyncio.Future[asyncio.subprocess.Process]) -> asyncio.subprocess.Process:
+    """Cancelled while it is being made, it is made and ended: half of one would be left behind."""
+    try:
+        return await asyncio.shield(making)
+    except asyncio.CancelledError:
+        process = await making
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        await _bury(process)
+        raise
 
 
 async def _wait(process: asyncio.subprocess.Process, limit_s: float) -> str:
@@ -76,8 +89,7 @@ async def _wait(process: asyncio.subprocess.Process, limit_s: float) -> str:
             process.terminate()
         raise
     finally:
-        if process.returncode is None:
-            await _bury(process)
+        await _bury(process)
 
 
 async def _bury(process: asyncio.subprocess.Process) -> None:
@@ -85,11 +97,15 @@ async def _bury(process: asyncio.subprocess.Process) -> None:
     machine that is far too busy this takes a little more than the limit, rather than that."""
     try:
         async with asyncio.timeout(LONGEST_LAST_S):
-            await process.wait()
+            await process.wait()  # At once, where it has ended.
     except TimeoutError:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
+    finally:
+        if process.returncode is not None:
+            # asyncio does so in a later turn of the loop: for who was cancelled it may not come.
+            process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 @contextlib.contextmanager

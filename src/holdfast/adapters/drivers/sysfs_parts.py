@@ -41,12 +41,21 @@ def disk_names(sys: Path = SYS) -> dict[str, str]:
     }
 
 
+def disk_of(device: str, sys: Path = SYS) -> str:
+    """The disk that a block device is (a part of), by the kernel's name; empty where it is gone."""
+    try:
+        path = (sys / "class/block" / device).resolve(strict=True)
+    except OSError:
+        return ""
+    return path.parent.name if (path / "partition").exists() else path.name
+
+
 def _cpus(sys: Path) -> list[Part]:
     """One is there as long as the kernel could switch it on."""
     present = _text(sys / "devices/system/cpu/present")
     return [
         Part(kind=PartKind.CPU, id=str(number), name=f"CPU {number}")
-        for number in _numbers(present)
+        for number in numbers_of(present)
     ]
 
 
@@ -89,7 +98,7 @@ def _is_disk(path: Path) -> bool:
     return _OF_A_NETWORK.search(f"{path.resolve()}/") is None
 
 
-def _numbers(text: str) -> list[int]:
+def numbers_of(text: str) -> list[int]:
     """`0-3,8` as numbers."""
     found: list[int] = []
     for piece in text.split(","):

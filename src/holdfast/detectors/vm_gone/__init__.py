@@ -18,6 +18,7 @@ from holdfast.detectors.vm_gone.judgement import (
     Told,
     judge,
 )
+from holdfast.facts.hardware import PageOwnerKilled
 from holdfast.facts.instants import NS_PER_MS, Instant, after, elapsed_ms
 from holdfast.facts.observations import (
     CoreDumpBegan,
@@ -98,8 +99,8 @@ class VmGone:
                 return self._on_sign(seen.incarnation, seen.at, None)
             case VmFoundGone():
                 return self._on_found_gone(seen)
-            case QemuLogRead():
-                return self._on_log(seen)
+            case QemuLogRead() | PageOwnerKilled():
+                return self._on_word(seen)
             case LifecycleSeen() | DomainStateRead():
                 return self._on_libvirt(seen)
             case QmpEventSeen():
@@ -186,6 +187,17 @@ class VmGone:
             for read in self._early.pop(seen.incarnation.vm, []) if is_new else []:
                 life.take_word(read.reason, read.at)
         return self._settle(life)
+
+    def _on_lost_page(self, seen: PageOwnerKilled) -> list[Verdict]:
+        """Whose QEMU it was may die of it, and may go on: its guest was told then."""
+        lost = [life for life in self._lives if life.life.pid == seen.pid and seen.pid]
+        for life in lost[-1:]:
+            life.mark("page-lost", seen.at)
+            return self._settle(life)
+        return []
+
+    def _on_word(self, seen: QemuLogRead | PageOwnerKilled) -> list[Verdict]:
+        return self._on_log(seen) if isinstance(seen, QemuLogRead) else self._on_lost_page(seen)
 
     def _on_log(self, seen: QemuLogRead) -> list[Verdict]:
         """The log is about this very life, and tells the reason as libvirt would."""

@@ -32,6 +32,7 @@ OUTSIDE_REASONS = {  # QMP SHUTDOWN's reasons that are neither the guest's nor l
 }
 # The guest that asks to reboot a VM whose definition says to end it then, is obeyed as well.
 GUEST_REASONS = {"guest-shutdown", "guest-reset"}
+SIGNAL_BITS = 0x7F  # Of a status as wait(2) gives it.
 SIGNAL_LINE = "terminating on signal "  # QEMU's own last line; it names the sender.
 LIBVIRT_PROGRAMS = ("libvirtd)", "virtqemud)")
 
@@ -42,6 +43,7 @@ TAKEN_BACK_BY = {
     "panicked": ("RESET",),
     "crash-dumping": ("RESET",),
     "watchdog": ("RESET",),
+    "page-lost": (),  # What was lost stays lost.
     "coming": ("RESUME",),  # Its memory has come from another host, and it runs here.
 }
 
@@ -214,6 +216,9 @@ def _guest_stop() -> Stop:
 
 
 def _violent_cause(life: Life) -> str:
+    end = life.core_signal or (life.status or 0) & SIGNAL_BITS
+    if end and signal_name(end) == "SIGBUS" and life.has("page-lost"):
+        return "killed by SIGBUS, since a page of its memory lost its content"
     if life.status:
         return spoken_exit(life.status)
     if life.core_signal:
