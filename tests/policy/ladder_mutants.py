@@ -139,8 +139,8 @@ LADDER_MUTANTS = (
     Mutant(
         "takes what failed again for well",
         _LADDER,
-        "    was, mend.fault, mend.is_well = mend.fault.effect, fault, False",
-        "    was, mend.fault = mend.fault.effect, fault",
+        "    was, mend.fault, mend.is_well = mend.fault, fault, False",
+        "    was, mend.fault = mend.fault, fault",
         _LAWS,
     ),
 )

@@ -130,8 +130,8 @@ ORDER_MUTANTS = (
     Mutant(
         "lets a person settle a copy away",
         "policy/orders.py",
-        " and not record.is_copy\n            )",
-        "\n            )",
+        " and not record.is_copy\n    return service.settled",
+        "\n    return service.settled",
         ORDERED,
     ),
 )

@@ -100,7 +100,7 @@ def build_host_image(cache: Path = DEFAULT_CACHE) -> HostImage:
 
 def _content_key(packages: list[str]) -> str:
     digest = hashlib.sha256()
-    for source in (Path(__file__), *sorted(INSIDE.iterdir())):
+    for source in (Path(__file__), *sorted(path for path in INSIDE.iterdir() if path.is_file())):
         digest.update(source.read_bytes())
     digest.update(_list_libraries().encode())
     digest.update("\n".join(packages).encode())
@@ -175,7 +175,7 @@ def _put_together(root: Path, version: str) -> None:
     (root / "etc/machine-id").write_text("e" * 32 + "\n")
     run_command(["chroot", str(root), "/sbin/depmod", version], timeout_s=MAKING_LIMIT_S)
     lab = root / "opt/holdfast/lab"
-    shutil.copytree(INSIDE, lab)
+    shutil.copytree(INSIDE, lab, ignore=shutil.ignore_patterns("__pycache__"))
     for program in lab.iterdir():
         program.chmod(0o755)
     (root / "etc/inittab").write_text(
