@@ -1,108 +1,23 @@
 """The controller hears hosts through a real ear process, and asks those that it doubts."""
 
 import asyncio
-import contextlib
-import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from holdfast.adapters.drivers.shelf import Shelf
-from holdfast.adapters.drivers.worker_link import Worker
-from holdfast.controller.hearing import MUTE_LIMIT_S, SHELF, Hearing
+from holdfast.controller.hearing import SHELF
 from holdfast.facts import hearing as heard
 from holdfast.facts import wire
 from holdfast.facts.hearing import Plan, Sign
 from holdfast.facts.pulse import Kind, Names, Pulse, encode
-from holdfast.facts.settings import ControllerPlace, Settings
-from tests.agent.pulse_scene import HOST, KEY, pulse_file, pulsing, write
-from tests.ports import free_port
-
-LIMIT_S = 20.0
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    """Raises TimeoutError."""
-    async with asyncio.timeout(LIMIT_S):
-        while not is_so():  # noqa: ASYNC110  It is said by another process.
-            await asyncio.sleep(0.005)
-
-
-class Site:
-    """A controller's hearing on two planes of the loopback, and hosts' pulses to it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.seen: list[heard.Hearing] = []
-        self.settings = Settings(
-            controllers=(
-                ControllerPlace(
-                    name="c1",
-                    address="127.0.0.1",
-                    planes={"a": "127.0.0.1", "b": "127.0.0.2"},
-                ),
-            ),
-            pulse_port=free_port(),
-            answer_port=free_port(),
-            gasp_port=free_port(),
-        )
-        self.addresses = {"a": "127.0.0.1", "b": "127.0.0.2"}
-        self.hearing = self.make()
-
-    def make(self, shelf: Shelf | None = None) -> Hearing:
-        return Hearing(self.settings, self.seen.append, shelf=shelf, host_name="c1")
-
-    def host(self) -> contextlib.AbstractContextManager[Any]:
-        """The pulse of a host, a real process."""
-        file = pulse_file()
-        port = self.settings.pulse_port
-        targets = tuple((p, a, a, port) for p, a in self.addresses.items())
-        write(
-            self.folder,
-            file.__class__(
-                **{
-                    **{name: getattr(file, name) for name in file.__dataclass_fields__},
-                    "targets": targets,
-                    "answers": tuple(self.addresses.items()),
-                    "answer_port": self.settings.answer_port,
-                }
-            ),
-        )
-        return pulsing(self.folder)
-
-    def find(self, kind: type[Any], **fields: Any) -> list[Any]:
-        return [
-            one
-            for one in self.seen
-            if isinstance(one, kind) and all(getattr(one, n) == v for n, v in fields.items())
-        ]
-
-    async def wait(self, kind: type[Any], count: int = 1, **fields: Any) -> Any:
-        """The newest of these, when there are so many. Raises TimeoutError."""
-        await until(lambda: len(self.find(kind, **fields)) >= count)
-        return self.find(kind, **fields)[-1]
-
-    @contextlib.asynccontextmanager
-    async def running(self, hearing: Hearing | None = None) -> AsyncIterator[Hearing]:
-        work = asyncio.create_task((hearing or self.hearing).run())
-        try:
-            yield hearing or self.hearing
-        finally:
-            work.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await work
-
-    async def wait_ear(self) -> int:
-        """The pid of the ear once it listens."""
-        await until(lambda: "hosts" in self.hearing.counts())
-        worker = self.hearing._worker
-        assert worker is not None
-        return worker.pid
+from tests.agent.pulse_scene import HOST, KEY
+from tests.controller.hearing_scene import Site, run
 
 
 @pytest.fixture
@@ -122,10 +37,6 @@ def shelf(tmp_path: Path) -> Iterator[Callable[[], Shelf]]:
 
     yield open_shelf
     opened[-1].close()
-
-
-def run(work: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(work, 60))
 
 
 @pytest.mark.slow
@@ -168,117 +79,6 @@ def test_a_planned_restart_of_a_pulse_is_no_silence(site: Site) -> None:
                 assert site.find(heard.PlaneSilent) == []
 
     run(work())
-
-
-@pytest.mark.slow
-def test_an_ear_that_is_stopped_and_goes_on_says_that_it_was_late_and_nothing_false(
-    site: Site,
-) -> None:
-    async def work() -> None:
-        async with site.running() as hearing:
-            hearing.know_host(HOST, KEY, site.addresses)
-            with site.host():
-                ear = await site.wait_ear()
-                await site.wait(heard.PlaneHeard, plane="b")
-                for number in range(1, 4):
-                    os.kill(ear, signal.SIGSTOP)
-                    await asyncio.sleep(0.7)
-                    os.kill(ear, signal.SIGCONT)
-                    doubted = await site.wait(heard.EarDoubted, number)
-                    await site.wait(heard.EarTrusted, number)
-                    assert doubted.late_ms > 500 or "controller" in doubted.reason
-                await asyncio.sleep(0.5)
-                assert site.find(heard.PlaneSilent) == []
-                assert hearing.restarts == 0
-
-    run(work())
-
-
-@pytest.mark.slow
-def test_an_ear_that_dies_is_begun_again_and_doubts_until_it_listens(site: Site) -> None:
-    async def work() -> None:
-        async with site.running() as hearing:
-            hearing.know_host(HOST, KEY, site.addresses)
-            with site.host() as process:
-                ear = await site.wait_ear()
-                await site.wait(heard.PlaneHeard, plane="b")
-                os.kill(ear, signal.SIGKILL)
-                doubted = await site.wait(heard.EarDoubted)
-                assert doubted.reason == "the ear ended and is begun again"
-                assert not hearing.is_reliable()
-                await site.wait(heard.EarTrusted)
-                await site.wait(heard.EarBegan, 2)
-                await site.wait(heard.PlaneHeard, 2, plane="b")
-                await until(hearing.is_reliable)
-                assert site.find(heard.PlaneSilent) == []
-                process.kill()
-                await site.wait(heard.PlaneSilent, 2)
-            assert hearing.counts()["restarts"] == 1
-
-    run(work())
-
-
-class SlowToStart(Worker):
-    """As on a busy host: it says its first word later than an ear may be mute."""
-
-    async def start(self) -> None:
-        await super().start()
-        os.kill(self.pid, signal.SIGSTOP)
-        loop = asyncio.get_running_loop()
-        loop.call_later(MUTE_LIMIT_S + 0.5, os.kill, self.pid, signal.SIGCONT)
-
-
-@pytest.mark.slow
-def test_an_ear_that_starts_slowly_is_waited_for(site: Site) -> None:
-    async def work() -> None:
-        hearing = Hearing(site.settings, site.seen.append, host_name="c1", make_ear=SlowToStart)
-        async with site.running(hearing):
-            await site.wait(heard.EarBegan)
-            assert hearing.restarts == 0
-
-    run(work())
-
-
-def test_an_ear_that_cannot_listen_says_why_until_it_can(site: Site) -> None:
-    async def work() -> None:
-        port = site.settings.pulse_port
-        why = f"UDP port {port} of 127.0.0.2 cannot be used: Address already in use"
-        async with site.running() as hearing:
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
-                taken.bind(("127.0.0.2", port))
-                doubted = await site.wait(heard.EarDoubted)
-            assert doubted.reason == f"the ear ended and is begun again: {why}"
-            assert hearing.counts()["why"] == why
-            await until(lambda: hearing.counts()["why"] == "")
-
-    run(work())
-
-
-@pytest.mark.slow
-def test_an_ear_that_is_stopped_for_good_is_replaced(site: Site) -> None:
-    async def work() -> None:
-        async with site.running() as hearing:
-            ear = await site.wait_ear()
-            os.kill(ear, signal.SIGSTOP)
-            await until(lambda: not hearing.is_reliable())
-            assert site.find(heard.EarDoubted) == [], "it vouches for nobody before it is missed"
-            await site.wait(heard.EarTrusted)
-            assert hearing.restarts == 1
-            assert not Path(f"/proc/{ear}").exists()
-
-    run(work())
-
-
-@pytest.mark.slow
-def test_the_ear_dies_with_its_controller(site: Site) -> None:
-    ears = []
-
-    async def work() -> None:
-        async with site.running():
-            ears.append(await site.wait_ear())
-
-    run(work())
-    assert not Path(f"/proc/{ears[0]}").exists()
 
 
 @pytest.mark.slow
