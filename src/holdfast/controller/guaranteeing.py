@@ -95,7 +95,12 @@ class Guarantees:
         wanted = max(together, self.target, 1)
         async with self._busy:
             known, now = self._newest, clock.now()
-            is_enough = known is not None and wanted <= max(known.tried)
+            # A host more or less changes all of it: a new leader learns of them one by one.
+            is_enough = (
+                known is not None
+                and wanted <= max(known.tried)
+                and known.hosts == len(self._world().hosts)
+            )
             if known is not None and is_enough and now - known.at < LOOK_S * NS_PER_S:
                 return known
             look = _look(self._world(), self._not_fenceable())

@@ -53,6 +53,7 @@ LEFT_OUT = (
     *("usr/share/i18n", "usr/lib/x86_64-linux-gnu/gconv", "usr/share/icons", "usr/share/perl"),
 )
 LIBRARIES = "opt/holdfast/libraries"  # What the project's own Python environment holds.
+MAKING = "making-emulated-"
 DISK_MIB = 1_800
 MAKING_LIMIT_S = 300
 
@@ -91,9 +92,10 @@ def build_host_image(cache: Path = DEFAULT_CACHE) -> HostImage:
         packages = [*name_generic_kernel_packages(), *list_closure(PACKAGES)]
         folder = cache / f"emulated-{_content_key(packages)}"
         if not folder.exists():
-            for old in cache.glob("emulated-*"):
+            # Also what a maker left that was killed: nobody else makes one while we hold the lock.
+            for old in (*cache.glob("emulated-*"), *cache.glob(f"{MAKING}*")):
                 shutil.rmtree(old, ignore_errors=True)
-            with tempfile.TemporaryDirectory(prefix="making-", dir=cache) as work:
+            with tempfile.TemporaryDirectory(prefix=MAKING, dir=cache) as work:
                 _make_image(Path(work), packages).rename(folder)
     return HostImage(folder)
 
