@@ -105,6 +105,7 @@ case "$1 $*" in
 "show "*hanging*) exec sleep 60 ;;
 "show "*stopped*) state=inactive ;;
 "show "*hung*) state=active; pid=$(cat {folder}/pid) ;;
+"show "*crashed*) state=deactivating; [ "$(grep -c show {folder}/asked)" -le 2 ] || state=failed ;;
 *) state=failed ;;
 esac
 [ "$1" = show ] || exit 0
@@ -150,6 +151,20 @@ class TestUnit(MenderContract):
             assert beside.poll() is None
             beside.kill()
         assert "kill" not in (self.folder / "asked").read_text()
+
+    def test_one_that_was_begun_again_meanwhile_is_left_alone(self) -> None:
+        with subprocess.Popen(HANGS) as main:
+            (self.folder / "pid").write_text(str(main.pid))
+            evidence = {"pid": "1", "started_ticks": "1"}
+            said = asyncio.run(self.make().mend(asked(("hung.service",), evidence=evidence)))
+            assert said == f"hung.service runs already, as process {main.pid}"
+            assert main.poll() is None
+            main.kill()
+        assert "restart" not in (self.folder / "asked").read_text()
+
+    def test_what_is_still_being_ended_after_a_crash_is_waited_for(self) -> None:
+        asyncio.run(self.make().mend(asked(("crashed.service",))))
+        assert "restart crashed.service" in (self.folder / "asked").read_text()
 
     def test_what_somebody_stopped_is_not_started(self) -> None:
         self.test_it_says_why_it_could_not()

@@ -90,7 +90,7 @@ HARDWARE_MUTANTS = (
         "begins by default what VMs may feel",
         "policy/hardware_ladders.py",
         "Repair.HARMLESS: HARMLESS,",
-        "Repair.HARMLESS: (*HARMLESS, *FELT),",
+        "Repair.HARMLESS: (*HARMLESS, *ASKED_FOR),",
         _ADVICE,
     ),
     Mutant(

@@ -10,7 +10,7 @@ from holdfast.facts.settings_hardware import Repair
 from holdfast.facts.verdicts import Certainty, Effect, FaultRaised
 from holdfast.policy.decide import Decider
 from holdfast.policy.hand_overs import handed_over
-from holdfast.policy.hardware_ladders import FELT, HARMLESS, hardware_ladders
+from holdfast.policy.hardware_ladders import ASKED_FOR, HARMLESS, hardware_ladders
 
 FAN = Part(kind=PartKind.FAN, id="1", name="fan 1")
 
@@ -61,6 +61,7 @@ def test_by_default_nothing_is_begun_that_vms_may_feel() -> None:
     by_default = hardware_ladders(Repair.HARMLESS)
     assert {step.risk for one in by_default for step in one.steps} == {Risk.NONE}
     assert by_default == HARMLESS
-    felt = [step.risk for one in FELT for step in one.steps]
+    assert {one.condition for one in by_default} == {"memory-corrected"}
+    felt = [s.risk for one in ASKED_FOR if one.condition != "raid-degraded" for s in one.steps]
     assert set(felt) == {Risk.GUESTS}, "only when it is certain"
-    assert hardware_ladders(Repair.ALL) == (*HARMLESS, *FELT)
+    assert hardware_ladders(Repair.ALL) == (*HARMLESS, *ASKED_FOR)

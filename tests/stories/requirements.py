@@ -39,8 +39,8 @@ REQUIREMENTS = (
         id="H1",
         text="A hardware fault is repaired here first, else the VIM takes over.",
         state=PARTLY,
-        limits="The repair ladder mends processes, the virtual switch, memory pages and RAIDs, and "
-        "where asked PCIe devices and CPUs; links of hardware it does not, and no hardware was "
+        limits="The repair ladder mends processes, the virtual switch, memory pages, and where "
+        "asked RAIDs, PCIe devices and CPUs; links of hardware it does not, and no hardware was "
         "mended in a drill. That a host could not mend itself is no reason to fence it.",
         drills=("process-killed", "process-frozen"),
     ),

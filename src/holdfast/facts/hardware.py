@@ -47,6 +47,7 @@ class Part(Struct, frozen=True, kw_only=True):
     kind: PartKind
     id: str
     name: str
+    device: str = ""  # The PCI device that a disk is at.
 
     @property
     def key(self) -> str:

@@ -95,10 +95,11 @@ _CPU = RepairLadder(
     total_ms=60_000,
 )
 
-HARMLESS = (_MEMORY, _RAID)
-FELT = (_PCIE, _CPU)
+# Somebody who fails a member of a RAID on purpose, to replace it, must not be fought unasked.
+HARMLESS = (_MEMORY,)
+ASKED_FOR = (_RAID, _PCIE, _CPU)
 
 
 def hardware_ladders(repair: Repair) -> tuple[RepairLadder, ...]:
     """Those that the settings ask for."""
-    return {Repair.NONE: (), Repair.HARMLESS: HARMLESS, Repair.ALL: (*HARMLESS, *FELT)}[repair]
+    return {Repair.NONE: (), Repair.HARMLESS: HARMLESS, Repair.ALL: (*HARMLESS, *ASKED_FOR)}[repair]

@@ -10,7 +10,12 @@ from holdfast.adapters.drivers import machine_checks
 from holdfast.adapters.drivers.board_words import read_power, read_sdr, read_thermal
 from holdfast.adapters.drivers.mdstat import read_mdstat
 from holdfast.adapters.drivers.smartctl import NotRead, options, read_health
-from holdfast.adapters.drivers.sysfs_parts import disk_names, list_parts, memory_mib
+from holdfast.adapters.drivers.sysfs_parts import (
+    disk_names,
+    is_given_away,
+    list_parts,
+    memory_mib,
+)
 from holdfast.facts.hardware import PartKind, Reading, ReadingState, Severity
 from holdfast.facts.instants import Instant
 from tests.recordings.hardware_records import FOLDER, read_records_of
@@ -223,7 +228,25 @@ def sys(tmp_path: Path) -> Path:
     far = tmp_path / "devices/platform/host3/session1/target/block/sdd"
     put(far, "device/wwid", "iqn")
     (tmp_path / "block/sdd").symlink_to(far)
+    put(tmp_path, "devices/rbd/0/block/rbd0/device/x", "")
+    (tmp_path / "block/rbd0").symlink_to(tmp_path / "devices/rbd/0/block/rbd0")
     return tmp_path
+
+
+def test_a_disk_that_went_to_a_vm_with_its_device_is_known_by_it(sys: Path) -> None:
+    real = sys / "devices/pci0000:00/0000:00:1d.0/0000:01:00.0/nvme/nvme7"
+    put(real, "serial", "NV7")
+    put(real, "transport", "pcie")
+    (sys / "class/nvme/nvme7").symlink_to(real)
+    [disk] = [part for part in list_parts(sys) if part.id == "NV7"]
+    assert disk.device == "0000:01:00.0"
+    assert not is_given_away(disk, sys)
+    driver = sys / "bus/pci/devices/0000:01:00.0/driver"
+    driver.symlink_to("../../../../bus/pci/drivers/nvme")
+    assert not is_given_away(disk, sys)
+    driver.unlink()
+    driver.symlink_to("../../../../bus/pci/drivers/vfio-pci")
+    assert is_given_away(disk, sys)
 
 
 def put(folder: Path, name: str, text: str) -> None:

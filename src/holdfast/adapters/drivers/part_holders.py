@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from holdfast.adapters.drivers import qemu_proc
-from holdfast.adapters.drivers.sysfs_parts import numbers_of
+from holdfast.adapters.drivers.sysfs_parts import OF_GUESTS, numbers_of
 
-OF_GUESTS = ("vfio-pci", "pci-stub", "xen-pciback")
 DISKS = ("block", "nvme")  # Subsystems: of disks, and of NVMe's controllers.
 SWITCH = "ovs-system"  # Which host's address goes through a switch, its ports do not say.
 ROUTES = (("net/route", 0), ("net/ipv6_route", -1))

@@ -12,7 +12,9 @@ from holdfast.facts.hardware import Part, PartKind
 
 SYS = Path("/sys")
 MEMINFO = Path("/proc/meminfo")
-_OF_A_NETWORK = re.compile(r"/session\d+/|/rport-")
+_OF_A_NETWORK = re.compile(r"/session\d+/|/rport-|/devices/rbd/")
+_PCI = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
+OF_GUESTS = ("vfio-pci", "pci-stub", "xen-pciback")  # Drivers that hold a device for a VM.
 
 
 def list_parts(sys: Path = SYS) -> tuple[Part, ...]:
@@ -72,8 +74,24 @@ def _disks(sys: Path) -> list[Part]:
     found: dict[str, Part] = {}
     for disk, serial in disk_names(sys).items():
         name = disk if serial == disk else f"{disk} ({serial})"
-        found.setdefault(serial, Part(kind=PartKind.DISK, id=serial, name=name))
+        device = _pci_of(sys, disk)
+        found.setdefault(serial, Part(kind=PartKind.DISK, id=serial, name=name, device=device))
     return list(found.values())
+
+
+def _pci_of(sys: Path, disk: str) -> str:
+    places = (sys / "block" / disk, sys / "class/nvme" / disk)
+    found = [_PCI.findall(str(place.resolve())) for place in places if place.exists()]
+    return next((devices[-1] for devices in found if devices), "")
+
+
+def is_given_away(part: Part, sys: Path = SYS) -> bool:
+    """Whether a disk is not to be seen since its device is there and held for a VM."""
+    try:
+        driver = (sys / "bus/pci/devices" / part.device / "driver").readlink().name
+    except OSError:
+        return False
+    return bool(part.device) and driver in OF_GUESTS
 
 
 def serial_of(path: Path) -> str:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from holdfast.adapters.drivers.hardware_memory import HardwareMemory
-from holdfast.adapters.drivers.sysfs_parts import list_parts, memory_mib
+from holdfast.adapters.drivers.sysfs_parts import is_given_away, list_parts, memory_mib
 from holdfast.facts.hardware import HardwareListed, Part
 from holdfast.facts.instants import Instant
 from holdfast.ports.sensor import See, Sensor
@@ -24,8 +24,10 @@ class HardwareList:
         memory: HardwareMemory,
         period_s: float = PERIOD_S,
         look: Callable[[], tuple[tuple[Part, ...], int]] = lambda: (list_parts(), memory_mib()),
+        is_given: Callable[[Part], bool] = is_given_away,
     ) -> None:
         self._memory, self._period_s, self._look = memory, period_s, look
+        self._is_given = is_given
         self.state = "not looked yet"
 
     async def run(self, see: See) -> None:
@@ -42,11 +44,18 @@ class HardwareList:
             )
         while True:
             parts, size_mib = await asyncio.to_thread(self._look)
+            parts = (*parts, *self._given_away(parts))
             at = Instant(time.monotonic_ns())
             see(HardwareListed(at=at, parts=parts, memory_mib=size_mib))
             self.state = f"{len(parts)} parts, {size_mib} MiB of memory"
             await self._keep(parts, size_mib)
             await asyncio.sleep(self._period_s)
+
+    def _given_away(self, parts: tuple[Part, ...]) -> list[Part]:
+        """Disks that went to a VM with their device are not missing."""
+        here = {part.key for part in parts}
+        gone = [part for part in self._memory.known.parts if part.key not in here]
+        return [part for part in gone if self._is_given(part)]
 
     async def _keep(self, parts: tuple[Part, ...], size_mib: int) -> None:
         try:
