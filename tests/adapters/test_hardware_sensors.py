@@ -343,17 +343,6 @@ class TestHardwareList(SensorContract):
 
         asyncio.run(story())
 
-    def test_what_was_given_to_a_vm_is_not_missing(self) -> None:
-        async def story() -> None:
-            await watch(self.make(), lambda seen: bool(seen) and self.path.exists())
-            memory = HardwareMemory(self.path)
-            given = HardwareList(memory, 0.1, lambda: ((), 1_024), lambda part: part == CPU)
-            _, now, *_ = await watch(given, lambda seen: len(seen) >= 2)
-            assert isinstance(now, HardwareListed)
-            assert now.parts == (CPU,)
-
-        asyncio.run(story())
-
     def test_a_damaged_file_is_begun_anew_and_said(self) -> None:
         self.path.write_text("{")
         memory = HardwareMemory(self.path)

@@ -114,19 +114,6 @@ def test_it_is_reckoned_again_after_a_while_and_only_when_something_changed() ->
     run(work)
 
 
-def test_a_host_that_came_counts_at_once() -> None:
-    async def work() -> None:
-        scene = FenceScene(hosts=2)
-        with by_hand():
-            guarantees = made(scene)
-            away = scene.world.hosts.pop("h2")  # As for a leader that has not heard of it yet.
-            assert (await guarantees.newest()).hosts == 1
-            scene.world.hosts["h2"] = away
-            assert (await guarantees.newest()).hosts == 2
-
-    run(work)
-
-
 def test_a_trial_gives_way_to_all_else() -> None:
     """Between two losses the loop turns: a report that came in is handled."""
 
