@@ -75,7 +75,7 @@ def test_a_defect_of_ours_and_an_unknown_mender_leave_nobody_waiting() -> None:
 def test_what_the_settings_name_is_what_policy_hears_of() -> None:
     settings = Settings(run_dir="/run/x", processes=(READY_MADE["virtlogd"],))
     told, *hardware = ladders_set(settings, Instant(7)).ladders
-    assert {one.condition for one in hardware} == {"memory-corrected", "raid-degraded"}
+    assert {one.condition for one in hardware} == {"memory-corrected"}
     assert (told.subject, told.steps[0].args) == ("virtlogd", ("virtlogd.service",))
 
 

@@ -43,7 +43,7 @@ class Severity(StrEnum):
     FATAL = "fatal"  # The kernel could not go on, or the device is gone.
 
 
-class Part(Struct, frozen=True, kw_only=True):
+class Part(Struct, frozen=True, kw_only=True, omit_defaults=True):
     kind: PartKind
     id: str
     name: str
