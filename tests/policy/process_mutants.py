@@ -88,9 +88,9 @@ PROCESS_MUTANTS = (
     Mutant(
         "kills all of a unit",
         "adapters/menders/unit.py",
-        '            await end_process(unit.pid, "", (signal.SIGKILL,))',
+        "            await end_process(unit.pid, ticks, (signal.SIGKILL,))",
         '            await run_step((systemctl, "kill", unit.name), _left(deadline))\n'
-        '            await end_process(unit.pid, "", (signal.SIGKILL,))',
+        "            await end_process(unit.pid, ticks, (signal.SIGKILL,))",
         _MENDERS,
     ),
     Mutant(
