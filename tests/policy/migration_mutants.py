@@ -146,6 +146,13 @@ MIGRATION_MUTANTS = (
         SITE,
     ),
     Mutant(
+        "believes one look at two ends that both run",
+        "policy/timing.py",
+        "RUNS_TWICE_LOOKS = 2",
+        "RUNS_TWICE_LOOKS = 1",
+        SITE,
+    ),
+    Mutant(
         "says nothing of a VM that runs twice",
         "policy/runs_twice.py",
         "    site_alarms.want(world, key, fault)\n",

@@ -141,6 +141,8 @@ def test_what_runs_at_both_ends_is_a_persons_until_one_is_left() -> None:
     scene = MigrationScene()
     scene.begin("web1", "h2")
     scene.say("web1", HERE, HERE)
+    assert scene.open_alarms == {}
+    scene.wait(600)
     assert scene.holder("web1") == "h1 migrating (1)"
     assert "runs on h1 and on h2" in scene.open_alarms["vm-runs-twice web1"]
     scene.say("web1", AWAY, HERE)
@@ -148,11 +150,22 @@ def test_what_runs_at_both_ends_is_a_persons_until_one_is_left() -> None:
     assert scene.open_alarms == {}
 
 
+def test_what_moves_between_the_words_of_both_ends_does_not_run_twice() -> None:
+    """Its source was asked just before it left, and its target just after it came."""
+    scene = MigrationScene()
+    scene.begin("web1", "h2")
+    scene.say("web1", HERE, HERE)
+    scene.say("web1", AWAY, HERE)
+    assert scene.holder("web1") == "h2 held (2)"
+    assert not any("in doubt" in done for done in scene.did)
+
+
 def test_a_leader_that_comes_ends_what_was_over_before_it_came() -> None:
     """The one before it told that web1 runs twice, and was not there when one of both ended."""
     before = MigrationScene()
     before.begin("web1", "h2")
     before.say("web1", HERE, HERE)
+    before.wait(600)
     [alarm] = [one for one in before.world.reported.values() if before.world.is_open(one.key)]
     scene = MigrationScene()
     scene.share(alarm)

@@ -88,7 +88,8 @@ def _follow(world: SiteWorld, migration: Migration, now: Moving) -> list[Action]
     source = End.DEAD if migration.source in dead else now.source
     target = End.DEAD if migration.target in dead else now.target
     step = proofs.outcome(source, target)
-    if step is not None and step is not migration.step:
+    is_certain = step is not MigrationStep.IN_DOUBT or now.both_ran >= timing.RUNS_TWICE_LOOKS
+    if step is not None and step is not migration.step and is_certain:
         return _end(world, migration, now, step, dead)
     if now.is_asking:
         return []
@@ -335,6 +336,8 @@ def ends_looked(world: SiteWorld, outcome: came.EndsLooked) -> None:
         return
     now.is_asking = False
     now.source, now.target = outcome.source, outcome.target
+    runs_twice = outcome.source is outcome.target is End.RUNS
+    now.both_ran = now.both_ran + 1 if runs_twice else 0
     now.refusal = outcome.reason or now.refusal
     now.pause_ms = outcome.pause_ms
     now.again_at = after(world.now, timing.MOVE_LOOK_MS)

@@ -149,6 +149,7 @@ class Moving(Struct, kw_only=True):
     refusal: str = ""
     source: End = End.UNKNOWN
     target: End = End.UNKNOWN
+    both_ran: int = 0  # In so many looks in a row.
     pause_ms: int | None = None
     stuck: str = ""
     tries_again_at: Instant | None = None

@@ -85,6 +85,9 @@ TAKEN_AGAIN_MS = 30_000  # One that took the order and shows nothing of it, too.
 PLACE_AGAIN_MS = 10_000  # Where no host has room, it is looked again.
 REFUSED_FOR_MS = 60_000  # Then hosts that refused a VM may be asked once more.
 MOVE_LOOK_MS = 500  # So often the ends of a migration are asked what they have.
+# One after the other: between both words a VM may move, and only the second look at the first end
+# tells that from a VM that runs at both.
+RUNS_TWICE_LOOKS = 2
 MOVE_AGAIN_MS = 60_000  # A VM whose move failed is left alone for so long by a drain.
 TRIES_HERE = 2  # Starts on one target, while another host could take the VM as well.
 TARGETS_TRIED = 10  # Then another one only when something is different, or so much later:

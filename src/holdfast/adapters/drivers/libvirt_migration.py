@@ -18,6 +18,7 @@ FLAGS = (
     | libvirt.VIR_MIGRATE_UNSAFE
 )
 ENDED = (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_CRASHED, libvirt.VIR_DOMAIN_NOSTATE)
+WAITS = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION)
 MOVES = (
     libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN,
     libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT,
@@ -47,7 +48,11 @@ def look(domain: Any | None) -> dict[str, Any]:
         if error.get_error_code() != libvirt.VIR_ERR_OPERATION_UNSUPPORTED:
             raise
         return {"is_here": True, "moves": True}  # It comes in: statistics are the source's.
-    waits, has_job = _waits(domain), job.get(libvirt.VIR_DOMAIN_JOB_OPERATION) in MOVES
+    # Read last: it may have left since its job was read.
+    state = tuple(domain.state(0))
+    if state[0] in ENDED:
+        return {"is_here": False, "moves": False}
+    waits, has_job = state == WAITS, job.get(libvirt.VIR_DOMAIN_JOB_OPERATION) in MOVES
     return {
         "is_here": True,
         "moves": waits or has_job,
@@ -90,8 +95,7 @@ def _comes_in(domain: Any) -> bool:
 
 def _waits(domain: Any) -> bool:
     """For the rest of its memory, or for the other end to take over."""
-    paused = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION)
-    return tuple(domain.state(0)) == paused
+    return tuple(domain.state(0)) == WAITS
 
 
 def _pause_ms(domain: Any) -> int | None:

@@ -135,7 +135,8 @@ def host_page(view: HostView, now_ms: int) -> Iterator[Any]:
 
 def _part(part: HostPart) -> str:
     """What it does, and how its repairs went since the agent has a memory."""
-    repairs = ", ".join(f"{what} {times} times" for what, times in sorted(part.repairs.items()))
+    came = (f"{what} {counted(times, 'time')}" for what, times in sorted(part.repairs.items()))
+    repairs = ", ".join(came)
     advice = f" (advice: {part.advice})" if part.advice else ""
     over = f"; handed over: {part.handed_over}{advice}" if part.handed_over else ""
     return (part.state or "watched") + over + (f"; repairs: {repairs}" if repairs else "")
