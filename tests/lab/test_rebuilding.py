@@ -92,8 +92,8 @@ def test_a_local_disk_is_made_anew_on_the_host_that_starts_the_vm(site: SiteStag
         after = stale.stat()
         assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
         assert acting.where(guest) == [new], "it runs once"
-        events = acting.command("events", "--json")
-        assert f"has the old disk {path} of {name}" in events
+        left = f"has the old disk {path} of {name}"  # Said when its fence is closed.
+        assert wait_for(lambda: left in acting.command("events", "--json"), LIMIT_S)
         acting.command("vm", "unprotect", name)
         there.end()
 
